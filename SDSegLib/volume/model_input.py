@@ -1,0 +1,48 @@
+"""What a model says of the slices it wants to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class InputDescription:
+    """What the networks see.
+
+    Attributes:
+        size: Rows and columns of one tile.
+        spacing: Row and column spacing in mm that slices are resampled to; None keeps the
+            volume's own.
+        axes: Patient directions in which columns, rows and slices grow, for example "LPS".
+        windows: HU windows (low, high), each mapped to [-1, 1] and clipped: one channel each.
+        slice_offsets_mm: Distances of the context slices; (0,) for the slice alone. Channels are
+            ordered by slice, then by window.
+        repeat: How often the channels are repeated (the published form sees a grey slice thrice).
+        outside: Value in HU beyond the volume's border.
+    """
+
+    size: tuple[int, int]
+    spacing: tuple[float, float] | None
+    axes: str
+    windows: tuple[tuple[float, float], ...]
+    slice_offsets_mm: tuple[float, ...] = (0.0,)
+    repeat: int = 1
+    outside: float = -1024.0
+
+    @property
+    def channels(self) -> int:
+        return len(self.windows) * len(self.slice_offsets_mm) * self.repeat
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> InputDescription:
+        spacing = data["spacing"]
+        return cls(
+            size=(int(data["size"][0]), int(data["size"][1])),
+            spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            axes=str(data["axes"]),
+            windows=tuple((float(low), float(high)) for low, high in data["windows"]),
+            slice_offsets_mm=tuple(float(value) for value in data.get("slice_offsets_mm", (0.0,))),
+            repeat=int(data.get("repeat", 1)),
+            outside=float(data.get("outside", -1024.0)),
+        )

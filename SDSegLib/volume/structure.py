@@ -1,0 +1,77 @@
+"""What a label stands for: a name, a colour and standard codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept (DICOM PS3.3 section 8.8): scheme designator, value and meaning."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Code:
+        return cls(str(data["scheme"]), str(data["value"]), str(data["meaning"]))
+
+    def to_json(self) -> dict[str, str]:
+        return {"scheme": self.scheme, "value": self.value, "meaning": self.meaning}
+
+
+ANATOMICAL_STRUCTURE = Code("SCT", "123037004", "Anatomical Structure")
+RIGHT = Code("SCT", "24028007", "Right")
+LEFT = Code("SCT", "7771000", "Left")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One segmented structure.
+
+    Attributes:
+        label: Its value in the label map, 1 … 255.
+        name: What a reader calls it, for example "Right parotid gland".
+        color: Red, green, blue, 0 … 255.
+        category: Coded category, for example SCT 123037004 "Anatomical Structure".
+        type: Coded type, for example SCT 45289007 "Parotid gland".
+        modifier: Coded laterality or other type modifier, if any.
+    """
+
+    label: int
+    name: str
+    color: tuple[int, int, int]
+    type: Code
+    category: Code = ANATOMICAL_STRUCTURE
+    modifier: Code | None = None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Structure:
+        red, green, blue = (int(value) for value in data["color"])
+        return cls(
+            label=int(data["label"]),
+            name=str(data["name"]),
+            color=(red, green, blue),
+            type=Code.from_json(data["type"]),
+            category=Code.from_json(data["category"]) if "category" in data else cls.category,
+            modifier=Code.from_json(data["modifier"]) if data.get("modifier") else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "label": self.label,
+            "name": self.name,
+            "color": list(self.color),
+            "category": self.category.to_json(),
+            "type": self.type.to_json(),
+        }
+        if self.modifier is not None:
+            data["modifier"] = self.modifier.to_json()
+        return data
+
+    @property
+    def id(self) -> str:
+        """A stable identifier made of the name: "Right parotid gland" → "right-parotid-gland"."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.name.lower()).split())

@@ -1,0 +1,38 @@
+"""A CT (or another single-channel image) with its place in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .geometry import Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxel values on a grid.
+
+    Attributes:
+        array: Values (HU for CT), shape (k, j, i), any real number type.
+        geometry: The grid; `geometry.shape == array.shape`.
+        name: What to call it: the file's stem or the series description.
+        modality: DICOM modality ("CT", "MR", …) where the source says so, else None.
+        source: File or folder it was read from, if any.
+        dicom_files: The series' files, one per slice along k; empty if it was not read as DICOM.
+            Slices of a multi-frame file name that file each.
+        notes: What the reader noticed and the user should know, one sentence each.
+    """
+
+    array: np.ndarray
+    geometry: Geometry
+    name: str = "volume"
+    modality: str | None = None
+    source: Path | None = None
+    dicom_files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.geometry.shape:
+            raise ValueError(f"array {self.array.shape} is not on grid {self.geometry.shape}")
