@@ -1,0 +1,118 @@
+"""The compact family: one latent for the whole label map, so one step and one decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ModelError
+from ..families.description import ModelDescription
+from ..networks.compact import LabelMapAutoencoder, LightVisionEncoder, one_hot
+from ..networks.unet import DenoisingUNet, UNetConfig
+from .base import SegmentationFamily
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Sizes of the compact family; `network` in `model.json`.
+
+    Attributes:
+        factor: Pixels to one latent position, along each side.
+        latent_channels: z.
+        autoencoder_channels: Width of the label-map autoencoder.
+        autoencoder_blocks: Its residual blocks in encoder and decoder each.
+        encoder_channels: Widths of the vision encoder at half and at latent resolution.
+        encoder_blocks: Its residual blocks at each resolution.
+        condition_channels: Channels of the condition latent.
+        unet_channels: First width of the UNet.
+        unet_mult: Widths of its levels in multiples of that.
+        unet_blocks: Residual blocks a level.
+        unet_attention: Downsampling rates of the latent at which attention is used.
+        unet_heads: Attention heads.
+        dropout: In the UNet, during training.
+    """
+
+    factor: int = 4
+    latent_channels: int = 8
+    autoencoder_channels: int = 96
+    autoencoder_blocks: int = 2
+    encoder_channels: tuple[int, int] = (48, 96)
+    encoder_blocks: int = 2
+    condition_channels: int = 64
+    unet_channels: int = 96
+    unet_mult: tuple[int, ...] = (1, 2, 3)
+    unet_blocks: int = 1
+    unet_attention: tuple[int, ...] = (4,)
+    unet_heads: int = 4
+    dropout: float = 0.1
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CompactConfig:
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ModelError(f"The model's network sizes are not valid: {error}.") from error
+
+    def unet(self) -> UNetConfig:
+        return UNetConfig(
+            in_channels=self.latent_channels + self.condition_channels,
+            out_channels=self.latent_channels,
+            model_channels=self.unet_channels,
+            channel_mult=self.unet_mult,
+            num_res_blocks=self.unet_blocks,
+            attention_resolutions=self.unet_attention,
+            num_heads=self.unet_heads,
+            dropout=self.dropout,
+        )
+
+
+class CompactFamily(SegmentationFamily):
+    """Vision encoder, UNet that predicts z0, and autoencoder of one-hot label maps."""
+
+    autoencoder: LabelMapAutoencoder
+
+    def __init__(self, description: ModelDescription) -> None:
+        self.config = CompactConfig.from_json(description.network)
+        super().__init__(description)
+        config = self.config
+        self.autoencoder = LabelMapAutoencoder(
+            num_classes=self.num_classes,
+            latent_channels=config.latent_channels,
+            channels=config.autoencoder_channels,
+            num_res_blocks=config.autoencoder_blocks,
+            factor=config.factor,
+        )
+        self.vision_encoder = LightVisionEncoder(
+            in_channels=description.input.channels,
+            channels=config.encoder_channels,
+            condition_channels=config.condition_channels,
+            num_res_blocks=config.encoder_blocks,
+            factor=config.factor,
+        )
+        self.unet = DenoisingUNet(config.unet())
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        rows, columns = self.description.input.size
+        factor = self.config.factor
+        return (self.config.latent_channels, rows // factor, columns // factor)
+
+    def condition(self, image: Tensor) -> Tensor:
+        return self.vision_encoder(image)
+
+    def predict(
+        self, z_t: Tensor, condition: Tensor, timestep: Tensor, class_id: Tensor | None = None
+    ) -> Tensor:
+        return self.unet(z_t, condition, timestep)
+
+    def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
+        return self.autoencoder.encode(one_hot(label_map, self.num_classes))
+
+    def probabilities(self, condition: Tensor, noise: Tensor) -> Tensor:
+        z0 = self.single_step(condition, noise).to(condition.dtype)
+        return self.autoencoder.decode(z0).float().softmax(dim=1)

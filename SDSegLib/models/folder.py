@@ -1,0 +1,170 @@
+"""Model folders on disk: `model.json`, `model.safetensors` and `MODEL_CARD.md`.
+
+Weights are safetensors, which hold numbers and no code; their SHA-256 is checked before use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ModelError, OutputError
+from ..families.description import ModelDescription
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..families.base import SegmentationFamily
+
+DESCRIPTION = "model.json"
+WEIGHTS = "model.safetensors"
+CARD = "MODEL_CARD.md"
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """Read and check `model.json`.
+
+    Raises:
+        ModelError: If the folder is no model folder or its description is not valid.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} is not a model folder: it has no {DESCRIPTION}. Name an installed model "
+            "(sdseg models list) or a folder that holds model.json and model.safetensors."
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is damaged ({error}); reinstall the model.") from error
+    return ModelDescription.from_json(data, str(path))
+
+
+def verify_weights(folder: Path, description: ModelDescription) -> Path:
+    """The path of the weights, once their SHA-256 is the one in the description.
+
+    Raises:
+        ModelError: If the file is missing or differs, with both checksums.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ModelError(f"{folder} lacks {WEIGHTS}; reinstall the model.")
+    found = sha256_of(path)
+    if found != description.weights_sha256:
+        raise ModelError(
+            f"The weights in {path} are damaged or were changed: SHA-256 is {found}, "
+            f"{DESCRIPTION} says {description.weights_sha256}. Reinstall the model."
+        )
+    return path
+
+
+def load_family(folder: Path) -> SegmentationFamily:
+    """Build a model's networks and load its verified weights, as float32 on the CPU.
+
+    Raises:
+        ModelError: If anything in the folder is missing, damaged or does not fit together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from ..families import build_family
+
+    description = read_description(folder)
+    path = verify_weights(folder, description)
+    family = build_family(description)
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        family.load_state_dict(weights, strict=True)
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(
+            f"The weights in {path} do not fit the networks in {DESCRIPTION} ({reason}); "
+            "reinstall the model."
+        ) from error
+    return family.eval()
+
+
+def write_model_folder(
+    folder: Path,
+    description: ModelDescription,
+    weights: Mapping[str, Tensor],
+    card: str,
+    half: bool | None = None,
+    overwrite: bool = False,
+) -> ModelDescription:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        folder: Where; its parent must exist.
+        description: Its checksum is filled in here.
+        weights: State dict of the family.
+        card: Text of the model card.
+        half: Store weights as float16; by default unless the model predicts noise, whose rounding
+            the single step would amplify 38.7 times. The stored noise stays float32.
+        overwrite: Replace a folder that exists.
+
+    Returns:
+        The description with the checksum.
+
+    Raises:
+        OutputError: If the folder exists already or cannot be written.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    if folder.exists() and not overwrite:
+        raise OutputError(f"{folder} exists already; choose another name or allow overwriting.")
+    if half is None:
+        half = description.diffusion.prediction != "noise"
+    stored = {
+        name: (
+            tensor.detach().cpu().half()
+            if half and tensor.dtype == torch.float32 and name != "stored_noise"
+            else tensor.detach().cpu()
+        ).contiguous()
+        for name, tensor in weights.items()
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sdseg-") as name:
+            fresh = Path(name) / folder.name
+            fresh.mkdir()
+            save_file(stored, fresh / WEIGHTS)
+            description = replace(description, weights_sha256=sha256_of(fresh / WEIGHTS))
+            text = json.dumps(description.to_json(), indent=2, ensure_ascii=False)
+            (fresh / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+            (fresh / CARD).write_text(card, encoding="utf-8")
+            put_in_place(fresh, folder)
+    except OSError as error:
+        raise OutputError(f"The model cannot be written to {folder}: {error}.") from error
+    return description
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Move a finished folder to its place on the same disk; an old one goes only after that."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    old = fresh.parent / "old"
+    folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,73 @@
+"""Read what the labels of a model stand for: a list with codes, or just names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..resources import resource_folder
+from ..volume.structure import Code, Structure
+
+PRIVATE_SCHEME = "99SDSEG"
+COLORS = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
+    (204, 121, 167), (145, 60, 205), (128, 174, 128), (241, 214, 145), (177, 122, 101),
+    (111, 184, 210), (216, 101, 79), (221, 130, 101), (144, 238, 144), (192, 104, 88),
+)  # fmt: skip
+
+
+def known_lists() -> list[str]:
+    """Names of the lists that come along, for example "btcv13"."""
+    return sorted(path.stem for path in (resource_folder() / "Terminology").glob("*.json"))
+
+
+def read_structures(name_or_path: str) -> tuple[Structure, ...]:
+    """Structures from a list that comes along or from a JSON file.
+
+    The file holds either a list as in `model.json` (label, name, color, type with SNOMED code), or
+    an object from label to name, such as {"1": "Liver"}; then colours are chosen and the codes are
+    private ones (scheme 99SDSEG), which DICOM allows but other programs do not understand.
+
+    Raises:
+        InputError: Naming the file and what is wrong with it.
+    """
+    path = resource_folder() / "Terminology" / f"{name_or_path}.json"
+    if name_or_path not in known_lists():
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise InputError(
+                f"There is no label list {name_or_path!r}; name a JSON file or one of "
+                f"{', '.join(known_lists())}."
+            )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        structures = _structures(data)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not JSON ({error}).") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a label list ({error}); it should be like "
+            '{"1": "Liver", "2": "Spleen"} or a list as in model.json.'
+        ) from error
+    labels = [structure.label for structure in structures]
+    if not labels or labels != list(range(1, len(labels) + 1)):
+        raise InputError(f"The labels in {path} are {labels}, not 1 … N without gaps.")
+    return structures
+
+
+def _structures(data: Any) -> tuple[Structure, ...]:
+    if isinstance(data, list):
+        return tuple(Structure.from_json(item) for item in data)
+    named = sorted((int(label), str(name)) for label, name in dict(data).items())
+    return tuple(
+        Structure(
+            label=label,
+            name=name,
+            color=COLORS[(label - 1) % len(COLORS)],
+            type=Code(PRIVATE_SCHEME, "".join(c for c in name if c.isalnum())[:16], name),
+        )
+        for label, name in named
+        if label > 0
+    )

@@ -1,0 +1,185 @@
+"""Which models there are: those that came along and those the user installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelError, OutputError
+from ..families.description import ModelDescription
+from ..resources import resource_folder
+from .folder import CARD, DESCRIPTION, WEIGHTS, put_in_place, read_description, verify_weights
+
+MODELS_VARIABLE = "SDSEG_MODELS"
+LARGEST_MODEL_BYTES = 20 * 2**30
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A model that can be used by its name.
+
+    Attributes:
+        folder: Where it lies.
+        description: Its `model.json`.
+        bundled: Whether it came with the program; such a one cannot be removed.
+    """
+
+    folder: Path
+    description: ModelDescription
+    bundled: bool
+
+
+def bundled_folder() -> Path:
+    """The models that came with the program."""
+    return resource_folder() / "Models"
+
+
+def user_folder() -> Path:
+    """The user's model folder, which outlives updates: `SDSEG_MODELS` or the platform's place."""
+    chosen = os.environ.get(MODELS_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("sdseg", appauthor=False)) / "models"
+
+
+def list_models() -> tuple[list[InstalledModel], list[str]]:
+    """All usable models, the user's first, and what is wrong with the folders that are not."""
+    models: list[InstalledModel] = []
+    problems: list[str] = []
+    for root, bundled in ((user_folder(), False), (bundled_folder(), True)):
+        if not root.is_dir():
+            continue
+        for folder in sorted(path for path in root.iterdir() if (path / DESCRIPTION).is_file()):
+            try:
+                description = read_description(folder)
+            except ModelError as error:
+                problems.append(str(error))
+                continue
+            if all(description.name != model.description.name for model in models):
+                models.append(InstalledModel(folder, description, bundled))
+    return models, problems
+
+
+def find_model(name_or_folder: str) -> InstalledModel:
+    """The model with this name, or in this folder.
+
+    Raises:
+        ModelError: Naming the models there are.
+    """
+    models, problems = list_models()
+    for model in models:
+        if model.description.name == name_or_folder:
+            return model
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return InstalledModel(folder, read_description(folder), bundled=False)
+    known = ", ".join(model.description.name for model in models) or "none"
+    broken = f" Not usable: {' '.join(problems)}" if problems else ""
+    raise ModelError(
+        f"There is no model called {name_or_folder!r} and no such folder; installed are: {known}. "
+        f"Install one with: sdseg models install FILE_OR_FOLDER.{broken}"
+    )
+
+
+def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
+    """Copy a model from a folder or a zip file into the user's folder, verified and atomic.
+
+    Args:
+        source: A model folder, or a zip file that holds one.
+        overwrite: Replace an installed model of the same name.
+
+    Raises:
+        ModelError: If the source is not a model, is damaged, or is already installed.
+        OutputError: If the user's folder cannot be written.
+    """
+    root = user_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".install-") as name:
+            fresh = Path(name) / "model"
+            if source.is_dir():
+                _copy_folder(source, fresh)
+            elif source.is_file():
+                _unzip(source, fresh)
+            else:
+                raise ModelError(f"{source} does not exist; name a model folder or a zip file.")
+            description = read_description(fresh)
+            verify_weights(fresh, description)
+            target = root / _safe_name(description.name)
+            if target.exists() and not overwrite:
+                raise ModelError(
+                    f"The model {description.name} is installed already in {target}; "
+                    "use --overwrite to replace it."
+                )
+            put_in_place(fresh, target)
+    except OSError as error:
+        raise OutputError(
+            f"The model cannot be installed in {root}: {error}. Choose another folder with the "
+            f"environment variable {MODELS_VARIABLE}."
+        ) from error
+    return InstalledModel(target, description, bundled=False)
+
+
+def remove_model(name: str) -> Path:
+    """Delete a model of the user's; returns the folder that is gone.
+
+    Raises:
+        ModelError: If there is none of that name, or it came with the program.
+    """
+    model = find_model(name)
+    if model.bundled or model.folder.parent != user_folder():
+        raise ModelError(f"The model {name} in {model.folder} was not installed by you; it stays.")
+    try:
+        shutil.rmtree(model.folder)
+    except OSError as error:
+        raise OutputError(f"{model.folder} cannot be deleted: {error}.") from error
+    return model.folder
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    target.mkdir()
+    for name in (DESCRIPTION, WEIGHTS, CARD):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _unzip(source: Path, target: Path) -> None:
+    """Take the three known files out of a zip; names and folders in it are not trusted."""
+    try:
+        archive = zipfile.ZipFile(source)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ModelError(
+            f"{source} is not a zip file; install a model folder or a zip of one."
+        ) from error
+    with archive:
+        members = {
+            Path(item.filename).name: item
+            for item in archive.infolist()
+            if Path(item.filename).name in (DESCRIPTION, WEIGHTS, CARD)
+        }
+        if DESCRIPTION not in members:
+            raise ModelError(f"{source} holds no {DESCRIPTION}; it is not a model.")
+        if sum(item.file_size for item in members.values()) > LARGEST_MODEL_BYTES:
+            raise ModelError(f"{source} unpacks to more than 20 GiB; it is not a model of ours.")
+        target.mkdir()
+        for name, item in members.items():
+            try:
+                with archive.open(item) as stream, (target / name).open("wb") as copy:
+                    shutil.copyfileobj(stream, copy)
+            except (zipfile.BadZipFile, EOFError) as error:
+                raise ModelError(f"{source} is damaged: {error}. Fetch it again.") from error
+
+
+def _safe_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ModelError(
+            f"The model's name {name!r} cannot be a folder's name; use letters, digits, '-', '_'."
+        )
+    return name
