@@ -1,0 +1,27 @@
+"""From a model's name to a segmenter that is ready for volumes."""
+
+from __future__ import annotations
+
+from ..models.folder import load_family
+from ..models.registry import find_model
+from .device import choose_device
+from .segmenter import Segmenter
+
+DEFAULT_MODEL = "head-neck-oar"
+
+
+def load_segmenter(
+    model: str = DEFAULT_MODEL, device: str = "auto", batch: int | None = None
+) -> Segmenter:
+    """Load a verified model onto a device.
+
+    Args:
+        model: Name of an installed model, or its folder.
+        device: "auto", "cuda", "mps" or "cpu".
+        batch: Slices at a time; the device decides by default.
+
+    Raises:
+        ModelError: If there is no such model, or it is damaged.
+        InputError: If the device is unknown or does not work.
+    """
+    return Segmenter(load_family(find_model(model).folder), choose_device(device), batch)

@@ -1,0 +1,83 @@
+"""How a run tells where it is, and how it is told to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import CancelledError
+
+Stage = Literal["load", "segment", "write"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A report from a run.
+
+    Attributes:
+        stage: What is being done.
+        done: Slices finished.
+        total: Slices in all.
+        seconds_left: Estimate from the slices so far; None before the first ones are done.
+        message: Something the user should know, for example that memory ran short.
+    """
+
+    stage: Stage
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class SliceCounter:
+    """Counts slices, reports them and raises `CancelledError` once the user wants to stop.
+
+    Args:
+        total: Slices in all.
+        report: Called with each `Progress`.
+        is_cancelled: Asked between batches.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        report: ProgressCallback | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self.total = total
+        self.done = 0
+        self._report = report
+        self._is_cancelled = is_cancelled
+        self._started = time.monotonic()
+        self._send(None)
+
+    def advance(self, slices: int) -> None:
+        """Some slices are finished."""
+        self.done += slices
+        spent = time.monotonic() - self._started
+        self._send(spent / self.done * (self.total - self.done) if self.done else None)
+
+    def restart(self, message: str) -> None:
+        """Begin again from the first slice, saying why."""
+        self.done = 0
+        self._started = time.monotonic()
+        self.tell(message)
+
+    def tell(self, message: str) -> None:
+        """Pass a message on."""
+        if self._report is not None:
+            self._report(Progress("segment", self.done, self.total, None, message))
+
+    def stop_if_cancelled(self) -> None:
+        """Raise `CancelledError` if the user asked to stop."""
+        if self._is_cancelled is not None and self._is_cancelled():
+            raise CancelledError(f"Cancelled after {self.done} of {self.total} slices.")
+
+    def _send(self, seconds_left: float | None) -> None:
+        if self._report is not None:
+            self._report(Progress("segment", self.done, self.total, seconds_left))

@@ -1,0 +1,59 @@
+"""Second stage of the compact family: vision encoder and UNet, through the frozen autoencoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..families.compact import CompactFamily
+from ..volume.slices import apply_windows
+from .losses import dice_and_cross_entropy, latent_l1, without_undrawn
+from .settings import CompactTraining
+from .stage import Stage
+
+
+class DiffusionStage(Stage):
+    """Latent estimation (SDSeg section 2.3) with z0 prediction, plus losses on the decoded map."""
+
+    def __init__(self, family: CompactFamily, settings: CompactTraining) -> None:
+        trained = nn.ModuleDict({"vision_encoder": family.vision_encoder, "unet": family.unet})
+        super().__init__(
+            trained,
+            settings.steps,
+            settings.rate,
+            settings.warm_up,
+            settings.weight_decay,
+            settings.ema_decay,
+            settings.seed,
+        )
+        self.family = family
+        self.family.autoencoder.requires_grad_(False)
+        self.settings = settings
+        self.criterion = dice_and_cross_entropy()
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        family = self.family
+        label_map, drawn = batch["label_map"], batch["drawn"]
+        image = apply_windows(
+            batch["image"], family.description.input.windows, family.description.input.repeat
+        )
+        with torch.no_grad():
+            z0 = family.encode_label_map(label_map)
+        timestep = self._timesteps(len(z0), z0.device)
+        noise = torch.randn_like(z0)
+        z_t = family.schedule.add_noise(z0, noise, timestep)
+        prediction = family.predict(z_t, family.condition(image), timestep)
+        estimate = family.schedule.estimate_z0(
+            prediction, z_t, timestep, family.description.diffusion.prediction
+        )
+        logits = family.autoencoder.decode(estimate)
+        latent = latent_l1(estimate, z0, logits, drawn)
+        decoded = self.criterion(without_undrawn(logits, drawn), label_map[:, None])
+        self.log_losses(latent=latent, decoded=decoded)
+        return decoded + self.settings.latent_weight * latent
+
+    def _timesteps(self, count: int, device: torch.device) -> Tensor:
+        last = self.family.schedule.last_timestep
+        anywhere = torch.randint(0, last + 1, (count,), device=device)
+        at_end = torch.rand(count, device=device) < self.settings.last_timestep_share
+        return torch.where(at_end, last, anywhere)
