@@ -1,0 +1,208 @@
+"""Images that are not what a CT model expects are pointed out; real CT is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from SDSegLib.errors import InputError
+from SDSegLib.volume.checks import check_volume, finite_array
+from SDSegLib.volume.geometry import Geometry
+from SDSegLib.volume.reading import read_volume
+from SDSegLib.volume.volume import Volume
+
+
+def volume_of(array: np.ndarray, spacing: tuple[float, float, float] = (4.0, 4.0, 5.0)) -> Volume:
+    return Volume(array, Geometry(array.shape, spacing, (0.0, 0.0, 0.0), np.eye(3)))
+
+
+def body_ct() -> np.ndarray:
+    """HU int16 (12, 64, 64): an oval body of fat, soft tissue, lungs and a spine, in air."""
+    noise = np.random.default_rng(0).normal(0, 12, (12, 64, 64))
+    _, y, x = np.indices(noise.shape)
+    hu = np.full(noise.shape, -1000.0)
+    for centre, radii, value in (
+        ((32, 32), (28, 20), -100.0),
+        ((32, 32), (26, 18), 45.0),
+        ((20, 30), (8, 10), -800.0),
+        ((44, 30), (8, 10), -800.0),
+        ((32, 44), (4, 4), 500.0),
+    ):
+        inside = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1
+        hu[inside] = value
+    return (hu + noise).clip(-1024, 3071).round().astype(np.int16)
+
+
+def brain_mr() -> np.ndarray:
+    """int16 (12, 64, 64): bright tissue of several classes on dark, noisy background."""
+    rng = np.random.default_rng(1)
+    _, y, x = np.indices((12, 64, 64))
+    radius = np.hypot(x - 32, y - 32)
+    values = np.select([radius < 10, radius < 18, radius < 26], [300.0, 700.0, 1050.0], 0.0)
+    return np.abs(values + rng.normal(0, 60, values.shape)).astype(np.int16)
+
+
+def kinds(volume: Volume) -> list[str]:
+    return [finding.kind for finding in check_volume(volume)]
+
+
+def test_a_plain_ct_raises_no_finding() -> None:
+    assert check_volume(volume_of(body_ct())) == []
+    assert check_volume(replace(volume_of(body_ct()), modality="CT")) == []
+
+
+def test_a_crop_inside_the_body_raises_no_finding_about_values() -> None:
+    crop = body_ct()[:, 14:50, 8:56]
+
+    assert kinds(volume_of(np.ascontiguousarray(crop))) == []
+
+
+def test_padding_outside_the_scan_circle_raises_no_finding() -> None:
+    hu = body_ct()
+    _, y, x = np.indices(hu.shape)
+    hu[np.hypot(x - 32, y - 32) > 32] = -3024
+
+    assert kinds(volume_of(hu)) == []
+
+
+@pytest.mark.parametrize("offset", [1000, 1024])
+def test_hu_with_offset_is_recognised(offset: int) -> None:
+    shifted = (body_ct() + offset).clip(0).astype(np.uint16)
+
+    (finding,) = check_volume(volume_of(shifted))
+
+    assert finding.kind == "hu-offset"
+    assert "HU + 1024" in finding.message
+    assert "Subtract 1024" in finding.message
+
+
+def test_rescale_applied_twice_is_recognised() -> None:
+    (finding,) = check_volume(volume_of((body_ct().clip(-1024, 300) - 1024).astype(np.int16)))
+
+    assert finding.kind == "hu-offset"
+    assert "applied twice" in finding.message
+
+
+def test_values_that_are_no_hu_are_recognised() -> None:
+    hu = body_ct().astype(np.float32)
+
+    for array in (
+        (hu.clip(-1000, 1000) + 1000) / 2000,
+        (hu - hu.mean()) / hu.std(),
+        ((hu.clip(-160, 240) + 160) / 400 * 255).astype(np.uint8),
+        brain_mr(),
+    ):
+        (finding,) = check_volume(volume_of(array))
+        assert finding.kind == "range"
+        assert "Give the original CT in HU" in finding.message
+
+
+def test_another_modality_is_named() -> None:
+    (finding,) = check_volume(replace(volume_of(brain_mr()), modality="MR"))
+
+    assert finding.kind == "modality"
+    assert "modality is MR, not CT" in finding.message
+
+
+def test_nan_and_infinity_are_counted_and_become_air() -> None:
+    hu = body_ct().astype(np.float32)
+    hu[0, 0, :3] = (np.nan, np.inf, -np.inf)
+
+    (finding,) = check_volume(volume_of(hu))
+
+    assert finding.kind == "not-finite"
+    assert "3 of 49,152 voxels" in finding.message
+    fit = finite_array(volume_of(hu))
+    assert fit[0, 0, :3].tolist() == [-1024.0] * 3
+    np.testing.assert_array_equal(fit[1:], hu[1:])
+
+
+def test_finite_array_keeps_values_and_clips_absurd_ones() -> None:
+    for number, low, high in (
+        ("int8", -100, 100),
+        ("uint8", 0, 200),
+        ("int16", -1024, 3000),
+        ("uint16", 0, 60000),
+        ("int32", -(2**20), 2**20),
+        ("uint32", 0, 2**32 - 1),
+        ("int64", -(2**40), 2**40),
+        ("float32", -1e9, 1e9),
+        ("float64", -1e300, 1e300),
+    ):
+        array = np.array([[[low, 7, high]]], dtype=number)
+
+        fit = finite_array(volume_of(array))
+
+        assert fit.dtype == (np.float32 if "float" in number else np.int16)
+        assert fit.ravel().tolist() == [max(low, -32768), 7, min(high, 32767)]
+
+
+def test_finite_array_does_not_touch_the_volume() -> None:
+    array = np.array([[[np.nan, 1.0, 2e6]]], dtype=np.float32)
+    volume = volume_of(array.copy())
+
+    finite_array(volume)
+
+    np.testing.assert_array_equal(volume.array, array)
+
+
+@pytest.mark.parametrize(
+    ("array", "finding"),
+    [
+        (np.zeros((4, 0, 4), np.int16), r"empty \(4 × 0 × 4 voxels\)"),
+        (np.full((4, 4, 4), -1024, np.int16), r"same value \(-1024\)"),
+        (np.full((4, 4, 4), np.nan, np.float32), "is a number"),
+        (np.full((4, 4, 4), np.inf, np.float32), "is a number"),
+    ],
+)
+def test_images_without_content_are_refused(array: np.ndarray, finding: str) -> None:
+    with pytest.raises(InputError, match=finding):
+        check_volume(volume_of(array))
+
+
+def test_an_unusable_grid_is_refused() -> None:
+    with pytest.raises(InputError, match="4 × 0 × 5 mm"):
+        check_volume(volume_of(body_ct(), spacing=(4.0, 0.0, 5.0)))
+
+
+def test_grids_that_ask_too_much_of_a_model_are_pointed_out() -> None:
+    hu = body_ct()
+
+    assert kinds(volume_of(hu[4:6])) == ["few-slices"]
+    assert kinds(volume_of(hu, spacing=(4.0, 4.0, 12.0))) == ["coarse-spacing"]
+    (finding,) = check_volume(volume_of(hu, spacing=(1.0, 4.0, 5.0)))
+    assert finding.kind == "small-field"
+    assert "64 × 256 mm" in finding.message
+
+
+def test_a_short_stack_of_slices_is_no_small_field() -> None:
+    assert kinds(volume_of(body_ct(), spacing=(4.0, 4.0, 1.0))) == []
+
+
+def test_remarks_of_the_reader_are_passed_on() -> None:
+    (finding,) = check_volume(replace(volume_of(body_ct()), notes=("One scout was left out.",)))
+
+    assert (finding.kind, finding.message) == ("reader", "One scout was left out.")
+
+
+def test_real_ct_raises_no_false_alarm_and_its_distortions_do(shared_data: Path) -> None:
+    cases = sorted((shared_data / "head_neck_oar" / "train").glob("pt_*/ct.nii.gz"))[::8]
+    paths = [*cases, shared_data / "abdomen_ct" / "ct.nii.gz"]
+    paths.append(shared_data / "abdomen_ct" / "dicom_series")
+    assert len(paths) > 20
+    for path in paths:
+        volume = read_volume(path)
+        assert check_volume(volume) == [], path
+        assert kinds(replace(volume, array=volume.array + 1024)) == ["hu-offset"], path
+        normalised = (volume.array.astype(np.float32) + 1024) / 4000
+        assert kinds(replace(volume, array=normalised)) == ["range"], path
+
+
+def test_the_head_ct_with_offset_is_recognised_and_mended(shared_data: Path) -> None:
+    for name in ("dicom", "CTHeadAxial.nhdr"):
+        volume = read_volume(shared_data / "head_ct_small" / name)
+        assert kinds(volume) == ["hu-offset"]
+        assert kinds(replace(volume, array=volume.array - 1024)) == []
