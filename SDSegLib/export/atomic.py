@@ -1,0 +1,95 @@
+"""Output files that appear whole or not at all, and never over another by accident."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from ..errors import OutputError
+
+_DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz", ".tar.gz")
+
+
+def check_output(path: Path, overwrite: bool = False) -> None:
+    """Find out before the work whether a file can be written later.
+
+    Raises:
+        OutputError: If it exists and must not be replaced, or if its folder does not exist or
+            does not take files.
+    """
+    _check(path, overwrite)
+    _remove(_create_beside(path))
+
+
+@contextmanager
+def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Write to a temporary file in the same folder, which then takes the place of `path`.
+
+    The temporary file ends like `path` (".nii.gz", ".seg.nrrd", …), so writers see the format.
+    If the block fails it is removed, and an older file at `path` stays as it was.
+
+    Yields:
+        The path to write to; an empty file is there already.
+
+    Raises:
+        OutputError: As for `check_output`, and when the system refuses a write.
+    """
+    _check(path, overwrite)
+    temporary = _create_beside(path)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        _check(path, overwrite)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({_reason(error)}); free space on its disk, close the "
+            "programs that use it, or choose another folder."
+        ) from error
+    finally:
+        _remove(temporary)
+
+
+def _check(path: Path, overwrite: bool) -> None:
+    # os.path answers False where pathlib raises, in folders that may not be looked into.
+    if os.path.isdir(path):
+        raise OutputError(f"{path} is a folder; give the name of a file in it.")
+    if os.path.exists(path) and not overwrite:
+        raise OutputError(
+            f"{path} exists already; choose another name or allow overwriting (--overwrite)."
+        )
+
+
+def _create_beside(path: Path) -> Path:
+    folder = path.parent
+    temporary = folder / f".sdseg-{token_hex(4)}{_suffix(path)}"
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not os.path.isdir(folder):
+            raise OutputError(
+                f"The folder {folder} does not exist; create it or choose another."
+            ) from error
+        raise OutputError(
+            f"No file can be written in {folder} ({_reason(error)}); choose another folder."
+        ) from error
+    return temporary
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    double = next((suffix for suffix in _DOUBLE_SUFFIXES if name.endswith(suffix)), None)
+    return double or path.suffix.lower()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,94 @@
+"""Label maps for any other program: NIfTI, NRRD and MetaImage."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError, OutputError
+from ..mrml.nrrd_check import is_whole_nrrd
+from ..volume.geometry import Geometry
+from ..volume.nifti import read_nifti
+from ..volume.segmentation import Segmentation
+from .atomic import atomic_write
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_log = logging.getLogger(__name__)
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_LARGEST_SHIFT = 0.1  # of the smallest spacing
+
+
+def write_label_map(segmentation: Segmentation, path: Path, overwrite: bool = False) -> None:
+    """Write the label map as uint8 on the segmented volume's own grid, and read it back.
+
+    Args:
+        segmentation: Its label map and grid; names and colours are not kept by these formats.
+        path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) decides the format.
+        overwrite: Whether to replace an existing file.
+
+    Raises:
+        OutputError: If the path is not usable, the disk is full, or the format cannot hold the
+            grid (NIfTI: axes that are not at right angles).
+    """
+    if not path.name.lower().endswith(SUFFIXES):
+        raise OutputError(
+            f"{path} is in no known label map format; end its name in {', '.join(SUFFIXES)}."
+        )
+    import SimpleITK as sitk
+
+    image = _image(segmentation)
+    with atomic_write(path, overwrite) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+            written, geometry = _read_back(temporary)
+        except (RuntimeError, InputError) as error:
+            _log.warning("%s is not whole: %s", path, error)
+            raise _incomplete(path) from error
+        # The NIfTI writer reports neither a full disk nor a grid that it cannot hold.
+        if not np.array_equal(written, segmentation.label_map):
+            raise _incomplete(path)
+        limit = _LARGEST_SHIFT * min(segmentation.geometry.spacing)
+        if not geometry.matches(segmentation.geometry, tolerance_mm=limit):
+            raise OutputError(
+                f"{path}: this format cannot hold the volume's axes, which are not at right "
+                "angles to each other; write .nrrd or .mha instead."
+            )
+
+
+def _image(segmentation: Segmentation) -> sitk.Image:
+    import SimpleITK as sitk
+
+    geometry = segmentation.geometry
+    image = sitk.GetImageFromArray(segmentation.label_map)
+    image.SetSpacing(geometry.spacing)
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(np.asarray(geometry.direction, dtype=float).ravel().tolist())
+    return image
+
+
+def _read_back(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Voxels and grid of a file; SimpleITK alone would fill in what is missing at its end."""
+    import SimpleITK as sitk
+
+    if path.name.endswith((".nii", ".nii.gz")):
+        volume = read_nifti(path, path.name)
+        return volume.array, volume.geometry
+    if path.suffix == ".nrrd" and not is_whole_nrrd(path):
+        raise InputError("It is cut short.")
+    image = sitk.ReadImage(str(path))
+    i, j, k = image.GetSize()
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    geometry = Geometry((k, j, i), image.GetSpacing(), image.GetOrigin(), direction)
+    return sitk.GetArrayFromImage(image), geometry
+
+
+def _incomplete(path: Path) -> OutputError:
+    return OutputError(
+        f"{path} could not be written to its end; free space on its disk, or choose another folder."
+    )

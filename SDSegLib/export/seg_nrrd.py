@@ -1,0 +1,59 @@
+"""Segmentations for 3D Slicer: `.seg.nrrd` with names, colours and terminology."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import OutputError
+from ..volume.segmentation import Segmentation
+from ..volume.volume import Volume
+from .atomic import atomic_write
+
+
+def require_slicer() -> None:
+    """Find out before the work whether `.seg.nrrd` can be written.
+
+    Raises:
+        MissingPackageError: Without the package slicer-core.
+    """
+    from ..mrml import session
+
+    session.require_slicer()
+
+
+def write_seg_nrrd(
+    segmentation: Segmentation,
+    path: Path,
+    overwrite: bool = False,
+    reference: Volume | None = None,
+) -> None:
+    """Write a segmentation by Slicer's own code; all of its structures, also the empty ones.
+
+    Args:
+        segmentation: What to write; the file covers its whole grid.
+        path: File to write; it must end in ".seg.nrrd".
+        overwrite: Whether to replace an existing file.
+        reference: The volume that was segmented, to make sure that both are on one grid.
+
+    Raises:
+        OutputError: If the path is not usable or the grids differ.
+        MissingPackageError: Without the package slicer-core.
+    """
+    if not path.name.lower().endswith(".seg.nrrd"):
+        raise OutputError(f"{path} does not end in .seg.nrrd; name it {path.stem}.seg.nrrd.")
+    if reference is not None and not segmentation.geometry.matches(reference.geometry):
+        raise OutputError(
+            f"The segmentation for {path} is not on the grid of {reference.name}; give the volume "
+            "that was segmented."
+        )
+    require_slicer()
+    from ..mrml.segmentation_node import segmentation_to_node
+    from ..mrml.session import private_scene
+    from ..mrml.storage import save_segmentation_node
+
+    with atomic_write(path, overwrite) as temporary, private_scene() as scene:
+        node = segmentation_to_node(segmentation, scene=scene)
+        try:
+            save_segmentation_node(node, temporary)
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(temporary), str(path))) from error
