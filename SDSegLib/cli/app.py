@@ -1,0 +1,78 @@
+"""The `sdseg` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..errors import SDSegError
+from ..version import VERSION
+from .convert import convert
+from .cost import cost
+from .evaluate import evaluate
+from .info import info
+from .models import models_app
+from .segment import segment
+from .series import series
+
+EXIT_INPUT = 2
+
+app = typer.Typer(
+    name="sdseg",
+    help="Single-step latent diffusion segmentation of CT: from an image on disk to named, "
+    "coloured, coded structures for 3D Slicer.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(segment)
+app.command()(evaluate)
+app.command()(series)
+app.add_typer(models_app, name="models")
+app.command()(convert)
+app.command()(cost)
+app.command()(info)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sdseg {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell what is done.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options of every command."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def main() -> None:
+    """Run the command; a user's error is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except SDSegError as error:
+        Console(stderr=True).print(
+            f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False
+        )
+        raise SystemExit(EXIT_INPUT) from None
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

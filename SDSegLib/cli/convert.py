@@ -1,0 +1,97 @@
+"""`sdseg convert`: an official SDSeg checkpoint becomes a model folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+
+CONFIG_ENTRIES = {
+    "title": str,
+    "summary": str,
+    "version": str,
+    "licence": str,
+    "size": list,
+    "window": list,
+    "axes": str,
+    "spacing": list,
+    "expects": dict,
+    "training": dict,
+    "num_heads": int,
+}
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="The Lightning .ckpt file.")],
+    labels: Annotated[
+        str, typer.Option(help="What the classes are: btcv13, btcv8 or a JSON file.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON with what the checkpoint does not tell; BTCV's values without it. "
+            f"Entries: {', '.join(CONFIG_ENTRIES)}."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the folder if it exists.")] = False,
+) -> None:
+    """Convert an official SDSeg checkpoint, binary or multi-class.
+
+    Nothing in the checkpoint's pickle is run. The averaged (EMA) weights and the scale factor are
+    taken from the file; sizes are read off the weights. The folder can be used at once with
+    [bold]sdseg segment --model FOLDER[/] or installed with [bold]sdseg models install[/].
+    """
+    from ..models.folder import write_model_folder
+    from ..models.labels import read_structures
+    from ..models.official import convert as convert_official
+
+    described = _read_config(config)
+    structures = read_structures(labels)
+    name = output.resolve().name
+    described.setdefault("title", name)
+    described.setdefault("summary", ", ".join(item.name for item in structures) + ".")
+    description, weights = convert_official(checkpoint, structures, name=name, **described)
+    write_model_folder(
+        output, description, weights, _card(description, checkpoint), None, overwrite
+    )
+    typer.echo(f"Wrote {output} with {len(structures)} structures")
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} should hold a JSON object.")
+    for entry, value in data.items():
+        if entry not in CONFIG_ENTRIES:
+            raise InputError(
+                f"{path} has the unknown entry {entry!r}; known are {', '.join(CONFIG_ENTRIES)}."
+            )
+        if not isinstance(value, CONFIG_ENTRIES[entry]) and not (
+            entry == "spacing" and value is None
+        ):
+            raise InputError(
+                f"{entry} in {path} is {value!r}, not a {CONFIG_ENTRIES[entry].__name__}."
+            )
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+def _card(description: Any, checkpoint: Path) -> str:
+    structures = "\n".join(f"- {item.label}: {item.name}" for item in description.structures)
+    return (
+        f"# {description.title}\n\nConverted from the official SDSeg checkpoint "
+        f"`{checkpoint.name}`.\n\n## Structures\n\n{structures}\n\n## Licence\n\n"
+        f"{description.licence or 'Not stated; ask whoever gave you the checkpoint.'}\n\n"
+        "## Quality\n\nNot measured by this conversion.\n"
+    )

@@ -1,0 +1,40 @@
+"""`sdseg cost`: what a model costs to run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def cost(
+    model: Annotated[str, typer.Argument(help="Name of a model, or its folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Count a model's parameters, GFLOP a slice by part, and measure peak memory."""
+    from ..inference.cost import measure_cost
+    from ..models.folder import load_family
+    from ..models.registry import find_model
+
+    result = measure_cost(load_family(find_model(model).folder))
+    if as_json:
+        typer.echo(json.dumps(result.to_json()))
+        return
+    table = Table(title=f"{result.name}: one slice of {result.rows} × {result.columns}")
+    for title in ("Part", "Parameters", "GFLOP"):
+        table.add_column(title, justify="left" if title == "Part" else "right")
+    for part in result.parts:
+        table.add_row(part.name, f"{part.parameters / 1e6:.2f} M", f"{part.gflop:.2f}")
+    table.add_section()
+    table.add_row("to segment", "", f"[bold]{result.gflop:.2f}[/]")
+    table.add_row("all", f"{result.parameters / 1e6:.2f} M", "")
+    console = Console()
+    console.print(table)
+    console.print(f"Weights in half precision: {result.half_megabytes:.1f} MB", highlight=False)
+    console.print(
+        f"Peak memory of one slice on the CPU: {result.peak_megabytes:.0f} MB over the weights",
+        highlight=False,
+    )

@@ -1,0 +1,165 @@
+"""`sdseg evaluate`: how well a model, or a folder of label maps, agrees with references."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..errors import InputError
+from .evaluate_screen import print_notes, progress_of_cases, results_table, with_interval
+
+if TYPE_CHECKING:
+    from ..evaluation.jobs import Result
+    from ..evaluation.scores import Rules
+    from ..evaluation.summary import Summary
+
+DEFAULT_MODEL = "head-neck-oar"
+
+
+class ConventionChoice(str, Enum):
+    """`--convention`; see `SDSegLib.evaluation.scores.Rules`."""
+
+    FIELD = "field"
+    PAPER = "paper"
+
+
+class AbsentChoice(str, Enum):
+    """`--absent`; see `SDSegLib.evaluation.scores.Rules`."""
+
+    UNKNOWN = "unknown"
+    BACKGROUND = "background"
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
+            "or the folders images and labels."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for tables, figures and pictures.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help=f"Name of a model, or its folder; {DEFAULT_MODEL} without it."
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a model: a folder of label maps named by case."),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Name of the reference label map in a case's folder.")
+    ] = "organs.nii.gz",
+    image: Annotated[
+        str, typer.Option(help="Name of the CT, or of its DICOM folder, in a case's folder.")
+    ] = "ct.nii.gz",
+    absent: Annotated[
+        AbsentChoice,
+        typer.Option(
+            help="What it means that a reference lacks a structure: it may not have been drawn "
+            "(unknown: left out), or it is not there (background: predicting it is an error)."
+        ),
+    ] = AbsentChoice.UNKNOWN,
+    convention: Annotated[
+        ConventionChoice,
+        typer.Option(
+            help="field: what cannot be said is left out. paper: as BTCV is commonly counted; a "
+            "structure that the reference lacks gives Dice 1 if it is predicted, else 0."
+        ),
+    ] = ConventionChoice.FIELD,
+    autoencoder: Annotated[
+        bool,
+        typer.Option(
+            "--autoencoder",
+            help="Judge only what the label-map autoencoder of a compact model keeps of the "
+            "references, on the model's grid: about the best that the model can reach.",
+        ),
+    ] = False,
+    pictures: Annotated[
+        int, typer.Option(min=0, max=99, help="How many of the worst results to draw.")
+    ] = 6,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an evaluation that exists.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print summary.json, for scripts.")
+    ] = False,
+) -> None:
+    """Measure Dice, IoU and surface distances against references.
+
+    [bold]sdseg evaluate validation --model head-neck-oar --output results[/]
+
+    Writes metrics.csv, summary.json, dice.png, and pictures of the worst results. Label maps are
+    compared where they lie in the patient, on the reference's voxels.
+    """
+    if predictions is not None and (model is not None or autoencoder):
+        other = "--model" if model is not None else "--autoencoder"
+        raise InputError(f"{other} and --predictions exclude each other; leave one of them out.")
+    from ..evaluation.jobs import (
+        Options,
+        evaluate_autoencoder_of,
+        evaluate_folder,
+        evaluate_model,
+    )
+    from ..evaluation.metrics import require_scipy
+    from ..evaluation.pairs import find_pairs
+    from ..evaluation.report import prepare_output, write_results
+    from ..evaluation.scores import Rules
+    from ..evaluation.summary import summarise
+
+    if not autoencoder:
+        require_scipy()
+    cases = find_pairs(data, image, reference)
+    prepare_output(output, overwrite)
+    rules = Rules(convention.value, absent.value)
+    console = Console(stderr=True)
+    with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
+        options = Options(rules, pictures, device, reports.cases, reports.slices)
+        if predictions is not None:
+            result = evaluate_folder(data, predictions, cases.pairs, options)
+        elif autoencoder:
+            result = evaluate_autoencoder_of(model or DEFAULT_MODEL, cases.pairs, options)
+        else:
+            result = evaluate_model(model or DEFAULT_MODEL, cases.pairs, options)
+    summary = summarise(result.evaluation.scores)
+    facts = _facts(result, rules, cases.skipped)
+    title = _title(result, summary)
+    content = write_results(output, result.evaluation, summary, result.names, facts, title)
+    if as_json:
+        typer.echo(json.dumps(content))
+        return
+    Console().print(results_table(result, summary))
+    print_notes(console, cases.skipped, result.evaluation.notes)
+    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+
+
+def _facts(result: Result, rules: Rules, skipped: tuple[str, ...]) -> dict[str, Any]:
+    from ..version import VERSION
+
+    return {
+        "sdseg": VERSION,
+        "command": shlex.join(["sdseg", *sys.argv[1:]]),
+        **result.facts,
+        "convention": rules.convention,
+        "absent": rules.absent if rules.convention == "field" else "background",
+        "without_reference": list(skipped),
+    }
+
+
+def _title(result: Result, summary: Summary) -> str:
+    dice = summary.overall.get("dice")
+    if dice is None:
+        return result.title
+    return f"{result.title}: mean Dice {with_interval(dice, 3)}, {dice.cases} cases"

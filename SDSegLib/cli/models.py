@@ -1,0 +1,104 @@
+"""`sdseg models`: what is installed, what it can do, install and remove."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+models_app = typer.Typer(help="List, show, install and remove models.", no_args_is_help=True)
+
+
+@models_app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """List the models that can be used by name."""
+    from ..models.registry import list_models, user_folder
+
+    models, problems = list_models()
+    if as_json:
+        rows = [
+            {**model.description.to_json(), "folder": str(model.folder), "bundled": model.bundled}
+            for model in models
+        ]
+        typer.echo(json.dumps({"models": rows, "problems": problems}))
+        return
+    console = Console()
+    table = Table()
+    for title in ("Name", "Segments", "Region", "Licence", "From"):
+        table.add_column(title)
+    for model in models:
+        description = model.description
+        table.add_row(
+            f"[bold]{description.name}[/] {description.version}",
+            description.summary,
+            f"{description.expects.get('modality', '?')}, {description.expects.get('region', '?')}",
+            description.licence or "not stated",
+            "bundled" if model.bundled else str(model.folder),
+        )
+    console.print(table)
+    console.print(f"Your own models: {user_folder()}", highlight=False, soft_wrap=True)
+    for problem in problems:
+        console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
+
+
+@models_app.command("info")
+def info_command(
+    name: Annotated[str, typer.Argument(help="Name of a model, or its folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print model.json.")] = False,
+) -> None:
+    """Show a model's structures, licence and card."""
+    from ..models.folder import CARD, verify_weights
+    from ..models.registry import find_model
+
+    model = find_model(name)
+    verify_weights(model.folder, model.description)
+    if as_json:
+        typer.echo(json.dumps(model.description.to_json(), indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    table = Table(title=f"{model.description.title} ({model.description.name})")
+    for title in ("", "Label", "Structure", "Id", "Code"):
+        table.add_column(title)
+    for item in model.description.structures:
+        red, green, blue = item.color
+        code = f"{item.type.scheme} {item.type.value}"
+        if item.modifier is not None:
+            code += f", {item.modifier.meaning.lower()}"
+        table.add_row(f"[rgb({red},{green},{blue})]■[/]", str(item.label), item.name, item.id, code)
+    console.print(table)
+    console.print(f"Folder: {model.folder}", highlight=False, soft_wrap=True)
+    console.print("Weights: SHA-256 verified")
+    card = model.folder / CARD
+    if card.is_file():
+        from rich.markdown import Markdown
+
+        console.print(Markdown(card.read_text(encoding="utf-8")))
+
+
+@models_app.command("install")
+def install_command(
+    source: Annotated[Path, typer.Argument(help="A model folder, or a zip file that holds one.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace a model of the same name.")] = False,
+) -> None:
+    """Install a model from a folder or file; its checksum is verified first."""
+    from ..models.registry import install_model
+
+    model = install_model(source, overwrite)
+    typer.echo(f"Installed {model.description.name} in {model.folder}")
+
+
+@models_app.command("remove")
+def remove_command(
+    name: Annotated[str, typer.Argument(help="Name of a model that you installed.")],
+) -> None:
+    """Delete a model that you installed; bundled ones stay."""
+    from ..models.registry import remove_model
+
+    typer.echo(f"Removed {remove_model(name)}")

@@ -1,0 +1,44 @@
+"""A progress bar that counts slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from ..inference.progress import Progress as Report
+from ..inference.progress import ProgressCallback
+
+
+@contextmanager
+def progress_bar(console: Console, quiet: bool) -> Iterator[ProgressCallback | None]:
+    """Yield a callback that draws reports on `console`; None when quiet."""
+    if quiet:
+        yield None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("loading the model", total=None, left="")
+
+        def draw(report: Report) -> None:
+            if report.message:
+                bar.console.print(f"[yellow]Note:[/] {escape(report.message)}")
+            seconds = report.seconds_left
+            bar.update(
+                task,
+                description="slices",
+                completed=report.done,
+                total=report.total,
+                left="" if seconds is None else f"{seconds:.0f} s left",
+            )
+
+        yield draw

@@ -1,0 +1,38 @@
+"""`sdseg series`: what a DICOM folder holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def series(
+    folder: Annotated[Path, typer.Argument(help="A folder with DICOM files, at any depth.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """List the image series in a DICOM folder."""
+    from ..volume.dicom import list_series
+
+    found = list_series(folder)
+    if as_json:
+        typer.echo(json.dumps([asdict(item) for item in found], default=str))
+        return
+    table = Table()
+    for title in ("Number", "Modality", "Description", "Slices", "UID"):
+        table.add_column(title)
+    for number, item in enumerate(found, start=1):
+        table.add_row(
+            str(number),
+            item.modality or "?",
+            escape(item.description),
+            str(item.slices),
+            item.uid,
+        )
+    Console().print(table)

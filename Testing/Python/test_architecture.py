@@ -1,0 +1,80 @@
+"""The rooms of the library: what may know what, and that an installed package holds them all."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from setuptools.config.pyprojecttoml import read_configuration
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "SDSegLib"
+ROOMS: dict[str, set[str]] = {
+    "volume": set(),
+    "networks": set(),
+    "diffusion": set(),
+    "families": {"volume", "networks", "diffusion"},
+    "models": {"volume", "networks", "diffusion", "families"},
+    "inference": {"volume", "diffusion", "families", "models"},
+    "mrml": {"volume"},
+    "export": {"volume", "mrml"},
+    "datasets": {"volume"},
+    "training": {"volume", "networks", "diffusion", "families", "datasets"},
+    "evaluation": {
+        "volume", "networks", "families", "models", "inference", "datasets", "export",
+    },
+    "cli": {
+        "volume", "families", "models", "inference", "mrml", "export", "datasets", "training",
+        "evaluation",
+    },
+}  # fmt: skip
+
+
+def rooms() -> list[str]:
+    return sorted(path.parent.name for path in LIBRARY.glob("*/__init__.py"))
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a file imports from, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+            found.add(node.module.split(".")[0])
+    return found & set(rooms())
+
+
+def test_every_room_is_described() -> None:
+    assert set(rooms()) == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_knows_only_lower_rooms(room: str) -> None:
+    for path in sorted((LIBRARY / room).rglob("*.py")):
+        above = imported_rooms(path) - ROOMS[room] - {room}
+        assert not above, f"{path.relative_to(ROOT)} imports from {sorted(above)}"
+
+
+@pytest.mark.parametrize("package", ["slicer", "vtk", "qt", "ctk"])
+def test_only_mrml_knows_mrml(package: str) -> None:
+    for path in sorted(LIBRARY.rglob("*.py")):
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names.add(node.module.split(".")[0])
+        if package in names:
+            assert path.parent.name == "mrml", f"{path.relative_to(ROOT)} imports {package}"
+
+
+def test_an_installed_package_holds_every_room_and_the_resources() -> None:
+    settings = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]
+    expected = {"SDSegLib", "SDSegLib.resources"} | {f"SDSegLib.{room}" for room in rooms()}
+    assert set(settings["packages"]) == expected
+    assert settings["package-dir"]["SDSegLib.resources"] == "Resources"
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    longest = max(LIBRARY.rglob("*.py"), key=lambda path: len(path.read_text().splitlines()))
+    assert len(longest.read_text().splitlines()) <= 350, longest
