@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .export.label_map import write_label_map
     from .export.seg_nrrd import write_seg_nrrd
     from .inference.load import load_segmenter
-    from .volume.reading import read_volume
+    from .reading.files import read_volume
 
 __version__ = VERSION
 __all__ = ["__version__", "load_segmenter", "read_volume", "write_label_map", "write_seg_nrrd"]
 
 _HOMES = {
     "load_segmenter": ".inference.load",
-    "read_volume": ".volume.reading",
+    "read_volume": ".reading.files",
     "write_label_map": ".export.label_map",
     "write_seg_nrrd": ".export.seg_nrrd",
 }

@@ -73,8 +73,8 @@ def segment(
         if path.resolve() == source.resolve():
             raise InputError(f"The output {path} is the input itself; choose another name.")
     from ..models.registry import find_model
+    from ..reading.files import read_volume
     from ..volume.checks import check_volume
-    from ..volume.reading import read_volume
 
     find_model(model)
     volume = read_volume(source, series)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..reading.files import read_volume
 from ..volume.model_input import InputDescription
 from ..volume.orientation import reorientation_to
-from ..volume.reading import read_volume
 from ..volume.slices import resample_in_plane, resampled_size, resampling_matrix
 from ..volume.tiles import tissue_extents
 

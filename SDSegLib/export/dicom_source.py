@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError
-from ..volume.dicom_headers import read_image
-from ..volume.dicom_slices import Slice, slices_of
+from ..reading.dicom_headers import read_image
+from ..reading.dicom_slices import Slice, slices_of
 from ..volume.segmentation import Segmentation
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import InputError, OutputError
 from ..mrml.nrrd_check import is_whole_nrrd
+from ..reading.nifti import read_nifti
 from ..volume.geometry import Geometry
-from ..volume.nifti import read_nifti
 from ..volume.segmentation import Segmentation
 from .atomic import atomic_write
 

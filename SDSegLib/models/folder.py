@@ -136,6 +136,7 @@ def write_model_folder(
             fresh = Path(name) / folder.name
             fresh.mkdir()
             save_file(stored, fresh / WEIGHTS)
+            (fresh / WEIGHTS).chmod(0o644)
             description = replace(description, weights_sha256=sha256_of(fresh / WEIGHTS))
             text = json.dumps(description.to_json(), indent=2, ensure_ascii=False)
             (fresh / DESCRIPTION).write_text(text + "\n", encoding="utf-8")

@@ -82,7 +82,11 @@ def run_stage(
     """
     blocks = -(-stage.steps // steps_per_block)
     checkpoint = ModelCheckpoint(
-        dirpath=folder, save_last=True, save_top_k=0, every_n_epochs=1, enable_version_counter=False
+        dirpath=folder,
+        filename="last",
+        save_top_k=1,
+        every_n_epochs=1,
+        enable_version_counter=False,
     )
     trainer = Trainer(
         default_root_dir=folder,

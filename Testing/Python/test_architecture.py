@@ -12,21 +12,22 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "SDSegLib"
 ROOMS: dict[str, set[str]] = {
     "volume": set(),
+    "reading": {"volume"},
     "networks": set(),
     "diffusion": set(),
     "families": {"volume", "networks", "diffusion"},
     "models": {"volume", "networks", "diffusion", "families"},
     "inference": {"volume", "diffusion", "families", "models"},
     "mrml": {"volume"},
-    "export": {"volume", "mrml"},
-    "datasets": {"volume"},
+    "export": {"volume", "reading", "mrml"},
+    "datasets": {"volume", "reading"},
     "training": {"volume", "networks", "diffusion", "families", "datasets"},
     "evaluation": {
-        "volume", "networks", "families", "models", "inference", "datasets", "export",
+        "volume", "reading", "networks", "families", "models", "inference", "datasets", "export",
     },
     "cli": {
-        "volume", "families", "models", "inference", "mrml", "export", "datasets", "training",
-        "evaluation",
+        "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
+        "training", "evaluation",
     },
 }  # fmt: skip
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from SDSegLib.errors import InputError
+from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.checks import check_volume, finite_array
 from SDSegLib.volume.geometry import Geometry
-from SDSegLib.volume.reading import read_volume
 from SDSegLib.volume.volume import Volume
 
 

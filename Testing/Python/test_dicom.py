@@ -23,9 +23,9 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import MPEG4HP41, RLELossless
 
 from SDSegLib.errors import InputError
-from SDSegLib.volume.dicom import list_series, read_series
+from SDSegLib.reading.dicom import list_series, read_series
+from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.geometry import Geometry
-from SDSegLib.volume.reading import read_volume
 
 HU = ct_values(5)
 

@@ -14,7 +14,7 @@ from segmentation_maker import LARYNX, LEFT_PAROTID, MANDIBLE, RIGHT_PAROTID
 
 from SDSegLib.errors import MissingPackageError, OutputError
 from SDSegLib.export.dicom_seg import write_dicom_seg
-from SDSegLib.volume.dicom import read_dicom_file, read_series
+from SDSegLib.reading.dicom import read_dicom_file, read_series
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.structure import LEFT

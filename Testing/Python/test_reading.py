@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk
 
 from SDSegLib.errors import InputError
+from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.geometry import Geometry
-from SDSegLib.volume.reading import read_volume
 
 HU = ((np.arange(5 * 6 * 8) * 37) % 2000 - 1000).reshape(5, 6, 8).astype(np.int16)
 OBLIQUE = (0.8, -0.48, 0.36, 0.6, 0.64, -0.48, 0.0, 0.6, 0.8)

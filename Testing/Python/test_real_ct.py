@@ -14,9 +14,9 @@ import pytest
 
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.inference.segmenter import Segmenter
+from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
 from SDSegLib.volume.geometry import Geometry
-from SDSegLib.volume.reading import read_volume
 from SDSegLib.volume.volume import Volume
 
 SAMPLE = resource_folder() / "Samples" / "head-neck-ct.nii.gz"

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
+from ..volume.volume import Volume
 from .dicom import read_dicom_file, read_series
 from .dicom_headers import starts_like_dicom
 from .itk_files import read_itk
 from .nifti import GZIP_MAGIC, read_nifti
 from .nifti_header import LARGEST_HEADER, NiftiHeader
-from .volume import Volume
 
 _READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM"
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")

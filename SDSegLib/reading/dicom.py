@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..volume.geometry import Geometry
+from ..volume.volume import Volume
 from .dicom_grid import stack
 from .dicom_headers import DicomImage, FoundInFolder, find_in_folder, read_image
 from .dicom_pixels import decode
 from .dicom_slices import slices_of
-from .geometry import Geometry
-from .volume import Volume
 
 _VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"

@@ -15,9 +15,9 @@ from typing import cast
 import numpy as np
 
 from ..errors import InputError
+from ..volume.volume import Volume
 from .nifti_header import LARGEST_HEADER, NiftiHeader
 from .values import rescaled, with_kept_type
-from .volume import Volume
 
 GZIP_MAGIC = b"\x1f\x8b"
 # Deflate cannot pack more than 1032 bytes into one; a header that asks for more is wrong.

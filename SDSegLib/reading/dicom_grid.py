@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import InputError
+from ..volume.geometry import Geometry
 from .dicom_slices import Slice
-from .geometry import Geometry
 
 _SAME_POSITION_MM = 0.01
 _UNEVEN_STEP = 0.1  # of the step

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import InputError
-from .geometry import LARGEST_SHEAR_DEGREES, Geometry
+from ..volume.geometry import LARGEST_SHEAR_DEGREES, Geometry
 
 LARGEST_HEADER = 540
 _BYTE_ORDERS: tuple[Literal["<"], Literal[">"]] = ("<", ">")

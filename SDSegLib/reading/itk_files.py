@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import InputError
-from .geometry import Geometry
+from ..volume.geometry import Geometry
+from ..volume.volume import Volume
 from .itk_headers import check_metaimage, check_metaimage_size, check_nrrd
 from .values import with_kept_type
-from .volume import Volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

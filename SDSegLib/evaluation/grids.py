@@ -1,0 +1,89 @@
+"""Label maps from files, compared where they lie in the patient and not by voxel number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..reading.files import read_volume
+from ..volume.geometry import Geometry
+from ..volume.orientation import Reorientation, reorientation_to
+from ..volume.volume import Volume
+
+TOLERANCE_MM = 0.01
+
+
+def read_label_map(path: Path) -> Volume:
+    """Read a label map as uint8.
+
+    Raises:
+        InputError: If it cannot be read, or a value is not a whole number 0 … 255.
+    """
+    volume = read_volume(path)
+    array = volume.array
+    strange = (array < 0) | (array > 255)
+    if np.issubdtype(array.dtype, np.floating):
+        strange |= ~np.isfinite(array) | (array != np.rint(array))
+    if strange.any():
+        raise InputError(
+            f"{path} is no label map: it holds the value {array[strange][0]:g}, and labels are "
+            "whole numbers from 0 to 255. Give the file with the structures, not the image."
+        )
+    return replace(volume, array=array.astype(np.uint8))
+
+
+def on_grid(volume: Volume, geometry: Geometry) -> tuple[np.ndarray, bool]:
+    """A volume's values at the voxels of another grid.
+
+    Axes that are only flipped or permuted are put in order without loss. All else is resampled:
+    each voxel takes the value of the nearest one, or 0 outside the volume.
+
+    Returns:
+        Array of `geometry.shape`, and whether it had to be resampled.
+    """
+    if volume.geometry.matches(geometry, TOLERANCE_MM):
+        return volume.array, False
+    turn = _turn_between(volume.geometry, geometry)
+    if reoriented(volume.geometry, turn).matches(geometry, TOLERANCE_MM):
+        return turn.apply(volume.array), False
+    return _nearest(volume, geometry), True
+
+
+def reoriented(geometry: Geometry, turn: Reorientation) -> Geometry:
+    """The grid on which `turn.apply` of an array on `geometry` lies."""
+    order = tuple(turn.order)
+    shape = geometry.shape[order[0]], geometry.shape[order[1]], geometry.shape[order[2]]
+    to_original = np.zeros((4, 4))
+    to_original[3, 3] = 1
+    for axis, original in enumerate(order):
+        # Array axes are (k, j, i), matrix rows and columns (i, j, k).
+        row, column = 2 - original, 2 - axis
+        if axis in turn.flips:
+            to_original[row, column] = -1
+            to_original[row, 3] = shape[axis] - 1
+        else:
+            to_original[row, column] = 1
+    return Geometry.from_affine_lps(shape, geometry.affine_lps @ to_original)
+
+
+def _turn_between(have: Geometry, want: Geometry) -> Reorientation:
+    """The permutation and flips that bring axes closest to those of another grid."""
+    relative = np.linalg.inv(want.direction) @ have.direction
+    return reorientation_to(replace(have, direction=relative), "LPS")
+
+
+def _nearest(volume: Volume, geometry: Geometry) -> np.ndarray:
+    matrix = np.linalg.inv(volume.geometry.affine_lps) @ geometry.affine_lps
+    result = np.zeros(geometry.shape, volume.array.dtype)
+    rows, columns = np.mgrid[: geometry.shape[1], : geometry.shape[2]].reshape(2, -1)
+    in_slice = matrix[:3, :2] @ np.stack([columns, rows]) + matrix[:3, 3:]
+    largest = np.array(volume.geometry.shape[::-1])[:, None] - 1
+    for k, plane in enumerate(result):
+        index = np.rint(in_slice + matrix[:3, 2:3] * k).astype(int)
+        inside = ((index >= 0) & (index <= largest)).all(axis=0)
+        i, j, depth = index[:, inside]
+        plane.reshape(-1)[inside] = volume.array[depth, j, i]
+    return result

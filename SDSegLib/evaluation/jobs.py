@@ -1,0 +1,155 @@
+"""Evaluations as a user asks for them: of a model, of its autoencoder, of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .names import label_names
+from .pairs import CasePair, find_predictions, require_images
+from .predictors import FolderPredictor, ModelPredictor
+from .run import CaseReport, Evaluation, evaluate_cases
+from .scores import Rules
+
+if TYPE_CHECKING:
+    from ..families.description import ModelDescription
+    from ..inference.progress import ProgressCallback
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all evaluations have in common.
+
+    Attributes:
+        rules: How missing structures are counted.
+        pictures: Of how many of the worst results to keep slices.
+        device: "auto", "cuda", "mps" or "cpu".
+        report_case: Told the number of cases done and the name of the next.
+        report_slices: Told of each batch of slices that a model segments.
+    """
+
+    rules: Rules
+    pictures: int = 0
+    device: str = "auto"
+    report_case: CaseReport | None = None
+    report_slices: ProgressCallback | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What was evaluated, and its scores.
+
+    Attributes:
+        title: What to call it.
+        names: Name of each label that was compared.
+        facts: What was evaluated, for `summary.json`.
+        evaluation: The scores.
+    """
+
+    title: str
+    names: Mapping[int, str]
+    facts: dict[str, Any]
+    evaluation: Evaluation
+
+
+def evaluate_folder(
+    data: Path, predictions: Path, pairs: tuple[CasePair, ...], options: Options
+) -> Result:
+    """Evaluate label maps that lie in a folder.
+
+    Raises:
+        InputError: If one is missing or cannot be used.
+    """
+    files = find_predictions(predictions, pairs)
+    names = label_names(data, [pair.reference for pair in pairs])
+    evaluation = evaluate_cases(
+        pairs,
+        FolderPredictor(files, with_images=options.pictures > 0),
+        names,
+        options.rules,
+        options.pictures,
+        options.report_case,
+    )
+    facts = {
+        "evaluated": "predictions",
+        "predictions": str(predictions),
+        "model": None,
+        "grid": "reference",
+    }
+    return Result(predictions.resolve().name, names, facts, evaluation)
+
+
+def evaluate_model(model: str, pairs: tuple[CasePair, ...], options: Options) -> Result:
+    """Segment each case with a model, given by name or folder, and evaluate the label maps.
+
+    Raises:
+        ModelError: If there is no such model or it is damaged.
+        InputError: If a case cannot be used.
+    """
+    from ..inference.device import choose_device
+    from ..inference.segmenter import Segmenter
+    from ..models.folder import load_family
+    from ..models.registry import find_model
+
+    require_images(pairs)
+    installed = find_model(model)
+    segmenter = Segmenter(load_family(installed.folder), choose_device(options.device))
+    names = _names(installed.description)
+    evaluation = evaluate_cases(
+        pairs,
+        ModelPredictor(segmenter, options.report_slices),
+        names,
+        options.rules,
+        options.pictures,
+        options.report_case,
+    )
+    facts = {
+        "evaluated": "model",
+        "model": _identity(installed.description),
+        "device": str(segmenter.choice),
+        "grid": "reference",
+    }
+    return Result(segmenter.description.title, names, facts, evaluation)
+
+
+def evaluate_autoencoder_of(model: str, pairs: tuple[CasePair, ...], options: Options) -> Result:
+    """Evaluate what a compact model's label-map autoencoder keeps of the references.
+
+    Raises:
+        ModelError: If there is no such model, it is damaged, or of another family.
+        InputError: If a case cannot be used.
+    """
+    from ..inference.device import choose_device
+    from ..models.folder import load_family
+    from ..models.registry import find_model
+    from .reconstruction import compact_only, evaluate_autoencoder
+
+    installed = find_model(model)
+    choice = choose_device(options.device)
+    family = compact_only(load_family(installed.folder)).to(choice.device)
+    names = _names(installed.description)
+    evaluation = evaluate_autoencoder(
+        pairs, family, names, options.rules, options.pictures, options.report_case
+    )
+    facts = {
+        "evaluated": "autoencoder",
+        "model": _identity(installed.description),
+        "device": str(choice),
+        "grid": "model",
+    }
+    title = f"{installed.description.title}, label-map autoencoder alone"
+    return Result(title, names, facts, evaluation)
+
+
+def _names(description: ModelDescription) -> dict[int, str]:
+    return {item.label: item.name for item in description.structures}
+
+
+def _identity(description: ModelDescription) -> dict[str, str]:
+    return {
+        "name": description.name,
+        "version": description.version,
+        "weights_sha256": description.weights_sha256,
+    }

@@ -1,0 +1,75 @@
+"""Where the label maps to be judged come from: a model, or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..reading.files import read_volume
+from ..volume.checks import check_volume
+from ..volume.volume import Volume
+from .grids import read_label_map
+from .pairs import CasePair, require_images
+
+if TYPE_CHECKING:
+    from ..inference.progress import ProgressCallback
+    from ..inference.segmenter import Segmenter
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A label map to be judged.
+
+    Attributes:
+        label_map: On whatever grid it was made.
+        image: The CT, if it was read.
+        notes: What the user should know, one sentence each.
+    """
+
+    label_map: Volume
+    image: Volume | None
+    notes: tuple[str, ...] = ()
+
+
+Predictor = Callable[[CasePair], Prediction]
+
+
+class ModelPredictor:
+    """Segments each case's image.
+
+    Args:
+        segmenter: The model on its device.
+        report: Told of each batch of slices.
+    """
+
+    def __init__(self, segmenter: Segmenter, report: ProgressCallback | None = None) -> None:
+        self._segmenter = segmenter
+        self._report = report
+
+    def __call__(self, pair: CasePair) -> Prediction:
+        require_images((pair,))
+        assert pair.image is not None
+        image = read_volume(pair.image)
+        notes = tuple(finding.message for finding in check_volume(image))
+        result = self._segmenter.segment(image, report=self._report)
+        return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
+
+
+class FolderPredictor:
+    """Reads label maps that another program made.
+
+    Args:
+        files: Label map of each case.
+        with_images: Whether to read the images too, for pictures.
+    """
+
+    def __init__(self, files: dict[str, Path], with_images: bool) -> None:
+        self._files = files
+        self._with_images = with_images
+
+    def __call__(self, pair: CasePair) -> Prediction:
+        label_map = read_label_map(self._files[pair.name])
+        wanted = pair.image if self._with_images else None
+        return Prediction(label_map, None if wanted is None else read_volume(wanted))

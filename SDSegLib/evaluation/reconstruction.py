@@ -1,0 +1,148 @@
+"""What the compact family's label-map autoencoder alone keeps of a label map.
+
+A compact model decodes its label map from a latent that its UNet estimates, and the UNet is trained
+towards latents of references. So the Dice of references that were only encoded and decoded is about
+the best that such a model can reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets.cases import Case, load_case
+from ..errors import InputError, ModelError
+from ..families.base import SegmentationFamily
+from ..families.compact import CompactFamily
+from ..reading.files import read_volume
+from ..volume.orientation import reorientation_to
+from ..volume.tiles import blending_weights, cut, tiles_of, tissue_extents
+from .pairs import IMAGE, REFERENCE, CasePair
+from .run import CaseReport, Evaluation, offer_all
+from .scores import Rules, evaluate_pair
+from .worst import DisplayedCase, WorstResults
+
+BATCH = 16
+INSIDE, OUTSIDE = 0.0, -1024.0
+
+
+def compact_only(family: SegmentationFamily) -> CompactFamily:
+    """The family, once it is sure to have a label-map autoencoder.
+
+    Raises:
+        ModelError: If it is another family.
+    """
+    if isinstance(family, CompactFamily):
+        return family
+    raise ModelError(
+        f"The model {family.description.name} is of the family {family.description.family}; only "
+        "compact models encode whole label maps. Leave --autoencoder out for it."
+    )
+
+
+def evaluate_autoencoder(
+    pairs: tuple[CasePair, ...],
+    family: CompactFamily,
+    names: Mapping[int, str],
+    rules: Rules | None = None,
+    pictures: int = 0,
+    report: CaseReport | None = None,
+) -> Evaluation:
+    """Compare each reference on the model's grid with its own reconstruction; overlap only.
+
+    Args:
+        pairs: The cases, each a folder with `ct.nii.gz` and `organs.nii.gz`.
+        family: The model, on its device.
+        names: Name of each label to compare.
+        rules: How missing structures are counted.
+        pictures: Of how many of the worst results to keep slices.
+        report: Told the number of cases done and the name of the next.
+
+    Raises:
+        InputError: If the cases are laid out otherwise, or a file cannot be used.
+    """
+    worst = WorstResults(pictures)
+    scores = {}
+    for done, pair in enumerate(pairs):
+        if report is not None:
+            report(done, pair.name)
+        case = load_case(_case_folder(pair), family.description.input, family.num_classes)
+        rebuilt = reconstruct(family, case.label_map)
+        spacing = _spacing(pair, case, family)
+        scores[pair.name] = evaluate_pair(
+            rebuilt, case.label_map, spacing, list(names), rules, distances=False
+        )
+        shown = DisplayedCase(pair.name, case.image, case.label_map, rebuilt, spacing)
+        offer_all(worst, shown, names, scores[pair.name])
+    return Evaluation(scores, worst.snapshots, {})
+
+
+@torch.inference_mode()
+def reconstruct(family: CompactFamily, label_map: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Encode and decode a label map on the model's grid, tile by tile.
+
+    Args:
+        family: The model; its device is used.
+        label_map: uint8, (K, H, W), in the model's axes and spacing.
+        batch: Slices at a time.
+
+    Returns:
+        uint8 of the same shape. Slices without a label stay empty.
+    """
+    known = np.where(label_map < family.num_classes, label_map, 0).astype(np.uint8)
+    result = np.zeros_like(known)
+    used = np.flatnonzero(known.any(axis=(1, 2)))
+    for start in range(0, len(used), batch):
+        some = used[start : start + batch]
+        slices = torch.from_numpy(known[some]).to(family.stored_noise.device)
+        result[some] = _reconstruct_slices(family, slices, batch).cpu().numpy()
+    return result
+
+
+def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Tensor:
+    """uint8 (n, H, W), each with a label → the same after the autoencoder."""
+    size = family.description.input.size
+    # Tiles follow tissue; here the labels take its place.
+    extents = tissue_extents(torch.where(slices > 0, INSIDE, OUTSIDE))
+    tiles = tiles_of(extents, size)
+    count, height, width = slices.shape
+    # A frame of a tile's size takes what tiles have beyond the slice's border.
+    canvas = torch.zeros(
+        (count, family.num_classes, height + 2 * size[0], width + 2 * size[1]),
+        device=slices.device,
+    )
+    weights = blending_weights(size, slices.device)
+    for start in range(0, len(tiles), batch):
+        some = tiles[start : start + batch]
+        label_maps = cut(slices[:, None], some, size, outside=0)[:, 0]
+        logits = family.autoencoder.decode(family.encode_label_map(label_maps))
+        for tile, probability in zip(some, logits.float().softmax(dim=1), strict=True):
+            row, column = tile.row + size[0], tile.column + size[1]
+            target = canvas[tile.slice, :, row : row + size[0], column : column + size[1]]
+            target += probability * weights
+    inner = canvas[:, :, size[0] : size[0] + height, size[1] : size[1] + width]
+    # Where no tile is, all classes have 0 and the first, background, wins.
+    return inner.argmax(dim=1).to(torch.uint8)
+
+
+def _case_folder(pair: CasePair) -> Path:
+    folder = pair.reference.parent
+    if pair.reference.name != REFERENCE or pair.image != folder / IMAGE:
+        raise InputError(
+            f"The autoencoder is evaluated on a folder per case with {IMAGE} and {REFERENCE}; "
+            f"{pair.name} has {pair.reference}. Arrange the data so."
+        )
+    return folder
+
+
+def _spacing(pair: CasePair, case: Case, family: CompactFamily) -> tuple[float, float, float]:
+    """Spacing of the model's grid in mm along (k, j, i)."""
+    description = family.description.input
+    if description.spacing is not None:
+        return case.spacing, *description.spacing
+    geometry = read_volume(pair.reference).geometry
+    return reorientation_to(geometry, description.axes).spacing(geometry)

@@ -1,0 +1,171 @@
+"""Means over cases and structures, with bootstrap intervals over the cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .scores import StructureScore
+
+METRICS = ("dice", "iou", "hd95_mm", "assd_mm")
+DRAWS = 2000
+SEED = 0
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its uncertainty.
+
+    Attributes:
+        mean: Over the cases that have a value.
+        low: Lower end of the 95 % bootstrap interval; None with fewer than two cases.
+        high: Upper end.
+        cases: How many cases have a value.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    cases: int
+
+
+@dataclass(frozen=True)
+class StructureSummary:
+    """One structure over all cases.
+
+    Attributes:
+        label: The structure's label.
+        cases: Cases whose Dice counts.
+        missed: Cases where the reference has it and the prediction does not.
+        spurious: Cases where the prediction has it and the reference says it is not there.
+        unknown: Cases whose reference does not say.
+        metrics: Of "dice", "iou", "hd95_mm" and "assd_mm" those with a value in some case.
+    """
+
+    label: int
+    cases: int
+    missed: int
+    spurious: int
+    unknown: int
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All cases and structures.
+
+    Attributes:
+        structures: In the order of the scores.
+        overall: Mean over structures of their means over cases, by metric.
+        per_case: For each case, by metric, the mean over its structures that have a value.
+    """
+
+    structures: tuple[StructureSummary, ...]
+    overall: dict[str, Estimate]
+    per_case: dict[str, dict[str, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def summarise(scores: Mapping[str, Sequence[StructureScore]], draws: int = DRAWS) -> Summary:
+    """Summarise the scores of several cases.
+
+    Intervals are percentiles over `draws` random samples of the cases, with replacement and with a
+    fixed seed: the same scores always give the same intervals. Each sample is shared by all
+    structures and metrics, so a case is in or out as a whole.
+
+    Args:
+        scores: For each case its scores; all cases have the same labels in the same order.
+        draws: Bootstrap samples.
+    """
+    if not scores:
+        raise ValueError("there are no cases to summarise")
+    labels = [[score.label for score in case] for case in scores.values()]
+    if any(row != labels[0] for row in labels):
+        raise ValueError("the cases do not have the same labels in the same order")
+    generator = np.random.default_rng(SEED)
+    drawn = generator.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=draws)
+    of_structure: list[dict[str, Estimate]] = [{} for _ in labels[0]]
+    overall: dict[str, Estimate] = {}
+    per_case: dict[str, dict[str, float]] = {name: {} for name in scores}
+    for metric in METRICS:
+        values = _values(scores, metric)
+        columns, total = _estimates(values, drawn)
+        for found, estimate in zip(of_structure, columns, strict=True):
+            if estimate is not None:
+                found[metric] = estimate
+        if total is not None:
+            overall[metric] = total
+        for name, row in zip(scores, values, strict=True):
+            if np.isfinite(row).any():
+                per_case[name][metric] = float(np.nanmean(row))
+    structures = [
+        _structure([case[column] for case in scores.values()], metrics)
+        for column, metrics in enumerate(of_structure)
+    ]
+    return Summary(tuple(structures), overall, per_case)
+
+
+def _structure(scores: list[StructureScore], metrics: dict[str, Estimate]) -> StructureSummary:
+    statuses = [score.status for score in scores]
+    return StructureSummary(
+        label=scores[0].label,
+        cases=sum(score.dice is not None for score in scores),
+        missed=statuses.count("missed"),
+        spurious=statuses.count("spurious"),
+        unknown=statuses.count("unknown"),
+        metrics=metrics,
+    )
+
+
+def _values(scores: Mapping[str, Sequence[StructureScore]], metric: str) -> np.ndarray:
+    """Cases × structures, NaN where there is no value."""
+    rows = [[getattr(score, metric) for score in case] for case in scores.values()]
+    return np.array(rows, dtype=float).reshape(len(rows), -1)
+
+
+def _estimates(
+    values: np.ndarray, drawn: np.ndarray
+) -> tuple[list[Estimate | None], Estimate | None]:
+    """One estimate per structure and one for the mean of the structures.
+
+    Args:
+        values: Cases × structures, with NaN.
+        drawn: Samples × cases, how often each case is in the sample.
+    """
+    known = np.isfinite(values)
+    means = _row_means(values, np.ones((1, len(values)), int))[0]
+    samples = _row_means(values, drawn)
+    columns = [
+        None if not count else _estimate(mean, sample, int(count))
+        for mean, sample, count in zip(means, samples.T, known.sum(axis=0), strict=True)
+    ]
+    if not known.any():
+        return columns, None
+    used = np.isfinite(means)
+    # A structure of which a sample has no case keeps its mean, so that all samples are a mean of
+    # the same structures.
+    complete = np.where(np.isfinite(samples), samples, means)[:, used]
+    return columns, _estimate(
+        means[used].mean(), complete.mean(axis=1), int(known.any(axis=1).sum())
+    )
+
+
+def _row_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means of the known values of each column (samples × structures); NaN where none is in it."""
+    known = np.isfinite(values)
+    sums = weights @ np.where(known, values, 0.0)
+    counts = weights @ known
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _estimate(mean: float, samples: np.ndarray, cases: int) -> Estimate:
+    if cases < 2:
+        return Estimate(float(mean), None, None, cases)
+    low, high = np.nanpercentile(samples, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return Estimate(float(mean), float(low), float(high), cases)

@@ -1,0 +1,124 @@
+"""Keep the slices of the worst results while cases come and go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .metrics import box_of
+from .scores import StructureScore
+
+MARGIN_MM = 40.0
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePicture:
+    """One slice, cut to the surroundings of a structure.
+
+    Attributes:
+        index: Its number in the volume, counted from 0 at the first one shown, in LPS the lowest.
+        image: HU, (rows, columns); None without an image.
+        reference: Mask of the same shape.
+        prediction: Mask of the same shape.
+    """
+
+    index: int
+    image: np.ndarray | None
+    reference: np.ndarray
+    prediction: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a bad result looks like.
+
+    Attributes:
+        case: Name of the case.
+        structure: Name of the structure.
+        score: How it was scored.
+        slices: The slice with the largest error, and the one with most of the structure.
+        pixel: Row and column spacing in mm.
+    """
+
+    case: str
+    structure: str
+    score: StructureScore
+    slices: tuple[SlicePicture, ...]
+    pixel: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayedCase:
+    """A case's arrays on one grid, as they are looked at: (k, j, i), usually in LPS axes.
+
+    Attributes:
+        name: Of the case.
+        image: HU; None without an image.
+        reference: Label map.
+        prediction: Label map.
+        spacing: In mm along (k, j, i).
+    """
+
+    name: str
+    image: np.ndarray | None
+    reference: np.ndarray
+    prediction: np.ndarray
+    spacing: tuple[float, float, float]
+
+
+class WorstResults:
+    """The `count` results with the lowest Dice; of equal ones, those with more reference volume."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._kept: list[Snapshot] = []
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The worst first."""
+        return list(self._kept)
+
+    def offer(self, case: DisplayedCase, structure: str, score: StructureScore) -> None:
+        """Keep a result's slices if it is among the worst so far."""
+        if self.count == 0 or score.dice is None or score.status == "absent":
+            return
+        if len(self._kept) == self.count and _rank(score) >= _rank(self._kept[-1].score):
+            return
+        self._kept.append(_snapshot(case, structure, score))
+        self._kept.sort(key=lambda item: _rank(item.score))
+        del self._kept[self.count :]
+
+
+def _rank(score: StructureScore) -> tuple[float, float]:
+    assert score.dice is not None
+    return score.dice, -score.reference_ml
+
+
+def _snapshot(case: DisplayedCase, structure: str, score: StructureScore) -> Snapshot:
+    reference, prediction = case.reference == score.label, case.prediction == score.label
+    error = np.count_nonzero(reference ^ prediction, axis=(1, 2))
+    size = np.count_nonzero(reference if reference.any() else prediction, axis=(1, 2))
+    indices = list(dict.fromkeys((int(error.argmax()), int(size.argmax()))))
+    pixel = case.spacing[1], case.spacing[2]
+    rows, columns = _surroundings((reference | prediction)[indices].any(axis=0), pixel)
+    slices = tuple(
+        SlicePicture(
+            index=index,
+            image=None if case.image is None else case.image[index, rows, columns].copy(),
+            reference=reference[index, rows, columns].copy(),
+            prediction=prediction[index, rows, columns].copy(),
+        )
+        for index in indices
+    )
+    return Snapshot(case.name, structure, score, slices, pixel)
+
+
+def _surroundings(mask: np.ndarray, pixel: tuple[float, float]) -> tuple[slice, slice]:
+    box = box_of(mask)
+    assert box is not None
+    rows, columns = (
+        slice(max(0, side.start - round(MARGIN_MM / size)), side.stop + round(MARGIN_MM / size))
+        for side, size in zip(box, pixel, strict=True)
+    )
+    return rows, columns
