@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WINDOW_HU = (-160.0, 240.0)
 OPACITY = 0.45
+WIDTH_INCHES = 14.0
 TISSUE_HU = -300.0
 BACKGROUND = "#101418"
 TEXT = "#e6e6e6"
@@ -38,21 +39,28 @@ def write_preview(
     box = _around_tissue(image, labels)
     image, labels = image[box], labels[box]
     spacing = turn.spacing(volume.geometry)
-    figure = Figure(figsize=(14, 8), dpi=100, facecolor=BACKGROUND)
+    height, depth, width = (count * step for count, step in zip(labels.shape, spacing, strict=True))
+    rows = (max(depth, height), depth)
+    inches = float(np.clip(WIDTH_INCHES * 0.75 * sum(rows) / (3 * width) + 1.2, 5.0, 14.0))
+    figure = Figure(figsize=(WIDTH_INCHES, inches), dpi=100, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
+    top = 1 - 0.75 / inches
     grid = figure.add_gridspec(
         2,
         4,
         width_ratios=(1, 1, 1, 0.95),
-        wspace=0.04,
-        hspace=0.1,
+        height_ratios=rows,
+        wspace=0.03,
+        hspace=0.08,
         left=0.01,
         right=0.99,
-        top=0.92,
-        bottom=0.02,
+        top=top,
+        bottom=0.1 / inches,
     )
-    figure.text(0.012, 0.955, volume.name, color=TEXT, fontsize=14, weight="bold")
-    figure.text(0.988, 0.955, segmentation.model, color=TEXT, fontsize=10, ha="right", alpha=0.8)
+    figure.text(0.012, 1 - 0.42 / inches, volume.name, color=TEXT, fontsize=14, weight="bold")
+    figure.text(
+        0.988, 1 - 0.42 / inches, segmentation.model, color=TEXT, fontsize=10, ha="right", alpha=0.8
+    )
     colors = _color_table(segmentation)
     k, j, i = _center(labels)
     views: list[tuple[str, tuple[Any, ...], tuple[float, float], str]] = [
