@@ -25,14 +25,16 @@ def series(
         typer.echo(json.dumps([asdict(item) for item in found], default=str))
         return
     table = Table()
-    for title in ("Number", "Modality", "Description", "Slices", "UID"):
+    for title in ("Number", "Modality", "Description", "Slices", "Size", "Spacing in mm", "UID"):
         table.add_column(title)
-    for number, item in enumerate(found, start=1):
+    for item in found:
         table.add_row(
-            str(number),
+            str(item.number),
             item.modality or "?",
             escape(item.description),
             str(item.slices),
+            " × ".join(str(count) for count in item.size),
+            " × ".join("?" if step is None else f"{step:.3g}" for step in item.spacing),
             item.uid,
         )
     Console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,10 +109,13 @@ def _decoded_by_itk(file: Path, dataset: Dataset) -> np.ndarray:
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(file))
+    before = locale.setlocale(locale.LC_ALL)
     try:
         array = sitk.GetArrayFromImage(reader.Execute())[0]
     except RuntimeError as error:
         raise _no_decoder(file, dataset) from error
+    finally:
+        locale.setlocale(locale.LC_ALL, before)  # ITK's JPEG decoder leaves it at "C"
     return rescaled(array, 1.0, 0.0)
 
 

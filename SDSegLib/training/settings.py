@@ -28,11 +28,11 @@ class CompactTraining:
         seed: Of everything random.
     """
 
-    autoencoder_steps: int = 1500
+    autoencoder_steps: int = 2300
     autoencoder_batch: int = 32
     autoencoder_rate: float = 2e-3
-    latent_noise: float = 0.1
-    steps: int = 4000
+    latent_noise: float = 0.05
+    steps: int = 3000
     batch: int = 16
     rate: float = 8e-4
     warm_up: int = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import logging
 import shutil
 from pathlib import Path
@@ -358,10 +359,13 @@ def test_jpeg_lossless_that_pydicom_cannot_decode_is_read_by_itk(tmp_path: Path)
     }.items():
         image.SetMetaData(keyword, value)
     file = tmp_path / "jpeg.dcm"
+    before = locale.setlocale(locale.LC_ALL)
     sitk.WriteImage(image, str(file), useCompression=True, compressor="JPEG")
+    locale.setlocale(locale.LC_ALL, before)
     assert dcmread(file).file_meta.TransferSyntaxUID.name.startswith("JPEG Lossless")
 
     np.testing.assert_array_equal(read_volume(file).array, sitk.GetArrayFromImage(image))
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_compression_without_decoder_is_named(tmp_path: Path) -> None:

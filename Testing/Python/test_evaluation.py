@@ -484,7 +484,7 @@ def test_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
 
 def sdseg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "SDSegLib", "evaluate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
 
 
 def test_command_evaluates_a_model(data: Path, tmp_path: Path) -> None:
