@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from SDSegLib.volume.geometry import Geometry
@@ -22,3 +24,15 @@ def a_body(shape: tuple[int, int, int] = (10, 40, 48)) -> Volume:
     values[bone] = 900
     geometry = Geometry(shape, SPACING, (-70.0, 12.5, 300.0), np.eye(3))
     return Volume(values.astype(np.int16), geometry, name="body", modality="CT")
+
+
+def stored_as(volume: Volume, order: tuple[int, ...], flips: tuple[int, ...]) -> Volume:
+    """The same patient, with array axes permuted and flipped and the header saying so."""
+    matrix = volume.geometry.affine_lps[:, [2 - axis for axis in order[::-1]] + [3]]
+    array = volume.array.transpose(order)
+    for axis in flips:
+        column = 2 - axis
+        matrix[:3, 3] += matrix[:3, column] * (array.shape[axis] - 1)
+        matrix[:3, column] *= -1
+    array = np.flip(array, flips)
+    return replace(volume, array=array, geometry=Geometry.from_affine_lps(array.shape, matrix))

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import highdicom
 import numpy as np
+import pydicom
 import pytest
 from dicom_maker import AXIAL, OBLIQUE, SAGITTAL, ct_values, write_enhanced, write_series
 from segmentation_maker import LARYNX, LEFT_PAROTID, MANDIBLE, RIGHT_PAROTID
@@ -19,9 +21,6 @@ from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.structure import LEFT
 from SDSegLib.volume.volume import Volume
-
-highdicom = pytest.importorskip("highdicom")
-pydicom = pytest.importorskip("pydicom")
 
 SLICES = 5
 STRUCTURES = (RIGHT_PAROTID, MANDIBLE, LEFT_PAROTID)  # labels 1, 3, 2; the mandible is absent

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from segmentation_maker import DIRECTIONS, SHAPE, a_geometry, a_segmentation
 
 from SDSegLib.errors import OutputError
@@ -13,8 +14,6 @@ from SDSegLib.export.atomic import atomic_write, check_output
 from SDSegLib.export.label_map import SUFFIXES, write_label_map
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.segmentation import Segmentation
-
-sitk = pytest.importorskip("SimpleITK")
 
 
 def names_in(folder: Path) -> list[str]:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from phantom import stored_as
 
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
-from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
 
 SAMPLE = resource_folder() / "Samples" / "head-neck-ct.nii.gz"
@@ -27,18 +27,6 @@ MIDDLE = None if os.environ.get("SDSEG_FULL") else 16
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     return load_segmenter("head-neck-oar", "cpu")
-
-
-def stored_as(volume: Volume, order: tuple[int, ...], flips: tuple[int, ...]) -> Volume:
-    """The same patient, with array axes permuted and flipped and the header saying so."""
-    matrix = volume.geometry.affine_lps[:, [2 - axis for axis in order[::-1]] + [3]]
-    array = volume.array.transpose(order)
-    for axis in flips:
-        column = 2 - axis
-        matrix[:3, 3] += matrix[:3, column] * (array.shape[axis] - 1)
-        matrix[:3, column] *= -1
-    array = np.flip(array, flips)
-    return replace(volume, array=array, geometry=Geometry.from_affine_lps(array.shape, matrix))
 
 
 def rotated(volume: Volume, degrees: float) -> Volume:

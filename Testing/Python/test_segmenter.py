@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from phantom import a_body
+from phantom import a_body, stored_as
 from tiny_model import INPUT, tiny_description, write_tiny_model
 
 from SDSegLib.errors import CancelledError, InputError, SDSegError
@@ -17,8 +17,6 @@ from SDSegLib.inference.device import DeviceChoice
 from SDSegLib.inference.progress import Progress
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.models.folder import load_family
-from SDSegLib.volume.geometry import Geometry
-from SDSegLib.volume.volume import Volume
 
 CPU = DeviceChoice(torch.device("cpu"), "test")
 
@@ -31,19 +29,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def segmenter(model_folder: Path) -> Segmenter:
     return Segmenter(load_family(model_folder), CPU, batch=4)
-
-
-def stored_as(volume: Volume, order: tuple[int, ...], flips: tuple[int, ...]) -> Volume:
-    """The same patient, with array axes permuted and flipped and the header saying so."""
-    geometry = volume.geometry
-    matrix = geometry.affine_lps[:, [2 - axis for axis in order[::-1]] + [3]]
-    array = volume.array.transpose(order)
-    for axis in flips:
-        column = 2 - axis
-        matrix[:3, 3] += matrix[:3, column] * (array.shape[axis] - 1)
-        matrix[:3, column] *= -1
-    array = np.flip(array, flips)
-    return replace(volume, array=array, geometry=Geometry.from_affine_lps(array.shape, matrix))
 
 
 def test_labels_depend_on_the_image_and_lie_on_its_grid(segmenter: Segmenter) -> None:
