@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Threads of PyTorch that wait for each other shall sleep: spinning makes tests on tiny networks
+# many times slower on a busy machine. Child processes inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -13,21 +13,24 @@ LIBRARY = ROOT / "SDSegLib"
 ROOMS: dict[str, set[str]] = {
     "volume": set(),
     "reading": {"volume"},
+    "review": {"volume"},
     "networks": set(),
     "diffusion": set(),
     "families": {"volume", "networks", "diffusion"},
     "models": {"volume", "networks", "diffusion", "families"},
     "inference": {"volume", "diffusion", "families", "models"},
+    "worker": {"volume", "families", "models", "inference"},
     "mrml": {"volume"},
     "export": {"volume", "reading", "mrml"},
-    "datasets": {"volume", "reading"},
-    "training": {"volume", "networks", "diffusion", "families", "datasets"},
+    "datasets": {"volume", "reading", "models", "export"},
+    "training": {"volume", "networks", "diffusion", "families", "models", "datasets"},
     "evaluation": {
         "volume", "reading", "networks", "families", "models", "inference", "datasets", "export",
+        "review",
     },
     "cli": {
         "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
-        "training", "evaluation",
+        "training", "evaluation", "review",
     },
 }  # fmt: skip
 

@@ -1,0 +1,269 @@
+"""The worker as windows and scripts hold it: a state machine that never makes its owner wait."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Mapping
+
+from ..inference.progress import Progress
+from ..volume.segmentation import Segmentation
+from . import sentences
+from .events import Advanced, Begun, Ended, Event, Logged, Outbox, ProcessChanged, with_time
+from .outcome import Outcome, State
+from .process import Settings, default_python
+from .protocol import IDLE_SECONDS
+from .request import Request
+from .run import Run
+from .supervisor import Supervisor
+from .wire import load_order
+
+SILENCE_SECONDS = 120.0
+LONGEST_SECONDS = 1e6
+LOG_LINES = 500
+_YIELD_SECONDS = 0.001
+_WAIT_SECONDS = 0.1
+
+
+class WorkerClient:
+    """Segments volumes in a child process that keeps the model loaded.
+
+    One thread owns a client and calls all its methods; they return within milliseconds, but for
+    `wait` and `close`. A window calls `poll` from a timer, every 30 to 100 ms; a script calls
+    `wait`. Everything below changes in `start`, `cancel`, `poll` and `close` only, so a window can
+    read it without a lock.
+
+    Args:
+        python: Interpreter of the child; by default the running one, or PythonSlicer inside 3D
+            Slicer. Nothing is started yet.
+        environment: The child's whole environment; by default this process's when it starts one.
+        idle_seconds: After which a child without work ends by itself.
+        silence_seconds: After which a child that should be working and gives no sign of life is
+            taken for hung.
+
+    Attributes:
+        progress: The run's last report.
+        result: The segmentation, once DONE; None in every other state.
+        outcome: Times, device and findings, once DONE.
+        error: Once FAILED, what happened and the way out in a sentence or two.
+        details: Once FAILED, a traceback or what the child wrote last, for the log.
+        log: Lines with the time of day, the last 500.
+        process_id: The child's, while there is one.
+        on_change: Called from `poll` after any of this has changed.
+    """
+
+    def __init__(
+        self,
+        python: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        self.progress: Progress | None = None
+        self.result: Segmentation | None = None
+        self.outcome: Outcome | None = None
+        self.error = ""
+        self.details = ""
+        self.log: list[str] = []
+        self.process_id: int | None = None
+        self.on_change: Callable[[WorkerClient], None] | None = None
+        self._python = python
+        self._environment = environment
+        self._idle_seconds = min(idle_seconds, LONGEST_SECONDS)
+        self._silence_seconds = min(silence_seconds, LONGEST_SECONDS)
+        self._state = State.IDLE
+        self._run: Run | None = None
+        self._count = 0
+        self._has_changed = False
+        self._outbox = Outbox()
+        self._supervisor: Supervisor | None = None
+        self._finalizer: weakref.finalize | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the client is."""
+        return self._state
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is going on; `start` is refused meanwhile."""
+        return self._state.is_busy
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether `cancel` was called and the run has yet to stop."""
+        return self.is_busy and self._run is not None and self._run.cancelled.is_set()
+
+    def start(self, request: Request) -> None:
+        """Begin a run; the state is STARTING until the volume is copied and the model loaded.
+
+        The volume's array is read by another thread until then; keep it unchanged.
+
+        Raises:
+            RuntimeError: If a run is going on.
+            InputError: If the volume's values are no numbers.
+        """
+        if self.is_busy:
+            raise RuntimeError("The worker is busy; cancel the run or wait for its end.")
+        request.check()
+        supervisor = self._supervise()
+        order = load_order(
+            request.model,
+            request.device,
+            request.precision,
+            request.batch,
+            self._environment,
+        )
+        self._run = Run(self._next_number(), request, request.volume.geometry, order)
+        self._forget()
+        self.progress = Progress("load")
+        self._enter(State.STARTING)
+        self._note(f"Segmenting {request.volume.name} with {request.model}.")
+        supervisor.start(self._run)
+
+    def cancel(self) -> None:
+        """Stop the run; it is CANCELLED within one batch, or the child is killed."""
+        if not self.is_busy or self._run is None or self._supervisor is None:
+            return
+        if not self._run.cancelled.is_set():
+            self._note("Cancelling.")
+            self._supervisor.cancel(self._run)
+
+    def warm_up(self, model: str, device: str = "auto") -> None:
+        """Start the child and load a model before it is needed; problems go to the log only.
+
+        Does nothing while a run is going on.
+        """
+        if not self.is_busy:
+            order = load_order(model, device, environment=self._environment)
+            self._supervise().warm_up(self._next_number(), order)
+
+    def poll(self) -> bool:
+        """Take in what has happened.
+
+        Returns:
+            Whether anything has changed; `on_change` was called then.
+        """
+        self._take_events()
+        if not self._has_changed and self._supervisor is not None:
+            # An application that embeds Python may hold the interpreter's lock between two polls;
+            # this lets the other threads have it.
+            time.sleep(_YIELD_SECONDS)
+            self._take_events()
+        supervisor = self._supervisor
+        if self.is_busy and supervisor is not None and not supervisor.is_alive:
+            self._lose(supervisor)
+        has_changed, self._has_changed = self._has_changed, False
+        if has_changed and self.on_change is not None:
+            self.on_change(self)
+        return has_changed
+
+    def wait(self, timeout: float | None = None) -> State:
+        """Poll until no run is going on, or `timeout` seconds have passed; for scripts.
+
+        Returns:
+            The state.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        self.poll()
+        while self.is_busy and (end is None or time.monotonic() < end):
+            self._outbox.wait(_WAIT_SECONDS)
+            self.poll()
+        return self._state
+
+    def close(self) -> None:
+        """End the child and free all shared memory; a run that was going on is CANCELLED.
+
+        Takes some milliseconds, or about a second if the child hangs. The client can be used
+        again. It also happens when the client is no longer used and when the interpreter ends.
+        """
+        if self._finalizer is not None:
+            self._finalizer()
+        self._take_events()
+        self._supervisor = None
+        self._finalizer = None
+        self._outbox = Outbox()
+        self.process_id = None
+        if self.is_busy:
+            self._enter(State.CANCELLED)
+
+    def __enter__(self) -> WorkerClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _supervise(self) -> Supervisor:
+        if self._supervisor is not None and not self._supervisor.is_alive:
+            self.close()
+        if self._supervisor is None:
+            settings = Settings(
+                python=default_python() if self._python is None else self._python,
+                environment=self._environment,
+                idle_seconds=self._idle_seconds,
+                silence_seconds=self._silence_seconds,
+            )
+            self._supervisor = Supervisor(settings, self._outbox)
+            self._finalizer = weakref.finalize(self, Supervisor.close, self._supervisor)
+        return self._supervisor
+
+    def _next_number(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _forget(self) -> None:
+        self.progress = self.result = self.outcome = None
+        self.error = self.details = ""
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        self._has_changed = True
+
+    def _note(self, text: str) -> None:
+        self._has_changed = True
+        self._log(with_time(text))
+
+    def _log(self, line: str) -> None:
+        self.log.append(line)
+        del self.log[:-LOG_LINES]
+
+    def _take_events(self) -> None:
+        for event in self._outbox.take():
+            self._has_changed = True
+            self._apply(event)
+
+    def _apply(self, event: Event) -> None:
+        if isinstance(event, Logged):
+            self._log(event.text)
+        elif isinstance(event, ProcessChanged):
+            self.process_id = event.pid
+        elif self._run is None or event.number != self._run.number or not self.is_busy:
+            pass
+        elif isinstance(event, Begun):
+            self._enter(State.RUNNING)
+        elif isinstance(event, Advanced):
+            self.progress = event.progress
+        else:
+            self._end(event)
+
+    def _end(self, event: Ended) -> None:
+        self.result = event.result
+        self.outcome = event.outcome
+        self.error = event.error
+        self.details = event.details
+        self._run = None
+        self._enter(event.state)
+        if event.state is State.FAILED:
+            self._note(f"Failed. {event.error}")
+        elif event.state is State.CANCELLED:
+            self._note("Cancelled.")
+        elif event.outcome is not None:
+            self._note(f"Done in {event.outcome.seconds:.1f} s on {event.outcome.device}.")
+
+    def _lose(self, supervisor: Supervisor) -> None:
+        """The supervising thread is gone, which only a defect can bring about."""
+        reason = (supervisor.failure.splitlines() or ["its thread ended"])[-1]
+        number = 0 if self._run is None else self._run.number
+        sentence = sentences.client_failed(reason)
+        self._end(Ended(number, State.FAILED, error=sentence, details=supervisor.failure))
+        self.process_id = None

@@ -1,0 +1,171 @@
+"""The model that the child keeps loaded, and the work it does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SDSegError
+from .protocol import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..inference.progress import Progress
+    from ..inference.segmenter import Segmenter
+    from ..models.registry import InstalledModel
+
+Report = Callable[[Any], None]
+_REPORT_SECONDS = 0.05
+
+
+class Engine:
+    """Keeps the last segmenter, for the model, weights, device, precision and batch it was for."""
+
+    def __init__(self) -> None:
+        self._segmenter: Segmenter | None = None
+        self._key: tuple[Any, ...] = ()
+
+    def find(self, order: Message) -> InstalledModel:
+        """The model that a "load" message names; needs no PyTorch.
+
+        Raises:
+            ModelError: If there is none.
+        """
+        from ..models.registry import MODELS_VARIABLE, find_model, list_models
+
+        if order["models"] is None:
+            os.environ.pop(MODELS_VARIABLE, None)
+        else:
+            os.environ[MODELS_VARIABLE] = order["models"]
+        name = order["model"]
+        folder = Path(order["folder"], Path(name).expanduser())
+        if folder.is_dir() and all(model.description.name != name for model in list_models()[0]):
+            name = str(folder)
+        return find_model(name)
+
+    def import_packages(self) -> None:
+        """Import what loading and segmenting need, which takes the longest at the first run."""
+        from ..inference import load  # noqa: F401
+
+    def load(self, order: Message, model: InstalledModel) -> bool:
+        """Have the model ready.
+
+        Returns:
+            Whether it was ready already.
+
+        Raises:
+            SDSegError: If model, device or precision cannot be used.
+        """
+        from ..inference.load import load_segmenter
+
+        wanted = (order["device"], order["batch"], order["precision"])
+        key = (str(model.folder), model.description.weights_sha256, *wanted)
+        if self._segmenter is not None and key == self._key:
+            return True
+        self.forget()
+        self._segmenter = load_segmenter(str(model.folder), *wanted)
+        self._key = key
+        return False
+
+    @property
+    def device(self) -> str:
+        """Where it computes, and why."""
+        return "" if self._segmenter is None else str(self._segmenter.choice)
+
+    def segment(
+        self,
+        order: Message,
+        arrays: dict[str, np.ndarray],
+        report: Callable[[Progress], None],
+        is_cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """Segment the volume of a "segment" message into the arrays for it.
+
+        Args:
+            order: The message.
+            arrays: Under "volume" the voxels; under "label_map", and with several samples under
+                "instability", uint8 of the same shape (k, j, i), to be filled.
+            report: Told of progress.
+            is_cancelled: Asked between batches.
+
+        Returns:
+            The entries of a "result" message.
+
+        Raises:
+            SDSegError: If volume or structures cannot be used, or the run is cancelled.
+        """
+        from ..volume.checks import check_volume
+        from .wire import region_from_json, region_to_json, volume_from_json
+
+        segmenter = self._segmenter
+        if segmenter is None:
+            raise RuntimeError("no model was loaded before the volume")
+        started = time.monotonic()
+        device, batch = segmenter.choice.device, segmenter.batch
+        messages: list[str] = []
+        volume = volume_from_json(order["volume"], arrays["volume"])
+        findings = check_volume(volume)
+        try:
+            result = segmenter.segment(
+                volume,
+                order["structures"],
+                _thinned(report, messages),
+                is_cancelled,
+                samples=order["samples"],
+                region=region_from_json(order["region"]),
+            )
+        except SDSegError:
+            if segmenter.batch != batch:
+                self.forget()  # memory ran short to the last; the next run begins afresh
+            raise
+        finally:
+            if segmenter.choice.device != device:
+                self.forget()  # it fell back; the next run tries the wanted device again
+        arrays["label_map"][...] = result.label_map
+        if result.instability is not None:
+            arrays["instability"][...] = result.instability
+        return {
+            "structures": [structure.to_json() for structure in result.structures],
+            "model": result.model,
+            "samples": result.samples,
+            "region": region_to_json(result.region),
+            "has_instability": result.instability is not None,
+            "seconds": time.monotonic() - started,
+            "device": str(segmenter.choice),
+            "findings": [{"kind": item.kind, "message": item.message} for item in findings],
+            "messages": messages,
+        }
+
+    def forget(self) -> None:
+        """Let go of the model and its memory."""
+        self._segmenter = None
+        self._key = ()
+        gc.collect()
+        with contextlib.suppress(ImportError):
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def _thinned(report: Callable[[Progress], None], messages: list[str]) -> Report:
+    """Pass on the first, the last, those with a message, and else twenty a second."""
+    last = 0.0
+
+    def pass_on(progress: Progress) -> None:
+        nonlocal last
+        if progress.message:
+            messages.append(progress.message)
+        now = time.monotonic()
+        is_end = progress.done in (0, progress.total)
+        if progress.message or is_end or now - last > _REPORT_SECONDS:
+            last = now
+            report(progress)
+
+    return pass_on

@@ -1,0 +1,245 @@
+"""The child process as the client holds it: start, pipes, end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .protocol import HEARTBEAT_SECONDS, PROTOCOL, Message, decode, encode
+
+LIBRARY_FOLDER = Path(__file__).resolve().parents[2]
+_STDERR_LINES = 200
+_NOTED_LINES = 300
+_KILL_SECONDS = 5.0
+
+Listener = Callable[["WorkerProcess", Message | None], None]
+
+
+def default_python() -> str:
+    """The running interpreter; inside 3D Slicer, whose executable is no interpreter, PythonSlicer.
+
+    Returns:
+        A path, or "" if there is none.
+    """
+    if "python" in Path(sys.executable or "").name.lower():
+        return sys.executable
+    return shutil.which("PythonSlicer") or ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the child is started and when it is given up.
+
+    Attributes:
+        python: Its interpreter, or a launcher that starts the real one.
+        environment: Its environment, None for this process's; the library's folder is put first
+            on its PYTHONPATH.
+        idle_seconds: Without work, after which it ends by itself.
+        silence_seconds: Without a sign of life, after which it is taken for hung.
+    """
+
+    python: str
+    environment: Mapping[str, str] | None
+    idle_seconds: float
+    silence_seconds: float
+
+
+class WorkerProcess:
+    """A child that runs `python -m SDSegLib.worker`.
+
+    Reading and writing happen in threads of its own, so nothing here waits for the child except
+    `finish` and `kill`.
+
+    Args:
+        settings: How to start it.
+        listener: Called from the reading thread with each message, and with None at the end.
+        note: Called with each line that is no message.
+
+    Raises:
+        OSError: If the interpreter cannot be started.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listener: Listener,
+        note: Callable[[str], None],
+    ) -> None:
+        self.python = settings.python
+        self.is_ready = False
+        self._listener = listener
+        self._note = note
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._outbox: queue.Queue[tuple[bytes, threading.Event]] = queue.Queue()
+        self._lines_noted = 0
+        self._process = _popen(
+            [settings.python, "-m", "SDSegLib.worker"], _child_environment(settings.environment)
+        )
+        self._threads = {
+            target.__name__: threading.Thread(
+                target=target, name=f"sdseg{target.__name__}", daemon=True
+            )
+            for target in (self._write, self._read, self._read_stderr)
+        }
+        for thread in self._threads.values():
+            thread.start()
+        self.send(
+            {
+                "type": "setup",
+                "protocol": PROTOCOL,
+                "idle_seconds": settings.idle_seconds,
+                "heartbeat_seconds": min(HEARTBEAT_SECONDS, settings.silence_seconds / 4),
+            }
+        )
+
+    def send(self, message: Message | None) -> threading.Event:
+        """Hand a message, or None to close the pipe, to the writing thread.
+
+        Returns:
+            What is set once the message is in the pipe; never, if the child is gone.
+        """
+        is_sent = threading.Event()
+        self._outbox.put((b"" if message is None else encode(message), is_sent))
+        return is_sent
+
+    def stderr(self) -> str:
+        """The last lines that the child wrote to its standard error."""
+        return "\n".join(self._stderr)
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code, negative for a signal; None if the child is still there."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            self._threads["_read_stderr"].join(seconds)
+        return self._process.returncode
+
+    def finish(self, seconds: float) -> None:
+        """Ask the child to end, and kill it if it does not."""
+        self.send({"type": "end"})
+        self.send(None)
+        if self.wait(seconds) is None:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the child and what it started, whatever state it is in."""
+        if self._process.poll() is None:
+            _kill_tree(self._process)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_KILL_SECONDS)
+        self.send(None)
+
+    def _write(self) -> None:
+        stream = _pipe(self._process.stdin)
+        with contextlib.suppress(OSError), stream:
+            while True:
+                line, is_sent = self._outbox.get()
+                if not line:
+                    return
+                stream.write(line)
+                stream.flush()
+                is_sent.set()
+
+    def _read(self) -> None:
+        with _pipe(self._process.stdout) as stream:
+            for line in stream:
+                message = decode(line)
+                if message is not None:
+                    self._listener(self, message)
+                else:
+                    self._note_line(line.decode("utf-8", "replace").strip())
+        self._listener(self, None)
+
+    def _read_stderr(self) -> None:
+        with _pipe(self._process.stderr) as stream:
+            for line in stream:
+                text = line.decode("utf-8", "replace").rstrip()
+                self._stderr.append(text)
+                self._note_line(text)
+
+    def _note_line(self, text: str) -> None:
+        """Pass on what libraries print, as long as it is not too much."""
+        self._lines_noted += 1
+        if text and self._lines_noted <= _NOTED_LINES:
+            self._note(text)
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise RuntimeError("the child was started without a pipe")
+    return stream
+
+
+def _child_environment(environment: Mapping[str, str] | None) -> dict[str, str]:
+    """The environment with this very copy of the library first on the path.
+
+    PyTorch's threads that wait for each other shall sleep instead of spinning: spinning takes the
+    processor from whatever else is busy, such as the application's own drawing, and small networks
+    got 25 times slower by it.
+    """
+    if environment is None:
+        environment = os.environ
+    before = environment.get("PYTHONPATH")
+    parts = [str(LIBRARY_FOLDER)] + ([before] if before else [])
+    return {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **environment,
+        "PYTHONPATH": os.pathsep.join(parts),
+    }
+
+
+def _popen(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start in a group of its own, so that Ctrl+C in a terminal is the client's to handle.
+
+    The working folder is the library's, because Python puts it on the path: a file called torch.py
+    in the user's folder must not take PyTorch's place.
+    """
+    if sys.platform == "win32":
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=LIBRARY_FOLDER,
+            creationflags=subprocess.CREATE_NO_WINDOW,
+        )
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=LIBRARY_FOLDER,
+        start_new_session=True,
+    )
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its children: PythonSlicer only starts the interpreter that works."""
+    if sys.platform == "win32":
+        taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill")
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [taskkill, "/F", "/T", "/PID", str(process.pid)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                creationflags=subprocess.CREATE_NO_WINDOW,
+                timeout=_KILL_SECONDS,
+                check=False,
+            )
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,151 @@
+"""What to tell the user when a run fails: what happened and the way out, in a sentence or two."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+
+LESS_MEMORY = "Close other programs, choose a smaller batch, or crop the volume, and try again."
+INSTALL_TORCH = (
+    "In 3D Slicer, install PyTorch with the extension PyTorch; elsewhere run: {python} -m pip "
+    "install torch"
+)
+INSTALL_PACKAGE = (
+    "In 3D Slicer, enter slicer.util.pip_install('{package}') in the Python console; elsewhere "
+    "run: {python} -m pip install {package}"
+)
+_MEMORY_SIGNS = (
+    "out of memory",
+    "allocate memory",  # "can't allocate memory" of PyTorch, "Cannot allocate memory" of the system
+    "bad_alloc",
+    "failed to map segment",
+    "not enough memory",
+    "unable to allocate",
+    "paging file is too small",
+)
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error of any library means that memory ran out."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    text = str(error).lower()
+    return isinstance(error, (RuntimeError, OSError, ImportError)) and any(
+        sign in text for sign in _MEMORY_SIGNS
+    )
+
+
+def uncaught(error: BaseException, doing: str, importing: bool) -> tuple[str, str]:
+    """Kind and sentence for an error that the worker did not expect.
+
+    Args:
+        error: What was raised.
+        doing: What the worker was about, for example "loading the model".
+        importing: Whether it was importing PyTorch.
+    """
+    said = f"{type(error).__name__}: {error}".splitlines()[0].strip().rstrip(".")
+    if is_memory_error(error):
+        return "memory", f"Memory ran out while {doing} ({said}). {LESS_MEMORY}"
+    advice = INSTALL_TORCH.format(python=sys.executable)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.split(".")[0]
+        if package != "torch":
+            advice = INSTALL_PACKAGE.format(python=sys.executable, package=package)
+        return "package", f"The package '{package}' is missing in {sys.executable}. {advice}"
+    if importing or isinstance(error, ImportError):
+        return (
+            "package",
+            f"PyTorch in {sys.executable} does not work ({said}). Install it again. {advice}",
+        )
+    return (
+        "internal",
+        f"The worker failed while {doing} ({said}). Try again; if it comes back, report it with "
+        "the log.",
+    )
+
+
+def no_interpreter(python: str, reason: str) -> str:
+    """The child's interpreter cannot be started."""
+    if not python:
+        return (
+            f"No Python interpreter was found for the worker ({sys.executable or 'the program'} is "
+            "none). Name one; in 3D Slicer it is PythonSlicer."
+        )
+    return (
+        f"The Python interpreter {python} cannot be started ({reason}). Name a Python 3.10 or "
+        "later that has PyTorch; in 3D Slicer it is PythonSlicer."
+    )
+
+
+def ended(code: int | None, python: str, was_ready: bool, stderr: str) -> str:
+    """The child went away in the middle of a run, without a word."""
+    said = next((line for line in reversed(stderr.splitlines()) if line.strip()), "").strip()
+    quoted = f": {said.rstrip('.')}" if said else ""
+    if _is_killed(code):
+        return (
+            "The worker was killed from outside; systems do that when memory runs out. "
+            f"{LESS_MEMORY}"
+        )
+    if not was_ready:
+        return (
+            f"The worker did not start: {python} ended at once ({_exit(code)}){quoted}. Check that "
+            "it is a Python 3.10 or later with the packages that SDSeg needs."
+        )
+    return (
+        f"The worker ended unexpectedly ({_exit(code)}){quoted}. Try again; if it comes back, "
+        "choose another device or report it with the log."
+    )
+
+
+def silent(seconds: float) -> str:
+    """The child did not answer."""
+    return (
+        f"The worker gave no sign of life for {seconds:.0f} s and was ended. Try again; if it "
+        "comes back, choose another device, for example cpu."
+    )
+
+
+def other_protocol(theirs: object, ours: int) -> str:
+    """Client and child are of different versions of the library."""
+    return (
+        f"The worker speaks protocol {theirs}, this program protocol {ours}: SDSeg was updated "
+        "while the program was running. Restart the program."
+    )
+
+
+def no_shared_memory(size: int, reason: str) -> str:
+    """The volume finds no place in shared memory."""
+    container = " In a container, give /dev/shm more room." if sys.platform == "linux" else ""
+    return (
+        f"There is not enough shared memory for the volume ({size / 2**20:.0f} MiB: {reason}). "
+        f"{LESS_MEMORY}{container}"
+    )
+
+
+def no_memory_for_result(size: int) -> str:
+    """The result does not fit into the application's memory."""
+    return f"There is no memory for the result ({size / 2**20:.0f} MiB). {LESS_MEMORY}"
+
+
+def client_failed(reason: str) -> str:
+    """The client's own thread ended; a defect."""
+    return (
+        f"The run was lost by an error in the program ({reason}). Try again; if it comes back, "
+        "report it with the log."
+    )
+
+
+def _is_killed(code: int | None) -> bool:
+    return sys.platform != "win32" and code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def _exit(code: int | None) -> str:
+    if code is None:
+        return "it closed its pipe"
+    if code < 0:
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code:#x}" if code > 255 else f"exit code {code}"

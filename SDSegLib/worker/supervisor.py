@@ -1,0 +1,335 @@
+"""The thread that keeps the child: starts it, feeds it, listens to it and ends it.
+
+It alone touches the child process and the shared memory. Others put calls into its inbox; it
+answers with events. So nothing that may take long happens on the thread that owns the client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..inference.progress import Progress
+from . import sentences
+from .events import Advanced, Begun, Ended, Outbox, ProcessChanged
+from .outcome import State
+from .process import Settings, WorkerProcess
+from .protocol import PROTOCOL, Message
+from .run import Run, take_result
+from .run_memory import RunMemory
+from .wire import segment_order
+
+TICK_SECONDS = 0.2
+HANDSHAKE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
+FINISH_SECONDS = 1.0
+SEND_SECONDS = 1.0
+CLOSE_SECONDS = 10.0
+
+
+class Supervisor:
+    """Runs on a thread of its own from now until `close`.
+
+    Args:
+        settings: For every child it starts.
+        outbox: Where events go.
+
+    Attributes:
+        failure: Traceback of what ended the thread, if anything did.
+    """
+
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self.failure = ""
+        self._settings = settings
+        self._outbox = outbox
+        self._inbox: queue.Queue[Callable[[], object]] = queue.Queue()
+        self._closing = threading.Event()
+        self._child: WorkerProcess | None = None
+        self._run: Run | None = None
+        self._awaited: int | None = None  # the last load order, until the child answers it
+        self._silence = 0.0
+        self._watched = time.monotonic()
+        self._handlers: dict[str, Callable[[Run, Message], None]] = {
+            "loading": self._on_loading,
+            "loaded": self._on_loaded,
+            "running": self._on_running,
+            "progress": self._on_progress,
+            "result": self._on_result,
+            "cancelled": self._on_cancelled,
+            "error": self._on_error,
+        }
+        self._thread = threading.Thread(target=self._serve, name="sdseg-worker", daemon=True)
+        self._thread.start()
+
+    # For the thread that owns the client; all return at once, but for `close`.
+
+    def start(self, run: Run) -> None:
+        """Carry out a run."""
+        self._inbox.put(partial(self._begin, run))
+
+    def cancel(self, run: Run) -> None:
+        """Stop a run."""
+        run.cancelled.set()
+        self._inbox.put(partial(self._cancel, run))
+
+    def warm_up(self, number: int, order: dict[str, Any]) -> None:
+        """Load a model in advance."""
+        self._inbox.put(partial(self._load, number, order))
+
+    def close(self) -> None:
+        """End child and thread, and free all memory."""
+        self._closing.set()
+        self._inbox.put(lambda: None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_SECONDS)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread is there to answer."""
+        return self._thread.is_alive()
+
+    # The rest runs on the supervisor's own thread.
+
+    def _serve(self) -> None:
+        try:
+            while not self._closing.is_set():
+                is_watching = self._run is not None or self._awaited is not None
+                with contextlib.suppress(queue.Empty):
+                    self._inbox.get(timeout=TICK_SECONDS if is_watching else None)()
+                if is_watching:
+                    self._watch()
+        except BaseException:
+            self.failure = traceback.format_exc()
+            raise
+        finally:
+            if self._run is not None:
+                self._run.free()
+            if self._child is not None:
+                self._child.finish(FINISH_SECONDS)
+
+    def _begin(self, run: Run) -> None:
+        self._run = run
+        run.is_reused = self._child is not None
+        # A child at rest answers at once; one that is still loading may take its time.
+        run.patience = self._settings.silence_seconds
+        if run.is_reused and self._awaited is None:
+            run.patience = min(run.patience, HANDSHAKE_SECONDS)
+        self._give(run)
+
+    def _give(self, run: Run) -> None:
+        """Load order, shared memory and segment order of a run, in this order.
+
+        The child knows the names of the blocks before they are made and opens them before they are
+        filled. So it can clean up after this process should it be killed at any moment.
+        """
+        if run.request is None or run.cancelled.is_set():
+            return
+        request = run.request
+        child = self._load(run.number, run.order)
+        if child is None:
+            return
+        array = request.volume.array
+        run.memory = RunMemory(request)
+        announcement = {"type": "blocks", "run": run.number, **run.memory.announcement()}
+        child.send(announcement).wait(SEND_SECONDS)
+        try:
+            run.memory.make()
+            child.send({"type": "open", "run": run.number})
+            is_whole = run.memory.fill(
+                array, lambda: run.cancelled.is_set() or self._closing.is_set()
+            )
+        except (OSError, MemoryError) as error:
+            child.send({"type": "cancel", "run": run.number})
+            self._fail(sentences.no_shared_memory(array.nbytes, str(error) or "no memory"))
+            return
+        if is_whole:
+            child.send({"type": "segment", "run": run.number, **segment_order(request)})
+
+    def _load(self, number: int, order: dict[str, Any]) -> WorkerProcess | None:
+        """Have the child, or a new one, load a model; None if none can be started."""
+        self._silence = 0.0
+        self._watched = time.monotonic()
+        if self._child is None:
+            try:
+                self._child = WorkerProcess(self._settings, self._hear, self._outbox.log)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                self._fail(sentences.no_interpreter(self._settings.python, reason))
+                return None
+        self._awaited = number
+        self._child.send({"type": "load", "run": number, **order})
+        return self._child
+
+    def _cancel(self, run: Run) -> None:
+        if run is not self._run:
+            return
+        if self._child is not None:
+            self._child.send({"type": "cancel", "run": run.number})
+        if run.is_begun:
+            run.kill_at = time.monotonic() + GRACE_SECONDS
+        else:
+            self._end(State.CANCELLED)
+
+    def _watch(self) -> None:
+        """Has the child been silent for too long?
+
+        Time in which this thread did not get to run counts for little: the computer may have been
+        asleep, or the application may have kept the interpreter to itself.
+        """
+        now = time.monotonic()
+        self._silence += min(now - self._watched, 2 * TICK_SECONDS)
+        self._watched = now
+        run, child = self._run, self._child
+        if child is None:
+            return
+        if run is not None and run.kill_at is not None and now > run.kill_at:
+            self._outbox.log(f"The worker did not stop within {GRACE_SECONDS:.0f} s; ending it.")
+            self._drop(child)
+            self._end(State.CANCELLED)
+            return
+        limit = self._settings.silence_seconds
+        if run is not None and not run.is_known:
+            limit = run.patience
+        if self._silence > limit:
+            self._drop(child)
+            self._after_loss(sentences.silent(limit), child.stderr())
+
+    def _drop(self, child: WorkerProcess) -> None:
+        """Kill the child; the next run starts a new one."""
+        child.kill()
+        self._child = None
+        self._awaited = None
+        self._outbox.post(ProcessChanged(None))
+
+    def _after_loss(self, sentence: str, details: str) -> None:
+        """What becomes of the run when its child is gone."""
+        run = self._run
+        if run is None:
+            self._outbox.log(sentence)
+        elif run.cancelled.is_set():
+            self._end(State.CANCELLED)
+        elif run.is_reused and not run.is_known:
+            self._outbox.log("The worker was gone or hung; starting a new one.")
+            run.free()
+            run.is_reused = False
+            run.patience = self._settings.silence_seconds
+            self._give(run)
+        else:
+            self._fail(sentence, details)
+
+    def _fail(self, error: str, details: str = "") -> None:
+        if self._run is None:
+            self._outbox.log(error)
+        else:
+            self._end(State.FAILED, error=error, details=details)
+
+    def _end(self, state: State, **what: Any) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.free()
+            self._outbox.post(Ended(run.number, state, **what))
+
+    # Messages.
+
+    def _hear(self, child: WorkerProcess, message: Message | None) -> None:
+        """Pass a message on; called on the child's reading thread."""
+        self._inbox.put(partial(self._on_message, child, message))
+
+    def _on_message(self, child: WorkerProcess, message: Message | None) -> None:
+        if child is not self._child:
+            return
+        self._silence = 0.0
+        if message is None:
+            self._on_gone(child)
+            return
+        kind, number = message["type"], message.get("run")
+        if kind == "hello":
+            self._on_hello(child, message)
+        elif kind == "bye":
+            self._outbox.log(f"The worker ends: {message['reason']}.")
+        elif kind == "loaded" and not message["warm"]:
+            self._outbox.log(
+                f"{message['model']} loaded in {message['seconds']:.1f} s on {message['device']}."
+            )
+        if number == self._awaited and kind in ("loaded", "error", "cancelled"):
+            self._awaited = None
+        run = self._run
+        if run is not None and kind in self._handlers and number in (run.number, None):
+            self._handlers[kind](run, message)
+        elif kind == "error":
+            self._outbox.log(message["message"])
+
+    def _on_hello(self, child: WorkerProcess, message: Message) -> None:
+        if message["protocol"] != PROTOCOL:
+            self._drop(child)
+            self._fail(sentences.other_protocol(message["protocol"], PROTOCOL))
+            return
+        child.is_ready = True
+        self._outbox.post(ProcessChanged(message["pid"]))
+        self._outbox.log(
+            f"The worker is there: process {message['pid']}, SDSeg {message['sdseg']}, "
+            f"Python {message['python']}."
+        )
+
+    def _on_gone(self, child: WorkerProcess) -> None:
+        code = child.wait(FINISH_SECONDS)
+        self._drop(child)
+        stderr = child.stderr()
+        sentence = sentences.ended(code, child.python, child.is_ready, stderr)
+        if self._run is None and code == 0:
+            sentence = "The worker has ended; the next run starts a new one."
+        self._after_loss(sentence, stderr)
+
+    def _on_loading(self, run: Run, message: Message) -> None:
+        run.is_known = True
+
+    def _on_loaded(self, run: Run, message: Message) -> None:
+        run.is_warm = message["warm"]
+        run.load_seconds = message["seconds"]
+
+    def _on_running(self, run: Run, message: Message) -> None:
+        run.is_begun = True
+        run.request = None
+        if run.cancelled.is_set():
+            run.kill_at = time.monotonic() + GRACE_SECONDS
+        self._outbox.post(Begun(run.number))
+
+    def _on_progress(self, run: Run, message: Message) -> None:
+        progress = Progress(
+            message["stage"],
+            message["done"],
+            message["total"],
+            message["seconds_left"],
+            message["message"],
+        )
+        self._outbox.post(Advanced(run.number, progress))
+
+    def _on_result(self, run: Run, message: Message) -> None:
+        if run.cancelled.is_set():
+            self._end(State.CANCELLED)
+            return
+        try:
+            result, outcome = take_result(run, message)
+        except MemoryError:
+            self._fail(sentences.no_memory_for_result(math.prod(run.geometry.shape)))
+            return
+        self._end(State.DONE, result=result, outcome=outcome)
+
+    def _on_cancelled(self, run: Run, message: Message) -> None:
+        self._end(State.CANCELLED)
+
+    def _on_error(self, run: Run, message: Message) -> None:
+        child = self._child
+        if message["fatal"] and child is not None:
+            self._drop(child)
+        if run.cancelled.is_set():
+            self._end(State.CANCELLED)
+        else:
+            self._fail(message["message"], message["details"])
