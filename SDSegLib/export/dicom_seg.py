@@ -29,7 +29,7 @@ _SERIES_NUMBER_OFFSET = 1000
 
 
 def write_dicom_seg(
-    segmentation: Segmentation, volume: Volume, path: Path, overwrite: bool = False
+    segmentation: Segmentation, volume: Volume, path: Path | str, overwrite: bool = False
 ) -> None:
     """Write a binary DICOM Segmentation that refers to the volume's series slice by slice.
 
@@ -47,6 +47,7 @@ def write_dicom_seg(
             not what was segmented, or the path is not usable.
         MissingPackageError: Without the package highdicom.
     """
+    path = Path(path)
     if not volume.dicom_files:
         raise OutputError(
             f"{volume.name} was not read from DICOM files, so there is no series that {path} could "

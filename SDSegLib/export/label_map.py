@@ -24,7 +24,7 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _LARGEST_SHIFT = 0.1  # of the smallest spacing
 
 
-def write_label_map(segmentation: Segmentation, path: Path, overwrite: bool = False) -> None:
+def write_label_map(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
     """Write the label map as uint8 on the segmented volume's own grid, and read it back.
 
     Args:
@@ -36,6 +36,7 @@ def write_label_map(segmentation: Segmentation, path: Path, overwrite: bool = Fa
         OutputError: If the path is not usable, the disk is full, or the format cannot hold the
             grid (NIfTI: axes that are not at right angles).
     """
+    path = Path(path)
     if not path.name.lower().endswith(SUFFIXES):
         raise OutputError(
             f"{path} is in no known label map format; end its name in {', '.join(SUFFIXES)}."

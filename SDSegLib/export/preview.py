@@ -24,13 +24,14 @@ TEXT = "#e6e6e6"
 
 
 def write_preview(
-    volume: Volume, segmentation: Segmentation, path: Path, overwrite: bool = False
+    volume: Volume, segmentation: Segmentation, path: Path | str, overwrite: bool = False
 ) -> None:
     """Write a PNG with axial, coronal and sagittal slices and the volumes in mL.
 
     Raises:
         OutputError: If the file exists (without `overwrite`) or cannot be written.
     """
+    path = Path(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -23,7 +23,7 @@ def require_slicer() -> None:
 
 def write_seg_nrrd(
     segmentation: Segmentation,
-    path: Path,
+    path: Path | str,
     overwrite: bool = False,
     reference: Volume | None = None,
 ) -> None:
@@ -39,6 +39,7 @@ def write_seg_nrrd(
         OutputError: If the path is not usable or the grids differ.
         MissingPackageError: Without the package slicer-core.
     """
+    path = Path(path)
     if not path.name.lower().endswith(".seg.nrrd"):
         raise OutputError(f"{path} does not end in .seg.nrrd; name it {path.stem}.seg.nrrd.")
     if reference is not None and not segmentation.geometry.matches(reference.geometry):

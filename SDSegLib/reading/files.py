@@ -30,7 +30,7 @@ _OTHER_FILES = {
 }
 
 
-def read_volume(path: Path, series: str | None = None) -> Volume:
+def read_volume(path: Path | str, series: str | None = None) -> Volume:
     """Read one volume with its place in the patient.
 
     Args:
