@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ..errors import InputError
 from .evaluate_screen import print_notes, progress_of_cases, results_table, with_interval
 
 if TYPE_CHECKING:
+    from ..datasets.collection import Collection
     from ..evaluation.jobs import Result
-    from ..evaluation.scores import Rules
+    from ..evaluation.scores import Absent, Rules
     from ..evaluation.summary import Summary
 
 DEFAULT_MODEL = "head-neck-oar"
@@ -38,16 +40,33 @@ class AbsentChoice(str, Enum):
 
 
 def evaluate(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
-            "or the folders images and labels."
-        ),
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for tables, figures and pictures.")
     ],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
+            "or the folders images and labels. With --dataset: the data set's folder.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The same as DATA.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
+            "kvasir-seg, head-neck-oar, nnunet or folder. Needed for 2-D pictures."
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Of the data set: train, validation, test or all.")
+    ] = "test",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="For the data set, like labels=masks; several are possible."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -65,12 +84,13 @@ def evaluate(
         str, typer.Option(help="Name of the CT, or of its DICOM folder, in a case's folder.")
     ] = "ct.nii.gz",
     absent: Annotated[
-        AbsentChoice,
+        AbsentChoice | None,
         typer.Option(
             help="What it means that a reference lacks a structure: it may not have been drawn "
-            "(unknown: left out), or it is not there (background: predicting it is an error)."
+            "(unknown: left out), or it is not there (background: predicting it is an error). "
+            "Without it: as the data set says, else unknown."
         ),
-    ] = AbsentChoice.UNKNOWN,
+    ] = None,
     convention: Annotated[
         ConventionChoice,
         typer.Option(
@@ -101,12 +121,16 @@ def evaluate(
 
     [bold]sdseg evaluate validation --model head-neck-oar --output results[/]
 
+    [bold]sdseg evaluate ROOT --dataset kvasir-seg --model MODEL --output results[/]
+
     Writes metrics.csv, summary.json, dice.png, and pictures of the worst results. Label maps are
     compared where they lie in the patient, on the reference's voxels.
     """
+    root = _one_folder(folder, data)
     if predictions is not None and (model is not None or autoencoder):
         other = "--model" if model is not None else "--autoencoder"
         raise InputError(f"{other} and --predictions exclude each other; leave one of them out.")
+    from ..evaluation.collections import cases_of
     from ..evaluation.jobs import (
         Options,
         evaluate_autoencoder_of,
@@ -119,22 +143,31 @@ def evaluate(
     from ..evaluation.scores import Rules
     from ..evaluation.summary import summarise
 
-    if not autoencoder:
-        require_scipy()
-    cases = find_pairs(data, image, reference)
-    prepare_output(output, overwrite)
-    rules = Rules(convention.value, absent.value)
     console = Console(stderr=True)
+    collection = _collection(dataset, root, option, console)
+    if not autoencoder and (collection is None or collection.dimensions == 3):
+        require_scipy()
+    if collection is None:
+        cases = find_pairs(root, image, reference)
+    else:
+        cases = cases_of(collection, split)
+    prepare_output(output, overwrite)
+    meaning = absent.value if absent is not None else _absent(collection)
+    rules = Rules(convention.value, meaning)
     with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
         options = Options(rules, pictures, device, reports.cases, reports.slices)
         if predictions is not None:
-            result = evaluate_folder(data, predictions, cases.pairs, options)
+            names = {item.label: item.name for item in collection.structures} if collection else {}
+            result = evaluate_folder(root, predictions, cases.pairs, options, names)
         elif autoencoder:
-            result = evaluate_autoencoder_of(model or DEFAULT_MODEL, cases.pairs, options)
+            name = model or DEFAULT_MODEL
+            result = evaluate_autoencoder_of(name, cases.pairs, options, collection)
         else:
-            result = evaluate_model(model or DEFAULT_MODEL, cases.pairs, options)
+            result = evaluate_model(model or DEFAULT_MODEL, cases.pairs, options, collection)
     summary = summarise(result.evaluation.scores)
     facts = _facts(result, rules, cases.skipped)
+    if collection is not None:
+        facts |= {"dataset": dataset, "source": collection.source, "split": split}
     title = _title(result, summary)
     content = write_results(output, result.evaluation, summary, result.names, facts, title)
     if as_json:
@@ -143,6 +176,32 @@ def evaluate(
     Console().print(results_table(result, summary))
     print_notes(console, cases.skipped, result.evaluation.notes)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+
+
+def _one_folder(argument: Path | None, named: Path | None) -> Path:
+    if (argument is None) == (named is None):
+        problem = "is missing" if argument is None else "was given twice"
+        raise InputError(f"The data folder {problem}; give it once, as DATA or with --data.")
+    return argument or named or Path()
+
+
+def _collection(
+    dataset: str | None, root: Path, options: list[str] | None, console: Console
+) -> Collection | None:
+    if dataset is None:
+        if options:
+            raise InputError(f"--option {options[0]} is for a data set; name it with --dataset.")
+        return None
+    from ..datasets.catalogue import open_dataset, parse_options
+
+    collection = open_dataset(dataset, root, **parse_options(options or []))
+    for note in collection.notes:
+        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+    return collection
+
+
+def _absent(collection: Collection | None) -> Absent:
+    return "unknown" if collection is None else collection.recipe.absent
 
 
 def _facts(result: Result, rules: Rules, skipped: tuple[str, ...]) -> dict[str, Any]:

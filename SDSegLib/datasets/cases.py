@@ -1,88 +1,174 @@
-"""Cases for training: CT slices and label maps on a model's grid, kept in memory."""
+"""Cases for training: items of a collection on a model's grid, in memory or from a cache folder."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..errors import InputError
 from ..reading.files import read_volume
+from ..reading.pictures import read_mask, read_picture
+from ..volume.checks import check_volume
 from ..volume.model_input import InputDescription
-from ..volume.orientation import reorientation_to
-from ..volume.slices import resample_in_plane, resampled_size, resampling_matrix
-from ..volume.tiles import tissue_extents
+from ..volume.volume import Volume
+from .cache import cached
+from .case import Case, picture_case, volume_case
+from .collection import SPLITS, Collection, Item
+from .each import each
+from .packed import is_packed, open_packed, read_packed
+from .recipe import LabelRecipe
+
+__all__ = ["Case", "load_case", "load_cases", "load_item", "load_items"]
 
 log = logging.getLogger(__name__)
 
+TOLERANCE_MM = 0.01
+NARROWEST_HU = 50.0
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One patient on the model's grid.
 
-    Attributes:
-        name: The case's folder.
-        image: HU, int16, (K, H, W) in the model's axes and in-plane spacing.
-        label_map: uint8, the same shape.
-        spacing: Slice spacing in mm.
-        drawn: Labels that occur in the patient's label map. Others are unknown, not absent.
-        extents: Rows and columns of each slice that hold tissue.
+def load_items(
+    items: Sequence[Item],
+    collection: Collection,
+    description: InputDescription,
+    num_classes: int,
+    cache: Path | None = None,
+) -> list[Case]:
+    """Items of a collection on a model's grid, read by several threads.
+
+    Args:
+        items: Each with a label map.
+        collection: That they belong to.
+        description: The grid; its `pictures` must suit the collection.
+        num_classes: C, with background; the collection's.
+        cache: Folder to keep the arrays in, so that they need not fit into memory and are made
+            once. An item is made anew if its files, the recipe or the grid change.
+
+    Raises:
+        InputError: Naming the file that cannot be used, or if the description does not suit.
     """
+    check_suits(collection, description, num_classes)
+    log.info("reading %d items of %s", len(items), collection.title)
 
-    name: str
-    image: np.ndarray
-    label_map: np.ndarray
-    spacing: float
-    drawn: frozenset[int]
-    extents: list[tuple[int, int, int, int] | None]
+    def load(item: Item) -> Case:
+        def make() -> Case:
+            return load_item(item, collection, description, num_classes)
+
+        return make() if cache is None else cached(cache, item, collection, description, make)
+
+    return each(items, load)
+
+
+def load_item(
+    item: Item, collection: Collection, description: InputDescription, num_classes: int
+) -> Case:
+    """Read one item and bring it to a model's grid; see `load_items`."""
+    if is_packed(item.image):
+        return read_packed(item.image, item.name, description)
+    if item.label is None:
+        raise InputError(f"{item.name} of {collection.title} has no label map; leave it out.")
+    if collection.dimensions == 2:
+        picture, mask = read_picture(item.image), read_mask(item.label)
+        if picture.shape[:2] != mask.shape[:2]:
+            raise InputError(
+                f"{item.image} has {_size(picture.shape)} pixels, but its mask {item.label} has "
+                f"{_size(mask.shape)}; they must be of one size."
+            )
+        labels = collection.recipe.of_mask(mask, item.label)
+        drawn = collection.recipe.drawn(labels, num_classes)
+        return picture_case(item.name, picture, labels, drawn, description)
+    modality = collection.modality
+    return _volume_item(
+        item, collection.recipe, description, num_classes, modality, hounsfield=modality == "CT"
+    )
 
 
 def load_case(folder: Path, description: InputDescription, num_classes: int) -> Case:
     """Read `ct.nii.gz` and `organs.nii.gz` of a folder and bring them to the model's grid.
 
+    Labels of `num_classes` and above count as background; absent ones as unknown.
+
     Raises:
         InputError: If a file is missing or the two do not share a grid.
     """
-    volume = read_volume(folder / "ct.nii.gz")
-    labels = read_volume(folder / "organs.nii.gz")
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=0.01):
-        raise InputError(f"The label map in {folder} is not on the grid of its CT.")
-    turn = reorientation_to(volume.geometry, description.axes)
-    slice_spacing, row_spacing, column_spacing = turn.spacing(volume.geometry)
-    image = torch.from_numpy(turn.apply(volume.array).astype(np.float32))
-    label_map = torch.from_numpy(turn.apply(labels.array).astype(np.int64))
-    drawn = frozenset(int(v) for v in label_map.unique() if v > 0)
-    target = description.spacing
-    if target is not None:
-        height, width = image.shape[1:]
-        rows = resampling_matrix(
-            height, row_spacing, resampled_size(height, row_spacing, target[0]), target[0]
-        )
-        columns = resampling_matrix(
-            width, column_spacing, resampled_size(width, column_spacing, target[1]), target[1]
-        )
-        image = resample_in_plane(image, rows, columns)
-        shares = torch.stack(
-            [resample_in_plane((label_map == c).float(), rows, columns) for c in range(num_classes)]
-        )
-        label_map = shares.argmax(dim=0)
-    return Case(
-        name=folder.name,
-        image=image.round().clamp(-32768, 32767).to(torch.int16).numpy(),
-        label_map=label_map.to(torch.uint8).numpy(),
-        spacing=slice_spacing,
-        drawn=drawn,
-        extents=tissue_extents(image),
-    )
+    values = tuple((value, value if value < num_classes else 0) for value in range(1, 256))
+    recipe = LabelRecipe("values", values, absent="unknown")
+    item = Item(folder.name, folder / "ct.nii.gz", folder / "organs.nii.gz")
+    return _volume_item(item, recipe, description, num_classes, modality=None, hounsfield=True)
 
 
 def load_cases(root: Path, description: InputDescription, num_classes: int) -> list[Case]:
-    """All case folders below `root`, sorted by name."""
+    """All case folders below `root`, sorted by name; or all cases of a packed file."""
+    if is_packed(root):
+        packed = open_packed(root)
+        names = sorted(item.name for split in SPLITS for item in getattr(packed, split))
+        return each(names, lambda name: read_packed(root, name, description))
     folders = sorted(path.parent for path in root.glob("*/ct.nii.gz"))
     if not folders:
         raise InputError(f"{root} has no case folders with ct.nii.gz and organs.nii.gz.")
     log.info("reading %d cases from %s", len(folders), root)
-    return [load_case(folder, description, num_classes) for folder in folders]
+    return each(folders, lambda folder: load_case(folder, description, num_classes))
+
+
+def check_suits(collection: Collection, description: InputDescription, num_classes: int) -> None:
+    """Find out whether a model's input suits a collection.
+
+    Raises:
+        InputError: Saying what does not.
+    """
+    if num_classes != collection.num_classes:
+        raise InputError(
+            f"The model has {num_classes - 1} structures, but {collection.title} has "
+            f"{len(collection.structures)}; choose a model or a data set with the same."
+        )
+    if (description.pictures is None) == (collection.dimensions == 2):
+        what = "2-D pictures" if collection.dimensions == 2 else "volumes"
+        raise InputError(
+            f"{collection.title} consists of {what}, and the model's input does not; its entry "
+            f"'pictures' is {description.pictures!r}."
+        )
+
+
+def _volume_item(
+    item: Item,
+    recipe: LabelRecipe,
+    description: InputDescription,
+    num_classes: int,
+    modality: str | None,
+    hounsfield: bool,
+) -> Case:
+    assert item.label is not None
+    volume = read_volume(item.image)
+    label_map = read_volume(item.label)
+    if not volume.geometry.matches(label_map.geometry, TOLERANCE_MM):
+        raise InputError(
+            f"The label map {item.label} ({_size(label_map.array.shape)} voxels) is not on the "
+            f"grid of its image {item.image} ({_size(volume.array.shape)}); resample it there."
+        )
+    if modality == "CT":
+        for finding in check_volume(volume):
+            log.warning("%s: %s", item.name, finding.message)
+    if hounsfield:
+        _refuse_normalised(volume, item.image)
+    labels = recipe.of_volume(label_map.array, item.label)
+    drawn = recipe.drawn(labels, num_classes)
+    return volume_case(item.name, volume, labels, drawn, description, num_classes, hounsfield)
+
+
+def _refuse_normalised(volume: Volume, path: Path) -> None:
+    """Fractions between two close numbers would all become the same whole HU."""
+    if not np.issubdtype(volume.array.dtype, np.floating):
+        return
+    low, high = float(np.nanmin(volume.array)), float(np.nanmax(volume.array))
+    if high - low < NARROWEST_HU:
+        raise InputError(
+            f"The values of {path} lie between {low:g} and {high:g}, so they are not HU but were "
+            "normalised; give the CT in HU, or use the data set 'folder' with modality=other."
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    sides = shape[:2] if len(shape) == 3 and shape[2] == 3 else shape
+    return " × ".join(str(side) for side in reversed(sides))

@@ -1,18 +1,18 @@
-"""Training samples: tiles around tissue, rare organs as often as common ones, CT augmentation."""
+"""Training samples: tiles around tissue or whole pictures, rare organs as often as common ones."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..errors import InputError
 from ..volume.model_input import InputDescription
 from ..volume.slices import context_positions
 from ..volume.tiles import Tile, cut, tile_starts
-from .cases import Case
+from .augmentation import SHIFT_HU, noise_scale, picture_augmentation, plain, slice_augmentation
+from .case import Case
 
 ORGAN_SHARE = 0.6
 JITTER = 10
@@ -22,17 +22,21 @@ MARGIN = 16
 class SliceDataset(Dataset[dict[str, Tensor]]):
     """Sample number n is the same picture in every run, whatever was drawn before it.
 
-    So training resumes exactly by going on with the next number. Each item has `image` (S, H, W)
-    in HU with the context slices, `label_map` (H, W) and `drawn` (C,), true for background and
-    each class that this patient's label map holds.
+    So training resumes exactly by going on with the next number. Each item has `image`, (S, H, W)
+    in HU or grey values with the context slices, or (colours, H, W) of a picture in 0 … 255; then
+    `label_map` (H, W) and `drawn` (C,), true for background and each class that the label map
+    knows about.
 
     Args:
-        cases: Patients on the model's grid.
+        cases: Patients on the model's grid, or pictures.
         description: Tile size, context and windows.
         num_classes: C, with background.
         seed: Of everything random.
         length: Number of samples.
-        augment: Rotation, scaling, noise and HU shifts. No left-right flip: organs have sides.
+        augment: Whether to vary them; see `augmentation`.
+
+    Raises:
+        InputError: If there is no slice with tissue to draw from.
     """
 
     def __init__(
@@ -49,20 +53,32 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         self.num_classes = num_classes
         self.seed = seed
         self.length = length
-        self.augment = _augmentation(description.size) if augment else None
+        self._noise = noise_scale(description.windows)
+        if not augment:
+            self.augment = None
+        elif description.pictures is not None:
+            self.augment = picture_augmentation(flips=description.pictures == "rgb")
+        else:
+            self.augment = slice_augmentation(description.size, self._noise)
         self.tissue = [
             (c, k)
             for c, case in enumerate(cases)
             for k, extent in enumerate(case.extents)
             if extent is not None
         ]
+        if not self.tissue:
+            raise InputError("There is no slice with tissue to train on; check the images.")
         self.by_organ: dict[int, list[tuple[int, int]]] = {}
         for c, case in enumerate(cases):
+            occurs = _occurrence(case.label_map)
             for label in sorted(case.drawn):
-                found = np.flatnonzero((case.label_map == label).any(axis=(1, 2)))
-                self.by_organ.setdefault(label, []).extend(
-                    (c, int(k)) for k in found if case.extents[k] is not None
-                )
+                found = [
+                    (c, int(k))
+                    for k in np.flatnonzero(occurs[:, label])
+                    if case.extents[k] is not None
+                ]
+                if found:
+                    self.by_organ.setdefault(label, []).extend(found)
         self.organs = sorted(self.by_organ)
 
     def __len__(self) -> int:
@@ -72,6 +88,27 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         random = np.random.default_rng((self.seed, number))
         case_index, index = self._choose(random)
         case = self.cases[case_index]
+        if self.description.pictures is not None:
+            image, label_map = self._picture(case, random)
+        else:
+            image, label_map = self._slice(case, index, random)
+        drawn = torch.zeros(self.num_classes, dtype=torch.bool)
+        drawn[[0, *case.drawn]] = True
+        return {"image": image, "label_map": label_map[0].round().long(), "drawn": drawn}
+
+    def _choose(self, random: np.random.Generator) -> tuple[int, int]:
+        if self.organs and random.random() < ORGAN_SHARE:
+            slices = self.by_organ[self.organs[random.integers(len(self.organs))]]
+        else:
+            slices = self.tissue
+        return slices[random.integers(len(slices))]
+
+    def _picture(self, case: Case, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        image = torch.from_numpy(case.image[0].astype(np.float32))
+        label_map = torch.from_numpy(case.label_map.astype(np.float32))
+        return self._varied(image, label_map, random)
+
+    def _slice(self, case: Case, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         label_map = torch.from_numpy(case.label_map[index].astype(np.float32))
         images = []
         for low, high, share in context_positions(
@@ -88,22 +125,19 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         outside = self.description.outside
         image = cut(torch.stack(images)[None], [tile], bigger, outside)[0]
         label_map = cut(label_map[None, None], [tile], bigger, 0.0)[0]
+        image, label_map = self._varied(image, label_map, random)
         if self.augment is not None:
-            sample = {"image": image, "label_map": label_map}
-            self.augment.set_random_state(seed=int(random.integers(2**31)))
-            sample = self.augment(sample)
-            image, label_map = _plain(sample["image"]), _plain(sample["label_map"])
-            image = image + float(random.normal(0.0, 12.0))
-        drawn = torch.zeros(self.num_classes, dtype=torch.bool)
-        drawn[[0, *case.drawn]] = True
-        return {"image": image, "label_map": label_map[0].round().long(), "drawn": drawn}
+            image = image + float(random.normal(0.0, SHIFT_HU * self._noise))
+        return image, label_map
 
-    def _choose(self, random: np.random.Generator) -> tuple[int, int]:
-        if self.organs and random.random() < ORGAN_SHARE:
-            slices = self.by_organ[self.organs[random.integers(len(self.organs))]]
-        else:
-            slices = self.tissue
-        return slices[random.integers(len(slices))]
+    def _varied(
+        self, image: Tensor, label_map: Tensor, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        if self.augment is None:
+            return image, label_map
+        self.augment.set_random_state(seed=int(random.integers(2**31)))
+        sample = self.augment({"image": image, "label_map": label_map})
+        return plain(sample["image"]), plain(sample["label_map"])
 
     def _tile(self, case: Case, index: int, random: np.random.Generator, margin: int) -> Tile:
         """One of the tiles that inference would use here, shifted a little."""
@@ -120,34 +154,6 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         return Tile(0, starts[0], starts[1])
 
 
-def _augmentation(size: tuple[int, int]) -> Any:
-    from monai.transforms import (
-        Compose,
-        RandAffined,
-        RandGaussianNoised,
-        RandGaussianSmoothd,
-        RandScaleIntensityd,
-    )
-
-    return Compose(
-        [
-            RandAffined(
-                keys=("image", "label_map"),
-                prob=0.85,
-                rotate_range=0.25,
-                scale_range=((-0.18, 0.18), (-0.18, 0.18)),
-                shear_range=((-0.08, 0.08), (-0.08, 0.08)),
-                spatial_size=size,
-                mode=("bilinear", "nearest"),
-                padding_mode="border",
-            ),
-            RandScaleIntensityd(keys="image", factors=0.05, prob=0.3),
-            RandGaussianNoised(keys="image", prob=0.3, std=25.0),
-            RandGaussianSmoothd(keys="image", prob=0.15, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
-        ]
-    )
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """A tensor without MONAI's metadata."""
-    return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor
+def _occurrence(label_map: np.ndarray) -> np.ndarray:
+    """For each slice and value whether it occurs: bool (K, 256)."""
+    return np.array([np.bincount(part.ravel(), minlength=256) > 0 for part in label_map])

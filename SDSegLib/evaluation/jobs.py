@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .collections import in_labels_of, refuse_other_dimensions, refuse_other_labels
 from .names import label_names
 from .pairs import CasePair, find_predictions, require_images
-from .predictors import FolderPredictor, ModelPredictor
+from .predictors import FolderPredictor, ModelPredictor, PicturePredictor, Predictor
 from .run import CaseReport, Evaluation, evaluate_cases
 from .scores import Rules
 
 if TYPE_CHECKING:
+    from ..datasets.collection import Collection
     from ..families.description import ModelDescription
     from ..inference.progress import ProgressCallback
 
@@ -55,15 +57,19 @@ class Result:
 
 
 def evaluate_folder(
-    data: Path, predictions: Path, pairs: tuple[CasePair, ...], options: Options
+    data: Path,
+    predictions: Path,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    names: Mapping[int, str] | None = None,
 ) -> Result:
-    """Evaluate label maps that lie in a folder.
+    """Evaluate label maps that lie in a folder; without `names`, `data` says what they are called.
 
     Raises:
         InputError: If one is missing or cannot be used.
     """
     files = find_predictions(predictions, pairs)
-    names = label_names(data, [pair.reference for pair in pairs])
+    names = names or label_names(data, [pair.reference for pair in pairs])
     evaluation = evaluate_cases(
         pairs,
         FolderPredictor(files, with_images=options.pictures > 0),
@@ -81,25 +87,46 @@ def evaluate_folder(
     return Result(predictions.resolve().name, names, facts, evaluation)
 
 
-def evaluate_model(model: str, pairs: tuple[CasePair, ...], options: Options) -> Result:
+def evaluate_model(
+    model: str,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    collection: Collection | None = None,
+) -> Result:
     """Segment each case with a model, given by name or folder, and evaluate the label maps.
+
+    Args:
+        model: Which.
+        pairs: The cases.
+        options: How.
+        collection: That the cases belong to; then the structures that it and the model have in
+            common are compared. Without it, labels have the model's meaning.
 
     Raises:
         ModelError: If there is no such model or it is damaged.
         InputError: If a case cannot be used.
     """
     from ..inference.device import choose_device
+    from ..inference.picture import PictureSegmenter
     from ..inference.segmenter import Segmenter
     from ..models.folder import load_family
     from ..models.registry import find_model
 
     require_images(pairs)
     installed = find_model(model)
-    segmenter = Segmenter(load_family(installed.folder), choose_device(options.device))
     names = _names(installed.description)
+    refuse_other_dimensions(installed.description, pairs)
+    if collection is not None:
+        pairs, names = in_labels_of(installed.description, collection, pairs)
+    family, choice = load_family(installed.folder), choose_device(options.device)
+    predictor: Predictor
+    if installed.description.input.pictures is not None:
+        predictor = PicturePredictor(PictureSegmenter(family, choice))
+    else:
+        predictor = ModelPredictor(Segmenter(family, choice), options.report_slices)
     evaluation = evaluate_cases(
         pairs,
-        ModelPredictor(segmenter, options.report_slices),
+        predictor,
         names,
         options.rules,
         options.pictures,
@@ -108,14 +135,21 @@ def evaluate_model(model: str, pairs: tuple[CasePair, ...], options: Options) ->
     facts = {
         "evaluated": "model",
         "model": _identity(installed.description),
-        "device": str(segmenter.choice),
+        "device": str(choice),
         "grid": "reference",
     }
-    return Result(segmenter.description.title, names, facts, evaluation)
+    return Result(installed.description.title, names, facts, evaluation)
 
 
-def evaluate_autoencoder_of(model: str, pairs: tuple[CasePair, ...], options: Options) -> Result:
+def evaluate_autoencoder_of(
+    model: str,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    collection: Collection | None = None,
+) -> Result:
     """Evaluate what a compact model's label-map autoencoder keeps of the references.
+
+    The labels of a collection must have the model's meaning.
 
     Raises:
         ModelError: If there is no such model, it is damaged, or of another family.
@@ -130,8 +164,10 @@ def evaluate_autoencoder_of(model: str, pairs: tuple[CasePair, ...], options: Op
     choice = choose_device(options.device)
     family = compact_only(load_family(installed.folder)).to(choice.device)
     names = _names(installed.description)
+    if collection is not None:
+        refuse_other_labels(installed.description, collection)
     evaluation = evaluate_autoencoder(
-        pairs, family, names, options.rules, options.pictures, options.report_case
+        pairs, family, names, options.rules, options.pictures, options.report_case, collection
     )
     facts = {
         "evaluated": "autoencoder",

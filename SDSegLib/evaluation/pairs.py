@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..reading.pictures import PICTURE_SUFFIXES, is_picture
+from ..volume.volume import Volume
+from .grids import read_label_map
 
 IMAGE = "ct.nii.gz"
 REFERENCE = "organs.nii.gz"
@@ -21,13 +25,20 @@ class CasePair:
 
     Attributes:
         name: Its folder, or the stem of its label map.
-        image: CT file or DICOM folder; None if there is none.
+        image: CT file or DICOM folder, or a picture; None if there is none.
         reference: Label map.
+        read_reference: Reads `reference` in the labels that are compared.
     """
 
     name: str
     image: Path | None
     reference: Path
+    read_reference: Callable[[Path], Volume] = read_label_map
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is a 2-D picture, which has no size in mm."""
+        return is_picture(self.reference)
 
 
 @dataclass(frozen=True)
@@ -70,12 +81,13 @@ def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Pat
     """
     if not folder.is_dir():
         raise InputError(f"The folder of predictions {folder} does not exist; check the spelling.")
-    files = files_by_stem(folder)
+    suffixes = PICTURE_SUFFIXES if any(pair.is_flat for pair in pairs) else SUFFIXES
+    files = files_by_stem(folder, suffixes)
     missing = [pair.name for pair in pairs if pair.name not in files]
     if missing:
         raise InputError(
             f"{folder} has no label map for {len(missing)} of {len(pairs)} cases, such as "
-            f"{missing[0]}{SUFFIXES[0]}; add them, or take those cases out of the data folder."
+            f"{missing[0]}{suffixes[0]}; add them, or take those cases out of the data folder."
         )
     return {pair.name: files[pair.name] for pair in pairs}
 
@@ -94,7 +106,7 @@ def require_images(pairs: tuple[CasePair, ...]) -> None:
         )
 
 
-def files_by_stem(folder: Path) -> dict[str, Path]:
+def files_by_stem(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, Path]:
     """The image files of a folder by their name without the ending.
 
     Raises:
@@ -102,7 +114,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+        suffix = next((s for s in suffixes if path.name.lower().endswith(s)), None)
         if suffix is None or path.name.startswith("."):
             continue
         stem = path.name[: -len(suffix)]

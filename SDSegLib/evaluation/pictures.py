@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..export.atomic import atomic_write
 from ..export.preview import WINDOW_HU
+from .figures import new_figure, save_figure
 from .scores import StructureScore
 from .worst import SlicePicture, Snapshot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Colours that people with any colour vision tell apart (Okabe and Ito).
 REFERENCE_COLOR = "#56b4e9"
@@ -40,7 +39,7 @@ def write_dice_figure(
         np.array([case[n].dice for case in scores.values() if case[n].dice is not None])
         for n in range(len(labels))
     ]
-    figure = _figure((max(6.0, 1.1 * len(labels) + 1.5), 5.0))
+    figure = new_figure((max(6.0, 1.1 * len(labels) + 1.5), 5.0))
     axes = figure.add_subplot()
     generator = np.random.default_rng(0)
     for place, values in enumerate(columns):
@@ -59,7 +58,7 @@ def write_dice_figure(
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=11, loc="left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def write_snapshot(snapshot: Snapshot, path: Path) -> None:
@@ -68,7 +67,7 @@ def write_snapshot(snapshot: Snapshot, path: Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    figure = _figure((9.0, 0.7 + 4.2 * len(snapshot.slices)))
+    figure = new_figure((9.0, 0.7 + 4.2 * len(snapshot.slices)))
     grid = figure.subplots(len(snapshot.slices), 2, squeeze=False)
     for row, picture in zip(grid, snapshot.slices, strict=True):
         sides = (
@@ -78,23 +77,10 @@ def write_snapshot(snapshot: Snapshot, path: Path) -> None:
         for axes, (mask, color, kind) in zip(row, sides, strict=True):
             _contour(axes, picture, mask, color, snapshot.pixel)
             found = "" if mask.any() else ": not in this slice"
-            axes.set_title(f"{kind}{found}, slice {picture.index}", fontsize=9, loc="left")
+            where = "" if picture.index is None else f", slice {picture.index}"
+            axes.set_title(f"{kind}{found}{where}", fontsize=9, loc="left")
     figure.suptitle(_caption(snapshot), fontsize=11, ha="left", x=0.03)
-    _save(figure, path)
-
-
-def _figure(size: tuple[float, float]) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_write(path, overwrite=True) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 def _column(axes: Axes, place: int, values: np.ndarray, generator: np.random.Generator) -> None:
@@ -131,8 +117,12 @@ def _contour(
 ) -> None:
     low, high = WINDOW_HU
     image = np.full(mask.shape, low) if picture.image is None else picture.image
+    if image.dtype == np.uint8:
+        low, high = 0, 255
+    else:
+        image = np.nan_to_num(image.astype(np.float32), nan=low, posinf=high, neginf=low)
     axes.imshow(
-        np.nan_to_num(image.astype(np.float32), nan=low, posinf=high, neginf=low),
+        image,
         cmap="gray",
         vmin=low,
         vmax=high,

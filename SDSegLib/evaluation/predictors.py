@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..reading.files import read_volume
+from ..reading.pictures import read_picture
 from ..volume.checks import check_volume
 from ..volume.volume import Volume
+from .flat import flat_label_map, read_flat_prediction
 from .grids import read_label_map
 from .pairs import CasePair, require_images
 
 if TYPE_CHECKING:
+    from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
     from ..inference.segmenter import Segmenter
 
@@ -26,11 +31,13 @@ class Prediction:
         label_map: On whatever grid it was made.
         image: The CT, if it was read.
         notes: What the user should know, one sentence each.
+        picture: The picture, uint8, (H, W) or (H, W, 3), if it is one and was read.
     """
 
     label_map: Volume
     image: Volume | None
     notes: tuple[str, ...] = ()
+    picture: np.ndarray | None = None
 
 
 Predictor = Callable[[CasePair], Prediction]
@@ -57,6 +64,24 @@ class ModelPredictor:
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 
 
+class PicturePredictor:
+    """Segments each case's picture.
+
+    Args:
+        segmenter: The model on its device.
+    """
+
+    def __init__(self, segmenter: PictureSegmenter) -> None:
+        self._segmenter = segmenter
+
+    def __call__(self, pair: CasePair) -> Prediction:
+        require_images((pair,))
+        assert pair.image is not None
+        picture = read_picture(pair.image)
+        label_map = self._segmenter.segment(picture).label_map
+        return Prediction(flat_label_map(label_map, pair.name), None, picture=picture)
+
+
 class FolderPredictor:
     """Reads label maps that another program made.
 
@@ -70,6 +95,9 @@ class FolderPredictor:
         self._with_images = with_images
 
     def __call__(self, pair: CasePair) -> Prediction:
-        label_map = read_label_map(self._files[pair.name])
         wanted = pair.image if self._with_images else None
+        if pair.is_flat:
+            picture = None if wanted is None else read_picture(wanted)
+            return Prediction(read_flat_prediction(self._files[pair.name]), None, picture=picture)
+        label_map = read_label_map(self._files[pair.name])
         return Prediction(label_map, None if wanted is None else read_volume(wanted))

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.cases import Case, load_case
+from ..datasets.cases import Case, check_suits, load_case, load_item
+from ..datasets.collection import Collection, Item
 from ..errors import InputError, ModelError
 from ..families.base import SegmentationFamily
 from ..families.compact import CompactFamily
 from ..reading.files import read_volume
 from ..volume.orientation import reorientation_to
 from ..volume.tiles import blending_weights, cut, tiles_of, tissue_extents
-from .pairs import IMAGE, REFERENCE, CasePair
+from .pairs import IMAGE, REFERENCE, CasePair, require_images
 from .run import CaseReport, Evaluation, offer_all
 from .scores import Rules, evaluate_pair
 from .worst import DisplayedCase, WorstResults
@@ -51,32 +52,37 @@ def evaluate_autoencoder(
     rules: Rules | None = None,
     pictures: int = 0,
     report: CaseReport | None = None,
+    collection: Collection | None = None,
 ) -> Evaluation:
     """Compare each reference on the model's grid with its own reconstruction; overlap only.
 
     Args:
-        pairs: The cases, each a folder with `ct.nii.gz` and `organs.nii.gz`.
+        pairs: The cases; without a collection each a folder with `ct.nii.gz` and `organs.nii.gz`.
         family: The model, on its device.
         names: Name of each label to compare.
         rules: How missing structures are counted.
         pictures: Of how many of the worst results to keep slices.
         report: Told the number of cases done and the name of the next.
+        collection: That the cases belong to; its labels must be the model's.
 
     Raises:
         InputError: If the cases are laid out otherwise, or a file cannot be used.
     """
     worst = WorstResults(pictures)
     scores = {}
+    if collection is not None:
+        check_suits(collection, family.description.input, family.num_classes)
     for done, pair in enumerate(pairs):
         if report is not None:
             report(done, pair.name)
-        case = load_case(_case_folder(pair), family.description.input, family.num_classes)
+        case = _case(pair, family, collection)
         rebuilt = reconstruct(family, case.label_map)
         spacing = _spacing(pair, case, family)
         scores[pair.name] = evaluate_pair(
             rebuilt, case.label_map, spacing, list(names), rules, distances=False
         )
-        shown = DisplayedCase(pair.name, case.image, case.label_map, rebuilt, spacing)
+        image = np.moveaxis(case.image, 1, -1) if pair.is_flat else case.image
+        shown = DisplayedCase(pair.name, image, case.label_map, rebuilt, spacing)
         offer_all(worst, shown, names, scores[pair.name])
     return Evaluation(scores, worst.snapshots, {})
 
@@ -129,6 +135,15 @@ def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Te
     return inner.argmax(dim=1).to(torch.uint8)
 
 
+def _case(pair: CasePair, family: CompactFamily, collection: Collection | None) -> Case:
+    description, classes = family.description.input, family.num_classes
+    if collection is None:
+        return load_case(_case_folder(pair), description, classes)
+    require_images((pair,))
+    assert pair.image is not None
+    return load_item(Item(pair.name, pair.image, pair.reference), collection, description, classes)
+
+
 def _case_folder(pair: CasePair) -> Path:
     folder = pair.reference.parent
     if pair.reference.name != REFERENCE or pair.image != folder / IMAGE:
@@ -142,6 +157,8 @@ def _case_folder(pair: CasePair) -> Path:
 def _spacing(pair: CasePair, case: Case, family: CompactFamily) -> tuple[float, float, float]:
     """Spacing of the model's grid in mm along (k, j, i)."""
     description = family.description.input
+    if pair.is_flat:
+        return 1.0, 1.0, 1.0
     if description.spacing is not None:
         return case.spacing, *description.spacing
     geometry = read_volume(pair.reference).geometry

@@ -130,7 +130,7 @@ def _write_pictures(folder: Path, evaluation: Evaluation) -> list[str]:
 
 
 def _summary_json(summary: Summary, names: Mapping[int, str]) -> dict[str, Any]:
-    content: dict[str, Any] = _rounded(summary.to_json())
+    content: dict[str, Any] = rounded(summary.to_json())
     structures = [{"name": names[item["label"]], **item} for item in content["structures"]]
     return {
         "overall": content["overall"],
@@ -139,13 +139,13 @@ def _summary_json(summary: Summary, names: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..volume.geometry import Geometry
 from ..volume.orientation import reorientation_to
 from ..volume.volume import Volume
-from .grids import on_grid, read_label_map
+from .grids import on_grid
 from .pairs import CasePair
 from .predictors import Prediction, Predictor
 from .scores import Rules, StructureScore, evaluate_pair
@@ -61,7 +61,7 @@ def evaluate_cases(
         if report is not None:
             report(done, pair.name)
         prediction = predict(pair)
-        reference = read_label_map(pair.reference)
+        reference = pair.read_reference(pair.reference)
         found = [*prediction.notes, *prediction.label_map.notes]
         found += [f"The reference: {note}" for note in reference.notes]
         label_map, resampled = on_grid(prediction.label_map, reference.geometry)
@@ -72,7 +72,9 @@ def evaluate_cases(
             )
         found += _unnamed(reference.array, names)
         spacing = _array_spacing(reference.geometry)
-        scores[pair.name] = evaluate_pair(label_map, reference.array, spacing, list(names), rules)
+        scores[pair.name] = evaluate_pair(
+            label_map, reference.array, spacing, list(names), rules, distances=not pair.is_flat
+        )
         if pictures:
             shown = _displayed(pair.name, prediction, label_map, reference)
             offer_all(worst, shown, names, scores[pair.name])
@@ -111,7 +113,9 @@ def _displayed(
 ) -> DisplayedCase:
     turn = reorientation_to(reference.geometry, "LPS")
     image = None
-    if prediction.image is not None:
+    if prediction.picture is not None:
+        image = prediction.picture[None]
+    elif prediction.image is not None:
         image = turn.apply(on_grid(prediction.image, reference.geometry)[0])
     return DisplayedCase(
         name=name,

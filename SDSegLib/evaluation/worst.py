@@ -17,13 +17,15 @@ class SlicePicture:
     """One slice, cut to the surroundings of a structure.
 
     Attributes:
-        index: Its number in the volume, counted from 0 at the first one shown, in LPS the lowest.
-        image: HU, (rows, columns); None without an image.
+        index: Its number in the volume, counted from 0 at the first one shown, in LPS the lowest;
+            None if it is the only one.
+        image: HU, (rows, columns), or of a picture uint8, with colours as a last axis; None
+            without an image.
         reference: Mask of the same shape.
         prediction: Mask of the same shape.
     """
 
-    index: int
+    index: int | None
     image: np.ndarray | None
     reference: np.ndarray
     prediction: np.ndarray
@@ -54,7 +56,7 @@ class DisplayedCase:
 
     Attributes:
         name: Of the case.
-        image: HU; None without an image.
+        image: HU, or of a picture uint8, perhaps with colours as a last axis; None without one.
         reference: Label map.
         prediction: Label map.
         spacing: In mm along (k, j, i).
@@ -104,7 +106,7 @@ def _snapshot(case: DisplayedCase, structure: str, score: StructureScore) -> Sna
     rows, columns = _surroundings((reference | prediction)[indices].any(axis=0), pixel)
     slices = tuple(
         SlicePicture(
-            index=index,
+            index=index if len(reference) > 1 else None,
             image=None if case.image is None else case.image[index, rows, columns].copy(),
             reference=reference[index, rows, columns].copy(),
             prediction=prediction[index, rows, columns].copy(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,8 @@ def read_structures(name_or_path: str) -> tuple[Structure, ...]:
     return structures
 
 
-def _structures(data: Any) -> tuple[Structure, ...]:
-    if isinstance(data, list):
-        return tuple(Structure.from_json(item) for item in data)
-    named = sorted((int(label), str(name)) for label, name in dict(data).items())
+def structures_named(names: Mapping[int, str]) -> tuple[Structure, ...]:
+    """Structures with these labels and names, in the labels' order, with private codes."""
     return tuple(
         Structure(
             label=label,
@@ -68,6 +67,12 @@ def _structures(data: Any) -> tuple[Structure, ...]:
             color=COLORS[(label - 1) % len(COLORS)],
             type=Code(PRIVATE_SCHEME, "".join(c for c in name if c.isalnum())[:16], name),
         )
-        for label, name in named
+        for label, name in sorted(names.items())
         if label > 0
     )
+
+
+def _structures(data: Any) -> tuple[Structure, ...]:
+    if isinstance(data, list):
+        return tuple(Structure.from_json(item) for item in data)
+    return structures_named({int(label): str(name) for label, name in dict(data).items()})

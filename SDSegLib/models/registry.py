@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -44,9 +45,7 @@ def user_folder() -> Path:
     chosen = os.environ.get(MODELS_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("sdseg", appauthor=False)) / "models"
+    return _user_data_folder() / "models"
 
 
 def list_models() -> tuple[list[InstalledModel], list[str]]:
@@ -141,6 +140,22 @@ def remove_model(name: str) -> Path:
     except OSError as error:
         raise OutputError(f"{model.folder} cannot be deleted: {error}.") from error
     return model.folder
+
+
+def _user_data_folder() -> Path:
+    """The place that platformdirs names; 3D Slicer's Python comes without that package."""
+    try:
+        import platformdirs
+    except ModuleNotFoundError:
+        pass
+    else:
+        return Path(platformdirs.user_data_dir("sdseg", appauthor=False))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "sdseg"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "sdseg"
+    share = os.environ.get("XDG_DATA_HOME", "").strip()
+    return (Path(share) if share else Path.home() / ".local" / "share") / "sdseg"
 
 
 def _copy_folder(source: Path, target: Path) -> None:

@@ -76,7 +76,11 @@ def finite_array(volume: Volume) -> np.ndarray:
         int16 for integers, float32 for floats, shape (k, j, i). The volume's own array where
         nothing had to be changed; do not write into it.
     """
-    array = volume.array
+    return finite_values(volume.array)
+
+
+def finite_values(array: np.ndarray) -> np.ndarray:
+    """As `finite_array`, for any part of a volume's array."""
     if array.dtype == np.int16:
         return array
     if np.issubdtype(array.dtype, np.integer):

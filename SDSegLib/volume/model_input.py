@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+Pictures = Literal["grey", "rgb"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class InputDescription:
             ordered by slice, then by window.
         repeat: How often the channels are repeated (the published form sees a grey slice thrice).
         outside: Value in HU beyond the volume's border.
+        pictures: None for slices of volumes. "grey" or "rgb" for 2-D pictures, which are resized
+            to `size` as a whole; then `windows` are of the pixel values 0 … 255, and each colour
+            gives its own channels, in the place of context slices.
     """
 
     size: tuple[int, int]
@@ -29,14 +34,19 @@ class InputDescription:
     slice_offsets_mm: tuple[float, ...] = (0.0,)
     repeat: int = 1
     outside: float = -1024.0
+    pictures: Pictures | None = None
 
     @property
     def channels(self) -> int:
-        return len(self.windows) * len(self.slice_offsets_mm) * self.repeat
+        planes = 3 if self.pictures == "rgb" else len(self.slice_offsets_mm)
+        return len(self.windows) * planes * self.repeat
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> InputDescription:
         spacing = data["spacing"]
+        pictures = data.get("pictures")
+        if pictures not in (None, *get_args(Pictures)):
+            raise ValueError(f"pictures {pictures!r} is none of {', '.join(get_args(Pictures))}")
         return cls(
             size=(int(data["size"][0]), int(data["size"][1])),
             spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
@@ -45,4 +55,5 @@ class InputDescription:
             slice_offsets_mm=tuple(float(value) for value in data.get("slice_offsets_mm", (0.0,))),
             repeat=int(data.get("repeat", 1)),
             outside=float(data.get("outside", -1024.0)),
+            pictures=pictures,
         )

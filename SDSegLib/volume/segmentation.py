@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .geometry import Geometry
+from .region import Region
 from .structure import Structure
 
 
@@ -19,21 +20,37 @@ class Segmentation:
         geometry: The grid of the volume that was segmented.
         structures: What was asked for, in the order of their labels; absent ones included.
         model: Name and version of the model that made it, for reports and DICOM.
+        instability: How unsure each voxel's label is, uint8, the label map's shape, 255 stands
+            for 1.0; `Segmenter.segment` says what is measured. None for a single sample.
+        samples: Noises that the label map is the mean of.
+        region: Box that was segmented; all else is background and was not looked at. None for the
+            whole volume.
     """
 
     label_map: np.ndarray
     geometry: Geometry
     structures: tuple[Structure, ...]
     model: str = ""
+    instability: np.ndarray | None = None
+    samples: int = 1
+    region: Region | None = None
 
     def __post_init__(self) -> None:
-        if self.label_map.shape != self.geometry.shape:
-            raise ValueError(f"label map {self.label_map.shape} is not on {self.geometry.shape}")
-        if self.label_map.dtype != np.uint8:
-            raise ValueError(f"label map is {self.label_map.dtype}, not uint8")
+        self._check("label map", self.label_map)
+        if self.instability is not None:
+            self._check("instability", self.instability)
+
+    def _check(self, name: str, array: np.ndarray) -> None:
+        if array.shape != self.geometry.shape:
+            raise ValueError(f"{name} {array.shape} is not on {self.geometry.shape}")
+        if array.dtype != np.uint8:
+            raise ValueError(f"{name} is {array.dtype}, not uint8")
 
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each structure in millilitres, by name, 0.0 for those not found."""
-        counts = np.bincount(self.label_map.ravel(), minlength=256)
+        counts = np.zeros(256, int)
+        for plane in self.label_map:  # as a whole it would be copied to 8 bytes a voxel
+            if plane.any():
+                counts += np.bincount(plane.ravel(), minlength=256)
         one = self.geometry.voxel_volume_ml
         return {item.name: float(counts[item.label]) * one for item in self.structures}

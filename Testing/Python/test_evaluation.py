@@ -520,9 +520,9 @@ def test_command_evaluates_predictions(data: Path, tmp_path: Path) -> None:
 
 def test_model_and_predictions_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--model and --predictions exclude each other"):
-        evaluate(tmp_path, tmp_path / "out", model="x", predictions=tmp_path)
+        evaluate(tmp_path / "out", tmp_path, model="x", predictions=tmp_path)
     with pytest.raises(InputError, match="--autoencoder and --predictions exclude each other"):
-        evaluate(tmp_path, tmp_path / "out", autoencoder=True, predictions=tmp_path)
+        evaluate(tmp_path / "out", tmp_path, autoencoder=True, predictions=tmp_path)
 
 
 # --- real CT --------------------------------------------------------------------------------------

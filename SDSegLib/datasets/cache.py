@@ -1,0 +1,162 @@
+"""Cases kept in a folder as plain arrays, which are looked into and need not fit into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutputError
+from ..volume.model_input import InputDescription
+from .case import Case
+from .collection import Collection, Item
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+FACTS = "case.json"
+IMAGE = "image.npy"
+LABEL_MAP = "label_map.npy"
+
+
+def cached(
+    folder: Path,
+    item: Item,
+    collection: Collection,
+    description: InputDescription,
+    make: Callable[[], Case],
+) -> Case:
+    """A case from the folder, which `make` makes if it is not there.
+
+    An entry's name holds a digest of all that determines it: the files with their size and time,
+    the recipe and the grid. It is written beside and renamed, so it is there as a whole or not at
+    all, also if several processes make it at once.
+
+    Raises:
+        OutputError: If the folder cannot be written to.
+        InputError: As `make` does.
+    """
+    entry = folder / f"{_plain(item.name)}-{_digest(item, collection, description)}"
+    found = _open(entry, item.name)
+    if found is not None:
+        return found
+    log.info("making %s", entry)
+    _write(entry, make())
+    written = _open(entry, item.name)
+    if written is None:
+        raise OutputError(f"{entry} cannot be read back; delete it, or choose another folder.")
+    return written
+
+
+def grid_facts(description: InputDescription) -> dict[str, Any]:
+    """What of a description determines a case; tile size and windows of volumes do not."""
+    if description.pictures is not None:
+        return {"pictures": description.pictures, "size": list(description.size)}
+    spacing = None if description.spacing is None else list(description.spacing)
+    return {"axes": description.axes, "spacing": spacing}
+
+
+def case_facts(case: Case) -> dict[str, Any]:
+    """What a case has beside its arrays; JSON types only."""
+    return {
+        "name": case.name,
+        "spacing": case.spacing,
+        "drawn": sorted(case.drawn),
+        "extents": [None if extent is None else list(extent) for extent in case.extents],
+    }
+
+
+def case_of(facts: dict[str, Any], image: np.ndarray, label_map: np.ndarray) -> Case:
+    """The case of `case_facts` and its arrays."""
+    extents = [
+        None if e is None else (int(e[0]), int(e[1]), int(e[2]), int(e[3]))
+        for e in facts["extents"]
+    ]
+    if len(extents) != len(image) or len(label_map) != len(image):
+        raise ValueError("the arrays do not belong together")
+    return Case(
+        name=str(facts["name"]),
+        image=image,
+        label_map=label_map,
+        spacing=float(facts["spacing"]),
+        drawn=frozenset(int(label) for label in facts["drawn"]),
+        extents=extents,
+    )
+
+
+def _digest(item: Item, collection: Collection, description: InputDescription) -> str:
+    content = {
+        "format": FORMAT,
+        "name": item.name,
+        "files": [_state(path) for path in (item.image, item.label) if path is not None],
+        "recipe": asdict(collection.recipe),
+        "classes": collection.num_classes,
+        "modality": collection.modality,
+        "grid": grid_facts(description),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _state(path: Path) -> list[Any]:
+    """What changes when a file, or a file of a folder, does."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    try:
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except FileNotFoundError:
+        states = []  # reading it says what is missing
+    return [str(path.resolve()), states]
+
+
+def _open(entry: Path, name: str) -> Case | None:
+    if not (entry / FACTS).is_file():
+        return None
+    try:
+        facts = json.loads((entry / FACTS).read_text(encoding="utf-8"))
+        image, label_map = (
+            np.load(entry / file, mmap_mode="r", allow_pickle=False) for file in (IMAGE, LABEL_MAP)
+        )
+        return case_of({**facts, "name": name}, image, label_map)
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        log.warning("%s is damaged (%s) and is made anew", entry, error)
+        return None
+
+
+def _write(entry: Path, case: Case) -> None:
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=entry.parent))
+    except OSError as error:
+        raise OutputError(
+            f"The cache folder {entry.parent} cannot be written to ({error.strerror or error}); "
+            "choose another."
+        ) from error
+    try:
+        np.save(temporary / IMAGE, case.image)
+        np.save(temporary / LABEL_MAP, case.label_map)
+        (temporary / FACTS).write_text(json.dumps(case_facts(case)), encoding="utf-8")
+        if entry.exists():  # damaged, or made by another process in the meantime
+            shutil.rmtree(entry, ignore_errors=True)
+        os.replace(temporary, entry)
+    except OSError as error:
+        if (entry / FACTS).is_file():
+            return
+        raise OutputError(
+            f"{case.name} cannot be kept in {entry.parent} ({error.strerror or error}); make room, "
+            "or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _plain(text: str) -> str:
+    """Letters, digits and hyphens only, for a folder's name."""
+    return "-".join("".join(c if c.isalnum() else " " for c in text).split())[:60]

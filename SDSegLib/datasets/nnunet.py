@@ -1,0 +1,208 @@
+"""The raw layout of nnU-Net and the Medical Segmentation Decathlon: `dataset.json` and folders."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..models.labels import read_structures, structures_named
+from ..reading.pictures import PICTURE_SUFFIXES, is_picture
+from .collection import Collection, Item
+from .finding import (
+    VOLUME_SUFFIXES,
+    existing_folder,
+    files_by_stem,
+    has_colors,
+    refuse_missing,
+    shown,
+)
+from .recipe import Absent, LabelRecipe
+from .splits import hold_out, usual_share
+from .two_dimensions import picture_input
+
+DESCRIPTION = "dataset.json"
+CHANNEL = re.compile(r"_(\d{4})$")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What `dataset.json` says."""
+
+    title: str
+    channels: tuple[str, ...]
+    names: dict[int, str]
+    listed: tuple[str, ...]
+    count: int | None
+
+
+def nnunet(
+    root: Path,
+    *,
+    channel: int | None = None,
+    names: str | None = None,
+    absent: Absent = "background",
+    validation: float | None = None,
+    seed: int = 0,
+    patients: str | None = None,
+) -> Collection:
+    """A data set with `dataset.json`, `imagesTr`, `labelsTr` and perhaps `imagesTs`, `labelsTs`.
+
+    Args:
+        root: Its folder.
+        channel: Which of several channels to use.
+        names: Label list or JSON file with codes, in the place of the names in `dataset.json`.
+        absent: "unknown" if an organ that a label map lacks may not have been drawn.
+        validation: Share of the training patients to hold back; a fifth without it.
+        seed: Another one holds back others.
+        patients: Regular expression that finds the patient in a case's name.
+    """
+    facts = _read(root / DESCRIPTION)
+    images = existing_folder(root / "imagesTr", "The training images")
+    labels = existing_folder(root / "labelsTr", "The training label maps")
+    is_flat = not files_by_stem(labels, VOLUME_SUFFIXES)
+    suffixes = PICTURE_SUFFIXES if is_flat else VOLUME_SUFFIXES
+    items = _items(images, labels, suffixes, channel, facts)
+    refuse_missing(
+        sorted(set(facts.listed) - {item.name for item in items}),
+        f"Cases that {DESCRIPTION} lists",
+        images,
+    )
+    notes = []
+    if facts.count is not None and facts.count != len(items):
+        notes.append(f"{DESCRIPTION} counts {facts.count} cases; there are {len(items)}.")
+    test: list[Item] = []
+    if (root / "imagesTs").is_dir() and (root / "labelsTs").is_dir():
+        test = _items(root / "imagesTs", root / "labelsTs", suffixes, channel, facts)
+    elif (root / "imagesTs").is_dir():
+        notes.append("The images in imagesTs have no label maps and are left out.")
+    share = usual_share(items, patients) if validation is None else validation
+    train, held = hold_out(items, share, seed, patients)
+    values = {value: label for label, value in enumerate(sorted(facts.names), start=1)}
+    structures = structures_named({values[value]: name for value, name in facts.names.items()})
+    if names is not None:
+        structures = read_structures(names)
+        if len(structures) != len(values):
+            raise InputError(
+                f"{names} names {len(structures)} structures, {root / DESCRIPTION} {len(values)}."
+            )
+    colored = is_flat and has_colors(items)
+    return Collection(
+        name="nnunet",
+        title=facts.title or root.resolve().name,
+        dimensions=2 if is_flat else 3,
+        channels=3 if colored else 1,
+        modality=_modality(facts.channels, channel),
+        structures=structures,
+        train=train,
+        validation=held,
+        test=tuple(test),
+        recipe=LabelRecipe("values", tuple(sorted(values.items())), absent=absent),
+        input=picture_input(colored) if is_flat else None,
+        source=f"{facts.title or root.resolve().name}; {share:.0%} of the training patients for "
+        f"validation, seed {seed}",
+        notes=tuple(notes),
+    )
+
+
+def _items(
+    images: Path, labels: Path, suffixes: tuple[str, ...], channel: int | None, facts: _Facts
+) -> list[Item]:
+    by_case: dict[str, dict[int | None, Path]] = {}
+    marks = files_by_stem(labels, suffixes)
+    for stem, path in files_by_stem(images, suffixes).items():
+        number = CHANNEL.search(stem)
+        if number is None or stem in marks:  # the Decathlon's names may end in four digits
+            by_case.setdefault(stem, {})[None] = path
+        else:
+            by_case.setdefault(stem[: number.start()], {})[int(number[1])] = path
+    refuse_missing([case for case in by_case if case not in marks], "Label maps", labels)
+    refuse_missing([case for case in marks if case not in by_case], "Images", images)
+    if not by_case:
+        raise InputError(f"{images} has no images ({', '.join(suffixes)}).")
+    return [
+        Item(case, _image(case, files, channel, images, facts), marks[case])
+        for case, files in sorted(by_case.items())
+    ]
+
+
+def _image(
+    case: str, files: dict[int | None, Path], channel: int | None, folder: Path, facts: _Facts
+) -> Path:
+    if None in files and len(facts.channels) > 1 and not is_picture(files[None]):
+        raise InputError(
+            f"{files[None]} holds {len(facts.channels)} channels ({shown(facts.channels)}) in one "
+            f"4-D file; save each as a file of its own: {case}_0000.nii.gz, {case}_0001.nii.gz, …"
+        )
+    if channel is None:
+        if len(files) == 1:
+            return next(iter(files.values()))
+        raise InputError(
+            f"{case} in {folder} has {len(files)} channels ({shown(facts.channels)}), of which one "
+            "can be used; choose it with channel=0 or another number."
+        )
+    if channel not in files:
+        there = ", ".join(f"{number}" for number in files if number is not None) or "no number"
+        raise InputError(f"{case} in {folder} has no channel {channel}; it has {there}.")
+    return files[channel]
+
+
+def _modality(channels: tuple[str, ...], channel: int | None) -> str | None:
+    number = channel or 0
+    if number >= len(channels):
+        return None
+    name = channels[number].strip()
+    return {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(name.upper(), name) or None
+
+
+def _read(path: Path) -> _Facts:
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist; it names the labels of a data set in the layout of nnU-Net or "
+            "the Medical Segmentation Decathlon. For a plain folder use the data set 'folder'."
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        channels = data.get("channel_names", data.get("modality", {}))
+        listed = tuple(_stem(entry["image"]) for entry in data.get("training", []))
+        return _Facts(
+            title=str(data.get("name", "")),
+            channels=tuple(str(channels[key]) for key in sorted(channels, key=int)),
+            names=_names(data["labels"], path),
+            listed=listed,
+            count=int(data["numTraining"]) if "numTraining" in data else None,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is not what nnU-Net or the Decathlon writes ({error!r}); correct it."
+        ) from error
+
+
+def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
+    """Name of each value but the background: {"liver": 1} or, in the Decathlon, {"1": "liver"}."""
+    names: dict[int, str] = {}
+    for key, value in labels.items():
+        if isinstance(value, (list, tuple)) or key == "ignore":
+            kind = "an area to ignore" if key == "ignore" else "a region of several labels"
+            raise InputError(
+                f"{path} has {kind} ({key!r}), which is not supported; save each structure under "
+                "a label of its own."
+            )
+        number, name = (int(key), str(value)) if key.isdigit() else (int(value), key)
+        if number in names:
+            raise InputError(f"{path} gives the label {number} two names; correct it.")
+        names[number] = name
+    names.pop(0, None)
+    if not names:
+        raise InputError(f"{path} names no structure.")
+    return names
+
+
+def _stem(image: str) -> str:
+    name = Path(str(image)).name
+    for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
+        name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
+    return name

@@ -1,0 +1,168 @@
+"""A collection on a model's grid in one compressed file, to carry it to another computer."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..export.atomic import atomic_write
+from ..volume.model_input import InputDescription
+from ..volume.structure import Structure
+from .cache import case_facts, case_of, grid_facts
+from .case import Case
+from .collection import SPLITS, Collection, Item
+from .recipe import LabelRecipe
+
+FORMAT = 1
+CONTENT = "collection.json"
+SUFFIX = ".zip"
+_DAMAGED = (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, lzma.LZMAError)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a path names a packed file rather than an image or a folder."""
+    return path.suffix.lower() == SUFFIX and path.is_file()
+
+
+def write_packed(
+    path: Path,
+    collection: Collection,
+    description: InputDescription,
+    cases: Iterable[tuple[str, Case]],
+    overwrite: bool = False,
+) -> None:
+    """Write cases without loss: int16 and uint8 arrays, packed by LZMA.
+
+    Args:
+        path: File to write, ending in ".zip".
+        collection: That the cases belong to.
+        description: The grid they are on.
+        cases: Pairs (split, case); an iterator's items are written one by one.
+        overwrite: Whether to replace the file.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "name": collection.name,
+        "title": collection.title,
+        "dimensions": collection.dimensions,
+        "channels": collection.channels,
+        "modality": collection.modality,
+        "region": collection.region,
+        "source": collection.source,
+        "structures": [structure.to_json() for structure in collection.structures],
+        "recipe": asdict(collection.recipe),
+        "input": asdict(description),
+        "items": [],
+    }
+    with (
+        atomic_write(path, overwrite) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive,
+    ):
+        for number, (split, case) in enumerate(cases):
+            content["items"].append({"split": split, **case_facts(case)})
+            for kind, array in (("image", case.image), ("label_map", case.label_map)):
+                buffer = io.BytesIO()
+                np.save(buffer, array)
+                archive.writestr(f"{number:05d}/{kind}.npy", buffer.getbuffer())
+        archive.writestr(CONTENT, json.dumps(content, ensure_ascii=False, indent=1))
+
+
+def open_packed(path: Path) -> Collection:
+    """The collection of a packed file; its input is that of the grid it is on.
+
+    Raises:
+        InputError: If the file is missing, damaged or something else.
+    """
+    content = _content(path)
+    try:
+        by_split: dict[str, list[Item]] = {split: [] for split in SPLITS}
+        for entry in content["items"]:
+            by_split[entry["split"]].append(Item(str(entry["name"]), path, None))
+        recipe = content["recipe"]
+        values = tuple((int(value), int(label)) for value, label in recipe["values"])
+        return Collection(
+            name=str(content["name"]),
+            title=str(content["title"]),
+            dimensions=content["dimensions"],
+            channels=content["channels"],
+            modality=content["modality"],
+            structures=tuple(Structure.from_json(item) for item in content["structures"]),
+            train=tuple(by_split["train"]),
+            validation=tuple(by_split["validation"]),
+            test=tuple(by_split["test"]),
+            recipe=LabelRecipe(**{**recipe, "values": values}),
+            input=InputDescription.from_json(content["input"]),
+            region=str(content["region"]),
+            source=str(content["source"]),
+        )
+    except _DAMAGED as error:
+        raise _unusable(path, error) from error
+
+
+def read_packed(path: Path, name: str, description: InputDescription) -> Case:
+    """One case of a packed file.
+
+    Args:
+        path: The packed file.
+        name: The case's.
+        description: Must have the grid that the file was packed for.
+
+    Raises:
+        InputError: If the file is damaged, lacks the case or is on another grid.
+    """
+    content = _content(path)
+    try:
+        packed = grid_facts(InputDescription.from_json(content["input"]))
+        wanted = grid_facts(description)
+        if packed != wanted:
+            raise InputError(
+                f"{path} was packed for {_shown(packed)}, but the model wants {_shown(wanted)}; "
+                "pack the data for this model."
+            )
+        names = [entry["name"] for entry in content["items"]]
+        if name not in names:
+            raise InputError(f"{path} does not hold {name}; pack the data again.")
+        number = names.index(name)
+        with zipfile.ZipFile(path) as archive:
+            image, label_map = (
+                np.load(io.BytesIO(archive.read(f"{number:05d}/{kind}.npy")), allow_pickle=False)
+                for kind in ("image", "label_map")
+            )
+        return case_of(content["items"][number], image, label_map)
+    except _DAMAGED as error:
+        raise _unusable(path, error) from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"The packed file {path} does not exist; check the spelling.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read(CONTENT))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, not {FORMAT}")
+        return content
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except _DAMAGED as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is no packed data set or is damaged ({error}); pack it again.")
+
+
+def _shown(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in facts.items())

@@ -1,0 +1,166 @@
+"""How the values in label files become the labels 0 … N of a collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..errors import InputError
+
+Rule = Literal["values", "positive", "bright", "green"]
+Absent = Literal["background", "unknown"]
+BRIGHT = 127
+LARGEST_VALUE = 65535
+MOST_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class LabelRecipe:
+    """How to read label files.
+
+    Attributes:
+        rule: "values": each value that occurs is named in `values`. "positive": what is above 0 is
+            label 1. "bright": what is above 127 is label 1, for masks of black and white, JPEG
+            included. "green": where green is 255 is label 1.
+        values: Pairs (value in the file, label); 0 is background and need not be named, and label
+            0 drops a structure.
+        smallest: Connected components (face neighbours) of a label with fewer voxels are dropped.
+        absent: What it means that a label map lacks a structure: it is not there ("background"),
+            or nobody drew it ("unknown").
+    """
+
+    rule: Rule = "values"
+    values: tuple[tuple[int, int], ...] = ()
+    smallest: int = 0
+    absent: Absent = "background"
+
+    def of_volume(self, array: np.ndarray, path: Path) -> np.ndarray:
+        """Labels of a label map's values.
+
+        Args:
+            array: (k, j, i), any real number type.
+            path: Where they come from, for errors.
+
+        Returns:
+            uint8, the same shape.
+
+        Raises:
+            InputError: Naming values that are no labels.
+        """
+        labels = np.empty(array.shape, np.uint8)
+        for values, target in zip(array, labels, strict=True):
+            target[:] = self._lookup(_whole_numbers(values, path), path)
+        return without_small_components(labels, self.smallest)
+
+    def of_mask(self, mask: np.ndarray, path: Path) -> np.ndarray:
+        """Labels of a mask's values; as `of_volume`, for (H, W) and for colours (H, W, 3)."""
+        if self.rule == "green":
+            return _green(mask, path)
+        if self.rule == "bright":
+            return _bright(mask, path)
+        if mask.ndim == 3:
+            mask = _one_of_equal_colors(mask, path)
+        labels = self._lookup(_whole_numbers(mask, path), path)
+        return without_small_components(labels[None], self.smallest)[0]
+
+    def drawn(self, labels: np.ndarray, num_classes: int) -> frozenset[int]:
+        """Labels of which a label map says where they are and where not."""
+        if self.absent == "background":
+            return frozenset(range(1, num_classes))
+        return frozenset(int(v) for v in np.flatnonzero(_counts(labels)) if v > 0)
+
+    def _lookup(self, values: np.ndarray, path: Path) -> np.ndarray:
+        largest = int(values.max(initial=0))
+        table = np.zeros(largest + 1, np.int16)
+        if self.rule == "positive":
+            table[1:] = 1
+        else:
+            table[1:] = -1
+            for value, label in self.values:
+                if value <= largest:
+                    table[value] = label
+        found = table[values]
+        if (found < 0).any():
+            raise self._strange(np.unique(values[found < 0]), path)
+        return found.astype(np.uint8)
+
+    def _strange(self, values: np.ndarray, path: Path) -> InputError:
+        shown = ", ".join(str(value) for value in values[:MOST_SHOWN])
+        more = ", …" if len(values) > MOST_SHOWN else ""
+        known = sorted({0, *(value for value, _ in self.values)})
+        return InputError(
+            f"{path} holds the values {shown}{more}, which name no structure; known are "
+            f"{', '.join(str(value) for value in known)}. Correct the file or the list of labels."
+        )
+
+
+def without_small_components(labels: np.ndarray, smallest: int) -> np.ndarray:
+    """Drop connected components (face neighbours) of fewer than `smallest` voxels.
+
+    Args:
+        labels: uint8, (k, j, i).
+        smallest: Voxels; 0 and 1 drop nothing.
+    """
+    if smallest <= 1:
+        return labels
+    import SimpleITK as sitk
+
+    kept = np.zeros_like(labels)
+    for label in np.flatnonzero(_counts(labels)):
+        if label == 0:
+            continue
+        mask = sitk.GetImageFromArray((labels == label).astype(np.uint8))
+        pieces = sitk.RelabelComponent(sitk.ConnectedComponent(mask), smallest)
+        kept[sitk.GetArrayViewFromImage(pieces) > 0] = label
+    return kept
+
+
+def _counts(labels: np.ndarray) -> np.ndarray:
+    return np.sum([np.bincount(part.ravel(), minlength=256) for part in labels], axis=0)
+
+
+def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
+    """Values as indices of a table."""
+    strange = (values < 0) | (values > LARGEST_VALUE)
+    if np.issubdtype(values.dtype, np.floating):
+        strange |= ~np.isfinite(values) | (values != np.rint(values))
+    if strange.any():
+        raise InputError(
+            f"{path} is no label map: it holds the value {values[strange][0]:g}, and labels are "
+            "whole numbers from 0. Give the file with the structures, not the image."
+        )
+    return values.astype(np.int32)
+
+
+def _one_of_equal_colors(mask: np.ndarray, path: Path) -> np.ndarray:
+    if (mask != mask[..., :1]).any():
+        raise InputError(
+            f"{path} shows structures in colours; save their numbers as grey values or as a "
+            "palette instead."
+        )
+    return mask[..., 0]
+
+
+def _bright(mask: np.ndarray, path: Path) -> np.ndarray:
+    values = mask.max(axis=2) if mask.ndim == 3 else mask
+    brightest = int(values.max(initial=0))
+    if 0 < brightest <= BRIGHT or brightest > 255:
+        raise InputError(
+            f"The brightest pixel of {path} has the value {brightest}; in a mask of black and "
+            "white it is 255. Save the mask so."
+        )
+    return (values > BRIGHT).astype(np.uint8)
+
+
+def _green(mask: np.ndarray, path: Path) -> np.ndarray:
+    colored = mask.ndim == 3 and bool((mask != mask[..., :1]).any())
+    values = mask[..., 1] if mask.ndim == 3 else mask
+    if not colored and ((values > 64) & (values < 192)).any():
+        raise InputError(
+            f"{path} has grey values between black and white, as in REFUGE's own masks (0 cup, "
+            "128 disc, 255 outside); here a cup is where green is 255. Convert the masks."
+        )
+    return (values == 255).astype(np.uint8)

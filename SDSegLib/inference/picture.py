@@ -1,0 +1,98 @@
+"""Segment a 2-D picture: resized as a whole to what the networks see, and back to its own size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..families.base import SegmentationFamily
+from ..volume.pictures import resize_picture, resize_probabilities
+from ..volume.slices import apply_windows
+from ..volume.structure import Structure
+from .device import DeviceChoice
+from .precision import choose_precision, computing_with
+from .samples import average_over, noises_of
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedPicture:
+    """Structures found in a picture.
+
+    Attributes:
+        label_map: uint8, (H, W) of the picture; 0 is background.
+        probabilities: Of background and each structure, float32, (C, H, W).
+        structures: In the order of their labels.
+    """
+
+    label_map: np.ndarray
+    probabilities: np.ndarray
+    structures: tuple[Structure, ...]
+
+
+class PictureSegmenter:
+    """A model of pictures on a device.
+
+    The same picture on the same device always gives the same result.
+
+    Args:
+        family: The model's networks; its input must say "grey" or "rgb" for `pictures`.
+        choice: Where to compute.
+        precision: As for `Segmenter`.
+
+    Raises:
+        InputError: If the model is for volumes, or the precision cannot be used.
+    """
+
+    def __init__(
+        self, family: SegmentationFamily, choice: DeviceChoice, precision: str = "auto"
+    ) -> None:
+        description = family.description
+        if description.input.pictures is None:
+            raise InputError(
+                f"The model {description.name} segments volumes, not pictures; choose another."
+            )
+        self._number_type = choose_precision(precision, choice.device)
+        self.family = family.eval().requires_grad_(False).to(choice.device)
+        self.choice = choice
+        self.description = description
+
+    @torch.inference_mode()
+    def segment(self, picture: np.ndarray, samples: int = 1) -> SegmentedPicture:
+        """Segment one picture.
+
+        Args:
+            picture: uint8, (H, W) or (H, W, 3) in red, green and blue.
+            samples: Noises to average over.
+
+        Raises:
+            InputError: If it is not such a picture.
+        """
+        _check(picture)
+        sees, device = self.description.input, self.choice.device
+        assert sees.pictures is not None
+        image = resize_picture(picture, sees.size, sees.pictures).round().clamp(0, 255)
+        channels = apply_windows(image[None].to(device), sees.windows, sees.repeat)
+        with computing_with(self._number_type, device):
+            condition = self.family.condition(channels)
+            averages = average_over(noises_of(self.family, samples), self.family, condition)
+        small = averages[0, : self.family.num_classes].float()
+        height, width = picture.shape[:2]
+        probability = resize_probabilities(small, (height, width))
+        return SegmentedPicture(
+            label_map=probability.argmax(dim=0).to(torch.uint8).cpu().numpy(),
+            probabilities=probability.cpu().numpy(),
+            structures=self.description.structures,
+        )
+
+
+def _check(picture: np.ndarray) -> None:
+    is_colored = picture.ndim == 3 and picture.shape[2] == 3
+    if picture.dtype != np.uint8 or not (picture.ndim == 2 or is_colored) or picture.size == 0:
+        shape = " × ".join(str(side) for side in picture.shape)
+        raise InputError(
+            f"A picture is 8-bit, rows × columns or rows × columns × 3; this one is {shape}, "
+            f"{picture.dtype}."
+        )
