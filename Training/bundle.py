@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from SDSegLib.families.compact import CompactFamily
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.models.folder import write_model_folder
+from SDSegLib.training.export import weights_of
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "Resources" / "Models" / "head-neck-oar"
@@ -22,7 +22,11 @@ TARGET = HERE.parent / "Resources" / "Models" / "head-neck-oar"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="diffusion/last.ckpt")
-    parser.add_argument("--figures", type=Path, help="figures.json for the card")
+    parser.add_argument(
+        "--best", action="store_true", help="weights of the best validation, not the last ones"
+    )
+    parser.add_argument("--autoencoder", type=Path, help="its weights, of refine_decoder.py")
+    parser.add_argument("--figures", type=Path, help="summary.json that `sdseg evaluate` wrote")
     parser.add_argument("--output", type=Path, default=TARGET)
     arguments = parser.parse_args()
     description = ModelDescription.from_json(
@@ -30,52 +34,63 @@ def main() -> None:
     )
     figures: dict[str, Any] = {}
     if arguments.figures:
-        figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
+        figures = figures_of(json.loads(arguments.figures.read_text(encoding="utf-8")))
     description = replace(description, figures=figures)
-    family = CompactFamily(description)
-    state = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
-    load_averaged(family, state["state_dict"])
+    weights, step = weights_of(arguments.checkpoint.parent, description, use_best=arguments.best)
+    if arguments.autoencoder:
+        refined = torch.load(arguments.autoencoder, weights_only=True)
+        weights = {**weights, **{f"autoencoder.{name}": value for name, value in refined.items()}}
     card = (
         (HERE / "head-neck-oar.md").read_text(encoding="utf-8").replace("{figures}", table(figures))
     )
-    written = write_model_folder(
-        arguments.output, description, family.state_dict(), card, overwrite=True
-    )
-    sys.stdout.write(
-        f"{arguments.output}: step {state['global_step']}, SHA-256 {written.weights_sha256}\n"
-    )
+    written = write_model_folder(arguments.output, description, weights, card, overwrite=True)
+    sys.stdout.write(f"{arguments.output}: step {step}, SHA-256 {written.weights_sha256}\n")
 
 
-def load_averaged(family: CompactFamily, state: dict[str, torch.Tensor]) -> None:
-    """Vision encoder and UNet from the averaged weights, the autoencoder as it was frozen."""
-    averaged = "averaged.module."
-    weights = {
-        name.removeprefix(averaged): value
-        for name, value in state.items()
-        if name.startswith(averaged)
+def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """What the card and `model.json` say, from an evaluation's summary."""
+
+    def rounded(estimate: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "dice": round(estimate["mean"], 3),
+            "interval": [round(estimate["low"], 3), round(estimate["high"], 3)],
+            "cases": estimate["cases"],
+        }
+
+    overall = rounded(summary["overall"]["dice"])
+    return {
+        "command": "sdseg evaluate DATA/validation --model head-neck-oar --output report",
+        "structures": [
+            {
+                "name": row["name"],
+                **rounded(row["metrics"]["dice"]),
+                "hd95_mm": round(row["metrics"]["hd95_mm"]["mean"], 1),
+            }
+            for row in summary["structures"]
+        ],
+        "mean_dice": overall["dice"],
+        "mean_interval": overall["interval"],
+        "cases": overall["cases"],
     }
-    frozen = "family.autoencoder."
-    weights |= {
-        name.removeprefix("family."): value
-        for name, value in state.items()
-        if name.startswith(frozen)
-    }
-    weights["stored_noise"] = family.stored_noise
-    family.load_state_dict(weights, strict=True)
 
 
 def table(figures: dict[str, Any]) -> str:
     """Markdown table of per-structure figures."""
     if not figures:
         return "Not measured yet."
-    lines = ["| structure | Dice | 95 % interval | patients |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| structure | Dice | 95 % interval | HD95, mm | patients |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for row in figures["structures"]:
         low, high = row["interval"]
         lines.append(
-            f"| {row['name']} | {row['dice']:.3f} | {low:.3f}–{high:.3f} | {row['cases']} |"
+            f"| {row['name']} | {row['dice']:.3f} | {low:.3f}–{high:.3f} "
+            f"| {row['hd95_mm']:.1f} | {row['cases']} |"
         )
     low, high = figures["mean_interval"]
-    lines.append(f"| **mean** | **{figures['mean_dice']:.3f}** | {low:.3f}–{high:.3f} | |")
+    mean, cases = figures["mean_dice"], figures["cases"]
+    lines.append(f"| **mean** | **{mean:.3f}** | {low:.3f}–{high:.3f} | | {cases} |")
     return "\n".join(lines) + f"\n\nMade by `{figures['command']}`."
 
 

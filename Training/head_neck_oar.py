@@ -1,7 +1,8 @@
 """Train the bundled model head-neck-oar: label-map autoencoder first, then the diffusion part.
 
 Both stages resume where they were stopped. Every twelfth patient of the training folder is held
-back for choosing; the validation folder is never read here.
+back for choosing; the validation folder is never read here. With `--preset unet2d` the rival is
+trained on the same slices in the same order.
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+from rich.console import Console
 
 from SDSegLib.datasets.cases import load_cases
-from SDSegLib.datasets.slices import SliceDataset
-from SDSegLib.families.compact import CompactFamily
 from SDSegLib.families.description import ModelDescription
-from SDSegLib.training.autoencoder_stage import AutoencoderStage
-from SDSegLib.training.diffusion_stage import DiffusionStage
-from SDSegLib.training.run import Samples, run_stage
-from SDSegLib.training.settings import CompactTraining
+from SDSegLib.training.job import Job, train
+from SDSegLib.training.overrides import with_overrides
+from SDSegLib.training.preset import find_preset
+from SDSegLib.training.records import keep_record, record_of
+from SDSegLib.training.run import Machine
+from SDSegLib.training.stop import StopRequest
 
 log = logging.getLogger("train")
 HERE = Path(__file__).parent
@@ -31,69 +34,69 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with pt_*/ct.nii.gz")
     parser.add_argument("--output", type=Path, required=True, help="checkpoints and logs")
+    parser.add_argument("--preset", default="compact", choices=("compact", "unet2d"))
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--max-minutes", type=float, default=None)
-    parser.add_argument("--steps", type=int, default=CompactTraining.steps)
-    parser.add_argument("--autoencoder-rate", type=float, default=CompactTraining.autoencoder_rate)
-    parser.add_argument("--latent-noise", type=float, default=CompactTraining.latent_noise)
-    parser.add_argument("--autoencoder", type=Path, help="weights of an earlier run to go on from")
-    parser.add_argument("--autoencoder-steps", type=int, default=CompactTraining.autoencoder_steps)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--seed", type=int, help="of the slices and the noise of the main stage")
+    parser.add_argument("--autoencoder-steps", type=int)
+    parser.add_argument("--autoencoder-rate", type=float)
+    parser.add_argument("--latent-noise", type=float)
+    parser.add_argument(
+        "--part-megabytes", type=float, help="split checkpoints into parts of at most this size"
+    )
+    parser.add_argument("--start", type=Path, help="model folder whose weights to go on from")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
-    settings = replace(
-        CompactTraining(),
-        steps=arguments.steps,
-        autoencoder_steps=arguments.autoencoder_steps,
-        autoencoder_rate=arguments.autoencoder_rate,
-        latent_noise=arguments.latent_noise,
-    )
+    named = {
+        "training.steps": arguments.steps,
+        "training.rate": arguments.rate,
+        "training.seed": arguments.seed,
+        "autoencoder.steps": arguments.autoencoder_steps,
+        "autoencoder.rate": arguments.autoencoder_rate,
+        "autoencoder.latent_noise": arguments.latent_noise,
+    }
+    changes = [f"{name}={value}" for name, value in named.items() if value is not None]
+    preset = with_overrides(find_preset(arguments.preset), changes)
     description = ModelDescription.from_json(
         json.loads((HERE / "head-neck-oar.json").read_text(encoding="utf-8"))
     )
-    torch.manual_seed(settings.seed)
-    family = CompactFamily(description)
-    if arguments.autoencoder is not None:
-        family.autoencoder.load_state_dict(torch.load(arguments.autoencoder, weights_only=True))
-    cases = load_cases(arguments.data, description.input, family.num_classes)
+    if arguments.preset == "unet2d":
+        description = replace(
+            description,
+            name="head-neck-unet2d",
+            title="Head and neck: plain U-Net",
+            family="direct",
+            network={**vars(preset.network)},
+        )
+    sources = (arguments.start,) if arguments.start is not None else ()
+    keep_record(arguments.output, record_of(preset, "head-neck-oar", {}, list(sources)))
+    cases = load_cases(arguments.data, description.input, len(description.structures) + 1)
     training = [case for number, case in enumerate(cases) if number % 12 != 5]
-    log.info("%d patients to train on, %d held back", len(training), len(cases) - len(training))
-
-    def samples(batch: int, steps: int, seed: int) -> Samples:
-        dataset = SliceDataset(
-            training, description.input, family.num_classes, seed, 2 * batch * steps
-        )
-        return Samples(dataset, batch, settings.steps_per_block, arguments.workers)
-
-    first = AutoencoderStage(family, settings)
-    done = arguments.output / "autoencoder.pt"
-    if not done.exists():
-        finished = run_stage(
-            first,
-            samples(settings.autoencoder_batch, settings.autoencoder_steps, 1),
-            arguments.output / "autoencoder",
-            settings.steps_per_block,
-            arguments.accelerator,
-            arguments.precision,
-            arguments.max_minutes,
-        )
-        if not finished:
-            return
-        torch.save(first.averaged.module.state_dict(), done)
-    family.autoencoder.load_state_dict(torch.load(done, weights_only=True))
-
-    second = DiffusionStage(family, settings)
-    run_stage(
-        second,
-        samples(settings.batch, settings.steps, 2),
-        arguments.output / "diffusion",
-        settings.steps_per_block,
-        arguments.accelerator,
-        arguments.precision,
-        arguments.max_minutes,
+    held_out = [case for number, case in enumerate(cases) if number % 12 == 5]
+    log.info("%d patients to train on, %d held back", len(training), len(held_out))
+    description = replace(
+        description, training={"data": "OpenKBP", "source": "", "preset": preset.name}
     )
+    minutes = arguments.max_minutes
+    with StopRequest() as stop:
+        outcome = train(
+            Job(preset, description, training, held_out, arguments.output, sources),
+            Machine(
+                accelerator=arguments.accelerator,
+                precision=arguments.precision,
+                workers=arguments.workers,
+                deadline=None if minutes is None else time.monotonic() + 60 * minutes,
+                is_stopped=stop.is_set,
+                part_megabytes=arguments.part_megabytes,
+                console=Console(file=sys.stderr),
+            ),
+        )
+    log.info("%s", outcome)
 
 
 if __name__ == "__main__":
