@@ -29,11 +29,25 @@ def is_edited(segment: vtkSegment) -> bool:
     return bool(written) and written != _fingerprint(segment)
 
 
-def mark_as_written(segment: vtkSegment) -> None:
-    """Remember the segment's voxels as SDSeg's own; its status becomes "not started"."""
+def mark_as_written(segment: vtkSegment, fingerprint: str | None = None) -> None:
+    """Remember the segment's voxels as SDSeg's own; its status becomes "not started".
+
+    Args:
+        segment: As it was written.
+        fingerprint: `fingerprint_of` its voxels, if that is known already.
+    """
     logic = require_slicer().vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(segment, logic.NotStarted)
-    segment.SetTag(_FINGERPRINT_TAG, _fingerprint(segment))
+    segment.SetTag(_FINGERPRINT_TAG, fingerprint or _fingerprint(segment))
+
+
+def fingerprint_of(mask: np.ndarray | None) -> str:
+    """Size and checksum of a mask (k, j, i) within its bounding box, wherever that lies."""
+    if mask is None or not mask.any():
+        return "empty"
+    box = bounding_box(mask)
+    checksum = zlib.crc32(np.packbits(mask[box]).tobytes())
+    return f"{'x'.join(str(n) for n in mask[box].shape)}-{checksum:08x}"
 
 
 def segment_mask(segment: vtkSegment) -> np.ndarray | None:
@@ -45,13 +59,8 @@ def segment_mask(segment: vtkSegment) -> np.ndarray | None:
 
 
 def _fingerprint(segment: vtkSegment) -> str:
-    """Size and checksum of the mask within its bounding box, which no layer change alters."""
-    mask = segment_mask(segment)
-    if mask is None or not mask.any():
-        return "empty"
-    box = bounding_box(mask)
-    checksum = zlib.crc32(np.packbits(mask[box]).tobytes())
-    return f"{'x'.join(str(n) for n in mask[box].shape)}-{checksum:08x}"
+    """Of the segment as it is; no change of layers or extents alters it."""
+    return fingerprint_of(segment_mask(segment))
 
 
 def _tag(segment: vtkSegment, name: str) -> str:

@@ -48,14 +48,17 @@ def vtk_matrix(matrix: np.ndarray) -> vtkMatrix4x4:
     return result
 
 
-def bounding_box(array: np.ndarray) -> tuple[slice, ...]:
-    """The smallest slices that hold all nonzero voxels of an array that has some."""
-    slices = []
-    for axis in range(array.ndim):
-        others = tuple(other for other in range(array.ndim) if other != axis)
-        present = np.flatnonzero(array.any(axis=others))
-        slices.append(slice(int(present[0]), int(present[-1]) + 1))
-    return tuple(slices)
+def bounding_box(array: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest slices that hold all nonzero voxels of an array (k, j, i) that has some."""
+    plane = np.asarray(array.any(axis=0))
+    j, i = _span(plane, 1), _span(plane, 0)
+    return _span(array[:, j, i], (1, 2)), j, i
+
+
+def _span(array: np.ndarray, others: int | tuple[int, ...]) -> slice:
+    """First and last index, along the axis that is left, with anything in it."""
+    indices = np.flatnonzero(array.any(axis=others))
+    return slice(int(indices[0]), int(indices[-1]) + 1)
 
 
 def _for_vtk(array: np.ndarray) -> np.ndarray:

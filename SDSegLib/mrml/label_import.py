@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import OutputError
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Structure
-from .images import bounding_box, image_of, vtk_matrix
+from .images import image_of, vtk_matrix
+from .prepared import PreparedLabels
 from .session import open_session, require_slicer
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def import_labels(
     segmentation: Segmentation,
     structures: Sequence[Structure],
     segment_ids: Sequence[str],
+    prepared: PreparedLabels,
 ) -> None:
     """Fill segments from a label map: one import for all, and an absent structure is empty.
 
@@ -30,6 +32,7 @@ def import_labels(
         segmentation: The label map.
         structures: Which of its labels to import.
         segment_ids: Of existing segments, one for each structure.
+        prepared: Made of the label map.
 
     Raises:
         OutputError: If Slicer refuses the label map.
@@ -43,7 +46,11 @@ def import_labels(
     ids = vtk.vtkStringArray()
     for segment_id in segment_ids:
         ids.InsertNextValue(segment_id)
-    image = image_of(*_cropped(_renumbered(segmentation.label_map, structures)))
+    box = prepared.box
+    # The place goes into the image's extent. Were it put into the origin, saving would take the
+    # segments to be on another grid and resample each: 9 s instead of 0.1 s for 14 of them.
+    first = (box[2].start, box[1].start, box[0].start)
+    image = image_of(_renumbered(segmentation.label_map[box], structures, prepared.highest), first)
     label_map = slicer.vtkMRMLLabelMapVolumeNode()
     label_map.SetHideFromEditors(True)
     scene = node.GetScene()
@@ -61,19 +68,12 @@ def import_labels(
         scene.RemoveNode(label_map)
 
 
-def _renumbered(label_map: np.ndarray, structures: Sequence[Structure]) -> np.ndarray:
+def _renumbered(labels: np.ndarray, structures: Sequence[Structure], highest: int) -> np.ndarray:
     """Labels 1 … N in the order of `structures`: the import gives the n-th segment label n."""
+    wanted = [structure.label for structure in structures]
+    if wanted == list(range(1, len(wanted) + 1)) and highest <= len(wanted):
+        return labels
     numbers = np.zeros(256, np.uint8)
     for number, structure in enumerate(structures, start=1):
         numbers[structure.label] = number
-    return numbers[label_map]
-
-
-def _cropped(labels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """What the label map holds, and the index (i, j, k) of its first voxel.
-
-    The index goes into the image's extent. Were it put into the origin, saving would take the
-    segments to be on another grid and resample each: 9 s instead of 0.1 s for 14 of them.
-    """
-    box = bounding_box(labels) if labels.any() else (slice(0, 1),) * 3
-    return labels[box], (box[2].start, box[1].start, box[0].start)
+    return numbers[labels]

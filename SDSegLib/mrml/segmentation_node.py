@@ -19,6 +19,7 @@ from .placement import (
     set_reference_geometry,
     stand_beside,
 )
+from .prepared import PreparedLabels, prepare
 from .session import open_session
 from .terminology import codes_of_entry, terminology_string
 
@@ -43,6 +44,7 @@ def segmentation_to_node(
     mode: Mode = "update",
     overwrite_edited: bool = False,
     name: str | None = None,
+    prepared: PreparedLabels | None = None,
 ) -> vtkMRMLSegmentationNode:
     """Write a result into a new segmentation node, or into an existing one.
 
@@ -62,6 +64,7 @@ def segmentation_to_node(
         overwrite_edited: Whether segments that somebody edited (see `is_edited`) may be
             overwritten or removed; otherwise they stay as they are.
         name: Of a new node; by default made of the volume's name.
+        prepared: Made of `segmentation` beforehand, in a thread; writing then takes a tenth.
 
     Raises:
         InputError: If the result is not on the volume's grid, or if the existing node lies under
@@ -71,8 +74,10 @@ def segmentation_to_node(
     session = open_session()
     if volume_node is not None:
         check_grid(segmentation, volume_node)
+    prepared = prepared or prepare(segmentation)
     if node is None:
-        return _new_node(segmentation, volume_node, scene or _scene_of(volume_node, session), name)
+        scene = scene or _scene_of(volume_node, session)
+        return _new_node(segmentation, prepared, volume_node, scene, name)
     _check_source(node)
     had_surface = node.GetSegmentation().ContainsRepresentation(_SURFACE)
     matches = match_segments(node.GetSegmentation(), segmentation.structures)
@@ -89,7 +94,7 @@ def segmentation_to_node(
         matches = {}
     if not remaining or not has_reference_geometry(node):
         set_reference_geometry(node, volume_node, segmentation.geometry)
-    _write(node, segmentation, structures, matches)
+    _write(node, segmentation, prepared, structures, matches)
     if had_surface:
         node.CreateClosedSurfaceRepresentation()
     return node
@@ -106,6 +111,7 @@ def protected_structures(
 
 def _new_node(
     segmentation: Segmentation,
+    prepared: PreparedLabels,
     volume_node: vtkMRMLScalarVolumeNode | None,
     scene: vtkMRMLScene,
     name: str | None,
@@ -118,7 +124,7 @@ def _new_node(
         node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     set_reference_geometry(node, volume_node, segmentation.geometry)
     try:
-        _write(node, segmentation, segmentation.structures, {})
+        _write(node, segmentation, prepared, segmentation.structures, {})
     except OutputError:
         scene.RemoveNode(node)
         raise
@@ -130,6 +136,7 @@ def _new_node(
 def _write(
     node: vtkMRMLSegmentationNode,
     segmentation: Segmentation,
+    prepared: PreparedLabels,
     structures: Sequence[Structure],
     matches: dict[Structure, str],
 ) -> None:
@@ -137,12 +144,12 @@ def _write(
     segment_ids = [
         matches[item] if item in matches else _add_segment(node, item) for item in structures
     ]
-    import_labels(node, segmentation, structures, segment_ids)
+    import_labels(node, segmentation, structures, segment_ids, prepared)
     for structure, segment_id in zip(structures, segment_ids, strict=True):
         segment = node.GetSegmentation().GetSegment(segment_id)
         if codes_of_entry(segment.GetTerminology()) in (None, _TISSUE):
             segment.SetTerminology(terminology_string(structure))
-        mark_as_written(segment)
+        mark_as_written(segment, prepared.fingerprints[structure.label])
     node.SetAttribute(MODEL_ATTRIBUTE, segmentation.model or None)
 
 

@@ -71,7 +71,8 @@ def _image(node: vtkMRMLScalarVolumeNode) -> Any:
             f'"{node.GetName()}" is a label map, not an image; choose the CT volume it belongs to.'
         )
     image = node.GetImageData()
-    if image is None or image.GetPointData().GetScalars() is None:
+    scalars = None if image is None else image.GetPointData().GetScalars()
+    if scalars is None or scalars.GetNumberOfTuples() != image.GetNumberOfPoints():
         raise InputError(
             f'The volume "{node.GetName()}" has no voxels; load its image again or choose another.'
         )

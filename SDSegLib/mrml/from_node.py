@@ -1,0 +1,109 @@
+"""A segmentation node, edits and all, as a label map with structures: the way to other formats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume.segmentation import Segmentation
+from ..volume.structure import ANATOMICAL_STRUCTURE, Code, Structure
+from .images import array_of, vtk_matrix
+from .session import require_slicer
+from .volume_node import volume_from_node
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkSegment
+
+_MOST_SEGMENTS = 255
+_TISSUE = Code("SCT", "85756007", "Tissue")
+
+
+def segmentation_from_node(
+    node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolumeNode, model: str = ""
+) -> Segmentation:
+    """All segments on a volume's grid; where several overlap, the last one counts.
+
+    Args:
+        node: With names, colours and terminology of its segments; one without terminology counts
+            as tissue.
+        volume_node: On whose grid.
+        model: What made the segments, for reports and DICOM.
+
+    Raises:
+        InputError: If the node has no segments or too many, or lies under another transform than
+            the volume.
+    """
+    segmentation = node.GetSegmentation()
+    count = segmentation.GetNumberOfSegments()
+    if not 0 < count <= _MOST_SEGMENTS:
+        raise InputError(
+            f'The segmentation "{node.GetName()}" has {count} segments; between 1 and '
+            f"{_MOST_SEGMENTS} can be exported."
+        )
+    ids = [segmentation.GetNthSegmentID(n) for n in range(count)]
+    return Segmentation(
+        label_map=labels_on_grid(node, volume_node, ids),
+        geometry=volume_from_node(volume_node).geometry,
+        structures=tuple(
+            _structure(label, segmentation.GetSegment(segment_id))
+            for label, segment_id in enumerate(ids, start=1)
+        ),
+        model=model,
+    )
+
+
+def labels_on_grid(
+    node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolumeNode, ids: list[str]
+) -> np.ndarray:
+    """Some segments as labels 1 … N on a volume's grid, uint8 (k, j, i); the last one counts.
+
+    Raises:
+        InputError: If the node lies under another transform than the volume.
+    """
+    import vtk
+
+    if node.GetParentTransformNode() is not volume_node.GetParentTransformNode():
+        raise InputError(
+            f'The segmentation "{node.GetName()}" and the volume "{volume_node.GetName()}" are '
+            "under different transforms; put both under the same one."
+        )
+    slicer = require_slicer()
+    volume = volume_from_node(volume_node)
+    k, j, i = volume.array.shape
+    grid = slicer.vtkOrientedImageData()
+    grid.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
+    grid.SetImageToWorldMatrix(vtk_matrix(volume.geometry.affine_ras))
+    names = vtk.vtkStringArray()
+    for segment_id in ids:
+        names.InsertNextValue(segment_id)
+    merged = slicer.vtkOrientedImageData()
+    if not node.GenerateMergedLabelmapForAllSegments(
+        merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, grid, names
+    ):
+        raise InputError(
+            f'The segments of "{node.GetName()}" cannot be laid on the grid of '
+            f'"{volume_node.GetName()}"; Slicer\'s error log says why.'
+        )
+    return array_of(merged).astype(np.uint8)
+
+
+def _structure(label: int, segment: vtkSegment) -> Structure:
+    parts = segment.GetTerminology().rstrip("|").split("~") + [""] * 4
+    category, kind, modifier = (_code(text) for text in parts[1:4])
+    red, green, blue = (round(255 * value) for value in segment.GetColor())
+    return Structure(
+        label=label,
+        name=segment.GetName(),
+        color=(red, green, blue),
+        type=kind or _TISSUE,
+        category=category or ANATOMICAL_STRUCTURE,
+        modifier=modifier,
+    )
+
+
+def _code(text: str) -> Code | None:
+    """One "scheme^value^meaning" of a terminology entry; None if it is empty."""
+    scheme, value, meaning = [*text.split("^"), "", "", ""][:3]
+    return Code(scheme, value, meaning) if scheme and value else None

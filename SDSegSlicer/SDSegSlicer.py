@@ -1,0 +1,199 @@
+"""The module SDSeg of 3D Slicer: segments a CT with a single-step latent diffusion model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+if TYPE_CHECKING:
+    from SDSegSlicerLib.segmentationRun import SegmentationRun
+    from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+
+_HERE = Path(__file__).resolve().parent
+if not (_HERE / "SDSegLib").is_dir():  # a source checkout; an installed module has it beside it
+    sys.path.append(str(_HERE.parent))
+
+# 3D Slicer reads this file when it starts; what the module is made of is imported when it is used.
+
+
+class SDSegSlicer(ScriptedLoadableModule):
+    """What 3D Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = "SDSeg"
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["Segmentations", "Volumes", "Markups", "Sequences"]
+        self.parent.contributors = ["SDSeg contributors"]
+        self.parent.helpText = _(
+            "Segments structures in CT: choose a volume and a model, click Segment, review where "
+            "the result is unsure, correct it, export it. Not a medical device."
+        )
+        self.parent.acknowledgementText = _(
+            "SDSeg is the method of Lin et al., Stable Diffusion Segmentation for Biomedical "
+            "Images with Single-step Reverse Process, MICCAI 2024 (arXiv 2406.18361). Licence: "
+            "Apache-2.0."
+        )
+        slicer.app.connect("startupCompleted()", _registerSampleData)
+
+
+class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Loads the window and passes events on; the parts are in SDSegSlicerLib."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: SDSegSlicerLogic | None = None
+        self.window: Any = None
+
+    def setup(self) -> None:
+        """Called once, when the user first opens the module."""
+        from SDSegSlicerLib.window import Window
+
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/SDSegSlicer.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = SDSegSlicerLogic()
+        self.window = Window(self.ui, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self._onSceneChanged)
+        slicer.app.connect("aboutToQuit()", _closeWorker)
+        self.window.connectParameters()
+
+    def enter(self) -> None:
+        """Called each time the user opens the module."""
+        if self.window is not None:
+            self.window.enter()
+
+    def exit(self) -> None:
+        """Called each time the user opens another module; a run goes on."""
+        if self.window is not None:
+            self.window.leave()
+
+    def cleanup(self) -> None:
+        """Called when the module is reloaded and when the application ends."""
+        self.removeObservers()
+        if self.window is not None:
+            slicer.app.disconnect("aboutToQuit()", _closeWorker)
+            self.window.stop()
+            self.window = None
+        _closeWorker()
+
+    def _onSceneStartClose(self, caller: Any, event: Any) -> None:
+        if self.window is not None:
+            self.window.releaseScene()
+
+    def _onSceneChanged(self, caller: Any, event: Any) -> None:
+        if self.window is not None:
+            self.window.connectParameters()
+
+
+class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
+    """What scripts call; no dialogs, no window."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> Any:
+        """The parameters of the module's window, in the scene."""
+        from SDSegSlicerLib.parameters import SDSegParameters
+
+        return SDSegParameters(super().getParameterNode())
+
+    def process(
+        self,
+        volumeNode: vtkMRMLScalarVolumeNode,
+        segmentationNode: vtkMRMLSegmentationNode | None = None,
+        model: str = "head-neck-oar",
+        classes: list[str] | None = None,
+        roi: vtkMRMLMarkupsROINode | None = None,
+        device: str = "auto",
+        waitForCompletion: bool = True,
+        mode: str = "update",
+        overwriteEdited: bool = False,
+        precision: str = "auto",
+        samples: int = 1,
+    ) -> vtkMRMLSegmentationNode | SegmentationRun:
+        """Segment a volume; a sequence's volume frame by frame.
+
+        Args:
+            volumeNode: A CT, in any orientation and under any transform.
+            segmentationNode: An existing segmentation to write into; by default a new one is made.
+            model: Name of an installed model, or its folder.
+            classes: Names of the structures wanted; all by default.
+            roi: Segment inside this box only.
+            device: "auto", "cuda", "mps" or "cpu".
+            waitForCompletion: Otherwise return at once; call `poll` of what is returned.
+            mode: For an existing segmentation: "update" these structures, or "replace" all.
+            overwriteEdited: Whether segments that somebody edited may be overwritten.
+            precision: "auto", "float32", "float16" or "bfloat16".
+            samples: Noises to average over; two or more also give a map of the instability.
+
+        Returns:
+            The segmentation node; the run if it is not waited for.
+
+        Raises:
+            SDSegError: If packages are missing, the input cannot be used or the run fails, with
+                the reason and the way out.
+        """
+        from SDSegSlicerLib.runSettings import RunSettings
+        from SDSegSlicerLib.scripting import resultOf, startedRun
+        from SDSegSlicerLib.sharedWorker import sharedWorker
+
+        run = startedRun(
+            sharedWorker(),
+            RunSettings(
+                volumeNode=volumeNode,
+                segmentationNode=segmentationNode,
+                model=model,
+                structures=tuple(classes or ()),
+                roiNode=roi,
+                device=device,
+                mode=mode,
+                overwriteEdited=overwriteEdited,
+                precision=precision,
+                samples=samples,
+            ),
+        )
+        return resultOf(run) if waitForCompletion else run
+
+
+class SDSegSlicerTest(ScriptedLoadableModuleTest):
+    """Clicks through the whole path with a tiny model of random weights, in seconds."""
+
+    def runTest(self, **kwargs: Any) -> None:
+        """Called by "Reload and Test" and by the application's test driver."""
+        from SDSegSlicerLib.selfTest import clickThrough
+
+        slicer.mrmlScene.Clear(0)
+        self.delayDisplay(_("Segmenting a small volume with a tiny model"))
+        clickThrough()
+        self.delayDisplay(_("Test passed"))
+
+
+def _closeWorker() -> None:
+    from SDSegSlicerLib.sharedWorker import closeWorker
+
+    closeWorker()
+
+
+def _registerSampleData() -> None:
+    from SDSegSlicerLib.sampleData import registerSampleData
+
+    registerSampleData(_HERE / "Resources" / "Icons")

@@ -1,0 +1,130 @@
+"""Model folder, model installation, log and worker: the section Advanced."""
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SDSegLib.errors import SDSegError
+from SDSegLib.models.registry import MODELS_VARIABLE, install_model, user_folder
+from SDSegLib.version import VERSION
+
+from .background import Background
+from .messageArea import MessageArea
+from .sharedWorker import closeWorker, sharedWorker
+
+_FOLDER_SETTING = "SDSeg/ModelFolder"
+_CHECK_INTERVAL_MS = 100
+
+
+class AdvancedPanel:
+    """Things that most users never need.
+
+    Args:
+        ui: The window's widgets.
+        messages: For what goes wrong.
+        onModelsChanged: Called when other models may be there.
+    """
+
+    def __init__(self, ui: Any, messages: MessageArea, onModelsChanged: Callable[[], None]) -> None:
+        self._ui = ui
+        self._messages = messages
+        self._onModelsChanged = onModelsChanged
+        self._install: Background | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_CHECK_INTERVAL_MS)
+        self._timer.connect("timeout()", self._takeInstallation)
+        self._restoreFolder()
+        ui.modelFolderEdit.connect("currentPathChanged(QString)", self._onFolderChanged)
+        ui.installModelButton.connect("clicked()", self._installModel)
+        ui.copyLogButton.connect("clicked()", self._copyLog)
+        ui.stopWorkerButton.connect("clicked()", self._stopWorker)
+
+    def update(self, parameters: Any, isBusy: bool) -> None:
+        """Follow the parameter node and the worker's log."""
+        several = _("one condition, {count} noises").format(count=parameters.samples)
+        single = _("2 or more show where it is unsure")
+        self._ui.samplesFacts.setText(several if parameters.samples > 1 else single)
+        self._ui.stopWorkerButton.setEnabled(not isBusy)
+        text = "\n".join(sharedWorker().log)
+        if text != self._ui.logView.plainText:
+            self._ui.logView.setPlainText(text)
+            bar = self._ui.logView.verticalScrollBar()
+            bar.setValue(bar.maximum)
+
+    def showLog(self) -> None:
+        """Open the section at the log."""
+        self._ui.advancedSection.setCollapsed(False)
+        self._ui.logView.setFocus()
+
+    def logText(self) -> str:
+        """Versions and the log, for a bug report; no paths of images and no names of patients."""
+        versions = (
+            f"SDSeg {VERSION}, 3D Slicer {slicer.app.applicationVersion} "
+            f"({slicer.app.revision}), {platform.platform()}"
+        )
+        return "\n".join([versions, *sharedWorker().log])
+
+    def stop(self) -> None:
+        """Let go of the timer."""
+        self._timer.stop()
+        self._install = None
+
+    def _restoreFolder(self) -> None:
+        chosen = str(qt.QSettings().value(_FOLDER_SETTING, "") or "")
+        if chosen:
+            os.environ[MODELS_VARIABLE] = chosen
+        self._ui.modelFolderEdit.setCurrentPath(str(user_folder()))
+
+    def _onFolderChanged(self, path: str) -> None:
+        if not path or Path(path) == user_folder():
+            return
+        os.environ[MODELS_VARIABLE] = path
+        qt.QSettings().setValue(_FOLDER_SETTING, path)
+        self._onModelsChanged()
+
+    def _installModel(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Install a model"), "", _("Models (*.zip model.json)")
+        )
+        if not path:
+            return
+        source = Path(path)
+        source = source.parent if source.name == "model.json" else source
+        self._ui.installModelButton.setEnabled(False)
+        self._install = Background(
+            lambda: install_model(source, overwrite=True), _("The installation of the model")
+        )
+        self._timer.start()
+
+    def _takeInstallation(self) -> None:
+        if self._install is None or not self._install.isDone:
+            return
+        self._timer.stop()
+        installation, self._install = self._install, None
+        self._ui.installModelButton.setEnabled(True)
+        try:
+            model = installation.take()
+        except SDSegError as error:
+            self._messages.show(str(error))
+            return
+        self._messages.show(
+            _('The model "{title}" is installed in {folder}.').format(
+                title=model.description.title, folder=model.folder
+            ),
+            "info",
+        )
+        self._onModelsChanged()
+
+    def _copyLog(self) -> None:
+        slicer.app.clipboard().setText(self.logText())
+        slicer.util.showStatusMessage(_("Copied to the clipboard"), 2000)
+
+    def _stopWorker(self) -> None:
+        closeWorker()
+        slicer.util.showStatusMessage(_("The worker has ended"), 2000)

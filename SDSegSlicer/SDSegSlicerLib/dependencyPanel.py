@@ -1,0 +1,142 @@
+"""First-time setup, inside the window: what is missing, how large it is, and the user's word."""
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SDSegLib.errors import SDSegError
+
+from . import requirements
+from .background import Background
+from .messageArea import MessageArea, boxStyle
+from .requirements import Package
+
+_WHEELS_SETTING = "SDSeg/WheelsFolder"
+_CHECK_INTERVAL_MS = 100
+
+
+class DependencyPanel:
+    """Asks before anything is installed, installs, and tries the packages in a child process.
+
+    Args:
+        ui: The window's widgets.
+        messages: For what goes wrong.
+    """
+
+    def __init__(self, ui: Any, messages: MessageArea) -> None:
+        self._ui = ui
+        self._messages = messages
+        self._onReady: Callable[[], None] = lambda: None
+        self._packages: tuple[Package, ...] = ()
+        self._check: Background | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_CHECK_INTERVAL_MS)
+        self._timer.connect("timeout()", self._takeCheck)
+        ui.dependencyFrame.setStyleSheet(boxStyle("info", "dependencyFrame"))
+        ui.dependencyFrame.setVisible(False)
+        ui.wheelsFolderEdit.setCurrentPath(str(qt.QSettings().value(_WHEELS_SETTING, "")))
+        ui.installPackagesButton.connect("clicked()", self._install)
+        ui.notNowButton.connect("clicked()", self.hide)
+
+    @property
+    def isOpen(self) -> bool:
+        return not self._ui.dependencyFrame.isHidden()
+
+    def ask(self, packages: tuple[Package, ...], purpose: str, onReady: Callable[[], None]) -> bool:
+        """Show what is missing.
+
+        Args:
+            packages: What is needed.
+            purpose: For what, as the beginning of a sentence.
+            onReady: Called once everything is there, after an installation.
+
+        Returns:
+            Whether everything is there; otherwise the panel, or a message, is open.
+        """
+        reason = requirements.unsupportedReason()
+        if reason:
+            self._messages.show(reason, "warning")
+            return False
+        missing = requirements.missingPackages(packages)
+        if not missing:
+            return True
+        self._packages, self._onReady = packages, onReady
+        lines = "".join(
+            f"<li><b>{package.name}</b> {package.lowest} {_('or later')} ({package.size})</li>"
+            for package in missing
+        )
+        self._ui.dependencyText.setText(
+            _(
+                "{purpose} needs Python packages that are not installed yet: <ul>{lines}</ul>They "
+                "go into 3D Slicer's own Python and nowhere else. The download comes from "
+                "pypi.org or pytorch.org and can take minutes; no image leaves this computer."
+            ).format(purpose=purpose, lines=lines)
+        )
+        self._ui.dependencyFrame.setVisible(True)
+        return False
+
+    def hide(self) -> None:
+        """Close the panel."""
+        self._ui.dependencyFrame.setVisible(False)
+
+    def stop(self) -> None:
+        """Let go of the timer."""
+        self._timer.stop()
+        self._check = None
+
+    def _install(self) -> None:
+        folder = self._ui.wheelsFolderEdit.currentPath
+        qt.QSettings().setValue(_WHEELS_SETTING, folder)
+        missing = requirements.missingPackages(self._packages)
+        self._messages.clear()
+        self._setBusy(_("Installing…"))
+        try:
+            requirements.install(missing, folder)
+        except SDSegError as error:
+            self._messages.show(str(error))
+            self._setBusy("")
+            return
+        self._setBusy(_("Trying the packages…"))
+        packages = self._packages
+        self._check = Background(
+            lambda: requirements.importProblem(packages), _("The trial of the packages")
+        )
+        self._timer.start()
+
+    def _takeCheck(self) -> None:
+        if self._check is None or not self._check.isDone:
+            return
+        self._timer.stop()
+        check, self._check = self._check, None
+        self._setBusy("")
+        stillMissing = requirements.missingPackages(self._packages)
+        try:
+            problem = check.take()
+        except SDSegError as error:
+            problem = str(error)
+        if stillMissing:
+            names = ", ".join(package.name for package in stillMissing)
+            problem = _("still missing or too old: {names}").format(names=names)
+        if problem:
+            self._messages.show(
+                _(
+                    "The packages were installed but do not work ({problem}). Restart 3D Slicer "
+                    "and try again; if it comes back, reinstall PyTorch with the extension PyTorch."
+                ).format(problem=problem.rstrip("."))
+            )
+            return
+        self.hide()
+        self._onReady()
+
+    def _setBusy(self, text: str) -> None:
+        self._ui.installPackagesButton.setText(text or _("Install"))
+        for widget in (
+            self._ui.installPackagesButton,
+            self._ui.notNowButton,
+            self._ui.wheelsFolderEdit,
+        ):
+            widget.setEnabled(not text)
+        slicer.app.processEvents()

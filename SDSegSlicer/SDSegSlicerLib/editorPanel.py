@@ -1,0 +1,129 @@
+"""The Segment Editor inside the panel: corrections without leaving, with undo."""
+
+from typing import Any
+
+import slicer
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+
+_NODE_TAG = "SDSegEditor"
+_UNDO_STATES = 10
+
+
+class EditorPanel:
+    """The section Edit; the editor is made when it is first needed.
+
+    Args:
+        ui: The window's widgets.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._parameters: Any = None
+        self._undoable: str | None = None
+        self.editor: Any = None
+        ui.editFacts.setText(
+            _("Segments that are changed here stay as they are in the next run, unless you say so.")
+        )
+        ui.editSection.connect("contentsCollapsed(bool)", self._onCollapsed)
+
+    def update(self, parameters: Any) -> None:
+        """Follow the parameter node; hidden while there is no result."""
+        self._parameters = parameters
+        node = parameters.resultSegmentation
+        self._ui.editSection.setVisible(node is not None)
+        if self.editor is None:
+            if node is not None and not self._ui.editSection.collapsed:
+                self._bind(node, parameters.resultVolume)
+            return
+        if self.editor.segmentationNode() is not node:
+            self._bind(node, parameters.resultVolume)
+
+    def canUndo(self, parameters: Any) -> bool:
+        """Whether a run changed the shown result and that can be taken back."""
+        node = parameters.resultSegmentation
+        return node is not None and self._undoable == node.GetID()
+
+    def saveUndoState(self, node: vtkMRMLSegmentationNode) -> None:
+        """Remember a segmentation as it is, before a run changes it."""
+        self._bind(node, self._parameters.inputVolume)
+        self.editor.saveStateForUndo()
+        self._undoable = node.GetID()
+
+    def undo(self) -> None:
+        """Bring back the last remembered state; any number of steps, as in the Segment Editor."""
+        if self.editor is not None and self.editor.segmentationNode() is not None:
+            self.editor.undo()
+
+    def select(self, segmentId: str) -> None:
+        """Choose a segment, if the editor is open and has it."""
+        node = None if self.editor is None else self.editor.segmentationNode()
+        if node is not None and node.GetSegmentation().GetSegment(segmentId) is not None:
+            self.editor.setCurrentSegmentID(segmentId)
+
+    def release(self) -> None:
+        """Let go of nodes: the scene closes, or the window is left."""
+        self._undoable = None
+        if self.editor is not None:
+            self.editor.setActiveEffect(None)
+            self.editor.setSegmentationNode(None)
+            self.editor.setSourceVolumeNode(None)
+
+    def leave(self) -> None:
+        """End a running effect: the window is left."""
+        if self.editor is not None:
+            self.editor.setActiveEffect(None)
+            self.editor.removeViewObservations()
+
+    def enter(self) -> None:
+        """The window is shown again."""
+        if self.editor is not None:
+            self.editor.setupViewObservations()
+
+    def openModule(self) -> None:
+        """Show the result in the module Segment Editor."""
+        node, volumeNode = self._parameters.resultSegmentation, self._parameters.resultVolume
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        editor.setSegmentationNode(node)
+        if volumeNode is not None:
+            editor.setSourceVolumeNode(volumeNode)
+
+    def _onCollapsed(self, isCollapsed: bool) -> None:
+        if not isCollapsed and self._parameters is not None:
+            self.update(self._parameters)
+
+    def _bind(
+        self,
+        node: vtkMRMLSegmentationNode | None,
+        volumeNode: vtkMRMLScalarVolumeNode | None,
+    ) -> None:
+        if self.editor is None:
+            self._make()
+        if self.editor.mrmlSegmentEditorNode() is None:
+            self.editor.setMRMLSegmentEditorNode(_editorNode())
+        if self.editor.segmentationNode() is not node:
+            self._undoable = None
+            self.editor.setSegmentationNode(node)
+        self.editor.setSourceVolumeNode(volumeNode if node is not None else None)
+
+    def _make(self) -> None:
+        self.editor = slicer.qMRMLSegmentEditorWidget()
+        self.editor.setMaximumNumberOfUndoStates(_UNDO_STATES)
+        self.editor.setMRMLScene(slicer.mrmlScene)
+        self.editor.segmentationNodeSelectorVisible = False
+        self.editor.sourceVolumeNodeSelectorVisible = False
+        self.editor.switchToSegmentationsButtonVisible = False
+        self.editor.setToolTip(_("Correct the result; what is edited here survives the next run."))
+        self._ui.editorPlace.layout().addWidget(self.editor)
+
+
+def _editorNode() -> Any:
+    """The editor's settings, apart from those of the module Segment Editor."""
+    node = slicer.mrmlScene.GetSingletonNode(_NODE_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.UnRegister(None)
+        node.SetSingletonTag(_NODE_TAG)
+        node = slicer.mrmlScene.AddNode(node)
+    return node

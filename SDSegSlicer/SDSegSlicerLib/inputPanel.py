@@ -1,0 +1,169 @@
+"""The input volume: its grid, and in words what does not fit, found out beside the window."""
+
+from typing import Any
+
+import qt
+import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLVolumeNode
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from SDSegLib.errors import SDSegError
+from SDSegLib.mrml.sequences import frames_of
+from SDSegLib.mrml.volume_node import volume_from_node
+from SDSegLib.volume.checks import Finding, check_volume
+from SDSegLib.volume.volume import Volume
+
+from .background import Background
+from .formatting import formatGrid
+from .messageArea import boxStyle
+
+_CHECK_INTERVAL_MS = 50
+
+
+class InputPanel(VTKObservationMixin):
+    """Facts and findings below the volume selector.
+
+    Args:
+        ui: The window's widgets.
+        onChange: Called when the node or the findings have changed; it draws a moment later,
+            because a node that is being filled is not whole in between.
+
+    Attributes:
+        problem: Why the volume cannot be segmented, or "".
+        findings: What the user should know of it.
+    """
+
+    def __init__(self, ui: Any, onChange: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self.problem = ""
+        self.findings: list[Finding] = []
+        self._ui = ui
+        self._onChange = onChange
+        self._node: vtkMRMLScalarVolumeNode | None = None
+        self._expects = "CT"
+        self._volume: Volume | None = None
+        self._error = ""
+        self._checkError = ""
+        self._checkedKey: tuple[str, int] | None = None
+        self._check: Background | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_CHECK_INTERVAL_MS)
+        self._timer.connect("timeout()", self._takeCheck)
+        ui.inputFindings.setStyleSheet(
+            boxStyle("warning", "inputFindings") + "#inputFindings { padding: 4px; }"
+        )
+
+    def update(self, parameters: Any, expects: str) -> None:
+        """Follow the parameter node.
+
+        Args:
+            parameters: The module's parameters.
+            expects: Modality that the model is for.
+        """
+        self._expects = expects
+        if parameters.inputVolume is not self._node:
+            self._observe(parameters.inputVolume)
+        self._read()
+        self._show(parameters.anyModality)
+
+    def stop(self) -> None:
+        """Let go of nodes and timer."""
+        self._timer.stop()
+        self._check = None
+        self._observe(None)
+
+    def _observe(self, node: vtkMRMLScalarVolumeNode | None) -> None:
+        self.removeObservers()
+        self._node = node
+        if node is not None:
+            for event in (vtk.vtkCommand.ModifiedEvent, vtkMRMLVolumeNode.ImageDataModifiedEvent):
+                self.addObserver(node, event, self._onNodeModified)
+
+    def _onNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        self._onChange()
+
+    def _read(self) -> None:
+        """Look at the grid now, and at the voxels in a thread, once for each change of them."""
+        self._volume, self._error = None, ""
+        if self._node is None:
+            self._checkedKey, self._check, self.findings = None, None, []
+            return
+        try:
+            self._volume = volume_from_node(self._node)
+        except SDSegError as error:
+            self._checkedKey, self._check, self.findings = None, None, []
+            self._error = str(error)
+            return
+        key = (self._node.GetID(), self._node.GetImageData().GetMTime())
+        if key != self._checkedKey:
+            volume = self._volume
+            self._checkedKey, self.findings, self._checkError = key, [], ""
+            self._check = Background(lambda: check_volume(volume), _("The check of the volume"))
+            self._timer.start()
+        elif self._check is not None and self._check.isDone:
+            self._take()
+        self._error = self._checkError
+
+    def _takeCheck(self) -> None:
+        if self._check is None or self._check.isDone:
+            self._timer.stop()
+            self._onChange()
+
+    def _take(self) -> None:
+        check, self._check = self._check, None
+        try:
+            self.findings = [] if check is None else check.take()
+        except SDSegError as error:
+            self._checkError = str(error)
+
+    @property
+    def isChecking(self) -> bool:
+        """Whether the voxels are still being looked at."""
+        return self._check is not None
+
+    def _show(self, anyModality: bool) -> None:
+        modality = None if self._volume is None else self._volume.modality
+        isOther = modality not in (None, self._expects)
+        self._ui.anyModalityCheckBox.setVisible(isOther)
+        frames = None if self._node is None else frames_of(self._node)
+        self._ui.allFramesCheckBox.setVisible(frames is not None)
+        if frames is not None:
+            self._ui.allFramesCheckBox.setText(
+                _("All {count} frames of the sequence").format(count=frames.count)
+            )
+        self._ui.inputFacts.setText(self._facts(modality))
+        self._ui.inputFacts.setVisible(self._volume is not None)
+        texts = [finding.message for finding in self.findings]
+        if isOther and not any(finding.kind == "modality" for finding in self.findings):
+            texts.append(
+                _("The image's modality is {found}; the model is for {expected}.").format(
+                    found=modality, expected=self._expects
+                )
+            )
+        if self._error:
+            texts = [self._error]
+        self._ui.inputFindings.setText("\n".join(texts))
+        self._ui.inputFindings.setVisible(bool(texts))
+        if self._node is None:
+            self.problem = _("Choose a CT volume first.")
+        elif self._error:
+            self.problem = self._error
+        elif isOther and not anyModality:
+            self.problem = _(
+                "The image is no {expected}; choose another, or tick the box below it."
+            )
+            self.problem = self.problem.format(expected=self._expects)
+        else:
+            self.problem = ""
+
+    def _facts(self, modality: str | None) -> str:
+        if self._volume is None:
+            return ""
+        geometry = self._volume.geometry
+        facts = [formatGrid(geometry.shape, geometry.spacing), modality or _("modality unknown")]
+        if self._node is not None and self._node.GetParentTransformNode() is not None:
+            facts.append(_("transformed"))
+        if self.isChecking:
+            facts.append(_("checking…"))
+        return ", ".join(facts)

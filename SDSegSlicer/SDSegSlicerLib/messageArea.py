@@ -1,0 +1,78 @@
+"""Errors and hints inside the window, in place of dialogs that stop everything."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+_COLORS = {
+    "error": ("#fbe3e1", "#b3261e", "#410e0b"),
+    "warning": ("#fff3d1", "#b98900", "#3f2e00"),
+    "info": ("#e3eefc", "#4a7ab8", "#0b2a4f"),
+}
+
+
+def boxStyle(kind: str, name: str) -> str:
+    """Style sheet of a coloured box; readable in light and dark themes alike."""
+    back, border, text = _COLORS[kind]
+    return (
+        f"#{name} {{ background: {back}; border: 1px solid {border}; border-radius: 3px; }}"
+        f"#{name}, #{name} QLabel {{ color: {text}; }}"
+    )
+
+
+class MessageArea:
+    """One message at a time, with the way to the log.
+
+    Args:
+        ui: The window's widgets.
+        showLog: Opens the log.
+        copyableText: What the copy button puts on the clipboard after the message.
+    """
+
+    def __init__(
+        self, ui: Any, showLog: Callable[[], None], copyableText: Callable[[], str]
+    ) -> None:
+        self._ui = ui
+        self._copyableText = copyableText
+        self._text = ""
+        ui.messageLogButton.connect("clicked()", showLog)
+        ui.messageCopyButton.connect("clicked()", self._copy)
+        ui.messageCloseButton.connect("clicked()", self.clear)
+        self.clear()
+
+    @property
+    def text(self) -> str:
+        """What is shown; empty if nothing is."""
+        return self._text
+
+    def show(self, text: str, kind: str = "error") -> None:
+        """Show a message.
+
+        Args:
+            text: Plain sentences.
+            kind: "error", "warning" or "info"; only the first offers the log.
+        """
+        self._text = text
+        self._ui.messageText.setText(_breakable(text))
+        self._ui.messageFrame.setStyleSheet(boxStyle(kind, "messageFrame"))
+        for button in (self._ui.messageLogButton, self._ui.messageCopyButton):
+            button.setVisible(kind == "error")
+        self._ui.messageFrame.setVisible(True)
+
+    def clear(self) -> None:
+        """Hide the message."""
+        self._text = ""
+        self._ui.messageText.setText("")
+        self._ui.messageFrame.setVisible(False)
+
+    def _copy(self) -> None:
+        slicer.app.clipboard().setText(f"{self.text}\n\n{self._copyableText()}")
+        slicer.util.showStatusMessage(_("Copied to the clipboard"), 2000)
+
+
+def _breakable(text: str) -> str:
+    """Lines may end within long paths, which would make the whole panel wider."""
+    return re.sub(r"([/\\_])", "\\1\u200b", text)

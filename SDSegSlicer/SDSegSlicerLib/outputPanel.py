@@ -1,0 +1,61 @@
+"""Where the result goes, and what happens to segments that are there already."""
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SDSegLib.families.description import ModelDescription
+from SDSegLib.mrml.segmentation_node import protected_structures
+
+from .parameters import OutputMode
+
+
+class OutputPanel:
+    """Choices for an existing segmentation; hidden for a new one.
+
+    Args:
+        ui: The window's widgets.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._parameters: Any = None
+        self._editedKey: Any = None
+        self._edited: tuple[str, ...] = ()
+        ui.updateRadioButton.connect("toggled(bool)", self._onToggled)
+
+    def update(self, parameters: Any, model: ModelDescription | None) -> None:
+        """Follow the parameter node."""
+        self._parameters = parameters
+        node = parameters.outputSegmentation
+        self._ui.outputModeWidget.setVisible(node is not None)
+        if node is None:
+            return
+        isUpdate = parameters.outputMode is OutputMode.UPDATE
+        button = self._ui.updateRadioButton if isUpdate else self._ui.replaceRadioButton
+        button.setChecked(True)
+        edited = self._editedNames(node, model)
+        self._ui.editedFacts.setVisible(bool(edited))
+        self._ui.overwriteEditedCheckBox.setVisible(bool(edited))
+        text = _("Edited by hand, stays as it is: {names}")
+        if parameters.overwriteEdited:
+            text = _("Edited by hand, will be overwritten: {names}")
+        self._ui.editedFacts.setText(text.format(names=", ".join(edited)))
+
+    def _editedNames(self, node: Any, model: ModelDescription | None) -> tuple[str, ...]:
+        """Names of the model's structures that somebody edited; looks at voxels if need be."""
+        segmentation = node.GetSegmentation()
+        key: list[Any] = [node.GetID(), None if model is None else model.name]
+        for number in range(segmentation.GetNumberOfSegments()):
+            segment = segmentation.GetNthSegment(number)
+            image = segment.GetRepresentation("Binary labelmap")
+            key += [segment.GetMTime(), None if image is None else image.GetMTime()]
+        if key != self._editedKey:
+            self._editedKey = key
+            found = () if model is None else protected_structures(node, model.structures)
+            self._edited = tuple(structure.name for structure in found)
+        return self._edited
+
+    def _onToggled(self, isUpdate: bool) -> None:
+        if self._parameters is not None:
+            self._parameters.outputMode = OutputMode.UPDATE if isUpdate else OutputMode.REPLACE

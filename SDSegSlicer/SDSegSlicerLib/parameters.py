@@ -1,0 +1,105 @@
+"""What the user chose and what came of it, kept in the scene."""
+
+from enum import Enum
+from typing import Annotated
+
+from slicer import (
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+DEFAULT_MODEL = "head-neck-oar"
+MOST_SAMPLES = 32
+
+
+class OutputMode(Enum):
+    """What happens to the other segments of an existing segmentation."""
+
+    UPDATE = "update"
+    REPLACE = "replace"
+
+
+class Device(Enum):
+    """Where to compute; the values are the library's names."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    MPS = "mps"
+    CPU = "cpu"
+
+    def label(self) -> str:
+        """What the user chooses from."""
+        return {
+            Device.AUTO: _("Automatic"),
+            Device.CUDA: _("NVIDIA GPU (CUDA)"),
+            Device.MPS: _("Apple GPU (MPS)"),
+            Device.CPU: _("Processor (CPU)"),
+        }[self]
+
+
+class Precision(Enum):
+    """How to compute; the values are the library's names."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+    def label(self) -> str:
+        """What the user chooses from."""
+        return {
+            Precision.AUTO: _("Automatic"),
+            Precision.FLOAT32: _("Single (float32)"),
+            Precision.FLOAT16: _("Half (float16)"),
+            Precision.BFLOAT16: _("Half (bfloat16)"),
+        }[self]
+
+
+@parameterNodeWrapper
+class SDSegParameters:
+    """The module's parameter node; saved with the scene.
+
+    Attributes:
+        inputVolume: The CT.
+        allFrames: Of a sequence: all time points, or the one that is shown.
+        anyModality: Whether to segment an image that is no CT.
+        model: Name of an installed model.
+        structures: Names of the ticked structures; none stands for all.
+        knownModel: Of which model `structures` are.
+        region: Box to segment in; None for the whole volume.
+        outputSegmentation: Where to write; None for a new segmentation.
+        outputMode: For an existing segmentation.
+        overwriteEdited: Whether segments that somebody edited may be overwritten.
+        device: Where to compute.
+        precision: How to compute.
+        samples: Noises to average over.
+        resultSegmentation: What the last run wrote.
+        resultVolume: What it segmented.
+        instabilityMap: Where it was unsure, in percent; None for a single sample.
+        showInstability: Whether the map lies over the CT.
+        instabilityOpacity: How much of the CT it covers, 0 … 1.
+        summary: Volumes, times and slices to review, as `RunSummary` writes them.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    allFrames: bool = True
+    anyModality: bool = False
+    model: str = DEFAULT_MODEL
+    structures: list[str]
+    knownModel: str = ""
+    region: vtkMRMLMarkupsROINode
+    outputSegmentation: vtkMRMLSegmentationNode
+    outputMode: OutputMode = OutputMode.UPDATE
+    overwriteEdited: bool = False
+    device: Device = Device.AUTO
+    precision: Precision = Precision.AUTO
+    samples: Annotated[int, WithinRange(1, MOST_SAMPLES)] = 1
+    resultSegmentation: vtkMRMLSegmentationNode
+    resultVolume: vtkMRMLScalarVolumeNode
+    instabilityMap: vtkMRMLScalarVolumeNode
+    showInstability: bool = False
+    instabilityOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
+    summary: str = ""

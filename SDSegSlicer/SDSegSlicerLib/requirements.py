@@ -1,0 +1,159 @@
+"""Python packages that the worker needs: which are missing, and how they are installed."""
+
+import importlib.metadata
+import importlib.util
+import logging
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from subprocess import CalledProcessError
+
+import slicer
+from slicer.i18n import tr as _
+
+from SDSegLib.errors import SDSegError
+
+from .sharedWorker import childEnvironment, childPython
+
+_CHECK_SECONDS = 300
+_REQUESTER = "SDSeg"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the Python package index.
+
+    Attributes:
+        requirement: With its lowest version, as pip takes it.
+        module: What is imported.
+        size: Of the download, roughly, in words.
+    """
+
+    requirement: str
+    module: str
+    size: str
+
+    @property
+    def name(self) -> str:
+        return self.requirement.partition(">=")[0]
+
+    @property
+    def lowest(self) -> str:
+        return self.requirement.partition(">=")[2]
+
+
+TORCH = Package("torch>=2.5", "torch", "0.2 GB without, 3 GB with CUDA")
+PACKAGES = (
+    TORCH,
+    Package("safetensors>=0.4", "safetensors", "0.5 MB"),
+    Package("SimpleITK>=2.4", "SimpleITK", "50 MB"),
+)
+DICOM_PACKAGES = (Package("highdicom>=0.23", "highdicom", "1 MB"),)
+
+
+def missingPackages(packages: tuple[Package, ...] = PACKAGES) -> list[Package]:
+    """Those that are not there or too old; nothing is imported."""
+    importlib.invalidate_caches()
+    return [package for package in packages if not _isThere(package)]
+
+
+def unsupportedReason() -> str:
+    """Why SDSeg cannot compute on this computer, or ""."""
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        return _(
+            "Not supported: on macOS, 3D Slicer is built for Intel processors, and there is no "
+            "current PyTorch for these. Use SDSeg on Windows or Linux, or its command line."
+        )
+    return ""
+
+
+def install(packages: list[Package], wheelsFolder: str = "") -> None:
+    """Install packages into 3D Slicer's Python, with the ways that it has for that.
+
+    Args:
+        packages: What `missingPackages` gave.
+        wheelsFolder: Folder with wheel files, for computers without a network.
+
+    Raises:
+        SDSegError: If the installation fails.
+    """
+    requirements = [package.requirement for package in packages]
+    logging.info("SDSeg installs %s", ", ".join(requirements))
+    try:
+        if wheelsFolder:
+            slicer.util.pip_install(["--no-index", "--find-links", wheelsFolder, *requirements])
+            return
+        if TORCH in packages and _installTorch():
+            requirements.remove(TORCH.requirement)
+        if requirements:
+            _installRest(requirements)
+    except (CalledProcessError, RuntimeError, OSError) as error:
+        raise SDSegError(
+            _(
+                "The packages were not installed: {reason}. The Python console shows what pip "
+                "said. Behind a proxy or without a network, name a folder with wheel files."
+            ).format(reason=str(error).rstrip("."))
+        ) from error
+
+
+def importProblem(packages: tuple[Package, ...] = PACKAGES) -> str:
+    """Import packages in a child process; returns what went wrong, or "". Takes seconds."""
+    modules = ", ".join(package.module for package in packages)
+    try:
+        result = subprocess.run(
+            [childPython(), "-c", f"import {modules}"],
+            env=childEnvironment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CHECK_SECONDS,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    lines = result.stderr.strip().splitlines()
+    return "" if result.returncode == 0 else (lines[-1] if lines else _("no reason was given"))
+
+
+def _installTorch() -> bool:
+    """Through the PyTorch extension, which chooses the build for this computer's GPU."""
+    try:
+        from PyTorchUtils import PyTorchUtilsLogic
+    except ImportError:
+        logging.warning("The extension PyTorch is not installed; pip chooses the build of torch")
+        return False
+    PyTorchUtilsLogic().installTorch(
+        askConfirmation=False, torchVersionRequirement=f">={TORCH.lowest}"
+    )
+    return True
+
+
+def _installRest(requirements: list[str]) -> None:
+    try:
+        from packaging.requirements import Requirement
+        from slicer.packaging import pip_ensure
+    except ImportError:  # before 5.12
+        slicer.util.pip_install(requirements)
+        return
+    wanted = [Requirement(text) for text in requirements]
+    pip_ensure(wanted, prompt_install=False, requester=_REQUESTER)
+
+
+def _isThere(package: Package) -> bool:
+    try:
+        if importlib.util.find_spec(package.module) is None:
+            return False
+        return _numbers(importlib.metadata.version(package.name)) >= _numbers(package.lowest)
+    except importlib.metadata.PackageNotFoundError:
+        return True  # built into 3D Slicer, without a version to read
+    except (ImportError, ValueError):
+        return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The first numbers of a version: "2.13.0+cpu" → (2, 13, 0)."""
+    return tuple(int(text) for text in re.findall(r"\d+", version.partition("+")[0])[:3])

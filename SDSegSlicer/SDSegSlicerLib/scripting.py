@@ -1,0 +1,68 @@
+"""Runs without a window."""
+
+import slicer
+from slicer import vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+
+from SDSegLib.errors import CancelledError, InputError, SDSegError
+from SDSegLib.models.registry import find_model
+from SDSegLib.worker.client import WorkerClient
+from SDSegLib.worker.outcome import State
+
+from .requirements import missingPackages, unsupportedReason
+from .runSettings import RunSettings
+from .segmentationRun import SegmentationRun
+
+_MODES = ("update", "replace")
+
+
+def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
+    """Check what can be checked before the worker starts, then start a run.
+
+    Raises:
+        SDSegError: Naming what is missing or wrong.
+    """
+    if settings.volumeNode is None:
+        raise InputError(_("There is no volume; give a volume node."))
+    if settings.mode not in _MODES:
+        raise InputError(
+            _('The mode "{mode}" is unknown; choose "update" or "replace".').format(
+                mode=settings.mode
+            )
+        )
+    if unsupportedReason():
+        raise SDSegError(unsupportedReason())
+    missing = missingPackages()
+    if missing:
+        names = ", ".join(package.name for package in missing)
+        raise SDSegError(
+            _(
+                "Packages are missing: {names}. Open the module SDSeg and click Segment; it offers "
+                "to install them."
+            ).format(names=names)
+        )
+    known = [item.name for item in find_model(settings.model).description.structures]
+    unknown = [name for name in settings.structures if name not in known]
+    if unknown:
+        raise InputError(
+            _("The model has no structure {names}; it has: {known}.").format(
+                names=", ".join(unknown), known=", ".join(known)
+            )
+        )
+    run = SegmentationRun(client, settings)
+    run.start()
+    return run
+
+
+def resultOf(run: SegmentationRun) -> vtkMRMLSegmentationNode:
+    """Wait for the end of a run; the application goes on drawing meanwhile.
+
+    Raises:
+        SDSegError: If it failed or was cancelled.
+    """
+    run.wait(slicer.app.processEvents)
+    if run.state is State.CANCELLED:
+        raise CancelledError(run.error)
+    if run.state is not State.DONE or run.resultNode is None:
+        raise SDSegError(run.error)
+    return run.resultNode

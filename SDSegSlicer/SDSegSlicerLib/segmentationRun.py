@@ -1,0 +1,284 @@
+"""One run from the click to the segmentation node, a step at each poll."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+
+from SDSegLib.errors import SDSegError
+from SDSegLib.inference.progress import Progress
+from SDSegLib.mrml.instability import instability_percent, instability_to_node
+from SDSegLib.mrml.outside import with_outside
+from SDSegLib.mrml.prepared import PreparedLabels, prepare
+from SDSegLib.mrml.region import region_from_roi
+from SDSegLib.mrml.segmentation_node import protected_structures, segmentation_to_node
+from SDSegLib.mrml.sequences import SegmentationSequence, frames_of
+from SDSegLib.mrml.volume_node import volume_from_node
+from SDSegLib.volume.segmentation import Segmentation
+from SDSegLib.volume.volume import Volume
+from SDSegLib.worker.client import WorkerClient
+from SDSegLib.worker.outcome import State
+from SDSegLib.worker.request import Request
+
+from .background import Background
+from .runSettings import RunSettings
+from .runSummary import RunSummary, summaryOf
+
+_WAIT_SECONDS = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """A result with all that can be found out about it beside the window."""
+
+    segmentation: Segmentation
+    summary: RunSummary
+    prepared: PreparedLabels
+    percent: np.ndarray | None
+
+
+class SegmentationRun:
+    """Sends volumes to the worker and writes what comes back into the scene.
+
+    It belongs to the main thread. Nodes may vanish at any time between two polls; the run is then
+    cancelled and leaves the scene as it is.
+
+    Args:
+        client: The worker; must not be busy.
+        settings: What to do.
+        beforeWriting: Called with an existing segmentation right before it is changed.
+
+    Attributes:
+        state: Where the run is.
+        progress: Of the current frame.
+        frame: Number of the current frame, from 0.
+        frameCount: 1 for a plain volume.
+        error: Once FAILED or CANCELLED, why and what to do, or "".
+        details: Once FAILED, for the log.
+        resultNode: Once DONE, what was written.
+        volumeNode: What is segmented.
+        instabilityNode: Once DONE with several samples, where the result is unsure.
+        summary: Once DONE, what came of it.
+        writeSeconds: How long writing into the scene took.
+    """
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        settings: RunSettings,
+        beforeWriting: Callable[[vtkMRMLSegmentationNode], None] | None = None,
+    ) -> None:
+        self.state = State.IDLE
+        self.progress: Progress | None = None
+        self.frame = 0
+        self.frameCount = 1
+        self.error = ""
+        self.details = ""
+        self.resultNode: vtkMRMLSegmentationNode | None = None
+        self.instabilityNode: vtkMRMLScalarVolumeNode | None = None
+        self.volumeNode = settings.volumeNode
+        self.summary: RunSummary | None = None
+        self.writeSeconds = 0.0
+        self._client = client
+        self._settings = settings
+        self._beforeWriting = beforeWriting
+        self._scene = settings.volumeNode.GetScene()
+        self._measuring: Background | None = None
+        self._started = time.monotonic()
+        self._frames = frames_of(settings.volumeNode) if settings.allFrames else None
+        self._sequence: SegmentationSequence | None = None
+        if self._frames is not None:
+            self.frameCount = self._frames.count
+            self._sequence = SegmentationSequence(self._frames)
+
+    @property
+    def isBusy(self) -> bool:
+        return self.state.is_busy
+
+    @property
+    def isCancelling(self) -> bool:
+        return self.isBusy and self._client.is_cancelling
+
+    def start(self) -> None:
+        """Hand the first volume to the worker; returns at once.
+
+        Raises:
+            SDSegError: If the input cannot be used, or the worker is at another run.
+        """
+        if self._client.is_busy:
+            raise SDSegError(
+                _("Another segmentation is going on; wait for its end, or cancel it first.")
+            )
+        if self._frames is not None and self._settings.segmentationNode is not None:
+            raise SDSegError(
+                _("The frames of a sequence go into a new segmentation; choose that as output.")
+            )
+        self._send()
+
+    def poll(self) -> bool:
+        """Take one step; call it every 30 to 100 ms.
+
+        Returns:
+            Whether anything has changed.
+        """
+        if not self.isBusy:
+            return False
+        if self._measuring is not None:
+            if self._measuring.isDone:
+                self._write(self._measuring)
+                return True
+            return False
+        if not self.error and not self._nodesArePresent():
+            self.cancel(_("Cancelled, because the volume or the segmentation was removed."))
+        changed = self._client.poll()
+        if self._client.is_busy:
+            self.state = self._client.state
+            self.progress = self._client.progress
+            return changed
+        if self._client.state is State.DONE and not self.error:
+            self._measure()
+        elif self._client.state is State.FAILED:
+            self.state, self.error = State.FAILED, self._client.error
+            self.details = self._client.details
+        else:
+            self.state = State.CANCELLED
+            self.error = self.error or _("Cancelled, because the worker was stopped.")
+        return True
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop; the state becomes CANCELLED within one batch.
+
+        Args:
+            reason: What to tell the user, if it was not the user.
+        """
+        self.error = reason or _("Cancelled; nothing was changed.")
+        self._client.cancel()
+        if self._measuring is not None or not self._client.is_busy:
+            self._measuring = None
+            self.state = State.CANCELLED
+
+    def wait(self, processEvents: Callable[[], None] = lambda: None) -> None:
+        """Poll until the end; for scripts."""
+        while self.isBusy:
+            self.poll()
+            processEvents()
+            time.sleep(_WAIT_SECONDS)
+
+    def _send(self) -> None:
+        settings = self._settings
+        volume = self._volume()
+        region = None
+        if settings.roiNode is not None:
+            region = region_from_roi(settings.roiNode, settings.volumeNode)
+        self._client.start(
+            Request(
+                volume=volume,
+                model=settings.model,
+                structures=settings.structures or None,
+                device=settings.device,
+                precision=settings.precision,
+                samples=settings.samples,
+                region=region,
+            )
+        )
+        self.state = self._client.state
+        self.progress = self._client.progress
+
+    def _volume(self) -> Volume:
+        """What is sent; its name, which may be a patient's, stays here and out of the log."""
+        if self._frames is not None:
+            volume = self._frames.volume(self.frame)
+        else:
+            volume = volume_from_node(self._settings.volumeNode)
+        return replace(volume, name=_("the volume"))
+
+    def _measure(self) -> None:
+        """Look at all voxels of the result, beside the window: it takes a moment."""
+        result, outcome = self._client.result, self._client.outcome
+        if result is None or outcome is None:
+            raise RuntimeError("the worker is done without a result")
+        self._measuring = Background(
+            lambda: _Measured(
+                result,
+                summaryOf(result, outcome),
+                prepare(result),
+                None if result.instability is None else instability_percent(result),
+            ),
+            _("Measuring the result"),
+        )
+
+    def _write(self, measuring: Background) -> None:
+        """Change the scene: the only step that does."""
+        self._measuring = None
+        if not self._nodesArePresent():
+            self.cancel(_("Cancelled, because the volume or the segmentation was removed."))
+            return
+        self.state = State.FAILED  # until the end, so that no error leaves the run hanging
+        self.error = _("The result could not be written; the error log says why.")
+        started = time.monotonic()
+        try:
+            measured: _Measured = measuring.take()
+            if self._sequence is None:
+                self._writeNode(measured)
+            elif not self._writeFrame(measured):
+                return
+        except SDSegError as error:
+            self.error = str(error)
+            return
+        finally:
+            self.writeSeconds = time.monotonic() - started
+        self.state, self.error = State.DONE, ""
+
+    def _writeNode(self, measured: _Measured) -> None:
+        settings = self._settings
+        result, target = measured.segmentation, settings.segmentationNode
+        kept: tuple[str, ...] = ()
+        if target is not None:
+            if not settings.overwriteEdited:
+                protected = protected_structures(target, result.structures)
+                kept = tuple(structure.name for structure in protected)
+            if self._beforeWriting is not None:
+                self._beforeWriting(target)
+        prepared: PreparedLabels | None = measured.prepared
+        if target is not None and settings.mode == "update" and result.region is not None:
+            result, prepared = with_outside(result, target, settings.volumeNode), None
+        self.resultNode = segmentation_to_node(
+            result,
+            settings.volumeNode,
+            node=target,
+            mode=settings.mode,
+            overwrite_edited=settings.overwriteEdited,
+            prepared=prepared,
+        )
+        if measured.percent is not None:
+            self.instabilityNode = instability_to_node(
+                result, settings.volumeNode, percent=measured.percent
+            )
+        self._finish(measured.summary, kept)
+
+    def _writeFrame(self, measured: _Measured) -> bool:
+        """Keep one frame and start the next; returns whether that was the last one."""
+        if self._sequence is None:
+            raise RuntimeError("there is no sequence")
+        self._sequence.add(self.frame, measured.segmentation, measured.prepared)
+        if self.frame + 1 < self.frameCount:
+            self.frame += 1
+            self.error = ""
+            self._send()
+            return False
+        self.resultNode = self._sequence.finish()
+        self._finish(measured.summary, ())
+        return True
+
+    def _finish(self, summary: RunSummary, kept: tuple[str, ...]) -> None:
+        seconds = time.monotonic() - self._started
+        self.summary = replace(summary, kept=kept, frames=self.frameCount, seconds=seconds)
+
+    def _nodesArePresent(self) -> bool:
+        if self._frames is not None and not self._frames.is_present:
+            return False
+        nodes = (self._settings.volumeNode, self._settings.segmentationNode)
+        return all(node is None or self._scene.IsNodePresent(node) for node in nodes)

@@ -1,0 +1,252 @@
+"""The window as a whole: its parts, the parameter node they share, and the runs."""
+
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from SDSegLib.errors import SDSegError
+from SDSegLib.worker.outcome import State
+
+from .advancedPanel import AdvancedPanel
+from .dependencyPanel import DependencyPanel
+from .editorPanel import EditorPanel
+from .exportMenu import ExportMenu
+from .inputPanel import InputPanel
+from .instabilityOverlay import InstabilityOverlay
+from .messageArea import MessageArea
+from .modelPanel import ModelPanel
+from .outputPanel import OutputPanel
+from .parameters import OutputMode
+from .regionPanel import RegionPanel
+from .requirements import PACKAGES
+from .resultPanel import ResultPanel
+from .reviewPanel import MEASURE_SAMPLES, ReviewPanel
+from .runBar import RunBar
+from .runController import RunController
+from .runSettings import RunSettings
+from .runSummary import RunSummary, SliceToReview
+from .segmentationRun import SegmentationRun
+from .sharedWorker import sharedWorker
+from .structureList import StructureList
+
+_SOON_MS = 50
+
+
+class Window(VTKObservationMixin):
+    """Draws the parameter node and carries out what is clicked.
+
+    Args:
+        ui: The widgets of the `.ui` file.
+        logic: The module's logic.
+    """
+
+    def __init__(self, ui: Any, logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self.parameters: Any = None
+        self._ui = ui
+        self._logic = logic
+        self._guiTag: int | None = None
+        self._isUpdating = False
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SOON_MS)
+        self._timer.connect("timeout()", self.update)
+        self.messages = MessageArea(ui, self._showLog, lambda: self.advanced.logText())
+        self.input = InputPanel(ui, self._timer.start)
+        self.model = ModelPanel(ui)
+        self.structures = StructureList(ui)
+        self.region = RegionPanel(ui, self._timer.start)
+        self.output = OutputPanel(ui)
+        self.advanced = AdvancedPanel(ui, self.messages, self._onModelsChanged)
+        self.dependencies = DependencyPanel(ui, self.messages)
+        self.runBar = RunBar(ui, self.segment, self.cancel)
+        self.controller = RunController(self.update, self._onRunEnded)
+        self.editor = EditorPanel(ui)
+        self.result = ResultPanel(ui, self.editor.openModule, self._undo)
+        self.review = ReviewPanel(ui, self._measure, self._onSliceChosen)
+        self.overlay = InstabilityOverlay()
+        self.export = ExportMenu(ui, self.messages, self.dependencies)
+
+    # The parameter node and the scene
+
+    def connectParameters(self) -> None:
+        """Take the scene's parameter node: at the start, and after a scene was closed or loaded."""
+        self._disconnectParameters()
+        self.parameters = self._logic.getParameterNode()
+        self._guiTag = self.parameters.connectGui(self._ui)
+        self.addObserver(
+            self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
+        )
+        self.model.reload()
+        self.update()
+
+    def enter(self) -> None:
+        """The user opens the module."""
+        if self.parameters is None or self.parameters.parameterNode.GetScene() is None:
+            self.connectParameters()
+        self.model.reload()
+        self.editor.enter()
+        self._suggestInput()
+        self.update()
+
+    def leave(self) -> None:
+        """The user opens another module."""
+        self.editor.leave()
+
+    def releaseScene(self) -> None:
+        """The scene is about to be closed."""
+        self.controller.cancel(_("Cancelled, because the scene was closed."))
+        self._disconnectParameters()
+        self.overlay.hide()
+        self.editor.release()
+        self.input.stop()
+        self.region.stop()
+
+    def stop(self) -> None:
+        """The window goes away: let go of everything."""
+        self._timer.stop()
+        self.controller.stop()
+        self._disconnectParameters()
+        self.overlay.hide()
+        self.editor.release()
+        for part in (self.input, self.region, self.advanced, self.dependencies, self.export):
+            part.stop()
+
+    def _disconnectParameters(self) -> None:
+        self.removeObservers()
+        if self.parameters is not None and self._guiTag is not None:
+            self.parameters.disconnectGui(self._guiTag)
+        self.parameters, self._guiTag = None, None
+
+    def _onModified(self, caller: Any = None, event: Any = None) -> None:
+        self.update()
+
+    # Drawing
+
+    def update(self) -> None:
+        """Draw everything as the parameter node and the run say."""
+        if self.parameters is None or self._isUpdating:
+            return
+        self._isUpdating = True
+        try:
+            self._draw()
+        finally:
+            self._isUpdating = False
+
+    def _draw(self) -> None:
+        parameters, isBusy = self.parameters, self.controller.isBusy
+        self.model.update(parameters)
+        current = self.model.current
+        description = None if current is None else current.description
+        expects = "CT" if description is None else description.expects.get("modality", "CT")
+        self.input.update(parameters, expects)
+        self.structures.update(parameters, description)
+        self.region.update(parameters)
+        self.output.update(parameters, description)
+        self.advanced.update(parameters, isBusy)
+        summary = RunSummary.fromText(parameters.summary)
+        self.result.update(parameters, summary, self.editor.canUndo(parameters) and not isBusy)
+        self.review.update(parameters, summary, isBusy)
+        self.editor.update(parameters)
+        self.overlay.update(parameters)
+        self.export.update(parameters)
+        self._ui.settingsWidget.setEnabled(not isBusy)
+        self.runBar.draw(self.controller.run, self._problem())
+
+    def _problem(self) -> str:
+        return self.input.problem or self.model.problem or self.region.problem
+
+    # What is clicked
+
+    def segment(self) -> None:
+        """Start a run, or say what is missing."""
+        if self.parameters is None or self._problem():
+            return
+        self.messages.clear()
+        if not self.dependencies.ask(PACKAGES, _("Segmenting"), self.segment):
+            return
+        self.dependencies.hide()
+        try:
+            run = SegmentationRun(sharedWorker(), self._settings(), self.editor.saveUndoState)
+            self.controller.start(run)
+        except SDSegError as error:
+            self.messages.show(str(error))
+
+    def cancel(self) -> None:
+        """Stop the run."""
+        self.controller.cancel()
+
+    def _settings(self) -> RunSettings:
+        parameters = self.parameters
+        return RunSettings(
+            volumeNode=parameters.inputVolume,
+            model=str(self.model.current.folder) if self.model.current else parameters.model,
+            structures=self.structures.wanted(),
+            roiNode=parameters.region,
+            segmentationNode=parameters.outputSegmentation,
+            mode=parameters.outputMode.value,
+            overwriteEdited=parameters.overwriteEdited,
+            allFrames=parameters.allFrames,
+            device=parameters.device.value,
+            precision=parameters.precision.value,
+            samples=parameters.samples,
+        )
+
+    def _onRunEnded(self, run: SegmentationRun) -> None:
+        if run.state is State.FAILED:
+            self.messages.show(run.error)
+        elif run.state is State.CANCELLED:
+            self.messages.show(run.error, "info")
+        elif self.parameters is not None and run.summary is not None:
+            self._takeResult(run, run.summary)
+
+    def _takeResult(self, run: SegmentationRun, summary: RunSummary) -> None:
+        parameters = self.parameters
+        with slicer.util.NodeModify(parameters.parameterNode):
+            previous = parameters.instabilityMap
+            parameters.resultVolume = run.volumeNode
+            parameters.resultSegmentation = run.resultNode
+            parameters.instabilityMap = run.instabilityNode
+            parameters.showInstability = run.instabilityNode is not None
+            parameters.summary = summary.toText()
+        if previous is not None and previous is not run.instabilityNode:
+            slicer.mrmlScene.RemoveNode(previous)
+        self._ui.inputSection.setCollapsed(True)  # the result is then in sight on small screens
+
+    def _measure(self) -> None:
+        """Segment again with several samples, into the same result."""
+        self.parameters.samples = MEASURE_SAMPLES
+        self.parameters.outputSegmentation = self.parameters.resultSegmentation
+        self.parameters.outputMode = OutputMode.UPDATE
+        self.segment()
+
+    def _undo(self) -> None:
+        self.editor.undo()
+        self.messages.show(
+            _("The last change was taken back. The table still shows what the last run found."),
+            "info",
+        )
+        self.update()
+
+    def _onSliceChosen(self, item: SliceToReview) -> None:
+        self.editor.select(item.structureId)
+
+    def _onModelsChanged(self) -> None:
+        self.model.reload()
+        self.update()
+
+    def _showLog(self) -> None:
+        self.advanced.showLog()
+
+    def _suggestInput(self) -> None:
+        """Offer the volume that the slice views show; never just any volume of the scene."""
+        if self.parameters.inputVolume is not None:
+            return
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        node = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "")
+        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
+            self.parameters.inputVolume = node

@@ -1,0 +1,289 @@
+"""The module from the click to the segments, through the real worker and real MRML."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from module_parts import (
+    NAMES,
+    add_ct,
+    choose_ct,
+    finish,
+    mask_of,
+    run_is_counting,
+    segment,
+    segment_names,
+    segmentation_nodes,
+    tiny_models,
+    widget,
+)
+from phantom import a_body
+from standin_fixtures import StallMeter, application, module_widget, process_until
+from worker_parts import blocks_of, is_running, posix_only, wait_until
+
+from SDSegLib.reading.files import read_volume
+from SDSegLib.resources import resource_folder
+from SDSegLib.worker.outcome import State
+
+__all__ = ["application", "module_widget", "tiny_models", "widget"]
+
+SAMPLE = resource_folder() / "Samples" / "head-neck-ct.nii.gz"
+LONGEST_PAUSE_MS = 500  # generous: the machine that runs the tests may be busy
+
+
+def temporary_files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_click_on_the_sample_gives_segments(
+    widget: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    before = set(sys.modules)
+    ct = choose_ct(widget, read_volume(SAMPLE), "sample")
+    assert widget.ui.inputFacts.text == "271 × 141 × 128 of 2 × 2 × 2.5 mm, modality unknown"
+    assert not widget.ui.inputFindings.text
+    assert widget.ui.segmentButton.text == "Segment"
+    with StallMeter() as meter:
+        run = segment(widget)
+    assert run.state is State.DONE, run.error
+    (node,) = segmentation_nodes()
+    assert segment_names(node) == NAMES
+    assert node is widget.window.parameters.resultSegmentation
+    assert node.GetName() == "sample segmentation"
+    assert any(mask_of(node, name, ct).any() for name in NAMES)
+    assert widget.ui.resultTable.rowCount == len(NAMES)
+    assert "On cpu (" in widget.ui.resultFacts.text
+    sys.stdout.write(
+        f"\nlongest pause of the window: {meter.longest_ms:.0f} ms; writing the result took "
+        f"{1000 * run.writeSeconds:.0f} ms\n"
+    )
+    assert meter.longest_ms < LONGEST_PAUSE_MS
+    heavy = {"torch", "monai", "SimpleITK", "safetensors"} & (set(sys.modules) - before)
+    assert not heavy
+    assert not blocks_of(os.getpid())
+    assert not temporary_files(tmp_path)
+
+
+def test_the_second_click_is_three_times_faster(widget: Any) -> None:
+    choose_ct(widget)
+    first, second = segment(widget), segment(widget)
+    assert [node.GetName() for node in segmentation_nodes()] == [
+        "ct segmentation",
+        "ct segmentation_1",
+    ]
+    assert second.summary.loadSeconds == 0
+    sys.stdout.write(
+        f"\nfirst click {first.summary.seconds:.2f} s, second {second.summary.seconds:.2f} s\n"
+    )
+    assert second.summary.seconds * 3 < first.summary.seconds
+
+
+def test_cancel_brings_the_window_back_and_leaves_the_scene_alone(widget: Any) -> None:
+    choose_ct(widget, a_body((60, 96, 96)))
+    nodes_before = widget.window.parameters.parameterNode.GetScene().GetNumberOfNodes()
+    widget.ui.segmentButton.click()
+    assert widget.ui.segmentButton.text == "Cancel"
+    assert not widget.ui.settingsWidget.enabled
+    widget.ui.segmentButton.click()  # the second one of a double click
+    assert widget.ui.segmentButton.text == "Cancel"
+    process_until(lambda: run_is_counting(widget), 120)
+    assert widget.ui.statusLabel.text.startswith("Slice ")
+    assert widget.ui.progressBar.maximum == 60
+    started = time.monotonic()
+    widget.ui.segmentButton.click()
+    assert widget.ui.segmentButton.text == "Cancelling…"
+    finish(widget)
+    assert time.monotonic() - started < 10
+    assert widget.ui.segmentButton.text == "Segment"
+    assert widget.ui.segmentButton.enabled
+    assert widget.ui.settingsWidget.enabled
+    assert "Cancelled" in widget.window.messages.text
+    assert not segmentation_nodes()
+    scene = widget.window.parameters.parameterNode.GetScene()
+    assert scene.GetNumberOfNodes() == nodes_before
+    # Ready means ready: the next click works, with the worker still warm.
+    assert segment(widget).state is State.DONE
+    assert not widget.window.messages.text
+
+
+@posix_only
+def test_a_killed_worker_is_reported_and_the_next_click_works(widget: Any) -> None:
+    from SDSegSlicerLib.sharedWorker import sharedWorker
+
+    choose_ct(widget, a_body((60, 96, 96)))
+    widget.ui.segmentButton.click()
+    process_until(lambda: run_is_counting(widget), 120)
+    pid = sharedWorker().process_id
+    os.kill(pid, signal.SIGKILL)
+    finish(widget, 30)
+    assert widget.window.controller.run.state is State.FAILED
+    assert "killed" in widget.window.messages.text
+    assert not widget.ui.messageLogButton.isHidden()
+    assert widget.ui.segmentButton.text == "Segment"
+    assert not segmentation_nodes()
+    assert not blocks_of(os.getpid())
+    widget.ui.messageLogButton.click()
+    assert not widget.ui.advancedSection.collapsed
+    assert "Failed" in widget.ui.logView.plainText
+    assert segment(widget).state is State.DONE
+    assert not is_running(pid)
+    assert not blocks_of(os.getpid())
+
+
+def test_the_result_lies_where_the_ct_lies_under_linear_and_grid_transforms(widget: Any) -> None:
+    from test_mrml import (
+        EDGE_OF_A_VOXEL_MM,
+        a_grid_transform,
+        a_translation,
+        world_centroid,
+        world_centroid_of_voxels,
+    )
+
+    ct = choose_ct(widget)
+    for transform in (a_translation(50), a_grid_transform(ct)):
+        ct.SetAndObserveTransformNodeID(transform.GetID())
+        run = segment(widget)
+        assert run.state is State.DONE, run.error
+        node = run.resultNode
+        assert node.GetParentTransformNode() is transform
+        name = max(NAMES, key=lambda item: mask_of(node, item, ct).sum())
+        found = world_centroid(node, node.GetSegmentation().GetSegmentIdBySegmentName(name))
+        expected = world_centroid_of_voxels(ct, mask_of(node, name, ct))
+        assert np.allclose(found, expected, atol=EDGE_OF_A_VOXEL_MM)
+
+
+def test_scripts_segment_without_a_window(widget: Any) -> None:
+    import slicer
+
+    from SDSegLib.errors import InputError, ModelError, SDSegError
+
+    logic = type(widget.logic)()
+    ct = add_ct()
+    wanted = ["Larynx", "Mandible"]
+    node = logic.process(ct, model="tiny", classes=wanted, device="cpu")
+    assert node.IsA("vtkMRMLSegmentationNode")
+    assert segment_names(node) == wanted
+    again = logic.process(ct, node, model="tiny", device="cpu", mode="replace")
+    assert again is node
+    assert segment_names(node) == NAMES
+
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+    with pytest.raises(InputError, match="no size"):
+        logic.process(ct, model="tiny", roi=roi)
+    roi.SetCenter(*world_of(ct, (16, 20, 5)))
+    roi.SetSize(30, 30, 12)
+    inside = logic.process(ct, model="tiny", roi=roi, device="cpu")
+    outside = np.ones(ct.GetImageData().GetDimensions()[::-1], bool)
+    outside[3:9, 14:28, 8:24] = False
+    assert not any((mask_of(inside, name, ct) & outside).any() for name in NAMES)
+    assert any(mask_of(inside, name, ct).any() for name in NAMES)
+
+    with pytest.raises(InputError, match="no structure Liver; it has: Brainstem"):
+        logic.process(ct, model="tiny", classes=["Liver"])
+    with pytest.raises(ModelError, match="no model called 'liver'"):
+        logic.process(ct, model="liver")
+    with pytest.raises(InputError, match="no volume"):
+        logic.process(None, model="tiny")
+    with pytest.raises(InputError, match='"merge" is unknown'):
+        logic.process(ct, node, model="tiny", mode="merge")
+    with pytest.raises(SDSegError, match="cuda"):
+        logic.process(ct, model="tiny", device="cuda") if not has_cuda() else refuse("cuda")
+    # After all that the worker is ready.
+    run = logic.process(ct, model="tiny", device="cpu", waitForCompletion=False)
+    with pytest.raises(SDSegError, match="Another segmentation"):
+        logic.process(ct, model="tiny")
+    run.wait()
+    assert segment_names(run.resultNode) == NAMES
+
+
+def world_of(node: Any, index: tuple[int, int, int]) -> np.ndarray:
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return np.array(matrix.MultiplyPoint([*map(float, index), 1.0])[:3])
+
+
+def has_cuda() -> bool:
+    return Path("/dev/nvidia0").exists()
+
+
+def refuse(word: str) -> None:
+    from SDSegLib.errors import SDSegError
+
+    raise SDSegError(word)
+
+
+@pytest.fixture
+def sequences(application: Any) -> Iterator[Any]:
+    """The logic of the module Sequences, which moves the shown frames."""
+    import slicer
+
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+    logic.SetMRMLScene(slicer.mrmlScene)
+    yield logic
+    logic.SetMRMLScene(None)
+
+
+def test_a_sequence_is_segmented_frame_by_frame(widget: Any, sequences: Any) -> None:
+    import slicer
+
+    proxy, browser = a_sequence(3, sequences)
+    node = widget.logic.process(proxy, model="tiny", device="cpu")
+    sequence = browser.GetSequenceNode(node)
+    assert sequence.GetNumberOfDataNodes() == 3
+    assert [sequence.GetNthIndexValue(n) for n in range(3)] == ["0", "1", "2"]
+    assert all(segment_names(sequence.GetNthDataNode(n)) == NAMES for n in range(3))
+    assert segmentation_nodes() == [node]
+
+    widget.window.parameters.inputVolume = proxy
+    assert not widget.ui.allFramesCheckBox.isHidden()
+    assert widget.ui.allFramesCheckBox.text == "All 3 frames of the sequence"
+    widget.ui.allFramesCheckBox.click()
+    run = segment(widget)
+    assert run.frameCount == 1
+    assert slicer.mrmlScene.IsNodePresent(run.resultNode)
+    widget.ui.allFramesCheckBox.click()
+    widget.window.parameters.outputSegmentation = run.resultNode
+    widget.ui.segmentButton.click()
+    assert "new segmentation" in widget.window.messages.text
+    assert not widget.window.controller.isBusy
+
+
+def a_sequence(count: int, logic: Any) -> tuple[Any, Any]:
+    """A 4-D volume as the Sequences module shows it: the proxy node and its browser."""
+    import slicer
+
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetName("4-D")
+    for number in range(count):
+        frame = add_ct(name="frame")
+        sequence.SetDataNodeAtValue(frame, str(number))
+        slicer.mrmlScene.RemoveNode(frame)
+    slicer.mrmlScene.AddNode(sequence)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    logic.UpdateProxyNodesFromSequences(browser)
+    return browser.GetProxyNode(sequence), browser
+
+
+def test_the_worker_ends_on_request(widget: Any) -> None:
+    from SDSegSlicerLib.sharedWorker import sharedWorker
+
+    choose_ct(widget)
+    segment(widget)
+    pid = sharedWorker().process_id
+    assert is_running(pid)
+    widget.ui.stopWorkerButton.click()
+    assert wait_until(lambda: not is_running(pid))
+    assert segment(widget).state is State.DONE
