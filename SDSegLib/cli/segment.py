@@ -6,17 +6,18 @@ import json
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ..errors import InputError
-from ..volume.segmentation import Segmentation
-from ..volume.volume import Volume
+from ..review.slices import slices_to_review
+from ..volume.region import Region
 from .progress_bar import progress_bar
+from .segment_files import check_outputs, write_outputs
+from .segment_screen import result_json, result_table
 
 
 def segment(
@@ -40,6 +41,13 @@ def segment(
     preview: Annotated[
         Path | None, typer.Option(help="Picture with overlays and volumes (.png).")
     ] = None,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(
+            help="How unsure the label of each voxel is, 0 to 255 (.nii.gz, .nrrd or .mha); "
+            "needs --samples."
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name of a model, or its folder.")
     ] = "head-neck-oar",
@@ -50,6 +58,22 @@ def segment(
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     batch: Annotated[
         int | None, typer.Option(min=1, help="Slices at a time; by default the device decides.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, float16 or bfloat16, for the networks.")
+    ] = "auto",
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Noises to average over; several also tell which slices to look at."
+        ),
+    ] = 1,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I0,I1,J0,J1,K0,K1",
+            help="Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it.",
+        ),
     ] = None,
     series: Annotated[
         str | None,
@@ -68,10 +92,15 @@ def segment(
     """
     started = time.perf_counter()
     console = Console(stderr=True)
-    outputs = _check_outputs(output, labelmap, dicom_seg, preview, overwrite)
-    for path in outputs.values():
-        if path.resolve() == source.resolve():
-            raise InputError(f"The output {path} is the input itself; choose another name.")
+    wanted_files = {
+        "segmentation": output,
+        "label_map": labelmap,
+        "uncertainty": uncertainty,
+        "dicom_seg": dicom_seg,
+        "preview": preview,
+    }
+    outputs = check_outputs(wanted_files, source, samples, overwrite)
+    box = None if region is None else _region(region)
     from ..models.registry import find_model
     from ..reading.files import read_volume
     from ..volume.checks import check_volume
@@ -86,113 +115,38 @@ def segment(
             f"--dicom-seg needs DICOM input, and {source} is none; "
             "use --output or --labelmap instead."
         )
+    if box is not None:
+        box = box.clipped(volume.geometry.shape)
     wanted = [name for name in classes.split(",") if name.strip()] if classes else None
 
     with progress_bar(console, quiet=as_json) as report, _Interrupt() as interrupt:
         from ..inference.load import load_segmenter
 
-        segmenter = load_segmenter(model, device, batch)
-        result = segmenter.segment(volume, wanted, report, interrupt.is_set)
-    _write(result, volume, outputs, overwrite)
+        segmenter = load_segmenter(model, device, batch, precision)
+        result = segmenter.segment(volume, wanted, report, interrupt.is_set, samples, box)
+    write_outputs(result, volume, outputs, overwrite)
+    review = slices_to_review(result) if samples > 1 else []
     seconds = time.perf_counter() - started
     if as_json:
-        typer.echo(json.dumps(_as_json(result, segmenter.choice, findings, outputs, seconds)))
+        content = result_json(result, review, segmenter, findings, outputs, seconds)
+        typer.echo(json.dumps(content))
         return
-    console.print(_table(result))
+    console.print(result_table(result, review))
     console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False)
     for path in outputs.values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _check_outputs(
-    output: Path | None,
-    labelmap: Path | None,
-    dicom_seg: Path | None,
-    preview: Path | None,
-    overwrite: bool,
-) -> dict[str, Path]:
-    """Find out before the work whether its results can be written."""
-    from ..export.atomic import check_output
-
-    wanted = {
-        "segmentation": (output, (".seg.nrrd",)),
-        "label_map": (labelmap, (".nii.gz", ".nii", ".nrrd", ".mha")),
-        "dicom_seg": (dicom_seg, (".dcm",)),
-        "preview": (preview, (".png",)),
-    }
-    outputs = {}
-    for kind, (path, suffixes) in wanted.items():
-        if path is None:
-            continue
-        if not path.name.lower().endswith(suffixes):
-            raise InputError(
-                f"The {kind.replace('_', ' ')} {path.name!r} must end in {' or '.join(suffixes)}."
-            )
-        check_output(path, overwrite)
-        outputs[kind] = path
-    if not outputs:
+def _region(text: str) -> Region:
+    """A box of voxels as typed: first and past-the-last voxel along i, j and k."""
+    try:
+        i0, i1, j0, j1, k0, k1 = (int(part) for part in text.split(","))
+    except ValueError:
         raise InputError(
-            "Nothing to write: name at least one of --output, --labelmap, --dicom-seg, --preview."
-        )
-    if "segmentation" in outputs:
-        from ..export.seg_nrrd import require_slicer
-
-        require_slicer()
-    return outputs
-
-
-def _write(result: Segmentation, volume: Volume, outputs: dict[str, Path], overwrite: bool) -> None:
-    if "label_map" in outputs:
-        from ..export.label_map import write_label_map
-
-        write_label_map(result, outputs["label_map"], overwrite)
-    if "dicom_seg" in outputs:
-        from ..export.dicom_seg import write_dicom_seg
-
-        write_dicom_seg(result, volume, outputs["dicom_seg"], overwrite)
-    if "segmentation" in outputs:
-        from ..export.seg_nrrd import write_seg_nrrd
-
-        write_seg_nrrd(result, outputs["segmentation"], overwrite, volume)
-    if "preview" in outputs:
-        from ..export.preview import write_preview
-
-        write_preview(volume, result, outputs["preview"], overwrite)
-
-
-def _table(result: Segmentation) -> Table:
-    table = Table(title=result.model, title_justify="left")
-    table.add_column("")
-    table.add_column("Structure")
-    table.add_column("Volume", justify="right")
-    volumes = result.volumes_ml()
-    for structure in result.structures:
-        volume = volumes[structure.name]
-        red, green, blue = structure.color
-        table.add_row(
-            f"[rgb({red},{green},{blue})]■[/]",
-            structure.name,
-            f"{volume:.1f} mL" if volume > 0 else "[dim]not found[/]",
-        )
-    return table
-
-
-def _as_json(
-    result: Segmentation, choice: Any, findings: list[Any], outputs: dict[str, Path], seconds: float
-) -> dict[str, Any]:
-    volumes = result.volumes_ml()
-    return {
-        "model": result.model,
-        "device": choice.device.type,
-        "device_reason": choice.reason,
-        "seconds": round(seconds, 3),
-        "structures": [
-            {"id": item.id, "name": item.name, "label": item.label, "ml": volumes[item.name]}
-            for item in result.structures
-        ],
-        "warnings": [{"kind": item.kind, "message": item.message} for item in findings],
-        "outputs": {kind: str(path) for kind, path in outputs.items()},
-    }
+            f"The region {text!r} is not six whole numbers I0,I1,J0,J1,K0,K1, such as "
+            "100,200,80,180,30,60."
+        ) from None
+    return Region((k0, j0, i0), (k1, j1, i1))
 
 
 class _Interrupt:

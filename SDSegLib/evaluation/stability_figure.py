@@ -91,7 +91,7 @@ def _draw_slices(axes: Axes, cases: Sequence[CaseStability], summary: StabilityS
             linewidths=0,
             label=label,
         )
-    axes.legend(fontsize=8, frameon=False, loc="lower left", markerscale=2)
+    axes.legend(fontsize=8, frameon=False, loc="upper right", markerscale=2)
     axes.set_xlabel("how unsure (score)")
     axes.set_ylabel("Dice of the slice")
     rank = "–" if summary.rank is None else f"{summary.rank:.2f}"

@@ -84,18 +84,23 @@ def measure_cost(model: SegmentationFamily) -> Cost:
     with PeakMemory() as memory:
         condition, encoder = _counted(family, lambda: family.condition(image))
         _, both = _counted(family, lambda: step_and_decode(condition))
-    _, mask_encoder = _counted(family, lambda: family.encode_label_map(label_map, class_id))
-    unet = both.get("unet", 0.0)
-    parts = (
-        Part("vision encoder", _parameters(family.vision_encoder), encoder["total"]),
-        Part("UNet, one reverse step", _parameters(family.unet), unet),
-        Part("decoder", _parameters(family.autoencoder.decoder), both["total"] - unet),
-        Part(
-            "label-map encoder (training)",
-            _parameters(family.autoencoder) - _parameters(family.autoencoder.decoder),
-            mask_encoder["total"],
-        ),
-    )
+    parts: tuple[Part, ...]
+    if description.family == "direct":
+        network = _parameters(family.get_submodule("network"))
+        parts = (Part("network", network, encoder["total"]),)
+    else:
+        _, mask_encoder = _counted(family, lambda: family.encode_label_map(label_map, class_id))
+        unet = both.get("unet", 0.0)
+        parts = (
+            Part("vision encoder", _parameters(family.vision_encoder), encoder["total"]),
+            Part("UNet, one reverse step", _parameters(family.unet), unet),
+            Part("decoder", _parameters(family.autoencoder.decoder), both["total"] - unet),
+            Part(
+                "label-map encoder (training)",
+                _parameters(family.autoencoder) - _parameters(family.autoencoder.decoder),
+                mask_encoder["total"],
+            ),
+        )
     return Cost(
         name=description.name,
         rows=rows,

@@ -11,7 +11,10 @@ DEFAULT_MODEL = "head-neck-oar"
 
 
 def load_segmenter(
-    model: str = DEFAULT_MODEL, device: str = "auto", batch: int | None = None
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    batch: int | None = None,
+    precision: str = "auto",
 ) -> Segmenter:
     """Load a verified model onto a device.
 
@@ -19,9 +22,11 @@ def load_segmenter(
         model: Name of an installed model, or its folder.
         device: "auto", "cuda", "mps" or "cpu".
         batch: Slices at a time; the device decides by default.
+        precision: "auto", "float32", "float16" or "bfloat16"; see `Segmenter`.
 
     Raises:
         ModelError: If there is no such model, or it is damaged.
-        InputError: If the device is unknown or does not work.
+        InputError: If the device or the precision is unknown or does not work.
     """
-    return Segmenter(load_family(find_model(model).folder), choose_device(device), batch)
+    family = load_family(find_model(model).folder)
+    return Segmenter(family, choose_device(device), batch, precision)

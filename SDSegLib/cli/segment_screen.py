@@ -1,0 +1,88 @@
+"""What `sdseg segment` shows: the structures with their volumes, and slices to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ..review.slices import ReviewSlice
+from ..volume.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from ..inference.segmenter import Segmenter
+    from ..volume.checks import Finding
+
+_AXES = "kji"
+
+
+def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
+    """One row per structure; with several samples, its least sure slices and their scores."""
+    table = Table(title=result.model, title_justify="left", caption_justify="left")
+    table.add_column("")
+    table.add_column("Structure")
+    table.add_column("Volume", justify="right")
+    if result.samples > 1:
+        table.add_column("Look at slices (how unsure)")
+        axis = _AXES[review[0].axis] if review else "k"
+        table.caption = (
+            f"{result.samples} samples; slices count along {axis} from 0, 1.00 is least sure"
+        )
+    volumes = result.volumes_ml()
+    for structure in result.structures:
+        volume = volumes[structure.name]
+        red, green, blue = structure.color
+        cells = [
+            f"[rgb({red},{green},{blue})]■[/]",
+            escape(structure.name),
+            f"{volume:.1f} mL" if volume > 0 else "[dim]not found[/]",
+        ]
+        if result.samples > 1:
+            mine = [item for item in review if item.structure == structure]
+            cells.append(", ".join(f"{item.index} ({item.score:.2f})" for item in mine))
+        table.add_row(*cells)
+    return table
+
+
+def result_json(
+    result: Segmentation,
+    review: list[ReviewSlice],
+    segmenter: Segmenter,
+    findings: list[Finding],
+    outputs: dict[str, Path],
+    seconds: float,
+) -> dict[str, Any]:
+    """The same for scripts."""
+    volumes = result.volumes_ml()
+    region = result.region
+    return {
+        "model": result.model,
+        "device": segmenter.choice.device.type,
+        "device_reason": segmenter.choice.reason,
+        "precision": segmenter.precision,
+        "seconds": round(seconds, 3),
+        "samples": result.samples,
+        "region": None if region is None else _region_json(region.start, region.stop),
+        "structures": [
+            {"id": item.id, "name": item.name, "label": item.label, "ml": volumes[item.name]}
+            for item in result.structures
+        ],
+        "review": [
+            {
+                "structure": item.structure.id,
+                "axis": _AXES[item.axis],
+                "slice": item.index,
+                "score": round(item.score, 4),
+                "center_ras": [round(value, 3) for value in item.center_ras],
+            }
+            for item in review
+        ],
+        "warnings": [{"kind": item.kind, "message": item.message} for item in findings],
+        "outputs": {kind: str(path) for kind, path in outputs.items()},
+    }
+
+
+def _region_json(start: tuple[int, ...], stop: tuple[int, ...]) -> dict[str, list[int]]:
+    return {letter: [a, b] for letter, a, b in zip(_AXES, start, stop, strict=True)}

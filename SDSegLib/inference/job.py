@@ -1,0 +1,68 @@
+"""A volume, or a box of it, in the axes of a model; and results back on the volume's own voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..volume.orientation import Reorientation, reorientation_to
+from ..volume.region import Region
+from ..volume.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a run works on.
+
+    Attributes:
+        volume: As it came in.
+        region: Its wanted box.
+        turn: From the volume's axes to the model's.
+        array: View of the whole volume in the model's axes, (K, H, W).
+        spacing: In mm along the axes of `array`.
+        box: The wanted box in `array`.
+    """
+
+    volume: Volume
+    region: Region
+    turn: Reorientation
+    array: np.ndarray
+    spacing: tuple[float, float, float]
+    box: Region
+
+    @classmethod
+    def of(cls, volume: Volume, axes: str, region: Region | None = None) -> Job:
+        """Turn a volume to `axes`; a region may reach out of it.
+
+        Raises:
+            InputError: If the grid is not usable or the region lies beside the volume.
+        """
+        volume.geometry.check()
+        shape = volume.geometry.shape
+        inside = (region or Region.whole(shape)).clipped(shape)
+        turn = reorientation_to(volume.geometry, axes)
+        return cls(
+            volume=volume,
+            region=inside,
+            turn=turn,
+            array=turn.apply(volume.array),
+            spacing=turn.spacing(volume.geometry),
+            box=inside.turned(turn, shape),
+        )
+
+    @property
+    def goes_on(self) -> list[tuple[bool, bool]]:
+        """For each axis of `array`, whether the volume goes on before and after the box."""
+        sides = zip(self.box.start, self.box.stop, self.array.shape, strict=True)
+        return [(start > 0, stop < size) for start, stop, size in sides]
+
+    def on_volume(self, values: np.ndarray) -> np.ndarray:
+        """Values of the box in the model's axes → the volume's own array, 0 outside the box."""
+        turned_back = self.turn.undo(values)
+        shape = self.volume.geometry.shape
+        if self.region == Region.whole(shape):
+            return np.ascontiguousarray(turned_back)
+        whole = np.zeros(shape, values.dtype)
+        whole[self.region.slices()] = turned_back
+        return whole

@@ -1,0 +1,243 @@
+"""`sdseg stability`: what it says of a model that heeds its noise, and of one that does not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from phantom import a_body
+from tiny_model import write_tiny_model
+
+from SDSegLib.cli.app import main
+from SDSegLib.evaluation.rank import rank_correlation
+from SDSegLib.evaluation.similarity import SampleSimilarity, learned_distance
+from SDSegLib.evaluation.stability import pairwise_dice
+from SDSegLib.inference.device import DeviceChoice
+from SDSegLib.inference.each_sample import segment_each
+from SDSegLib.inference.segmenter import Segmenter
+from SDSegLib.models.folder import load_family
+from SDSegLib.volume.volume import Volume
+
+CPU = DeviceChoice(torch.device("cpu"), "test")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def two_bodies() -> list[Volume]:
+    other = a_body((12, 44, 40))
+    return [a_body(), replace(other, array=other.array[::-1].copy())]
+
+
+def write(array: np.ndarray, volume: Volume, path: Path) -> None:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.fixture
+def data(tmp_path: Path, model: Path) -> Path:
+    """Two patients whose truth is what the model says with its stored noise; one lacks label 2."""
+    segmenter = Segmenter(load_family(model), CPU)
+    for number, volume in enumerate(two_bodies()):
+        folder = tmp_path / "data" / f"pt_{number}"
+        folder.mkdir(parents=True)
+        write(volume.array, volume, folder / "ct.nii.gz")
+        truth = segmenter.segment(volume).label_map
+        if number == 1:
+            truth[truth == 2] = 0
+        write(truth, volume, folder / "organs.nii.gz")
+    return tmp_path / "data"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["sdseg", "stability", *(str(item) for item in arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_each_sample_is_what_that_noise_gives_alone(model: Path) -> None:
+    segmenter = Segmenter(load_family(model), CPU, batch=4)
+    volume = a_body()
+    seen = set()
+    result = segment_each(segmenter, volume, 3, look=lambda place, p: seen.add((place, p.shape)))
+    together = segmenter.segment(volume, samples=3)
+    np.testing.assert_array_equal(result.mean.label_map, together.label_map)
+    np.testing.assert_array_equal(result.mean.instability, together.instability)
+    np.testing.assert_array_equal(result.label_maps[0], segmenter.segment(volume).label_map)
+    assert seen == {(place, (3, 8, 40, 48)) for place in range(10)}
+    from SDSegLib.inference.samples import noises_of
+
+    segmenter.family.stored_noise.copy_(noises_of(segmenter.family, 3)[2])
+    np.testing.assert_array_equal(result.label_maps[2], segmenter.segment(volume).label_map)
+
+
+def test_one_command_writes_tables_and_a_figure(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    data: Path,
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out é"
+    assert run(monkeypatch, data, "-m", model, "-o", out, "--samples", 3) == 0
+    shown = capsys.readouterr().out
+    assert "Mandible" in shown
+    assert "SSIM of two samples" in shown
+    assert sorted(path.name for path in out.iterdir()) == [
+        "cases.csv", "slices.csv", "stability.json", "stability.png",
+    ]  # fmt: skip
+    assert (out / "stability.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((out / "stability.json").read_text(encoding="utf-8"))
+    assert (content["samples"], content["cases"]) == (3, 2)
+    # The truth is the stored noise's own result, so that one is perfect and the others are not.
+    assert content["dice"]["values"][0] == 1
+    assert content["dice"]["span"] == pytest.approx(1 - min(content["dice"]["values"]), abs=1e-5)
+    assert 0 < content["dice"]["values"][1] < 0.999
+    assert 0 < content["pairwise"] < 1
+    assert content["similarity"]["psnr_db"] < 60
+    assert content["similarity"]["ssim"] < 1
+    with (out / "cases.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["case"] for row in rows] == ["pt_0"] * 7 + ["pt_1"] * 7
+    undrawn = next(row for row in rows if row["case"] == "pt_1" and "cord" in row["structure"])
+    assert undrawn["dice_0"] == undrawn["dice_of_mean"] == ""
+    with (out / "slices.csv").open(encoding="utf-8") as file:
+        slices = list(csv.DictReader(file))
+    assert {row["named"] for row in slices} == {"0", "1"}
+    assert not [r for r in slices if r["case"] == "pt_1" and "cord" in r["structure"]]
+    assert run(monkeypatch, data, "-m", model, "-o", out) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_a_model_deaf_to_noise_is_perfectly_stable(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    data: Path,
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    from SDSegLib.families.compact import CompactFamily
+
+    predict = CompactFamily.predict
+
+    def deaf(family: CompactFamily, z_t: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        return predict(family, torch.zeros_like(z_t), *others)
+
+    monkeypatch.setattr(CompactFamily, "predict", deaf)
+    out = tmp_path / "out"
+    assert run(monkeypatch, data, "-m", model, "-o", out, "--samples", 2, "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["dice"]["deviation"] == 0
+    assert content["pairwise"] == 1
+    assert content["similarity"]["psnr_db"] == 100
+    assert content["similarity"]["ssim"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--samples", "1"], "--samples"),
+        (["--model", "nobody"], "no model called 'nobody'"),
+        (["--reference", "truth.nii.gz"], "holds no cases"),
+        (["--image", "mr.nii.gz"], "no image"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    data: Path,
+    model: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    says: str,
+) -> None:
+    chosen = [] if "--model" in arguments else ["-m", model]
+    assert run(monkeypatch, data, "-o", tmp_path / "out", *chosen, *arguments) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairwise_dice_by_hand() -> None:
+    one = np.array([[[1, 1, 0, 2]]], np.uint8)
+    other = np.array([[[1, 0, 0, 2]]], np.uint8)
+    third = np.array([[[0, 0, 0, 2]]], np.uint8)
+    found = pairwise_dice([one, other, third], [1, 2, 3])
+    assert found == {1: pytest.approx((2 / 3 + 0 + 0) / 3), 2: 1.0}
+    assert pairwise_dice([np.zeros((2, 2, 2), np.uint8)] * 2, [1]) == {}
+
+
+def test_rank_correlation_is_that_of_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    generator = np.random.default_rng(0)
+    one, other = generator.integers(0, 9, 50), generator.random(50)
+    assert rank_correlation(one, other) == pytest.approx(stats.spearmanr(one, other)[0])
+    assert rank_correlation(one, -one) == pytest.approx(-1)
+    assert rank_correlation(np.ones(5), np.arange(5)) is None
+    assert rank_correlation(np.arange(2), np.arange(2)) is None
+
+
+def probabilities_of(foreground: torch.Tensor) -> torch.Tensor:
+    """(samples, rows, columns) → (samples, 2, rows, columns)."""
+    return torch.stack([1 - foreground, foreground], dim=1)
+
+
+def test_similarity_by_hand() -> None:
+    pictures = torch.zeros(2, 20, 20)
+    pictures[:, 5:10, 5:10] = 1
+    pictures[1, 5:10, 10:12] = 1
+    similarity = SampleSimilarity()
+    similarity.look(3, probabilities_of(pictures))
+    similarity.look(4, torch.zeros(2, 2, 20, 20))  # nothing found: left out
+    means = similarity.means()
+    assert means["psnr_db"] == pytest.approx(-10 * np.log10(10 / 400), rel=1e-4)
+    assert 0.3 < means["ssim"] < 0.95
+    similarity.look(3, probabilities_of(pictures[:1].repeat(2, 1, 1)))  # the slice once more
+    assert similarity.means()["psnr_db"] == 100
+    assert SampleSimilarity().means() == {}
+
+
+def test_lpips_is_used_where_the_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in of the package that measures the mean difference of what it is given."""
+
+    class Stand(torch.nn.Module):
+        def __init__(self, net: str, verbose: bool) -> None:
+            super().__init__()
+            assert net == "alex"
+
+        def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            assert one.shape[1] == 3
+            assert one.min() == -1
+            assert one.max() == 1
+            return (one - other).abs().mean(dim=(1, 2, 3), keepdim=True)
+
+    package = ModuleType("lpips")
+    package.LPIPS = Stand
+    package.__spec__ = sys.__spec__
+    monkeypatch.setitem(sys.modules, "lpips", package)
+    distance = learned_distance(torch.device("cpu"))
+    assert distance is not None
+    pictures = torch.zeros(2, 64, 64)
+    pictures[0, :32] = 1
+    similarity = SampleSimilarity(distance)
+    similarity.look(0, probabilities_of(pictures))
+    assert similarity.means()["lpips"] == pytest.approx(1.0)
+
+    def offline(**_: object) -> None:
+        raise OSError("no network")
+
+    package.LPIPS = offline
+    assert learned_distance(torch.device("cpu")) is None
