@@ -93,7 +93,7 @@ def main() -> None:
                 deadline=None if minutes is None else time.monotonic() + 60 * minutes,
                 is_stopped=stop.is_set,
                 part_megabytes=arguments.part_megabytes,
-                console=Console(file=sys.stderr),
+                console=Console(stderr=True) if sys.stderr.isatty() else None,
             ),
         )
     log.info("%s", outcome)

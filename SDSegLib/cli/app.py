@@ -18,6 +18,8 @@ from .info import info
 from .models import models_app
 from .segment import segment
 from .series import series
+from .stability import stability
+from .train import train
 
 EXIT_INPUT = 2
 
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(evaluate)
+app.command()(stability)
+app.command()(train)
 app.command()(series)
 app.add_typer(models_app, name="models")
 app.command()(convert)

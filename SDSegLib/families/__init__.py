@@ -1,4 +1,4 @@
-"""The two families of single-step latent segmentation, behind one interface."""
+"""The families of networks behind one interface: two with a single reverse step, one without."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ def build_family(description: ModelDescription) -> SegmentationFamily:
         from .compact import CompactFamily
 
         return CompactFamily(description)
+    if description.family == "direct":
+        from .direct import DirectFamily
+
+        return DirectFamily(description)
     from .published import PublishedFamily
 
     return PublishedFamily(description)

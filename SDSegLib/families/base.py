@@ -1,4 +1,4 @@
-"""The small interface behind which both families stand."""
+"""The small interface behind which all families stand."""
 
 from __future__ import annotations
 
@@ -62,12 +62,13 @@ class SegmentationFamily(nn.Module, ABC):
         """Latent z0 of label maps (N, H, W) with values 0 … C − 1."""
 
     @abstractmethod
-    def probabilities(self, condition: Tensor, noise: Tensor) -> Tensor:
-        """One reverse step and decoding: class probabilities (N, C, H, W), float32.
+    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
+        """Reverse step and decoding: class probabilities (N, C, H, W), float32.
 
         Args:
             condition: As `condition` gives it.
             noise: z_T, (z, h, w) for all or (N, z, h, w).
+            steps: UNet calls (DDIM); more than one only to compare the single step with.
         """
 
     def single_step(

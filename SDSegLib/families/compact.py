@@ -113,6 +113,6 @@ class CompactFamily(SegmentationFamily):
     def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
         return self.autoencoder.encode(one_hot(label_map, self.num_classes))
 
-    def probabilities(self, condition: Tensor, noise: Tensor) -> Tensor:
-        z0 = self.single_step(condition, noise).to(condition.dtype)
+    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
+        z0 = self.reverse(condition, noise, steps).to(condition.dtype)
         return self.autoencoder.decode(z0).float().softmax(dim=1)

@@ -12,7 +12,7 @@ from ..volume.orientation import is_axes
 from ..volume.structure import Structure
 
 FORMAT = 1
-Family = Literal["compact", "published"]
+Family = Literal["compact", "published", "direct"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class ModelDescription:
         name: Folder and command-line name, for example "head-neck-oar".
         title: Name for people.
         version: Of the weights.
-        family: "published" (the paper's networks) or "compact" (whole label map in one pass).
+        family: "published" (the paper's networks), "compact" (whole label map in one pass) or
+            "direct" (a plain U-Net without diffusion).
         summary: One sentence on what it segments.
         network: Sizes of the networks; keys are those of the family's config class.
         diffusion: Schedule and prediction type.

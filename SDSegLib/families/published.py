@@ -50,7 +50,7 @@ class PublishedConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `network`, of JSON types only; `from_json` reads it back."""
-        return json.loads(json.dumps(asdict(self)))
+        return json.loads(json.dumps(asdict(self, dict_factory=_without_none)))
 
 
 class PublishedFamily(SegmentationFamily):
@@ -108,6 +108,15 @@ class PublishedFamily(SegmentationFamily):
             class_id: (N,), the class to show; 0 shows anything but background, as the reference
                 trains it. A model with one structure needs none.
         """
+        return self.autoencoder.encode(self.class_picture(label_map, class_id)) * self.scale_factor
+
+    def class_picture(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
+        """One class's binary map as the autoencoder sees it: (N, channels, H, W), −1 or 1.
+
+        Args:
+            label_map: (N, H, W) with values 0 … C − 1.
+            class_id: As for `encode_label_map`.
+        """
         if class_id is None:
             if self.is_class_conditional:
                 raise ValueError("a class-conditional model needs class_id")
@@ -115,18 +124,16 @@ class PublishedFamily(SegmentationFamily):
         wanted = class_id[:, None, None]
         shown = torch.where(wanted == 0, label_map != 0, label_map == wanted)
         picture = (2.0 * shown.to(self._autoencoder_type) - 1.0)[:, None]
-        channels = self.config.autoencoder.in_channels
-        latent = self.autoencoder.encode(picture.expand(-1, channels, -1, -1))
-        return latent * self.scale_factor
+        return picture.expand(-1, self.config.autoencoder.in_channels, -1, -1)
 
     def decode(self, z0: Tensor) -> Tensor:
         """Scaled latent (N, z, h, w) → picture (N, channels, H, W), about [−1, 1], float32."""
         latent = z0.float() / self.scale_factor.float()
         return self.autoencoder.decode(latent.to(self._autoencoder_type)).float()
 
-    def probabilities(self, condition: Tensor, noise: Tensor) -> Tensor:
+    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
         return self.combine(
-            self.decode(self.single_step(condition, noise, class_id))
+            self.decode(self.reverse(condition, noise, steps, class_id))
             for class_id in self.class_ids(condition)
         )
 
@@ -155,6 +162,10 @@ class PublishedFamily(SegmentationFamily):
     @property
     def _autoencoder_type(self) -> torch.dtype:
         return self.autoencoder.post_quant_conv.weight.dtype
+
+
+def _without_none(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in entries if value is not None}
 
 
 def _sizes(kind: type[Sizes], data: dict[str, Any]) -> Sizes:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-GROUPS = 32
+from .attention import GROUPS, AttentionBlock, zeroed
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class UNetConfig:
     """Sizes of the denoising UNet.
 
     Attributes:
-        in_channels: Channels of cat(z_t, condition).
+        in_channels: Channels of cat(z_t, condition); of z_t alone with cross-attention.
         out_channels: Latent channels.
         model_channels: Width of the first level.
         channel_mult: Width of each level in multiples of `model_channels`.
@@ -30,6 +30,8 @@ class UNetConfig:
         num_heads: Attention heads.
         dropout: In each residual block, during training.
         num_classes: Size of the class embedding; None without one.
+        context_channels: Channels of a condition that is looked up by cross-attention wherever
+            attention is used (Rombach et al. 2022); None to concatenate it, as SDSeg does.
     """
 
     in_channels: int = 8
@@ -41,6 +43,7 @@ class UNetConfig:
     num_heads: int = 8
     dropout: float = 0.2
     num_classes: int | None = None
+    context_channels: int | None = None
 
 
 def timestep_embedding(timestep: Tensor, dimension: int) -> Tensor:
@@ -74,14 +77,14 @@ class ResidualBlock(nn.Module):
             nn.GroupNorm(GROUPS, out_channels),
             nn.SiLU(),
             nn.Dropout(dropout),
-            _zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         self.skip_connection = (
             nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
         )
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (N, C, h, w), embedding (N, E) → (N, out, h', w')."""
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None = None) -> Tensor:
+        """x (N, C, h, w), embedding (N, E) → (N, out, h', w'); the context is not used."""
         hidden = self.in_layers[1](self.in_layers[0](x))
         hidden = self.in_layers[2](self._resampled(hidden))
         scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
@@ -96,38 +99,17 @@ class ResidualBlock(nn.Module):
         return x
 
 
-class AttentionBlock(nn.Module):
-    """Self-attention over all positions; each head's q, k and v lie next to each other."""
-
-    def __init__(self, channels: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.norm = nn.GroupNorm(GROUPS, channels)
-        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.proj_out = _zeroed(nn.Conv1d(channels, channels, 1))
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (N, C, h, w) → (N, C, h, w); the embedding is not used."""
-        batch, channels, height, width = x.shape
-        flat = x.reshape(batch, channels, height * width)
-        qkv = self.qkv(self.norm(flat)).view(batch, self.num_heads, -1, height * width)
-        query, key, value = qkv.transpose(2, 3).chunk(3, dim=-1)
-        attended = functional.scaled_dot_product_attention(query, key, value)
-        attended = attended.transpose(2, 3).reshape(batch, channels, height * width)
-        return (flat + self.proj_out(attended)).view(x.shape)
-
-
 class Stage(nn.ModuleList):
-    """Blocks in sequence; those that take the embedding get it."""
+    """Blocks in sequence; those that take the embedding and the context get them."""
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None = None) -> Tensor:
         for block in self:
-            x = block(x) if isinstance(block, nn.Conv2d) else block(x, embedding)
+            x = block(x) if isinstance(block, nn.Conv2d) else block(x, embedding, context)
         return x
 
 
 class DenoisingUNet(nn.Module):
-    """Predicts noise, z0 or v from cat(z_t, condition), the timestep and, if it has one, a class.
+    """Predicts noise, z0 or v from z_t, a condition, the timestep and, if it has one, a class.
 
     Args:
         config: Sizes.
@@ -149,10 +131,13 @@ class DenoisingUNet(nn.Module):
         def residual(channels: int, out: int, resample: str | None = None) -> ResidualBlock:
             return ResidualBlock(channels, embedding_channels, out, config.dropout, resample)
 
+        def attention(channels: int) -> AttentionBlock:
+            return AttentionBlock(channels, config.num_heads, config.context_channels)
+
         def with_attention(block: ResidualBlock, channels: int, rate: int) -> Stage:
             if rate not in config.attention_resolutions:
                 return Stage([block])
-            return Stage([block, AttentionBlock(channels, config.num_heads)])
+            return Stage([block, attention(channels)])
 
         channels, rate = base, 1
         self.input_blocks = nn.ModuleList(
@@ -174,7 +159,7 @@ class DenoisingUNet(nn.Module):
         self.middle_block = Stage(
             [
                 residual(channels, channels),
-                AttentionBlock(channels, config.num_heads),
+                attention(channels),
                 residual(channels, channels),
             ]
         )
@@ -193,7 +178,7 @@ class DenoisingUNet(nn.Module):
         self.out = nn.Sequential(
             nn.GroupNorm(GROUPS, channels),
             nn.SiLU(),
-            _zeroed(nn.Conv2d(channels, config.out_channels, 3, padding=1)),
+            zeroed(nn.Conv2d(channels, config.out_channels, 3, padding=1)),
         )
 
     def forward(
@@ -203,7 +188,7 @@ class DenoisingUNet(nn.Module):
 
         Args:
             z_t: Noisy latent (N, C, h, w).
-            condition: Condition latent (N, K, h, w), concatenated to it.
+            condition: Condition latent (N, K, h, w), concatenated or attended to.
             timestep: (N,) integers in 0 … T − 1.
             class_id: (N,) integers, for a class-conditional UNet.
 
@@ -222,22 +207,20 @@ class DenoisingUNet(nn.Module):
 
     def from_embedding(self, z_t: Tensor, condition: Tensor, embedding: Tensor) -> Tensor:
         """`forward` with the embedding computed beforehand; it may be (1, E) for a whole batch."""
-        hidden = torch.cat([z_t, condition], dim=1).to(self._weight_type)
+        context = None
+        if self.config.context_channels is None:
+            hidden = torch.cat([z_t, condition], dim=1).to(self._weight_type)
+        else:
+            hidden, context = z_t.to(self._weight_type), condition.to(self._weight_type)
         skips = []
         for stage in self.input_blocks:
-            hidden = stage(hidden, embedding)
+            hidden = stage(hidden, embedding, context)
             skips.append(hidden)
-        hidden = self.middle_block(hidden, embedding)
+        hidden = self.middle_block(hidden, embedding, context)
         for stage in self.output_blocks:
-            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), embedding)
+            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), embedding, context)
         return self.out(hidden)
 
     @property
     def _weight_type(self) -> torch.dtype:
         return next(self.time_embed.parameters()).dtype
-
-
-def _zeroed(layer: nn.Module) -> nn.Module:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..families.compact import CompactFamily
 from ..volume.slices import apply_windows
 from .losses import dice_and_cross_entropy, latent_l1, without_undrawn
-from .settings import CompactTraining
-from .stage import Stage
+from .settings import CompactSettings
+from .stage import Batch, Stage
 
 
 class DiffusionStage(Stage):
-    """Latent estimation (SDSeg section 2.3) with z0 prediction, plus losses on the decoded map."""
+    """Latent estimation (SDSeg) with z0 prediction, plus losses on the decoded map."""
 
-    def __init__(self, family: CompactFamily, settings: CompactTraining) -> None:
-        trained = nn.ModuleDict({"vision_encoder": family.vision_encoder, "unet": family.unet})
-        super().__init__(
-            trained,
-            settings.steps,
-            settings.rate,
-            settings.warm_up,
-            settings.weight_decay,
-            settings.ema_decay,
-            settings.seed,
-        )
-        self.family = family
-        self.family.autoencoder.requires_grad_(False)
-        self.settings = settings
+    family: CompactFamily
+    settings: CompactSettings
+
+    def __init__(self, family: CompactFamily, settings: CompactSettings) -> None:
+        family.autoencoder.requires_grad_(False)
+        family.vision_encoder.requires_grad_(settings.train_vision_encoder)
+        trained = ("vision_encoder", "unet") if settings.train_vision_encoder else ("unet",)
+        super().__init__(family, trained, settings)
         self.criterion = dice_and_cross_entropy()
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         family = self.family
         label_map, drawn = batch["label_map"], batch["drawn"]
         image = apply_windows(
@@ -46,11 +40,11 @@ class DiffusionStage(Stage):
         estimate = family.schedule.estimate_z0(
             prediction, z_t, timestep, family.description.diffusion.prediction
         )
-        logits = family.autoencoder.decode(estimate)
+        logits = family.autoencoder.decode(estimate).float()
         latent = latent_l1(estimate, z0, logits, drawn)
         decoded = self.criterion(without_undrawn(logits, drawn), label_map[:, None])
-        self.log_losses(latent=latent, decoded=decoded)
-        return decoded + self.settings.latent_weight * latent
+        total = decoded + self.settings.latent_weight * latent
+        return total, {"latent": latent, "decoded": decoded}
 
     def _timesteps(self, count: int, device: torch.device) -> Tensor:
         last = self.family.schedule.last_timestep

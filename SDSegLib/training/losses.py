@@ -60,3 +60,15 @@ def latent_l1(estimate: Tensor, z0: Tensor, logits: Tensor, drawn: Tensor) -> Te
         known = 1 - functional.max_pool2d(unknown, 3, stride=1, padding=1)
     error = functional.l1_loss(estimate, z0, reduction="none") * known
     return error.sum() / (known.sum() * z0.shape[1]).clamp(min=1)
+
+
+def l1_of_known(prediction: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """L1 over the slices whose target is known; 0 if none is.
+
+    Args:
+        prediction: (N, …).
+        target: The same shape.
+        known: (N,), 1 or 0.
+    """
+    error = (prediction - target).abs().flatten(1).mean(dim=1)
+    return (error * known).sum() / known.sum().clamp(min=1)

@@ -1,108 +1,189 @@
-"""Run a stage with Lightning: numbered samples, a checkpoint a block, exact resume."""
+"""Run a stage with Lightning: numbered samples, checkpoints at any step, exact resume."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from datetime import timedelta
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..datasets.cases import Case
+from .checkpoints import Checkpoints, PartsIO
+from .journal import CurveLogger, Journal
+from .parts import is_saved
+from .screen import StepBar
 from .stage import Stage
+from .validation import HeldOutDice
 
 log = logging.getLogger(__name__)
 
 
-class BlockSampler(Sampler[int]):
-    """Sample numbers of one block of steps; which block is set before each epoch."""
+@dataclass(frozen=True)
+class Machine:
+    """Where and for how long to compute; nothing here changes what is learnt.
 
-    def __init__(self, samples_per_block: int) -> None:
-        self.samples_per_block = samples_per_block
-        self.block = 0
+    Attributes:
+        accelerator: Lightning's name of the device: "auto", "cpu", "cuda", "mps".
+        devices: How many on each node; "auto" for all GPUs, or one CPU.
+        nodes: Computers.
+        strategy: Lightning's name of how they share the work, for example "ddp".
+        precision: Lightning's, for example "bf16-mixed".
+        workers: Processes that prepare slices.
+        deadline: When to save and stop, as `time.monotonic` counts.
+        is_stopped: Asked after each step; true saves and stops.
+        part_megabytes: Split checkpoints into parts of at most this size; None for one file.
+        console: Where to draw progress.
+    """
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning with the epoch, which is the block."""
-        self.block = epoch
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    workers: int = 0
+    deadline: float | None = None
+    is_stopped: Callable[[], bool] | None = None
+    part_megabytes: float | None = None
+    console: Console | None = None
+
+
+class StepSampler(Sampler[int]):
+    """Sample numbers from a step on, without end; step s takes the same ones in every run.
+
+    Args:
+        batch: Slices at a time on one device.
+        first_batch: Batches that earlier runs took on each device.
+        rank: Which device this is.
+        world: How many there are.
+    """
+
+    def __init__(self, batch: int, first_batch: int, rank: int = 0, world: int = 1) -> None:
+        self.batch = batch
+        self.first_batch = first_batch
+        self.rank = rank
+        self.world = world
 
     def __iter__(self) -> Iterator[int]:
-        first = self.block * self.samples_per_block
-        return iter(range(first, first + self.samples_per_block))
+        number = self.first_batch
+        while True:
+            start = (number * self.world + self.rank) * self.batch
+            yield from range(start, start + self.batch)
+            number += 1
 
-    def __len__(self) -> int:
-        return self.samples_per_block
+
+def batches_from_here(stage: Stage, dataset: Dataset, workers: int) -> DataLoader:
+    """Batches for a stage whose trainer stands at some step."""
+    settings, trainer = stage.settings, stage.trainer
+    first = trainer.global_step * settings.accumulate
+    return DataLoader(
+        dataset,
+        batch_size=settings.batch,
+        sampler=StepSampler(settings.batch, first, trainer.global_rank, trainer.world_size),
+        num_workers=workers,
+        pin_memory=stage.device.type == "cuda",
+    )
 
 
-class Samples(LightningDataModule):
-    """Training batches for one stage."""
+class Batches(LightningDataModule):
+    """Lets Lightning ask for batches once it knows at which step it goes on."""
 
-    def __init__(self, dataset: Dataset, batch: int, steps_per_block: int, workers: int) -> None:
+    def __init__(self, stage: Stage, dataset: Dataset, workers: int) -> None:
         super().__init__()
-        self.dataset = dataset
-        self.batch = batch
-        self.sampler = BlockSampler(batch * steps_per_block)
-        self.workers = workers
+        self.make = partial(batches_from_here, stage, dataset, workers)
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(
-            self.dataset,
-            batch_size=self.batch,
-            sampler=self.sampler,
-            num_workers=self.workers,
-            drop_last=True,
-        )
+        return self.make()
+
+
+def is_main_process() -> bool:
+    """Whether this is the one process that writes files and speaks."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def run_stage(
+    title: str,
     stage: Stage,
-    samples: Samples,
+    dataset: Dataset,
+    held_out: list[Case],
     folder: Path,
-    steps_per_block: int,
-    accelerator: str = "auto",
-    precision: str = "32-true",
-    max_minutes: float | None = None,
-) -> bool:
+    machine: Machine,
+) -> dict[str, Any]:
     """Train until the stage's steps are done; go on from `folder/last.ckpt` if it is there.
 
     Args:
+        title: Name of the stage, for the screen.
         stage: What to train.
-        samples: Its batches.
-        folder: Checkpoint and log go here.
-        steps_per_block: Steps between checkpoints.
-        accelerator: Lightning's name of the device.
-        precision: Lightning's precision.
-        max_minutes: Stop at a block's end after this time; the run can be resumed.
+        dataset: Numbered samples.
+        held_out: Cases to validate on; may be empty.
+        folder: Checkpoints and logs go here.
+        machine: Where and for how long.
 
     Returns:
-        Whether all steps are done.
+        JSON types: `is_finished` (all steps taken, or stopped for want of gain), `step`,
+        `has_stopped` (for want of gain), `held_out_dice` (the best; None without validation).
     """
-    blocks = -(-stage.steps // steps_per_block)
-    checkpoint = ModelCheckpoint(
-        dirpath=folder,
-        filename="last",
-        save_top_k=1,
-        every_n_epochs=1,
-        enable_version_counter=False,
-    )
+    settings = stage.settings
+    last = folder / "last.ckpt"
+    validation = HeldOutDice(held_out, folder / "best.ckpt", machine.part_megabytes)
+    callbacks: list[Callback] = [
+        Journal(settings.log_every),
+        *([validation] if held_out else []),
+        Checkpoints(last, settings.checkpoint_minutes, machine.deadline, machine.is_stopped),
+        StepBar(title, settings.steps, machine.console),
+    ]
     trainer = Trainer(
         default_root_dir=folder,
-        accelerator=accelerator,
-        devices=1 if accelerator == "cpu" else "auto",
-        precision=precision,  # type: ignore[arg-type]
-        max_epochs=blocks,
-        max_time=None if max_minutes is None else timedelta(minutes=max_minutes),
-        gradient_clip_val=1.0,
-        logger=CSVLogger(folder, name="log"),
-        log_every_n_steps=10,
-        callbacks=[checkpoint, TQDMProgressBar(refresh_rate=20)],
+        accelerator=machine.accelerator,
+        devices=1
+        if machine.devices == "auto" and machine.accelerator == "cpu"
+        else machine.devices,
+        num_nodes=machine.nodes,
+        strategy=machine.strategy,
+        precision=machine.precision,  # type: ignore[arg-type]
+        max_epochs=-1,
+        max_steps=settings.steps,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.gradient_clip or None,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+        plugins=[PartsIO(machine.part_megabytes)],
+        logger=[
+            CurveLogger(folder / "curve.csv"),
+            TensorBoardLogger(folder, name="", version="tensorboard"),
+        ],
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
         enable_model_summary=False,
     )
-    last = folder / "last.ckpt"
-    torch.manual_seed(stage.seed)
-    trainer.fit(stage, samples, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    log.info("%d of %d blocks done", trainer.current_epoch, blocks)
-    return trainer.current_epoch >= blocks
+    torch.manual_seed(settings.seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        started = time.monotonic()
+        batches = Batches(stage, dataset, machine.workers)
+        trainer.fit(stage, batches, ckpt_path=str(last) if is_saved(last) else None)
+    log.info(
+        "%s: step %d of %d, %.0f s",
+        title,
+        trainer.global_step,
+        settings.steps,
+        time.monotonic() - started,
+    )
+    return {
+        "is_finished": trainer.global_step >= settings.steps or validation.has_stopped,
+        "step": trainer.global_step,
+        "has_stopped": validation.has_stopped,
+        "held_out_dice": validation.best if validation.best_step else None,
+    }

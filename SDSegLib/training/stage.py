@@ -1,69 +1,130 @@
-"""One stage of training as a Lightning module: optimiser, schedule and averaged weights."""
+"""One stage of training as a Lightning module: optimiser, schedule, averaged weights, seeds."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..families.base import SegmentationFamily
+from .settings import StageSettings
+
+Batch = dict[str, Tensor]
+SEEDS_APART = 1_000_003
 
 
 class Stage(LightningModule):
-    """Trains part of a family; subclasses give the loss.
+    """Trains part of a family; subclasses give the losses.
+
+    Everything random in a step depends on the stage's seed and the step's number alone, so a run
+    that goes on from a checkpoint does what an unbroken one would have done.
 
     Args:
-        trained: The modules to optimise.
-        steps: Optimiser steps in all; the learning rate is zero after them.
-        rate: Highest learning rate.
-        warm_up: Steps until it is reached.
-        weight_decay: Of AdamW.
-        ema_decay: Of the averaged weights.
-        seed: Of noise and dropout.
+        family: The networks. All of them are kept in checkpoints, unless `KEEPS_FAMILY` says
+            that those which are not trained can wait for a later stage.
+        trained: Which of the family's networks to optimise and to average, by attribute.
+        settings: Budget and optimiser.
     """
 
+    KEEPS_FAMILY = True
+
+    family: SegmentationFamily
+    averaged: AveragedModel
+
     def __init__(
-        self,
-        trained: nn.Module,
-        steps: int,
-        rate: float,
-        warm_up: int,
-        weight_decay: float,
-        ema_decay: float,
-        seed: int,
+        self, family: SegmentationFamily, trained: tuple[str, ...], settings: StageSettings
     ) -> None:
         super().__init__()
-        self.trained = trained
-        self.steps = steps
-        self.rate = rate
-        self.warm_up = warm_up
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.averaged = torch.optim.swa_utils.AveragedModel(
-            trained, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(ema_decay)
-        )
+        self.settings = settings
+        self.trained = nn.ModuleDict({name: getattr(family, name) for name in trained})
+        average = _warmed_up_ema if settings.ema_warm_up else get_ema_multi_avg_fn
+        self.averaged = AveragedModel(self.trained, multi_avg_fn=average(settings.ema_decay))
         self.averaged.requires_grad_(False)
+        if self.KEEPS_FAMILY:
+            self.family = family
+        else:
+            object.__setattr__(self, "family", family)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to minimise, and its parts for the logs."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        total, parts = self.losses(batch)
+        return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
 
     def configure_optimizers(self) -> Any:
+        settings = self.settings
+        rate = settings.rate
+        if settings.scale_rate:
+            rate *= settings.batch * settings.accumulate * self.trainer.world_size
         optimizer = torch.optim.AdamW(
-            self.trained.parameters(), lr=self.rate, weight_decay=self.weight_decay
+            self.trained.parameters(), lr=rate, weight_decay=settings.weight_decay
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _share_of_rate(self, step: int) -> float:
-        if step < self.warm_up:
-            return (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        settings = self.settings
+        if step < settings.warm_up:
+            return (step + 1) / settings.warm_up
+        if settings.decay == "constant":
+            return 1.0
+        done = (step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def on_train_epoch_start(self) -> None:
-        """A block's random numbers depend on its number alone, so a resumed run repeats them."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed the noise of this batch by its number."""
+        accumulate = self.settings.accumulate
+        number = self.global_step * accumulate + batch_idx % accumulate
+        number = number * self.trainer.world_size + self.trainer.global_rank
+        torch.manual_seed(self.settings.seed * SEEDS_APART + number)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
         self.averaged.update_parameters(self.trained)
 
-    def log_losses(self, **losses: Tensor) -> None:
-        self.log_dict(dict(losses), prog_bar=True, on_step=True)
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count the batch after which a checkpoint is saved as completed; Lightning does not."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for part in ("total", "current"):
+            progress[part]["completed"] = progress[part]["processed"]
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[SegmentationFamily]:
+        """The family with the averaged weights in place of those being trained, to validate."""
+        networks = self.family._modules
+        current = {name: networks[name] for name in self.trained}
+        networks.update({name: self.averaged_network(name) for name in self.trained})
+        try:
+            yield self.family
+        finally:
+            networks.update(current)
+
+    def averaged_network(self, name: str) -> nn.Module:
+        """A trained network with its averaged weights."""
+        return self.averaged.module.get_submodule(name)
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """The averaged weights, named as in the family."""
+        return dict(self.averaged.module.state_dict())
+
+
+def _warmed_up_ema(decay: float) -> Callable[[Any, Any, Any], None]:
+    """An average that follows the weights closely at first (as in latent diffusion's code)."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:
+        count = float(updates)
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight.to(average.dtype), share)
+
+    return update

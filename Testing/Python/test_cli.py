@@ -105,6 +105,69 @@ def test_json_is_one_object_that_says_what_was_found(
     assert result["device"] in ("cpu", "cuda", "mps")
 
 
+def test_several_samples_write_uncertainty_and_name_slices_to_look_at(
+    sdseg: Run, model: Path, ct: Path, tmp_path: Path
+) -> None:
+    outcome = sdseg(
+        *("segment", ct, "-m", model, "--device", "cpu", "--samples", 3),
+        *("--uncertainty", tmp_path / "unsure.nii.gz", "--labelmap", tmp_path / "a.nii.gz"),
+    )
+    assert outcome.code == 0, outcome.err
+    unsure = sitk.ReadImage(str(tmp_path / "unsure.nii.gz"))
+    values = sitk.GetArrayFromImage(unsure)
+    assert unsure.GetSize() == sitk.ReadImage(str(ct)).GetSize()
+    assert unsure.GetSpacing() == pytest.approx(sitk.ReadImage(str(ct)).GetSpacing())
+    assert values.dtype == np.uint8
+    assert values.max() > 50
+    assert not values[:, 0, 0].any()
+    assert "Look at slices" in outcome.err
+    assert "3 samples; slices count along k from 0" in outcome.err
+    result = json.loads(
+        sdseg(
+            *("segment", ct, "-m", model, "--device", "cpu", "--samples", 3, "--json"),
+            *("--labelmap", tmp_path / "b.nii.gz"),
+        ).out
+    )
+    assert (result["samples"], result["precision"], result["region"]) == (3, "float32", None)
+    scores = [item["score"] for item in result["review"]]
+    assert scores == sorted(scores, reverse=True)
+    found = {item["id"] for item in result["structures"] if item["ml"] > 0}
+    assert {item["structure"] for item in result["review"]} <= found
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "b.nii.gz")))
+    worst = result["review"][0]
+    assert worst["axis"] == "k"
+    x, y, z = worst["center_ras"]
+    image = sitk.ReadImage(str(ct))
+    assert image.TransformPhysicalPointToIndex((-x, -y, z))[2] == worst["slice"] < len(labels)
+
+
+def test_a_region_is_all_that_is_segmented(
+    sdseg: Run, model: Path, ct: Path, tmp_path: Path
+) -> None:
+    for name, arguments in (("whole", ()), ("part", ("--region", "10,30,12,32,3,7"))):
+        target = tmp_path / f"{name}.nii.gz"
+        outcome = sdseg("segment", ct, "-m", model, "--labelmap", target, "--json", *arguments)
+        assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["region"] == {"k": [3, 7], "j": [12, 32], "i": [10, 30]}
+    whole, part = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"{name}.nii.gz")))
+        for name in ("whole", "part")
+    )
+    inside = np.s_[3:7, 12:32, 10:30]
+    assert len(np.unique(part[inside])) > 3
+    np.testing.assert_array_equal(part[inside], whole[inside])
+    part[inside] = 0
+    assert not part.any()
+
+
+def test_half_precision_can_be_asked_for(sdseg: Run, model: Path, ct: Path, tmp_path: Path) -> None:
+    outcome = sdseg(
+        *("segment", ct, "-m", model, "--device", "cpu", "--precision", "bfloat16", "--json"),
+        *("--labelmap", tmp_path / "a.nii.gz"),
+    )
+    assert json.loads(outcome.out)["precision"] == "bfloat16"
+
+
 def test_dicom_in_dicom_seg_out(sdseg: Run, model: Path, tmp_path: Path) -> None:
     import highdicom
 
@@ -286,6 +349,16 @@ def test_input_that_cannot_be_used_gets_one_clear_sentence_and_no_file(
         (["--dicom-seg", "{out}/a.dcm"], "needs DICOM input"),
         (["--labelmap", "{out}/a.nii.gz", "--classes", "lever"], "it has brainstem, spinal-cord"),
         (["--labelmap", "{out}/a.nii.gz", "--device", "tpu"], "Unknown device 'tpu'"),
+        (["--labelmap", "{out}/a.nii.gz", "--precision", "half"], "Unknown precision 'half'"),
+        (["--labelmap", "{out}/a.nii.gz", "--samples", "99"], "99 samples; 1 to 64"),
+        (["--uncertainty", "{out}/a.nii.gz"], "add --samples 8"),
+        (["--uncertainty", "{out}/a.png", "--samples", "2"], "must end in .nii.gz"),
+        (
+            ["--labelmap", "{out}/a.nrrd", "--uncertainty", "{out}/a.nrrd", "--samples", "2"],
+            "two things, label_map and uncertainty",
+        ),
+        (["--labelmap", "{out}/a.nii.gz", "--region", "1,2,3"], "six whole numbers"),
+        (["--labelmap", "{out}/a.nii.gz", "--region", "99,120,0,9,0,9"], "holds no voxel"),
         (["--labelmap", "{out}/a.nii.gz", "--model", "nobody"], "no model called 'nobody'"),
     ],
 )

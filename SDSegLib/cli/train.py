@@ -1,0 +1,226 @@
+"""`sdseg train`: a model from a data set, on one processor or many GPUs, in as many sittings."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..errors import CancelledError, InputError, MissingPackageError
+
+if TYPE_CHECKING:
+    from ..training.job import Job, Outcome
+    from ..training.preset import AnyPreset
+
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+def train(
+    dataset: Annotated[
+        str, typer.Option(help="Name of the data set; see [bold]docs/training.md[/].")
+    ],
+    data: Annotated[Path, typer.Option(help="Its folder, or a packed file.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder of the run; it goes on from what is there."),
+    ],
+    preset: Annotated[
+        str | None, typer.Option(help="paper, paper-tiny, compact (without it) or unet2d.")
+    ] = None,
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Weights to begin with: kl-f8, a latent diffusion model or SDSeg (.ckpt), or a "
+            "model folder. May be given several times."
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, for example training.steps=5000."),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="settings.json of another run, to repeat it.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of the data set, for example validation=0.1.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="How many on each node; all GPUs without it.")
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Computers.")] = 1,
+    strategy: Annotated[
+        str, typer.Option(help="How devices share the work, for example ddp.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help=f"What networks compute with: {', '.join(PRECISIONS)}.")
+    ] = "float32",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare slices.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep prepared cases here instead of in memory.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Save and stop after this time.")
+    ] = None,
+    part_megabytes: Annotated[
+        float | None, typer.Option(min=0.1, help="Split checkpoints into parts of this size.")
+    ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Only tell what would be done.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Train a model.
+
+    [bold]sdseg train --dataset head-neck-oar --data DATA --output runs/first[/]
+
+    The same command again goes on where it was stopped, at whatever moment that was; Ctrl+C saves
+    first. At the end FOLDER/model is a model for [bold]sdseg segment[/] and
+    [bold]sdseg evaluate[/].
+    """
+    started = time.monotonic()
+    require_lightning()
+    if precision not in PRECISIONS:
+        raise InputError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
+    from ..inference.device import choose_device
+    from ..training.job import train as run_job
+    from ..training.records import keep_record
+    from ..training.run import Machine, is_main_process
+    from ..training.stop import StopRequest
+    from .train_screen import plan_of, print_outcome, print_plan
+
+    _quiet()
+    chosen = _preset(preset, settings, changes or [])
+    choice = choose_device(device)
+    job, record = _job(chosen, dataset, data, option or [], name, output, init or [], cache)
+    machine = Machine(
+        accelerator=choice.device.type,
+        devices="auto" if devices is None else devices,
+        nodes=nodes,
+        strategy=strategy,
+        precision=PRECISIONS[precision],
+        workers=workers,
+        deadline=None if max_minutes is None else started + 60 * max_minutes,
+        part_megabytes=part_megabytes,
+    )
+    plan = plan_of(job, machine, choice)
+    speaks = is_main_process()
+    console = Console(stderr=True)
+    if speaks and not as_json:
+        print_plan(Console(), plan)
+    if plan_only:
+        if as_json:
+            typer.echo(json.dumps({"plan": plan}))
+        return
+    goes_on = keep_record(output, record)
+    if goes_on and speaks and not as_json:
+        console.print(f"Going on with the run in {output}.", highlight=False, soft_wrap=True)
+    with StopRequest() as stop:
+        shown = None if as_json else console
+        outcome = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
+    if speaks:
+        _report(outcome, output, plan, as_json, print_outcome)
+    if stop.is_set() and not outcome.is_finished:
+        raise CancelledError(
+            f"Stopped at step {outcome.step} of {outcome.steps} of the stage {outcome.stage}, "
+            "which is saved; the same command goes on from there."
+        )
+
+
+def require_lightning() -> None:
+    """Find out whether the packages for training are installed.
+
+    Raises:
+        MissingPackageError: If not.
+    """
+    try:
+        import lightning.pytorch  # noqa: F401
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(error.name or "lightning", "train", "Training") from error
+
+
+def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> AnyPreset:
+    from ..training.overrides import with_overrides, with_value
+    from ..training.preset import find_preset
+    from ..training.records import read_record
+
+    if settings is None:
+        return with_overrides(find_preset(preset or "compact"), changes)
+    record = read_record(settings)
+    if preset not in (None, record["preset"]):
+        raise InputError(
+            f"{settings} is of the preset {record['preset']}, not {preset}; leave one of them out."
+        )
+    chosen = find_preset(record["preset"])
+    for key, value in record["values"].items():
+        chosen = with_value(chosen, key, value)
+    return with_overrides(chosen, changes)
+
+
+def _job(
+    preset: AnyPreset,
+    dataset: str,
+    data: Path,
+    options: list[str],
+    name: str | None,
+    output: Path,
+    sources: list[Path],
+    cache: Path | None,
+) -> tuple[Job, dict[str, Any]]:
+    from ..datasets.cases import load_items
+    from ..datasets.catalogue import open_dataset, parse_options
+    from ..datasets.proposal import input_for
+    from ..training.describe import describe
+    from ..training.job import Job
+    from ..training.records import record_of
+
+    for source in sources:
+        if not source.exists():
+            raise InputError(f"There is no file or folder {source} to begin with.")
+    chosen = parse_options(options)
+    collection = open_dataset(dataset, data, **chosen)
+    description = describe(
+        preset, collection, input_for(collection), name or f"{dataset}-{preset.name}"
+    )
+    record = record_of(preset, dataset, chosen, sources)
+
+    def load(split: str) -> list[Any]:
+        items = getattr(collection, split)
+        return load_items(items, collection, description.input, collection.num_classes, cache)
+
+    collection.items("train")
+    held_out = load("validation") if preset.training.validate_every else []
+    return Job(preset, description, load("train"), held_out, output, tuple(sources)), record
+
+
+def _report(outcome: Outcome, output: Path, plan: dict[str, Any], as_json: bool, show: Any) -> None:
+    if as_json:
+        values = {
+            **vars(outcome),
+            "model": None if outcome.model is None else str(outcome.model),
+            "plan": plan,
+        }
+        typer.echo(json.dumps(values))
+        return
+    show(Console(), outcome, output)
+
+
+def _quiet() -> None:
+    """Leave out what Lightning says of itself; what matters is said in the plan."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        ".*add the following callbacks.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)

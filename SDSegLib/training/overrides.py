@@ -1,0 +1,158 @@
+"""Change single values of a preset by name, and write all of them down."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ..errors import InputError
+
+Settings = TypeVar("Settings")
+
+# Worked out from the data and the other values, so there is no setting them.
+DERIVED = {
+    "name",
+    "summary",
+    "network.autoencoder.in_channels",
+    "network.autoencoder.out_channels",
+    "network.unet.in_channels",
+    "network.unet.out_channels",
+    "network.unet.num_classes",
+    "network.unet.context_channels",
+}
+
+
+def flattened(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """All values by dotted name, for example {"training.steps": 3000}; tuples become lists."""
+    values: dict[str, Any] = {}
+    kinds = get_type_hints(type(settings))
+    for item in fields(settings):
+        name, value = f"{prefix}{item.name}", getattr(settings, item.name)
+        if is_dataclass(value):
+            values |= flattened(value, f"{name}.")
+        elif name not in DERIVED and not isinstance(kinds[item.name], TypeVar):
+            values[name] = json.loads(json.dumps(value))
+    return values
+
+
+def with_overrides(settings: Settings, assignments: Iterable[str]) -> Settings:
+    """A copy with some values changed.
+
+    Args:
+        settings: A preset, or another nest of dataclasses.
+        assignments: Words such as "training.rate=1e-4" or "input.size=96,96".
+
+    Raises:
+        InputError: If a name is unknown or a value does not fit, with what would.
+    """
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"{assignment!r} sets nothing; write it as name=value.")
+        settings = with_value(settings, name.strip(), text.strip())
+    return settings
+
+
+def with_value(settings: Settings, name: str, value: Any) -> Settings:
+    """A copy with one value changed, given as text or as JSON has it."""
+    known = flattened(settings)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        derived = " (it follows from the data)" if name in DERIVED else ""
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}."
+        raise InputError(f"There is no setting {name!r}{derived}; {hint}")
+    return _replaced(settings, name.split("."), value, name)
+
+
+def _replaced(settings: Any, path: list[str], value: Any, name: str) -> Any:
+    current = getattr(settings, path[0])
+    if len(path) > 1:
+        return replace(settings, **{path[0]: _replaced(current, path[1:], value, name)})
+    kind = get_type_hints(type(settings))[path[0]]
+    try:
+        converted = _converted(value, kind)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} cannot be {value!r}; it should be {_described(kind)}, like {_shown(current)}."
+        ) from error
+    try:
+        return replace(settings, **{path[0]: converted})
+    except ValueError as error:
+        raise InputError(f"{name} cannot be {value!r}: {error}.") from error
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """Text or JSON as the type of a field."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        (kind,) = (argument for argument in arguments if argument is not types.NoneType)
+        return _converted(value, kind)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(value)
+        return value
+    if origin is tuple:
+        return _as_tuple(value, arguments)
+    if kind is bool:
+        return _as_bool(value)
+    if kind is int:
+        return _as_int(value)
+    if kind is float:
+        number = float(value)
+        if isinstance(value, bool) or number != number or abs(number) == float("inf"):
+            raise ValueError(value)
+        return number
+    if not isinstance(value, kind):
+        raise TypeError(value)
+    return value
+
+
+def _as_tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        value = json.loads(value if value.startswith("[") else f"[{value}]")
+    if not isinstance(value, list):
+        raise TypeError(value)
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+    if not value or len(kinds) != len(value):
+        raise ValueError(value)
+    return tuple(_converted(item, kind) for item, kind in zip(value, kinds, strict=True))
+
+
+def _as_bool(value: Any) -> bool:
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
+def _as_int(value: Any) -> int:
+    number = float(value)
+    if isinstance(value, bool) or number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def _described(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return f"{_described(next(a for a in arguments if a is not types.NoneType))} or none"
+    if origin is Literal:
+        return " or ".join(arguments)
+    if origin is tuple:
+        return "numbers with commas"
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    return names.get(kind, "a word")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return json.dumps(value)[1:-1]
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,91 @@
+"""A preset: everything about a training run but the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from ..diffusion.description import DiffusionDescription
+from ..errors import InputError
+from ..families.compact import CompactConfig
+from ..families.published import PublishedConfig
+from ..networks.deep_unet import DeepUNetConfig
+from .settings import (
+    CompactSettings,
+    DirectSettings,
+    KLAutoencoderSettings,
+    LabelMapAutoencoderSettings,
+    PublishedSettings,
+)
+
+Network = TypeVar("Network", CompactConfig, PublishedConfig, DeepUNetConfig)
+First = TypeVar("First", LabelMapAutoencoderSettings, KLAutoencoderSettings, None)
+Main = TypeVar("Main", CompactSettings, PublishedSettings, DirectSettings)
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """What the networks see, where it differs from what the data set proposes.
+
+    Attributes:
+        size: Rows and columns of a tile.
+        spacing: Row and column spacing in mm.
+        windows: (low, high), each mapped to [−1, 1].
+        slice_offsets_mm: Distances of the context slices of a volume.
+    """
+
+    size: tuple[int, int] | None = None
+    spacing: tuple[float, float] | None = None
+    windows: tuple[tuple[float, float], ...] | None = None
+    slice_offsets_mm: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Preset(Generic[Network, First, Main]):
+    """One way to train one family.
+
+    Attributes:
+        name: For `--preset`.
+        summary: One sentence on it.
+        network: Sizes; what follows from the data (channels, classes) is filled in later.
+        autoencoder: First stage; None if the family has none.
+        training: Main stage.
+        diffusion: Schedule and what the UNet predicts.
+        input: What the networks see.
+    """
+
+    name: str
+    summary: str
+    network: Network
+    autoencoder: First
+    training: Main
+    diffusion: DiffusionDescription = field(default_factory=DiffusionDescription)
+    input: InputChoice = field(default_factory=InputChoice)
+
+
+AnyPreset = (
+    Preset[CompactConfig, LabelMapAutoencoderSettings, CompactSettings]
+    | Preset[PublishedConfig, KLAutoencoderSettings, PublishedSettings]
+    | Preset[DeepUNetConfig, None, DirectSettings]
+)
+
+
+def presets() -> dict[str, AnyPreset]:
+    """All presets by name."""
+    from .preset_compact import COMPACT
+    from .preset_paper import PAPER, PAPER_TINY
+    from .preset_unet2d import UNET2D
+
+    return {preset.name: preset for preset in (PAPER, PAPER_TINY, COMPACT, UNET2D)}
+
+
+def find_preset(name: str) -> AnyPreset:
+    """The preset of this name.
+
+    Raises:
+        InputError: Naming those there are.
+    """
+    known = presets()
+    if name not in known:
+        raise InputError(f"There is no preset {name!r}; choose one of {', '.join(known)}.")
+    return known[name]

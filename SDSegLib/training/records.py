@@ -1,0 +1,99 @@
+"""`settings.json` of a run: what determines its result, so that it can go on and be repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..version import VERSION
+from .overrides import flattened
+from .preset import AnyPreset, find_preset
+
+FORMAT = 1
+FILE = "settings.json"
+# What may differ when a run goes on: it changes how long, not what is learnt in a step.
+FREE = (
+    "steps",
+    "checkpoint_minutes",
+    "log_every",
+    "validate_every",
+    "validation_slices",
+    "patience",
+)
+
+
+def record_of(
+    preset: AnyPreset, dataset: str, options: dict[str, Any], sources: list[Path]
+) -> dict[str, Any]:
+    """What `settings.json` says of a run; JSON types only."""
+    return {
+        "format": FORMAT,
+        "sdseg": VERSION,
+        "preset": preset.name,
+        "dataset": dataset,
+        "options": json.loads(json.dumps(options, default=str)),
+        "init": [path.name for path in sources],
+        "values": flattened(preset),
+    }
+
+
+def keep_record(folder: Path, record: dict[str, Any]) -> bool:
+    """Write the record, or see that the run in the folder is the same one.
+
+    Returns:
+        Whether a run goes on.
+
+    Raises:
+        InputError: Naming what differs from the run in the folder.
+    """
+    path = folder / FILE
+    goes_on = path.is_file()
+    if goes_on:
+        _compare(path, read_record(path), record)
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{FILE}.{os.getpid()}")
+    fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(fresh, path)
+    return goes_on
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a `settings.json`.
+
+    Raises:
+        InputError: If it is not there or not one.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, not {FORMAT}")
+        find_preset(record["preset"])
+        dict(record["values"])
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no settings of a training run ({error}).") from error
+    return record
+
+
+def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    differences = [
+        f"{name} {before.get(name)!r} there, {now[name]!r} now"
+        for name in ("preset", "dataset", "options", "init")
+        if before.get(name) != now[name]
+    ]
+    if not differences:
+        old, new = before["values"], now["values"]
+        differences = [
+            f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name) and name.rpartition(".")[2] not in FREE
+        ]
+    if differences:
+        raise InputError(
+            f"{path.parent} holds another run ({'; '.join(differences)}). Give the same "
+            "settings to go on with it, or another --output."
+        )

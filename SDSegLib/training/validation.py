@@ -1,0 +1,194 @@
+"""Dice of held-out cases during training: single step, averaged weights, stored noise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from ..datasets.cases import Case
+from ..families.base import SegmentationFamily
+from ..networks.compact import one_hot
+from ..volume.model_input import InputDescription
+from ..volume.slices import apply_windows, context_positions
+from ..volume.tiles import Tile, cut
+from .parts import save_parts
+from .stage import Stage
+
+log = logging.getLogger(__name__)
+
+
+def slices_of(case: Case, description: InputDescription, most: int) -> dict[str, Tensor]:
+    """Evenly spaced slices of a case, each as the tile in the middle of its tissue.
+
+    Args:
+        case: On the model's grid.
+        description: Tile size and context.
+        most: Slices wanted; fewer if there are not so many with tissue.
+
+    Returns:
+        `image` (K, S, H, W) and `label_map` (K, H, W).
+    """
+    tissue = [k for k, extent in enumerate(case.extents) if extent is not None]
+    places = np.linspace(0, len(tissue) - 1, min(most, len(tissue))).round().astype(int)
+    images, label_maps = [], []
+    for index in (tissue[place] for place in places):
+        tile = _middle(case.extents[index], description.size)
+        image = _with_context(case, index, description)
+        label_map = torch.from_numpy(case.label_map[index].astype(np.float32))
+        images.append(cut(image[None], [tile], description.size, description.outside)[0])
+        label_maps.append(cut(label_map[None, None], [tile], description.size, 0.0)[0, 0])
+    return {"image": torch.stack(images), "label_map": torch.stack(label_maps).long()}
+
+
+def _middle(extent: tuple[int, int, int, int] | None, size: tuple[int, int]) -> Tile:
+    r0, r1, c0, c1 = extent or (0, 0, 0, 0)
+    return Tile(0, (r0 + r1 - size[0]) // 2, (c0 + c1 - size[1]) // 2)
+
+
+def _with_context(case: Case, index: int, description: InputDescription) -> Tensor:
+    """(S, H, W): the slice and its neighbours, or the colours of a picture."""
+    if case.image.ndim == 4:
+        return torch.from_numpy(case.image[index].astype(np.float32))
+    planes = []
+    for low, high, share in context_positions(
+        index, len(case.image), case.spacing, description.slice_offsets_mm
+    ):
+        plane = case.image[low].astype(np.float32) * (1 - share)
+        planes.append(torch.from_numpy(plane + case.image[high].astype(np.float32) * share))
+    return torch.stack(planes)
+
+
+@torch.no_grad()
+def dice_of(
+    family: SegmentationFamily,
+    case: Case,
+    most: int,
+    batch: int,
+    noises: Sequence[Tensor] | None = None,
+    steps: int = 1,
+) -> Tensor:
+    """Dice of each structure over a case's slices together; NaN where it is not known.
+
+    A structure that the case does not show, or that was not drawn in it, is not known.
+
+    Args:
+        family: Where its networks are.
+        case: On the family's grid.
+        most: Slices to look at.
+        batch: Slices at a time.
+        noises: To average probabilities over; the stored noise by default.
+        steps: UNet calls of the reverse process.
+
+    Returns:
+        (C − 1,) on the CPU.
+    """
+    from monai.metrics import compute_dice
+
+    description = family.description.input
+    sample = slices_of(case, description, most)
+    labels = []
+    for image in sample["image"].split(batch):
+        image = image.to(family.stored_noise.device)
+        image = apply_windows(image, description.windows, description.repeat)
+        condition = family.condition(image)
+        total = sum(
+            family.probabilities(condition, noise, steps)
+            for noise in (noises or [family.stored_noise])
+        )
+        labels.append(torch.as_tensor(total).argmax(dim=1).cpu())
+    found, wanted = (
+        one_hot(label_map, family.num_classes).movedim(1, 0)[None]
+        for label_map in (torch.cat(labels), sample["label_map"])
+    )
+    dice = compute_dice(found, wanted, include_background=False, ignore_empty=True)[0]
+    unknown = [label for label in range(1, family.num_classes) if label not in case.drawn]
+    dice[[label - 1 for label in unknown]] = torch.nan
+    return dice
+
+
+def mean_dice(rows: Tensor) -> tuple[float, Tensor]:
+    """Mean over the structures, and of each structure over the cases, of Dice (cases, C − 1)."""
+    by_structure = rows.nanmean(dim=0)
+    return float(by_structure.nanmean()), by_structure
+
+
+class HeldOutDice(Callback):
+    """Validates every so many steps, keeps the best averaged weights and stops without gain.
+
+    Args:
+        cases: Held back from training.
+        best: Where the best weights go.
+        megabytes: Largest part of that file; None for one file.
+    """
+
+    def __init__(self, cases: list[Case], best: Path, megabytes: float | None) -> None:
+        self.cases = cases
+        self.path = best
+        self.megabytes = megabytes
+        self.best = -1.0
+        self.best_step = 0
+        self.without_gain = 0
+        self.has_stopped = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        every, step = module.settings.validate_every, trainer.global_step
+        if not every or (step % every and step != module.settings.steps):
+            return
+        dice, by_structure = self._score(trainer, module)
+        names = [item.id for item in module.family.description.structures]
+        values = {"dice": dice}
+        values |= {f"dice {n}": float(v) for n, v in zip(names, by_structure, strict=True)}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step)
+        log.info("step %d: Dice %.4f on %d held-out cases", step, dice, len(self.cases))
+        self._judge(trainer, module, dice)
+
+    def _score(self, trainer: Trainer, module: Stage) -> tuple[float, Tensor]:
+        rank, world = trainer.global_rank, trainer.world_size
+        batch, most = module.settings.batch, module.settings.validation_slices
+        rows = torch.zeros(len(self.cases), module.family.num_classes - 1, device=module.device)
+        module.eval()
+        with module.averaged_weights() as family, trainer.precision_plugin.val_step_context():
+            for number in range(rank, len(self.cases), world):
+                rows[number] = dice_of(family, self.cases[number], most, batch).to(rows)
+        module.train()
+        if world > 1:
+            rows = trainer.strategy.reduce(rows, reduce_op="sum")
+        return mean_dice(rows.cpu())
+
+    def _judge(self, trainer: Trainer, module: Stage, dice: float) -> None:
+        if dice > self.best:
+            self.best, self.best_step, self.without_gain = dice, trainer.global_step, 0
+            if trainer.is_global_zero:
+                content = {"step": self.best_step, "dice": dice, "state": module.averaged_state()}
+                save_parts(content, self.path, self.megabytes)
+            return
+        self.without_gain += 1
+        patience = module.settings.patience
+        if patience and self.without_gain >= patience and not trainer.should_stop:
+            log.info("no better Dice in %d validations; stopping", patience)
+            self.has_stopped = True
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best": self.best,
+            "best_step": self.best_step,
+            "without_gain": self.without_gain,
+            "has_stopped": self.has_stopped,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
