@@ -46,6 +46,9 @@ def main() -> None:
     parser.add_argument("--autoencoder-rate", type=float)
     parser.add_argument("--latent-noise", type=float)
     parser.add_argument(
+        "--set", action="append", default=[], dest="changes", help="like training.mirror=true"
+    )
+    parser.add_argument(
         "--part-megabytes", type=float, help="split checkpoints into parts of at most this size"
     )
     parser.add_argument("--start", type=Path, help="model folder whose weights to go on from")
@@ -61,7 +64,7 @@ def main() -> None:
         "autoencoder.latent_noise": arguments.latent_noise,
     }
     changes = [f"{name}={value}" for name, value in named.items() if value is not None]
-    preset = with_overrides(find_preset(arguments.preset), changes)
+    preset = with_overrides(find_preset(arguments.preset), [*changes, *arguments.changes])
     description = ModelDescription.from_json(
         json.loads((HERE / "head-neck-oar.json").read_text(encoding="utf-8"))
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 WIDTH_HU = 400.0
 NOISE_HU = 25.0
 SHIFT_HU = 12.0
+ELASTIC_GRID = 16  # pixels between the points that are shifted
 KEYS = ("image", "label_map")
 
 
@@ -18,35 +19,41 @@ def noise_scale(windows: tuple[tuple[float, float], ...]) -> float:
     return min(high - low for low, high in windows) / WIDTH_HU
 
 
-def slice_augmentation(size: tuple[int, int], scale: float) -> Any:
+def slice_augmentation(size: tuple[int, int], scale: float, elastic: float = 0.0) -> Any:
     """Rotation, scaling, shear, noise and blur of a slice; cuts it down to `size`.
 
-    No left-right flip: organs have sides.
+    No left-right flip: organs have sides (`sides` mirrors and exchanges them).
 
     Args:
         size: Rows and columns to cut out of the middle.
         scale: As `noise_scale` gives it.
+        elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
     """
     from monai.transforms import (
         Compose,
+        Rand2DElasticd,
         RandAffined,
         RandGaussianNoised,
         RandGaussianSmoothd,
         RandScaleIntensityd,
     )
 
+    moved: dict[str, Any] = {
+        "keys": KEYS,
+        "prob": 0.85,
+        "rotate_range": 0.25,
+        "scale_range": ((-0.18, 0.18), (-0.18, 0.18)),
+        "shear_range": ((-0.08, 0.08), (-0.08, 0.08)),
+        "spatial_size": size,
+        "mode": ("bilinear", "nearest"),
+        "padding_mode": "border",
+    }
+    grid = (ELASTIC_GRID, ELASTIC_GRID)
     return Compose(
         [
-            RandAffined(
-                keys=KEYS,
-                prob=0.85,
-                rotate_range=0.25,
-                scale_range=((-0.18, 0.18), (-0.18, 0.18)),
-                shear_range=((-0.08, 0.08), (-0.08, 0.08)),
-                spatial_size=size,
-                mode=("bilinear", "nearest"),
-                padding_mode="border",
-            ),
+            Rand2DElasticd(spacing=grid, magnitude_range=(0.0, elastic), **moved)
+            if elastic > 0
+            else RandAffined(**moved),
             RandScaleIntensityd(keys="image", factors=0.05, prob=0.3),
             RandGaussianNoised(keys="image", prob=0.3, std=NOISE_HU * scale),
             RandGaussianSmoothd(keys="image", prob=0.15, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),

@@ -13,6 +13,7 @@ from ..volume.slices import context_positions
 from ..volume.tiles import Tile, cut, tile_starts
 from .augmentation import SHIFT_HU, noise_scale, picture_augmentation, plain, slice_augmentation
 from .case import Case
+from .sides import mirrored_axis
 
 ORGAN_SHARE = 0.6
 JITTER = 10
@@ -34,9 +35,12 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         seed: Of everything random.
         length: Number of samples.
         augment: Whether to vary them; see `augmentation`.
+        mirrored: What labels become in a mirror (`sides.mirrored_labels`), to mirror every other
+            sample; None for none.
+        elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
 
     Raises:
-        InputError: If there is no slice with tissue to draw from.
+        InputError: If there is no slice with tissue to draw from, or slices cannot be mirrored.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         seed: int,
         length: int,
         augment: bool = True,
+        mirrored: np.ndarray | None = None,
+        elastic: float = 0.0,
     ) -> None:
         self.cases = cases
         self.description = description
@@ -59,7 +65,9 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         elif description.pictures is not None:
             self.augment = picture_augmentation(flips=description.pictures == "rgb")
         else:
-            self.augment = slice_augmentation(description.size, self._noise)
+            self.augment = slice_augmentation(description.size, self._noise, elastic)
+        self._mirrored = mirrored
+        self._axis = 0 if mirrored is None else mirrored_axis(description)
         self.tissue = [
             (c, k)
             for c, case in enumerate(cases)
@@ -92,9 +100,15 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
             image, label_map = self._picture(case, random)
         else:
             image, label_map = self._slice(case, index, random)
+        labels = label_map[0].round().long()
+        known = [0, *case.drawn]
+        if self._mirrored is not None and random.random() < 0.5:
+            image, labels = image.flip(self._axis), labels.flip(self._axis)
+            labels = torch.from_numpy(self._mirrored)[labels].long()
+            known = [int(self._mirrored[label]) for label in known]
         drawn = torch.zeros(self.num_classes, dtype=torch.bool)
-        drawn[[0, *case.drawn]] = True
-        return {"image": image, "label_map": label_map[0].round().long(), "drawn": drawn}
+        drawn[known] = True
+        return {"image": image, "label_map": labels, "drawn": drawn}
 
     def _choose(self, random: np.random.Generator) -> tuple[int, int]:
         if self.organs and random.random() < ORGAN_SHARE:

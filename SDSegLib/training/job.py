@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..datasets.cases import Case
+from ..datasets.sides import mirrored_labels
 from ..datasets.slices import SliceDataset
 from ..errors import InputError
 from ..families import build_family
@@ -200,6 +201,8 @@ def _run(stage: Stage, name: str, folder: Path, job: Job, machine: Machine) -> O
             settings.seed,
             settings.steps * settings.batch * settings.accumulate,
             augment=settings.augment,
+            mirrored=mirrored_labels(job.description.structures) if settings.mirror else None,
+            elastic=settings.elastic,
         )
         held_out = job.held_out if name == "training" and settings.validate_every else []
         found = run_stage(name, stage, dataset, held_out, folder, machine)

@@ -30,6 +30,9 @@ class StageSettings:
             folder gets.
         ema_warm_up: Begin with a shorter average: decay at most (1 + n) / (10 + n) after n steps.
         augment: Rotate, scale, shift and blur slices at random.
+        mirror: Mirror every other slice left to right, with paired structures exchanged.
+        elastic: Largest shift, in pixels, of the points of a coarse grid by which augmented slices
+            are deformed; 0 for none.
         seed: Of everything random.
         log_every: Steps between entries of the logs.
         checkpoint_minutes: Time between checkpoints; 0 for one after each step.
@@ -51,6 +54,8 @@ class StageSettings:
     ema_decay: float = 0.998
     ema_warm_up: bool = False
     augment: bool = True
+    mirror: bool = False
+    elastic: float = 0.0
     seed: int = 0
     log_every: int = 10
     checkpoint_minutes: float = 5.0
@@ -68,7 +73,7 @@ class StageSettings:
             _require(self, name, getattr(self, name) >= 1, "1 or more")
         for name in ("warm_up", "validate_every", "patience", "seed", "checkpoint_minutes"):
             _require(self, name, getattr(self, name) >= 0, "0 or more")
-        for name in ("weight_decay", "gradient_clip"):
+        for name in ("weight_decay", "gradient_clip", "elastic"):
             _require(self, name, getattr(self, name) >= 0, "0 or more")
         _require(self, "rate", self.rate > 0, "above 0")
         _require(self, "ema_decay", 0 <= self.ema_decay < 1, "0 up to below 1")
@@ -113,7 +118,8 @@ class KLAutoencoderSettings(StageSettings):
     """First stage of the published family, for when no trained autoencoder is given.
 
     Attributes:
-        kl_weight: Weight of the Kullback-Leibler term beside the reconstruction.
+        kl_weight: Weight of the Kullback-Leibler term beside the reconstruction, both for a value
+            of the picture.
     """
 
     kl_weight: float = 1e-6

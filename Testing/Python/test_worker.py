@@ -120,7 +120,7 @@ def test_a_window_sees_each_state_and_the_slices_count_up(client: WorkerClient, 
             slices.append(changed.progress.done)
 
     client.on_change = draw
-    client.start(Request(a_body((40, 40, 48)), model, device="cpu", batch=2))
+    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
     assert client.state is State.STARTING
     assert client.is_busy
     assert states == []  # told from poll only
@@ -130,7 +130,7 @@ def test_a_window_sees_each_state_and_the_slices_count_up(client: WorkerClient, 
     assert slices == sorted(slices)
     assert len(set(slices)) > 3
     assert client.progress is not None
-    assert client.progress.done == client.progress.total == 40
+    assert client.progress.done == client.progress.total == 120
     assert threads == {threading.current_thread()}
     assert any("loaded" in line for line in client.log)
     assert any("Done in" in line for line in client.log)

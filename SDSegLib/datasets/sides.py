@@ -1,0 +1,65 @@
+"""Left and right exchanged: what a mirrored slice shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume.model_input import InputDescription
+from ..volume.structure import LEFT, RIGHT, Structure
+
+OTHER_SIDE = {RIGHT.value: LEFT.value, LEFT.value: RIGHT.value}
+
+
+def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
+    """What each label becomes in a mirror: that of the same structure on the other side.
+
+    Structures without a side stay what they are.
+
+    Returns:
+        uint8 (256,), to look labels up in.
+
+    Raises:
+        InputError: Naming a structure that has a side by its name or code, and no counterpart.
+    """
+    table = np.arange(256, dtype=np.uint8)
+    for item in structures:
+        side = item.modifier.value if item.modifier is not None else ""
+        if side not in OTHER_SIDE:
+            if {"left", "right"} & set(item.id.split("-")):
+                raise InputError(
+                    f"'{item.name}' has a side by its name and none by its code, so samples cannot "
+                    "be mirrored; give it the modifier Left or Right, or set training.mirror=false."
+                )
+            continue
+        partners = [
+            other.label
+            for other in structures
+            if other.type.value == item.type.value
+            and other.modifier is not None
+            and other.modifier.value == OTHER_SIDE[side]
+        ]
+        if len(partners) != 1:
+            raise InputError(
+                f"'{item.name}' has no counterpart on the other side, so samples cannot be "
+                "mirrored; set training.mirror=false."
+            )
+        table[item.label] = partners[0]
+    return table
+
+
+def mirrored_axis(description: InputDescription) -> int:
+    """The axis of a tile (…, rows, columns) that runs from one side of the patient to the other.
+
+    Raises:
+        InputError: If the slices are sagittal, or pictures.
+    """
+    for axis, direction in ((-1, description.axes[0]), (-2, description.axes[1])):
+        if direction in "LR" and description.pictures is None:
+            return axis
+    raise InputError(
+        "Only slices that show both sides of the patient can be mirrored; "
+        "set training.mirror=false."
+    )
