@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SDSegError
+from .last_result import LastResult, only, run_key
 from .protocol import Message
 
 if TYPE_CHECKING:
@@ -19,16 +20,23 @@ if TYPE_CHECKING:
     from ..inference.progress import Progress
     from ..inference.segmenter import Segmenter
     from ..models.registry import InstalledModel
+    from ..volume.segmentation import Segmentation
+    from ..volume.volume import Volume
 
 Report = Callable[[Any], None]
 _REPORT_SECONDS = 0.05
+SAME_AGAIN = "The volume and all settings are those of the run before, so its result was taken."
 
 
 class Engine:
-    """Keeps the last segmenter, for the model, weights, device, precision and batch it was for."""
+    """Keeps the last segmenter, for the model, weights, device, precision and batch it was for.
+
+    It also keeps that segmenter's last result.
+    """
 
     def __init__(self) -> None:
         self._segmenter: Segmenter | None = None
+        self._last = LastResult()
         self._key: tuple[Any, ...] = ()
 
     def find(self, order: Message) -> InstalledModel:
@@ -100,33 +108,20 @@ class Engine:
         Raises:
             SDSegError: If volume or structures cannot be used, or the run is cancelled.
         """
+        from ..inference.selection import select_structures
         from ..volume.checks import check_volume
-        from .wire import region_from_json, region_to_json, volume_from_json
+        from .wire import region_to_json, volume_from_json
 
         segmenter = self._segmenter
         if segmenter is None:
             raise RuntimeError("no model was loaded before the volume")
         started = time.monotonic()
-        device, batch = segmenter.choice.device, segmenter.batch
         messages: list[str] = []
         volume = volume_from_json(order["volume"], arrays["volume"])
+        wanted = select_structures(segmenter.description.structures, order["structures"])
         findings = check_volume(volume)
-        try:
-            result = segmenter.segment(
-                volume,
-                order["structures"],
-                _thinned(report, messages),
-                is_cancelled,
-                samples=order["samples"],
-                region=region_from_json(order["region"]),
-            )
-        except SDSegError:
-            if segmenter.batch != batch:
-                self.forget()  # memory ran short to the last; the next run begins afresh
-            raise
-        finally:
-            if segmenter.choice.device != device:
-                self.forget()  # it fell back; the next run tries the wanted device again
+        told = _thinned(report, messages)
+        result = only(self._whole(segmenter, order, volume, told, is_cancelled), wanted)
         arrays["label_map"][...] = result.label_map
         if result.instability is not None:
             arrays["instability"][...] = result.instability
@@ -142,8 +137,45 @@ class Engine:
             "messages": messages,
         }
 
+    def _whole(
+        self,
+        segmenter: Segmenter,
+        order: Message,
+        volume: Volume,
+        report: Report,
+        is_cancelled: Callable[[], bool],
+    ) -> Segmentation:
+        """All structures of a volume, computed unless it was the last one with these settings."""
+        from ..inference.progress import Progress
+        from .wire import region_from_json
+
+        samples, region = order["samples"], region_from_json(order["region"])
+        key = run_key(volume, samples, region)
+        found = self._last.find(key)
+        if found is not None:
+            slices = len(volume.array)
+            report(Progress("segment", slices, slices, 0.0, SAME_AGAIN))
+            return found
+        self._last.forget()
+        device, batch = segmenter.choice.device, segmenter.batch
+        try:
+            result = segmenter.segment(
+                volume, None, report, is_cancelled, samples=samples, region=region
+            )
+        except SDSegError:
+            if segmenter.batch != batch:
+                self.forget()  # memory ran short to the last; the next run begins afresh
+            raise
+        finally:
+            if segmenter.choice.device != device:
+                self.forget()  # it fell back; the next run tries the wanted device again
+        if self._segmenter is not None:
+            self._last.keep(key, result)
+        return result
+
     def forget(self) -> None:
-        """Let go of the model and its memory."""
+        """Let go of the model, its last result and their memory."""
+        self._last.forget()
         self._segmenter = None
         self._key = ()
         gc.collect()

@@ -18,6 +18,7 @@ from phantom import a_body, stored_as
 from tiny_model import write_tiny_model
 from worker_parts import (
     a_long_volume,
+    a_new_body,
     blocks_of,
     child_environment,
     environment_with_temporary,
@@ -35,6 +36,7 @@ from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.region import Region
 from SDSegLib.volume.volume import Volume
 from SDSegLib.worker.client import State, WorkerClient
+from SDSegLib.worker.engine import SAME_AGAIN
 from SDSegLib.worker.process import LIBRARY_FOLDER
 from SDSegLib.worker.request import Request
 
@@ -102,6 +104,14 @@ def test_the_first_click_pays_for_the_start_and_the_next_ones_do_not(
     assert first.device == "cpu: asked for"
     assert first.model == "tiny 0.0.1"
     np.testing.assert_array_equal(client.result.label_map, result.label_map)
+
+    run(client, Request(a_new_body(), model, device="cpu"))
+    third = client.outcome
+    assert third is not None
+    assert SAME_AGAIN in second.messages
+    assert SAME_AGAIN not in third.messages
+    assert third.warm
+    assert third.seconds < first.seconds / 2
 
     here = load_segmenter(model, "cpu").segment(volume)
     np.testing.assert_array_equal(result.label_map, here.label_map)

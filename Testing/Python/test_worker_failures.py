@@ -18,6 +18,7 @@ from tiny_model import write_tiny_model
 from worker_parts import (
     SHARED_MEMORY,
     a_long_volume,
+    a_new_body,
     blocks_of,
     child_environment,
     customized,
@@ -367,7 +368,7 @@ def test_a_small_device_is_told_of_and_the_worker_stays_warm(tmp_path: Path, mod
         assert len(client.outcome.messages) == 2
         assert "2 slices at a time" in client.outcome.messages[-1]
         assert any("2 slices at a time" in line for line in client.log)
-        client.start(request)
+        client.start(replace(request, volume=a_new_body()))
         assert client.wait(60) is State.DONE
         assert client.outcome.warm
         assert client.outcome.messages == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from SDSegLib.worker.client import State, WorkerClient
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 SHARED_MEMORY = Path("/dev/shm")
+_NUMBERS = itertools.count()
 
 
 def child_environment(*first_on_path: Path, **more: str) -> dict[str, str]:
@@ -36,9 +38,16 @@ def customized(folder: Path, code: str, **more: str) -> dict[str, str]:
     return child_environment(folder, **more)
 
 
+def a_new_body(shape: tuple[int, int, int] = (10, 40, 48)) -> Volume:
+    """A body that no worker has seen: another voxel of air is a little lighter each time."""
+    volume = a_body(shape)
+    volume.array.flat[next(_NUMBERS)] -= 1
+    return volume
+
+
 def a_long_volume() -> Volume:
-    """A volume that keeps the tiny model busy for some seconds, with one slice at a time."""
-    return a_body((120, 96, 96))
+    """A new volume that keeps the tiny model busy for some seconds, with one slice at a time."""
+    return a_new_body((120, 96, 96))
 
 
 def blocks_of(pid: int) -> list[str]:
