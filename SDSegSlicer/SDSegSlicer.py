@@ -139,7 +139,8 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
             classes: Names of the structures wanted; all by default.
             roi: Segment inside this box only.
             device: "auto", "cuda", "mps" or "cpu".
-            waitForCompletion: Otherwise return at once; call `poll` of what is returned.
+            waitForCompletion: Otherwise return at once; the run goes on while the application is
+                idle, and its `state`, `error` and `resultNode` say what came of it.
             mode: For an existing segmentation: "update" these structures, or "replace" all.
             overwriteEdited: Whether segments that somebody edited may be overwritten.
             precision: "auto", "float32", "float16" or "bfloat16".
@@ -153,7 +154,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
                 the reason and the way out.
         """
         from SDSegSlicerLib.runSettings import RunSettings
-        from SDSegSlicerLib.scripting import resultOf, startedRun
+        from SDSegSlicerLib.scripting import goOn, resultOf, startedRun
         from SDSegSlicerLib.sharedWorker import sharedWorker
 
         run = startedRun(
@@ -171,7 +172,10 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
                 samples=samples,
             ),
         )
-        return resultOf(run) if waitForCompletion else run
+        if waitForCompletion:
+            return resultOf(run)
+        goOn(run)
+        return run
 
 
 class SDSegSlicerTest(ScriptedLoadableModuleTest):

@@ -104,10 +104,11 @@ def segment(
     from ..models.registry import find_model
     from ..reading.files import read_volume
     from ..volume.checks import check_volume
+    from ..volume.coverage import check_coverage
 
-    find_model(model)
+    installed = find_model(model)
     volume = read_volume(source, series)
-    findings = check_volume(volume)
+    findings = check_volume(volume) + check_coverage(volume, installed.description.expects)
     for finding in findings:
         console.print(f"[yellow]Warning:[/] {escape(finding.message)}", soft_wrap=True)
     if dicom_seg is not None and not volume.dicom_files:

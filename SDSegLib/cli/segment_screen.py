@@ -13,7 +13,7 @@ from ..volume.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from ..inference.segmenter import Segmenter
-    from ..volume.checks import Finding
+    from ..volume.finding import Finding
 
 _AXES = "kji"
 

@@ -30,7 +30,8 @@ class ModelDescription:
         diffusion: Schedule and prediction type.
         input: Axes, spacing, windows and tile size.
         structures: Labels 1 … N.
-        expects: "modality" and "region" the model was trained for.
+        expects: "modality" and "region" the model was trained for; "section_cm2", see
+            `volume.coverage`.
         training: Data, citation and how it was trained.
         licence: SPDX identifier of the weights' licence.
         figures: Measured quality with the command that produced it.
@@ -46,7 +47,7 @@ class ModelDescription:
     diffusion: DiffusionDescription
     input: InputDescription
     structures: tuple[Structure, ...]
-    expects: dict[str, str] = field(default_factory=dict)
+    expects: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     figures: dict[str, Any] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,7 +39,8 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
         raise InputError(f"Unknown device {requested!r}; choose one of {', '.join(DEVICE_NAMES)}.")
     if requested == "cpu":
         return DeviceChoice(torch.device("cpu"), "asked for")
-    wanted = ("cuda", "mps") if requested == "auto" else (requested,)
+    there = ("cuda", "mps") if sys.platform == "darwin" else ("cuda",)
+    wanted = there if requested == "auto" else (requested,)
     problems = []
     for name in wanted:
         problem = why_not(name)
@@ -54,7 +56,7 @@ def why_not(name: str) -> str | None:
     """What keeps a device from being used, or None if a small kernel gave the right number."""
     if name == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:
-            return "cannot be used by this CPU build of PyTorch"
+            return "needs another build of PyTorch; this one is for processors only"
         if not torch.cuda.is_available():
             return "is not available (no NVIDIA GPU or no working driver)"
     if name == "mps" and not torch.backends.mps.is_available():

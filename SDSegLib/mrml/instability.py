@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 COLORS = "vtkMRMLColorTableNodeFileInferno.txt"
 _COLORS_EVERYWHERE = "vtkMRMLColorTableNodeWarm1"
+ATTRIBUTE = "SDSeg.Instability"
 _FAINTEST_PERCENT = 5.0
 _PERCENT = (100 * np.arange(256) / 255).round().astype(np.uint8)
+
+
+def is_instability(node: vtkMRMLScalarVolumeNode) -> bool:
+    """Whether a volume node is such a map."""
+    return node.GetAttribute(ATTRIBUTE) is not None
 
 
 def instability_percent(segmentation: Segmentation) -> np.ndarray:
@@ -62,6 +68,7 @@ def instability_to_node(
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.SetIJKToRASMatrix(vtk_matrix(segmentation.geometry.affine_ras))
     node.SetAndObserveImageData(image_of(percent))
+    node.SetAttribute(ATTRIBUTE, "percent")
     if is_new:
         _show_as_heat(node)
         stand_beside(node, volume_node)

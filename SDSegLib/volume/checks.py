@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 
 from ..errors import InputError
+from .finding import Finding
 from .volume import Volume
 
 AIR_HU = -1024
@@ -16,30 +14,6 @@ COARSE_SPACING_MM = 10.0
 SMALL_FIELD_MM = 100.0
 _MOST_VOXELS = 2_000_000
 _INT16 = np.iinfo(np.int16)
-
-Kind = Literal[
-    "reader",
-    "modality",
-    "hu-offset",
-    "range",
-    "not-finite",
-    "few-slices",
-    "coarse-spacing",
-    "small-field",
-]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something the user should know before trusting a segmentation of this volume.
-
-    Attributes:
-        kind: What it is about.
-        message: One or two sentences with the numbers and the way out.
-    """
-
-    kind: Kind
-    message: str
 
 
 def check_volume(volume: Volume) -> list[Finding]:

@@ -110,6 +110,7 @@ class Engine:
         """
         from ..inference.selection import select_structures
         from ..volume.checks import check_volume
+        from ..volume.coverage import check_coverage
         from .wire import region_to_json, volume_from_json
 
         segmenter = self._segmenter
@@ -120,6 +121,7 @@ class Engine:
         volume = volume_from_json(order["volume"], arrays["volume"])
         wanted = select_structures(segmenter.description.structures, order["structures"])
         findings = check_volume(volume)
+        findings += check_coverage(volume, segmenter.description.expects)
         told = _thinned(report, messages)
         result = only(self._whole(segmenter, order, volume, told, is_cancelled), wanted)
         arrays["label_map"][...] = result.label_map

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ..volume.checks import Finding
+from ..volume.finding import Finding
 
 
 class State(Enum):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SDSegError
-from ..volume.checks import Finding
+from ..volume.finding import Finding
 from ..volume.geometry import Geometry
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Structure

@@ -24,6 +24,7 @@ _MEMORY_SIGNS = (
     "unable to allocate",
     "paging file is too small",
 )
+_LAUNCHER_SAW_END = "exit abnormally"
 
 
 def is_memory_error(error: BaseException) -> bool:
@@ -82,7 +83,7 @@ def ended(code: int | None, python: str, was_ready: bool, stderr: str) -> str:
     """The child went away in the middle of a run, without a word."""
     said = next((line for line in reversed(stderr.splitlines()) if line.strip()), "").strip()
     quoted = f": {said.rstrip('.')}" if said else ""
-    if _is_killed(code):
+    if _is_killed(code, stderr):
         return (
             "The worker was killed from outside; systems do that when memory runs out. "
             f"{LESS_MEMORY}"
@@ -136,8 +137,14 @@ def client_failed(reason: str) -> str:
     )
 
 
-def _is_killed(code: int | None) -> bool:
-    return sys.platform != "win32" and code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+def _is_killed(code: int | None, stderr: str) -> bool:
+    if sys.platform == "win32":
+        return False
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return True
+    # 3D Slicer's launcher says so of the interpreter that it started, and exits with 1; a crash
+    # leaves the trace of faulthandler besides.
+    return _LAUNCHER_SAW_END in stderr and "Fatal Python error" not in stderr
 
 
 def _exit(code: int | None) -> str:

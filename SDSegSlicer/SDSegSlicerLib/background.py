@@ -1,10 +1,13 @@
 """One function in a thread, asked for its result by the thread that owns it."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from SDSegLib.errors import SDSegError
+
+_YIELD_SECONDS = 0.001
 
 
 class Background:
@@ -25,6 +28,13 @@ class Background:
 
     @property
     def isDone(self) -> bool:
+        """Whether there is a result.
+
+        3D Slicer may hold the interpreter's lock while its event loop runs; the short sleep lets
+        the thread have it.
+        """
+        if not self._done.is_set():
+            time.sleep(_YIELD_SECONDS)
         return self._done.is_set()
 
     def take(self) -> Any:

@@ -32,6 +32,7 @@ class DependencyPanel:
         self._onReady: Callable[[], None] = lambda: None
         self._packages: tuple[Package, ...] = ()
         self._check: Background | None = None
+        self._isBusy = False
         self._timer = qt.QTimer()
         self._timer.setInterval(_CHECK_INTERVAL_MS)
         self._timer.connect("timeout()", self._takeCheck)
@@ -44,6 +45,11 @@ class DependencyPanel:
     @property
     def isOpen(self) -> bool:
         return not self._ui.dependencyFrame.isHidden()
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether packages are being installed or tried."""
+        return self._isBusy
 
     def ask(self, packages: tuple[Package, ...], purpose: str, onReady: Callable[[], None]) -> bool:
         """Show what is missing.
@@ -93,11 +99,17 @@ class DependencyPanel:
         missing = requirements.missingPackages(self._packages)
         self._messages.clear()
         self._setBusy(_("Installing…"))
+        problem = _("The installation stopped; the error log says why.")
         try:
             requirements.install(missing, folder)
+            problem = ""
         except SDSegError as error:
-            self._messages.show(str(error))
+            problem = str(error)
+        finally:
             self._setBusy("")
+            if problem:
+                self._messages.show(problem)
+        if problem:
             return
         self._setBusy(_("Trying the packages…"))
         packages = self._packages
@@ -132,6 +144,7 @@ class DependencyPanel:
         self._onReady()
 
     def _setBusy(self, text: str) -> None:
+        self._isBusy = bool(text)
         self._ui.installPackagesButton.setText(text or _("Install"))
         for widget in (
             self._ui.installPackagesButton,

@@ -21,6 +21,7 @@ class EditorPanel:
         self._ui = ui
         self._parameters: Any = None
         self._undoable: str | None = None
+        self._isOpen = False
         self.editor: Any = None
         ui.editFacts.setText(
             _("Segments that are changed here stay as they are in the next run, unless you say so.")
@@ -44,9 +45,11 @@ class EditorPanel:
         node = parameters.resultSegmentation
         return node is not None and self._undoable == node.GetID()
 
-    def saveUndoState(self, node: vtkMRMLSegmentationNode) -> None:
-        """Remember a segmentation as it is, before a run changes it."""
-        self._bind(node, self._parameters.inputVolume)
+    def saveUndoState(
+        self, node: vtkMRMLSegmentationNode, volumeNode: vtkMRMLScalarVolumeNode
+    ) -> None:
+        """Remember a segmentation as it is, before a run of a volume changes it."""
+        self._bind(node, volumeNode)
         self.editor.saveStateForUndo()
         self._undoable = node.GetID()
 
@@ -71,14 +74,18 @@ class EditorPanel:
 
     def leave(self) -> None:
         """End a running effect: the window is left."""
+        self._isOpen = False
         if self.editor is not None:
             self.editor.setActiveEffect(None)
+            self.editor.uninstallKeyboardShortcuts()
             self.editor.removeViewObservations()
 
     def enter(self) -> None:
         """The window is shown again."""
+        self._isOpen = True
         if self.editor is not None:
             self.editor.setupViewObservations()
+            self.editor.installKeyboardShortcuts()
 
     def openModule(self) -> None:
         """Show the result in the module Segment Editor."""
@@ -114,8 +121,11 @@ class EditorPanel:
         self.editor.segmentationNodeSelectorVisible = False
         self.editor.sourceVolumeNodeSelectorVisible = False
         self.editor.switchToSegmentationsButtonVisible = False
+        self.editor.autoShowSourceVolumeNode = False  # views and overlay stay as they are
         self.editor.setToolTip(_("Correct the result; what is edited here survives the next run."))
         self._ui.editorPlace.layout().addWidget(self.editor)
+        if self._isOpen:
+            self.editor.installKeyboardShortcuts()
 
 
 def _editorNode() -> Any:

@@ -44,14 +44,18 @@ class ExportMenu:
         self.menu.setToolTipsVisible(True)
         self.segNrrdAction = self._add(_("Segmentation file (.seg.nrrd)…"), self._saveSegNrrd)
         self.dicomSegAction = self._add(_("DICOM Segmentation (.dcm)…"), self._saveDicomSeg)
+        self.menu.connect("aboutToShow()", self._onAboutToShow)
         ui.exportButton.setMenu(self.menu)
 
     def update(self, parameters: Any) -> None:
         """Follow the parameter node."""
         self._parameters = parameters
-        if parameters.resultSegmentation is None:
+
+    def _onAboutToShow(self) -> None:
+        """Only now ask the DICOM database, a question for each slice."""
+        if self._parameters is None:
             return
-        reason = whyNoDicomSeg(parameters.resultVolume)
+        reason = whyNoDicomSeg(self._parameters.resultVolume)
         self.dicomSegAction.setEnabled(not reason)
         self.dicomSegAction.setToolTip(
             reason

@@ -1,5 +1,6 @@
 """The input volume: its grid, and in words what does not fit, found out beside the window."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import qt
@@ -9,9 +10,12 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
+from SDSegLib.mrml.instability import is_instability
 from SDSegLib.mrml.sequences import frames_of
 from SDSegLib.mrml.volume_node import volume_from_node
-from SDSegLib.volume.checks import Finding, check_volume
+from SDSegLib.volume.checks import check_volume
+from SDSegLib.volume.coverage import check_coverage
+from SDSegLib.volume.finding import Finding
 from SDSegLib.volume.volume import Volume
 
 from .background import Background
@@ -41,11 +45,11 @@ class InputPanel(VTKObservationMixin):
         self._ui = ui
         self._onChange = onChange
         self._node: vtkMRMLScalarVolumeNode | None = None
-        self._expects = "CT"
+        self._expects: Mapping[str, Any] = {}
         self._volume: Volume | None = None
         self._error = ""
         self._checkError = ""
-        self._checkedKey: tuple[str, int] | None = None
+        self._checkedKey: tuple[Any, ...] | None = None
         self._check: Background | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(_CHECK_INTERVAL_MS)
@@ -54,12 +58,12 @@ class InputPanel(VTKObservationMixin):
             boxStyle("warning", "inputFindings") + "#inputFindings { padding: 4px; }"
         )
 
-    def update(self, parameters: Any, expects: str) -> None:
+    def update(self, parameters: Any, expects: Mapping[str, Any]) -> None:
         """Follow the parameter node.
 
         Args:
             parameters: The module's parameters.
-            expects: Modality that the model is for.
+            expects: What the model is for, as `ModelDescription.expects`.
         """
         self._expects = expects
         if parameters.inputVolume is not self._node:
@@ -95,11 +99,15 @@ class InputPanel(VTKObservationMixin):
             self._checkedKey, self._check, self.findings = None, None, []
             self._error = str(error)
             return
-        key = (self._node.GetID(), self._node.GetImageData().GetMTime())
+        expects = self._expects
+        key = (self._node.GetID(), self._node.GetImageData().GetMTime(), tuple(expects.items()))
         if key != self._checkedKey:
             volume = self._volume
             self._checkedKey, self.findings, self._checkError = key, [], ""
-            self._check = Background(lambda: check_volume(volume), _("The check of the volume"))
+            self._check = Background(
+                lambda: check_volume(volume) + check_coverage(volume, expects),
+                _("The check of the volume"),
+            )
             self._timer.start()
         elif self._check is not None and self._check.isDone:
             self._take()
@@ -124,7 +132,8 @@ class InputPanel(VTKObservationMixin):
 
     def _show(self, anyModality: bool) -> None:
         modality = None if self._volume is None else self._volume.modality
-        isOther = modality not in (None, self._expects)
+        expected = self._expects.get("modality", "CT")
+        isOther = modality not in (None, expected)
         self._ui.anyModalityCheckBox.setVisible(isOther)
         frames = None if self._node is None else frames_of(self._node)
         self._ui.allFramesCheckBox.setVisible(frames is not None)
@@ -138,7 +147,7 @@ class InputPanel(VTKObservationMixin):
         if isOther and not any(finding.kind == "modality" for finding in self.findings):
             texts.append(
                 _("The image's modality is {found}; the model is for {expected}.").format(
-                    found=modality, expected=self._expects
+                    found=modality, expected=expected
                 )
             )
         if self._error:
@@ -149,19 +158,26 @@ class InputPanel(VTKObservationMixin):
             self.problem = _("Choose a CT volume first.")
         elif self._error:
             self.problem = self._error
+        elif is_instability(self._node):
+            self.problem = _("This is a map of instability; choose the CT that it belongs to.")
         elif isOther and not anyModality:
             self.problem = _(
                 "The image is no {expected}; choose another, or tick the box below it."
             )
-            self.problem = self.problem.format(expected=self._expects)
+            self.problem = self.problem.format(expected=expected)
         else:
             self.problem = ""
+
+    def _likely(self) -> str:
+        """What the values say where the source does not name a modality."""
+        doubts = {"range", "hu-offset"} & {finding.kind for finding in self.findings}
+        return _("modality not stated") if doubts or self.isChecking else _("values like a CT")
 
     def _facts(self, modality: str | None) -> str:
         if self._volume is None:
             return ""
         geometry = self._volume.geometry
-        facts = [formatGrid(geometry.shape, geometry.spacing), modality or _("modality unknown")]
+        facts = [formatGrid(geometry.shape, geometry.spacing), modality or self._likely()]
         if self._node is not None and self._node.GetParentTransformNode() is not None:
             facts.append(_("transformed"))
         if self.isChecking:

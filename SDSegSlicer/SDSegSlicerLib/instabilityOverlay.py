@@ -3,15 +3,17 @@
 from typing import Any
 
 import slicer
+from slicer import vtkMRMLSegmentationDisplayNode, vtkMRMLSegmentationNode
 
 
 class InstabilityOverlay:
-    """Puts the map into the foreground, and the former foreground back."""
+    """Puts the map into the foreground and the segments' outlines over it, and all back."""
 
     def __init__(self) -> None:
         self._shownId: str | None = None
         self._opacity = 0.0
         self._before: dict[str, tuple[str | None, float]] = {}
+        self._outlined: vtkMRMLSegmentationDisplayNode | None = None
 
     def update(self, parameters: Any) -> None:
         """Follow the parameter node."""
@@ -22,6 +24,7 @@ class InstabilityOverlay:
         if self._shownId != node.GetID():
             self.hide()
             self._remember()
+            self._outline(parameters.resultSegmentation)
         elif self._opacity == parameters.instabilityOpacity:
             return
         self._shownId, self._opacity = node.GetID(), parameters.instabilityOpacity
@@ -42,6 +45,16 @@ class InstabilityOverlay:
                 node.SetForegroundVolumeID(volumeId if isThere else None)
                 node.SetForegroundOpacity(opacity)
         self._shownId = None
+        if self._outlined is not None and self._outlined.GetScene() is not None:
+            self._outlined.SetVisibility2DFill(True)
+        self._outlined = None
+
+    def _outline(self, segmentation: vtkMRMLSegmentationNode | None) -> None:
+        """Show segments by their outlines alone: their colours would mix with the map's."""
+        display = None if segmentation is None else segmentation.GetDisplayNode()
+        if display is not None and display.GetVisibility2DFill():
+            display.SetVisibility2DFill(False)
+            self._outlined = display
 
     def _remember(self) -> None:
         self._before = {

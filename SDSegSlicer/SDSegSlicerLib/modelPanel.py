@@ -80,7 +80,7 @@ class ModelPanel:
         facts.append(_("licence: {licence}").format(licence=model.licence or _("not stated")))
         figures = model.figures.get("mean_dice")
         if isinstance(figures, float):
-            facts.append(_("mean Dice {dice:.2f}").format(dice=figures))
+            facts.append(_("mean Dice on unseen patients {dice:.2f}").format(dice=figures))
         return f"{model.summary}\n{', '.join(facts)}"
 
     def _onActivated(self, index: int) -> None:

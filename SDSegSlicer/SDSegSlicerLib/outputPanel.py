@@ -15,6 +15,9 @@ class OutputPanel:
 
     Args:
         ui: The window's widgets.
+
+    Attributes:
+        problem: Why the segmentation cannot be written into, or "".
     """
 
     def __init__(self, ui: Any) -> None:
@@ -22,11 +25,14 @@ class OutputPanel:
         self._parameters: Any = None
         self._editedKey: Any = None
         self._edited: tuple[str, ...] = ()
+        self._pair: tuple[Any, Any] = (None, None)
+        self.problem = ""
         ui.updateRadioButton.connect("toggled(bool)", self._onToggled)
 
     def update(self, parameters: Any, model: ModelDescription | None) -> None:
         """Follow the parameter node."""
         self._parameters = parameters
+        self._followInput()
         node = parameters.outputSegmentation
         self._ui.outputModeWidget.setVisible(node is not None)
         if node is None:
@@ -41,6 +47,28 @@ class OutputPanel:
         if parameters.overwriteEdited:
             text = _("Edited by hand, will be overwritten: {names}")
         self._ui.editedFacts.setText(text.format(names=", ".join(edited)))
+
+    def _followInput(self) -> None:
+        """Another input begins with a new segmentation, unless the user wants another one's.
+
+        Otherwise the structures of one patient could be written over those of another.
+        """
+        parameters = self._parameters
+        volumeNode, node = parameters.inputVolume, parameters.outputSegmentation
+        isOther = volumeNode is not None and self._pair[0] not in (None, volumeNode)
+        if isOther and node is self._pair[1] and _isForeign(node, volumeNode):
+            parameters.outputSegmentation = node = None
+        if (volumeNode, node) != self._pair:
+            self._pair = (volumeNode, node)
+            parameters.foreignOutput = False
+        isForeign = _isForeign(node, volumeNode)
+        self._ui.foreignOutputCheckBox.setVisible(isForeign)
+        self.problem = ""
+        if isForeign and not parameters.foreignOutput:
+            self.problem = _(
+                'The segmentation "{segmentation}" belongs to the volume "{volume}"; choose '
+                "another output, or tick the box below it."
+            ).format(segmentation=node.GetName(), volume=_referenceVolume(node).GetName())
 
     def _editedNames(self, node: Any, model: ModelDescription | None) -> tuple[str, ...]:
         """Names of the model's structures that somebody edited; looks at voxels if need be."""
@@ -59,3 +87,14 @@ class OutputPanel:
     def _onToggled(self, isUpdate: bool) -> None:
         if self._parameters is not None:
             self._parameters.outputMode = OutputMode.UPDATE if isUpdate else OutputMode.REPLACE
+
+
+def _referenceVolume(node: Any) -> Any:
+    """The volume that a segmentation belongs to, if it is still there."""
+    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+
+def _isForeign(node: Any, volumeNode: Any) -> bool:
+    """Whether a segmentation belongs to another volume."""
+    reference = None if node is None or volumeNode is None else _referenceVolume(node)
+    return reference is not None and reference is not volumeNode

@@ -71,6 +71,7 @@ class SDSegParameters:
         knownModel: Of which model `structures` are.
         region: Box to segment in; None for the whole volume.
         outputSegmentation: Where to write; None for a new segmentation.
+        foreignOutput: Whether a segmentation of another volume may be written into.
         outputMode: For an existing segmentation.
         overwriteEdited: Whether segments that somebody edited may be overwritten.
         device: Where to compute.
@@ -78,6 +79,8 @@ class SDSegParameters:
         samples: Noises to average over.
         resultSegmentation: What the last run wrote.
         resultVolume: What it segmented.
+        resultRegion: The box that it was limited to; None for the whole volume.
+        resultModel: The model's name or folder.
         instabilityMap: Where it was unsure, in percent; None for a single sample.
         showInstability: Whether the map lies over the CT.
         instabilityOpacity: How much of the CT it covers, 0 … 1.
@@ -92,6 +95,7 @@ class SDSegParameters:
     knownModel: str = ""
     region: vtkMRMLMarkupsROINode
     outputSegmentation: vtkMRMLSegmentationNode
+    foreignOutput: bool = False
     outputMode: OutputMode = OutputMode.UPDATE
     overwriteEdited: bool = False
     device: Device = Device.AUTO
@@ -99,6 +103,8 @@ class SDSegParameters:
     samples: Annotated[int, WithinRange(1, MOST_SAMPLES)] = 1
     resultSegmentation: vtkMRMLSegmentationNode
     resultVolume: vtkMRMLScalarVolumeNode
+    resultRegion: vtkMRMLMarkupsROINode
+    resultModel: str = ""
     instabilityMap: vtkMRMLScalarVolumeNode
     showInstability: bool = False
     instabilityOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5

@@ -2,11 +2,14 @@
 
 import importlib.metadata
 import importlib.util
+import inspect
 import logging
 import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from subprocess import CalledProcessError
 
@@ -44,7 +47,7 @@ class Package:
         return self.requirement.partition(">=")[2]
 
 
-TORCH = Package("torch>=2.5", "torch", "0.2 GB without, 3 GB with CUDA")
+TORCH = Package("torch>=2.5", "torch", "0.2 GB without, 3 GB with CUDA, torchvision included")
 PACKAGES = (
     TORCH,
     Package("safetensors>=0.4", "safetensors", "0.5 MB"),
@@ -89,7 +92,7 @@ def install(packages: list[Package], wheelsFolder: str = "") -> None:
             requirements.remove(TORCH.requirement)
         if requirements:
             _installRest(requirements)
-    except (CalledProcessError, RuntimeError, OSError) as error:
+    except (CalledProcessError, ImportError, RuntimeError, OSError) as error:
         raise SDSegError(
             _(
                 "The packages were not installed: {reason}. The Python console shows what pip "
@@ -126,10 +129,32 @@ def _installTorch() -> bool:
     except ImportError:
         logging.warning("The extension PyTorch is not installed; pip chooses the build of torch")
         return False
-    PyTorchUtilsLogic().installTorch(
-        askConfirmation=False, torchVersionRequirement=f">={TORCH.lowest}"
-    )
+    try:
+        with _notImported(TORCH.module):
+            PyTorchUtilsLogic().installTorch(
+                askConfirmation=False, torchVersionRequirement=f">={TORCH.lowest}"
+            )
+    except ModuleNotFoundError as error:
+        if error.name != TORCH.module:
+            raise
     return True
+
+
+@contextmanager
+def _notImported(module: str) -> Iterator[None]:
+    """Keep a module out of this process, unless it is there already.
+
+    The PyTorch extension imports what it has installed, as its last step; on Windows, files of an
+    imported PyTorch cannot be replaced until 3D Slicer is restarted.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # an import raises ModuleNotFoundError
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def _installRest(requirements: list[str]) -> None:
@@ -140,7 +165,13 @@ def _installRest(requirements: list[str]) -> None:
         slicer.util.pip_install(requirements)
         return
     wanted = [Requirement(text) for text in requirements]
-    pip_ensure(wanted, prompt_install=False, requester=_REQUESTER)
+    quiet = {"prompt_install": False, "prompt_restart": False}
+    known = inspect.signature(pip_ensure).parameters
+    pip_ensure(
+        wanted,
+        requester=_REQUESTER,
+        **{name: value for name, value in quiet.items() if name in known},
+    )
 
 
 def _isThere(package: Package) -> bool:

@@ -26,6 +26,7 @@ class ResultPanel:
     def __init__(self, ui: Any, openEditor: Callable[[], None], undo: Callable[[], None]) -> None:
         self._ui = ui
         self._shown: RunSummary | None = None
+        self._names = ""
         self._node: vtkMRMLSegmentationNode | None = None
         self.show3DButton = slicer.qMRMLSegmentationShow3DButton()
         self.show3DButton.setToolTip(_("Show the structures as surfaces in the 3-D view."))
@@ -47,11 +48,12 @@ class ResultPanel:
         if self.show3DButton.segmentationNode() is not self._node:
             self.show3DButton.setSegmentationNode(self._node)
         self._ui.undoButton.setEnabled(canUndo)
-        if isShown and summary is not None and summary != self._shown:
-            self._fill(summary)
-        self._shown = summary if isShown else None
+        names = _names(parameters)
+        if isShown and summary is not None and (summary, names) != (self._shown, self._names):
+            self._fill(summary, names)
+        self._shown, self._names = summary if isShown else None, names
 
-    def _fill(self, summary: RunSummary) -> None:
+    def _fill(self, summary: RunSummary, names: str) -> None:
         table = self._ui.resultTable
         table.setRowCount(len(summary.structures))
         for row, structure in enumerate(summary.structures):
@@ -66,7 +68,7 @@ class ResultPanel:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 table.setItem(row, column, item)
         fitTable(table, _MOST_ROWS)
-        self._ui.resultFacts.setText("\n".join(_facts(summary)))
+        self._ui.resultFacts.setText("\n".join([names, *_facts(summary)]))
 
     def _onDoubleClicked(self, row: int, column: int) -> None:
         """Show the middle of a structure in the slice views."""
@@ -80,6 +82,12 @@ class ResultPanel:
         center = self._node.GetSegmentCenterRAS(segmentId) if segmentId else None
         if center is not None:
             slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center)
+
+
+def _names(parameters: Any) -> str:
+    """Of what was segmented and what was written."""
+    nodes = (parameters.resultVolume, parameters.resultSegmentation)
+    return " → ".join(_("(removed)") if node is None else node.GetName() for node in nodes)
 
 
 def prepareTable(table: Any) -> None:
@@ -113,8 +121,7 @@ def _facts(summary: RunSummary) -> list[str]:
     if summary.loadSeconds > 0:
         loading = formatSeconds(summary.loadSeconds)
         time += ", " + _("of these {loading} for loading").format(loading=loading)
-    device, _colon, reason = summary.device.partition(": ")
-    lines = [time, _("On {device} ({reason})").format(device=device, reason=reason)]
+    lines = [time, _device(summary.device)]
     about = [summary.model]
     if summary.samples > 1:
         about.append(_("mean of {count} samples").format(count=summary.samples))
@@ -125,3 +132,11 @@ def _facts(summary: RunSummary) -> list[str]:
     if summary.kept:
         lines.append(_("Kept as edited: {names}").format(names=", ".join(summary.kept)))
     return lines + list(summary.notes)
+
+
+def _device(chosen: str) -> str:
+    """Where it was computed and why, from the library's "cpu: asked for"."""
+    name, _colon, reason = chosen.partition(": ")
+    if name == "cpu":
+        return _("On the processor ({reason})").format(reason=reason)
+    return _("On the GPU ({reason})").format(reason=reason)

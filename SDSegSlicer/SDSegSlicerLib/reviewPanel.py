@@ -59,7 +59,7 @@ class ReviewPanel:
         self._ui.reviewTable.setVisible(bool(summary.slices))
         self._ui.reviewControls.setVisible(isMeasured)
         self._ui.measureButton.setVisible(not isMeasured and summary.frames == 1)
-        self._ui.measureButton.setEnabled(not isBusy)
+        self._ui.measureButton.setEnabled(not isBusy and parameters.resultVolume is not None)
         self._ui.checkedNextButton.setEnabled(bool(summary.slices))
         hasMap = parameters.instabilityMap is not None
         self._ui.overlayCheckBox.setEnabled(hasMap)

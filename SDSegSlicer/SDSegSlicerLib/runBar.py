@@ -50,13 +50,13 @@ class RunBar:
         button = self._ui.segmentButton
         self._ui.progressBar.setVisible(self._isBusy)
         if run is None or not run.isBusy:
-            button.setText(_("Segment"))
+            button.setText(_("&Segment"))
             button.setEnabled(not problem)
             button.setToolTip(problem or _("Find the ticked structures in the volume."))
             self._ui.statusLabel.setText(problem)
             self._ui.statusLabel.setVisible(bool(problem))
             return
-        button.setText(_("Cancelling…") if run.isCancelling else _("Cancel"))
+        button.setText(_("Cancelling…") if run.isCancelling else _("&Cancel"))
         button.setEnabled(not run.isCancelling)
         button.setToolTip(_("Stop; nothing in the scene is changed."))
         self._drawProgress(run)

@@ -71,19 +71,22 @@ class RunController:
     def _poll(self) -> None:
         if self.run is None:
             return
+        changed = True
         try:
             changed = self.run.poll()
-        finally:
-            hasEnded = not self.run.isBusy
-            if hasEnded:
-                self._timer.stop()
-                self.longestPause = self._meter.stop()
-        if hasEnded:
-            logging.info(
-                "SDSeg: longest pause of the window %.0f ms, of which writing the result %.0f ms",
-                1000 * self.longestPause,
-                1000 * self.run.writeSeconds,
-            )
-            self._onEnd(self.run)
-        if changed or hasEnded:
-            self._onChange()
+        finally:  # also if the scene refuses the result for a reason that nobody expected
+            if not self.run.isBusy:
+                self._end(self.run)
+            elif changed:
+                self._onChange()
+
+    def _end(self, run: SegmentationRun) -> None:
+        self._timer.stop()
+        self.longestPause = self._meter.stop()
+        logging.info(
+            "SDSeg: longest pause of the window %.0f ms, of which writing the result %.0f ms",
+            1000 * self.longestPause,
+            1000 * run.writeSeconds,
+        )
+        self._onEnd(run)
+        self._onChange()

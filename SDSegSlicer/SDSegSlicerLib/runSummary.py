@@ -95,6 +95,21 @@ class RunSummary:
         except (ValueError, KeyError, TypeError):
             return None
 
+    def addedTo(self, before: "RunSummary") -> "RunSummary":
+        """This run together with what earlier runs found of other structures in the same volume."""
+        new = {item.name for item in self.structures}
+        slices = self.slices
+        if self.samples > 1:
+            slices += tuple(item for item in before.slices if item.structure not in new)
+        return replace(
+            self,
+            structures=(
+                *self.structures,
+                *(item for item in before.structures if item.name not in new),
+            ),
+            slices=tuple(sorted(slices, key=lambda item: -item.instability)),
+        )
+
     def withChecked(self, index: int, isChecked: bool) -> "RunSummary":
         """The same with one slice ticked off, or not."""
         slices = list(self.slices)

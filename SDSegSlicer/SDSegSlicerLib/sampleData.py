@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from SDSegLib.models.folder import sha256_of
 from SDSegLib.resources import resource_folder
 
-SAMPLE_NAME = "SDSegHeadNeck"
+SAMPLE_NAME = "Head and neck CT"
 SAMPLE_FILE = "head-neck-ct.nii.gz"
+SAMPLE_SHA256 = "2abd5a7e9ae8decd6a831b74bd51c7b3cb4cdf9d0bd78e5036bebce235fdc492"
 
 
 def registerSampleData(iconFolder: Path) -> None:
@@ -19,11 +19,10 @@ def registerSampleData(iconFolder: Path) -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="SDSeg",
         sampleName=SAMPLE_NAME,
-        sampleDescription="Head and neck CT",
         uris=path.as_uri(),
         fileNames=f"SDSeg-{SAMPLE_FILE}",
         nodeNames="SDSeg head and neck CT",
-        checksums=f"SHA256:{sha256_of(path)}",
+        checksums=f"SHA256:{SAMPLE_SHA256}",
         loadFileType="VolumeFile",
         thumbnailFileName=str(iconFolder / "SDSegHeadNeck.png"),
     )

@@ -1,5 +1,8 @@
 """Runs without a window."""
 
+from typing import Any
+
+import qt
 import slicer
 from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
@@ -10,10 +13,12 @@ from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.outcome import State
 
 from .requirements import missingPackages, unsupportedReason
+from .runController import POLL_MS
 from .runSettings import RunSettings
 from .segmentationRun import SegmentationRun
 
 _MODES = ("update", "replace")
+_timers: set[Any] = set()  # of runs that nobody waits for
 
 
 def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
@@ -54,13 +59,35 @@ def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
     return run
 
 
+def goOn(run: SegmentationRun) -> None:
+    """Poll a run from a timer until its end, for a script that does not wait."""
+    timer = qt.QTimer()
+    timer.setInterval(POLL_MS)
+
+    def poll() -> None:
+        try:
+            run.poll()
+        finally:
+            if not run.isBusy:
+                timer.stop()
+                _timers.discard(timer)
+
+    timer.connect("timeout()", poll)
+    _timers.add(timer)
+    timer.start()
+
+
 def resultOf(run: SegmentationRun) -> vtkMRMLSegmentationNode:
     """Wait for the end of a run; the application goes on drawing meanwhile.
 
     Raises:
         SDSegError: If it failed or was cancelled.
     """
-    run.wait(slicer.app.processEvents)
+    try:
+        run.wait(slicer.app.processEvents)
+    finally:  # also if the script is interrupted
+        if run.isBusy:
+            run.cancel()
     if run.state is State.CANCELLED:
         raise CancelledError(run.error)
     if run.state is not State.DONE or run.resultNode is None:

@@ -28,6 +28,7 @@ from .runSettings import RunSettings
 from .runSummary import RunSummary, summaryOf
 
 _WAIT_SECONDS = 0.02
+BeforeWriting = Callable[[vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ class SegmentationRun:
     Args:
         client: The worker; must not be busy.
         settings: What to do.
-        beforeWriting: Called with an existing segmentation right before it is changed.
+        beforeWriting: Called with an existing segmentation and the volume right before the former
+            is changed.
 
     Attributes:
         state: Where the run is.
@@ -60,6 +62,7 @@ class SegmentationRun:
         details: Once FAILED, for the log.
         resultNode: Once DONE, what was written.
         volumeNode: What is segmented.
+        settings: What to do.
         instabilityNode: Once DONE with several samples, where the result is unsure.
         summary: Once DONE, what came of it.
         writeSeconds: How long writing into the scene took.
@@ -69,7 +72,7 @@ class SegmentationRun:
         self,
         client: WorkerClient,
         settings: RunSettings,
-        beforeWriting: Callable[[vtkMRMLSegmentationNode], None] | None = None,
+        beforeWriting: BeforeWriting | None = None,
     ) -> None:
         self.state = State.IDLE
         self.progress: Progress | None = None
@@ -82,8 +85,8 @@ class SegmentationRun:
         self.volumeNode = settings.volumeNode
         self.summary: RunSummary | None = None
         self.writeSeconds = 0.0
+        self.settings = settings
         self._client = client
-        self._settings = settings
         self._beforeWriting = beforeWriting
         self._scene = settings.volumeNode.GetScene()
         self._measuring: Background | None = None
@@ -110,9 +113,12 @@ class SegmentationRun:
         """
         if self._client.is_busy:
             raise SDSegError(
-                _("Another segmentation is going on; wait for its end, or cancel it first.")
+                _(
+                    "A script's segmentation is going on; wait for its end, or end it with Free "
+                    "memory under Advanced."
+                )
             )
-        if self._frames is not None and self._settings.segmentationNode is not None:
+        if self._frames is not None and self.settings.segmentationNode is not None:
             raise SDSegError(
                 _("The frames of a sequence go into a new segmentation; choose that as output.")
             )
@@ -168,7 +174,7 @@ class SegmentationRun:
             time.sleep(_WAIT_SECONDS)
 
     def _send(self) -> None:
-        settings = self._settings
+        settings = self.settings
         volume = self._volume()
         region = None
         if settings.roiNode is not None:
@@ -192,7 +198,7 @@ class SegmentationRun:
         if self._frames is not None:
             volume = self._frames.volume(self.frame)
         else:
-            volume = volume_from_node(self._settings.volumeNode)
+            volume = volume_from_node(self.settings.volumeNode)
         return replace(volume, name=_("the volume"))
 
     def _measure(self) -> None:
@@ -233,7 +239,7 @@ class SegmentationRun:
         self.state, self.error = State.DONE, ""
 
     def _writeNode(self, measured: _Measured) -> None:
-        settings = self._settings
+        settings = self.settings
         result, target = measured.segmentation, settings.segmentationNode
         kept: tuple[str, ...] = ()
         if target is not None:
@@ -241,7 +247,7 @@ class SegmentationRun:
                 protected = protected_structures(target, result.structures)
                 kept = tuple(structure.name for structure in protected)
             if self._beforeWriting is not None:
-                self._beforeWriting(target)
+                self._beforeWriting(target, settings.volumeNode)
         prepared: PreparedLabels | None = measured.prepared
         if target is not None and settings.mode == "update" and result.region is not None:
             result, prepared = with_outside(result, target, settings.volumeNode), None
@@ -275,10 +281,17 @@ class SegmentationRun:
 
     def _finish(self, summary: RunSummary, kept: tuple[str, ...]) -> None:
         seconds = time.monotonic() - self._started
-        self.summary = replace(summary, kept=kept, frames=self.frameCount, seconds=seconds)
+        notes = summary.notes
+        if self.frameCount > 1 and summary.samples > 1:
+            notes += (
+                _("The slices to review are those of the last frame; there is no map of them."),
+            )
+        self.summary = replace(
+            summary, kept=kept, frames=self.frameCount, seconds=seconds, notes=notes
+        )
 
     def _nodesArePresent(self) -> bool:
         if self._frames is not None and not self._frames.is_present:
             return False
-        nodes = (self._settings.volumeNode, self._settings.segmentationNode)
+        nodes = (self.settings.volumeNode, self.settings.segmentationNode)
         return all(node is None or self._scene.IsNodePresent(node) for node in nodes)

@@ -16,6 +16,7 @@ from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.worker.outcome import State
 
 from . import selfTestModel
+from .requirements import missingPackages
 from .runBar import DOUBLE_CLICK_SECONDS
 from .sharedWorker import childEnvironment, childPython, closeWorker
 
@@ -25,7 +26,13 @@ _NAMES = ["Larynx", "Mandible"]
 
 
 def clickThrough() -> None:
-    """Choose, segment, cancel, segment again into the same node, and look at the result."""
+    """Choose, segment, cancel, segment again into the same node, and look at the result.
+
+    Where packages are missing, a click must say so and offer to install them.
+    """
+    if missingPackages():
+        _seeWhatIsMissing()
+        return
     with tempfile.TemporaryDirectory(prefix="sdseg-test-") as folder, _tinyModel(Path(folder)):
         slicer.util.selectModule("SDSegSlicer")
         widget = slicer.util.getModuleWidget("SDSegSlicer")
@@ -34,6 +41,16 @@ def clickThrough() -> None:
         finally:
             closeWorker()
     widget.window.connectParameters()
+
+
+def _seeWhatIsMissing() -> None:
+    slicer.util.selectModule("SDSegSlicer")
+    widget = slicer.util.getModuleWidget("SDSegSlicer")
+    widget.window.enter()
+    widget.window.parameters.inputVolume = _smallVolume()
+    widget.ui.segmentButton.click()
+    assert widget.window.dependencies.isOpen, widget.window.messages.text
+    assert not widget.window.controller.isBusy
 
 
 def _clickThrough(window: Any, ui: Any) -> None:

@@ -24,8 +24,14 @@ def closeWorker() -> None:
 
 
 def childPython() -> str:
-    """Interpreter of child processes: PythonSlicer in 3D Slicer, else the running one."""
-    return shutil.which("PythonSlicer") or sys.executable
+    """Interpreter of child processes: PythonSlicer in 3D Slicer, else the running one.
+
+    On Windows it is the interpreter that PythonSlicer would start, as 3D Slicer's own command line
+    modules do: a launcher in between need not hand on standard input. Its environment is that of
+    3D Slicer, which the child inherits.
+    """
+    names = ("python-real", "PythonSlicer") if sys.platform == "win32" else ("PythonSlicer",)
+    return next(filter(None, map(shutil.which, names)), sys.executable)
 
 
 def childEnvironment() -> dict[str, str]:

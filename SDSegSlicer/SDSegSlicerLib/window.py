@@ -1,5 +1,6 @@
 """The window as a whole: its parts, the parameter node they share, and the runs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -34,6 +35,7 @@ from .sharedWorker import sharedWorker
 from .structureList import StructureList
 
 _SOON_MS = 50
+_FIRST_TAG = 0  # of a new wrapper's first GUI; 3D Slicer's `connectGui` does not return it
 
 
 class Window(VTKObservationMixin):
@@ -77,7 +79,8 @@ class Window(VTKObservationMixin):
         """Take the scene's parameter node: at the start, and after a scene was closed or loaded."""
         self._disconnectParameters()
         self.parameters = self._logic.getParameterNode()
-        self._guiTag = self.parameters.connectGui(self._ui)
+        tag = self.parameters.connectGui(self._ui)
+        self._guiTag = _FIRST_TAG if tag is None else tag
         self.addObserver(
             self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
         )
@@ -142,8 +145,7 @@ class Window(VTKObservationMixin):
         self.model.update(parameters)
         current = self.model.current
         description = None if current is None else current.description
-        expects = "CT" if description is None else description.expects.get("modality", "CT")
-        self.input.update(parameters, expects)
+        self.input.update(parameters, {} if description is None else description.expects)
         self.structures.update(parameters, description)
         self.region.update(parameters)
         self.output.update(parameters, description)
@@ -158,20 +160,26 @@ class Window(VTKObservationMixin):
         self.runBar.draw(self.controller.run, self._problem())
 
     def _problem(self) -> str:
-        return self.input.problem or self.model.problem or self.region.problem
+        if self.dependencies.isBusy:
+            return _("Packages are being installed; that can take minutes.")
+        problems = (part.problem for part in (self.input, self.model, self.region, self.output))
+        return next(filter(None, problems), "")
 
     # What is clicked
 
     def segment(self) -> None:
         """Start a run, or say what is missing."""
-        if self.parameters is None or self._problem():
-            return
+        if self.parameters is not None and not self._problem():
+            self._start(self._settings, self.segment)
+
+    def _start(self, settings: Callable[[], RunSettings], again: Callable[[], None]) -> None:
+        """Start a run, unless packages are missing; `again` is called once they are there."""
         self.messages.clear()
-        if not self.dependencies.ask(PACKAGES, _("Segmenting"), self.segment):
+        if not self.dependencies.ask(PACKAGES, _("Segmenting"), again):
             return
         self.dependencies.hide()
         try:
-            run = SegmentationRun(sharedWorker(), self._settings(), self.editor.saveUndoState)
+            run = SegmentationRun(sharedWorker(), settings(), self.editor.saveUndoState)
             self.controller.start(run)
         except SDSegError as error:
             self.messages.show(str(error))
@@ -205,11 +213,20 @@ class Window(VTKObservationMixin):
             self._takeResult(run, run.summary)
 
     def _takeResult(self, run: SegmentationRun, summary: RunSummary) -> None:
-        parameters = self.parameters
+        parameters, settings = self.parameters, run.settings
+        isSameResult = (
+            parameters.resultVolume is run.volumeNode
+            and parameters.resultSegmentation is run.resultNode
+        )
+        before = RunSummary.fromText(parameters.summary)
+        if isSameResult and before is not None and settings.mode == "update":
+            summary = summary.addedTo(before)
         with slicer.util.NodeModify(parameters.parameterNode):
-            previous = parameters.instabilityMap
+            previous = parameters.instabilityMap if isSameResult else None
             parameters.resultVolume = run.volumeNode
             parameters.resultSegmentation = run.resultNode
+            parameters.resultRegion = settings.roiNode
+            parameters.resultModel = settings.model
             parameters.instabilityMap = run.instabilityNode
             parameters.showInstability = run.instabilityNode is not None
             parameters.summary = summary.toText()
@@ -218,11 +235,29 @@ class Window(VTKObservationMixin):
         self._ui.inputSection.setCollapsed(True)  # the result is then in sight on small screens
 
     def _measure(self) -> None:
-        """Segment again with several samples, into the same result."""
-        self.parameters.samples = MEASURE_SAMPLES
-        self.parameters.outputSegmentation = self.parameters.resultSegmentation
-        self.parameters.outputMode = OutputMode.UPDATE
-        self.segment()
+        """Segment what the result was made of again, with several samples, into the result.
+
+        What is chosen above for the next run, which may be another patient's CT, has no part in it.
+        """
+        if self.parameters is not None and self.parameters.resultVolume is not None:
+            self._start(self._settingsToMeasure, self._measure)
+
+    def _settingsToMeasure(self) -> RunSettings:
+        parameters = self.parameters
+        summary = RunSummary.fromText(parameters.summary)
+        structures = () if summary is None else tuple(item.name for item in summary.structures)
+        return RunSettings(
+            volumeNode=parameters.resultVolume,
+            model=parameters.resultModel or parameters.model,
+            structures=structures,
+            roiNode=parameters.resultRegion,
+            segmentationNode=parameters.resultSegmentation,
+            mode=OutputMode.UPDATE.value,
+            allFrames=False,
+            device=parameters.device.value,
+            precision=parameters.precision.value,
+            samples=MEASURE_SAMPLES,
+        )
 
     def _undo(self) -> None:
         self.editor.undo()

@@ -66,14 +66,16 @@ def test_the_click_shows_what_is_missing_and_installs_on_the_users_word(
 
 
 def test_torch_comes_through_the_pytorch_extension_if_it_is_there(
-    widget: Any, application: Any, without_torch: set[str]
+    widget: Any, application: Any, without_torch: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[dict[str, Any]] = []
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
 
     class PyTorchUtilsLogic:
         def installTorch(self, **arguments: Any) -> None:  # noqa: N802
             calls.append(arguments)
             without_torch.discard("torch")
+            import torch  # noqa: F401  # as the real one does at its end
 
     extension = types.ModuleType("PyTorchUtils")
     extension.PyTorchUtilsLogic = PyTorchUtilsLogic  # type: ignore[attr-defined]
@@ -82,9 +84,32 @@ def test_torch_comes_through_the_pytorch_extension_if_it_is_there(
     widget.ui.segmentButton.click()
     widget.ui.installPackagesButton.click()
     assert calls == [{"askConfirmation": False, "torchVersionRequirement": ">=2.5"}]
+    assert "torch" not in sys.modules  # not even once in the application's process
     assert application.pip.ensured == [["safetensors>=0.4"]]
     process_until(lambda: widget.window.controller.isBusy, 120)
     finish(widget)
+
+
+def test_an_installer_that_breaks_leaves_the_panel_ready(
+    widget: Any, application: Any, without_torch: set[str]
+) -> None:
+    class PyTorchUtilsLogic:
+        def installTorch(self, **_: Any) -> None:  # noqa: N802
+            raise next(failures)
+
+    failures = iter([ImportError("DLL load failed while importing _C"), KeyError("surprise")])
+    extension = types.ModuleType("PyTorchUtils")
+    extension.PyTorchUtilsLogic = PyTorchUtilsLogic  # type: ignore[attr-defined]
+    sys.modules["PyTorchUtils"] = extension
+    choose_ct(widget)
+    widget.ui.segmentButton.click()
+    for words in ("DLL load failed while importing _C", "The installation stopped"):
+        widget.ui.installPackagesButton.click()
+        assert words in widget.window.messages.text
+        assert widget.ui.installPackagesButton.text == "Install"
+        assert widget.ui.installPackagesButton.enabled
+        assert widget.ui.notNowButton.enabled
+    assert "surprise" in application.errors.pop()
 
 
 def test_a_folder_of_wheels_stands_for_the_network(

@@ -39,10 +39,23 @@ def from_dicom(widget: Any, folder: Path) -> Any:
     write_series(folder, body.array, spacing=body.geometry.spacing)
     volume = read_series(folder)
     uids = {str(pydicom.dcmread(file).SOPInstanceUID): file for file in volume.dicom_files}
-    slicer.dicomDatabase = SimpleNamespace(fileForInstance=lambda uid: str(uids.get(uid, "")))
+    asked: list[str] = []
+
+    def file_for_instance(uid: str) -> str:
+        asked.append(uid)
+        return str(uids.get(uid, ""))
+
+    slicer.dicomDatabase = SimpleNamespace(fileForInstance=file_for_instance, asked=asked)
     node = choose_ct(widget, replace(volume, modality=None), "series")
     node.SetAttribute("DICOM.instanceUIDs", " ".join(uids))
     return node
+
+
+def open_menu(export: Any) -> None:
+    """Click on the button Export, and look elsewhere."""
+    from PySide6.QtCore import QMetaObject
+
+    QMetaObject.invokeMethod(export.menu, "aboutToShow")  # offscreen no menu can be shown
 
 
 def test_a_segmentation_file_holds_names_colours_and_edits(
@@ -67,6 +80,7 @@ def test_a_segmentation_file_holds_names_colours_and_edits(
     application.dialogs.expect("seg.nrrd", str(tmp_path / "missing" / "x.seg.nrrd"))
     menu.segNrrdAction.trigger()
     assert "could not be written" in widget.window.messages.text
+    open_menu(menu)
     assert not menu.dicomSegAction.enabled
     assert "not loaded from the DICOM database" in menu.dicomSegAction.toolTip
 
@@ -80,6 +94,10 @@ def test_a_dicom_segmentation_refers_to_the_series_and_holds_edits(
     paint_box(node, "Larynx", ct)
     widget.window.update()
     menu = widget.window.export
+    import slicer
+
+    assert not slicer.dicomDatabase.asked  # a question a slice, and not before it matters
+    open_menu(menu)
     assert menu.dicomSegAction.enabled
     path = tmp_path / "organs.dcm"
     application.dialogs.expect(".dcm", str(path))
@@ -119,6 +137,7 @@ def test_an_old_pydicom_is_said_in_words(
     )
     widget.window.update()
     action = widget.window.export.dicomSegAction
+    open_menu(widget.window.export)
     assert not action.enabled
     assert "pydicom 2.4.4" in action.toolTip
     assert "QuantitativeReporting" in action.toolTip

@@ -44,7 +44,7 @@ def test_the_volume_is_deleted(widget: Any) -> None:
     assert widget.window.controller.run.state is State.CANCELLED
     assert "removed" in widget.window.messages.text
     assert not segmentation_nodes()
-    assert widget.ui.segmentButton.text == "Segment"
+    assert widget.ui.segmentButton.text == "&Segment"
     assert widget.ui.statusLabel.text == "Choose a CT volume first."
     choose_ct(widget)
     assert segment(widget).state is State.DONE
@@ -106,8 +106,12 @@ def test_the_module_is_reloaded(widget: Any) -> None:
     assert not blocks_of(os.getpid())
     fresh = slicer.util.getModuleWidget("SDSegSlicer")
     assert fresh is not widget
+    before = widget.ui.samplesSpinBox.value
+    fresh.window.parameters.samples = before + 3
+    assert widget.ui.samplesSpinBox.value == before  # nothing follows the node any more
+    fresh.window.parameters.samples = 1
     assert fresh.window.parameters.inputVolume is not None
-    assert fresh.ui.segmentButton.text == "Segment"
+    assert fresh.ui.segmentButton.text == "&Segment"
     assert not segmentation_nodes()
     assert segment(fresh).state is State.DONE
 

@@ -19,7 +19,7 @@ from module_parts import (
     tiny_models,
     widget,
 )
-from standin_fixtures import application, module_widget
+from standin_fixtures import application, module_widget, process_until
 from test_mrml import own_voxels
 
 from SDSegLib.mrml.edits import is_edited
@@ -230,3 +230,72 @@ def test_choices_survive_saving_closing_and_loading_the_scene(
     assert list(fresh.window.parameters.structures) == ["Larynx"]
     assert fresh.ui.samplesSpinBox.value == 2
     assert fresh.ui.resultTable.rowCount == 1
+
+
+def test_another_patients_ct_does_not_go_into_this_ones_segmentation(widget: Any) -> None:
+    ui, parameters = widget.ui, widget.window.parameters
+    anna = choose_ct(widget, name="anna")
+    node = segment(widget).resultNode
+    parameters.outputSegmentation = node
+    assert ui.segmentButton.enabled
+    assert ui.foreignOutputCheckBox.isHidden()
+
+    bert = choose_ct(widget, name="bert")
+    assert parameters.outputSegmentation is None
+    parameters.outputSegmentation = node
+    assert not ui.segmentButton.enabled
+    assert 'belongs to the volume "anna"' in ui.statusLabel.text
+    ui.foreignOutputCheckBox.click()
+    assert ui.segmentButton.enabled
+    parameters.inputVolume = anna
+    assert parameters.outputSegmentation is node
+    assert not parameters.foreignOutput  # the word was given for another pair
+    parameters.inputVolume = bert
+    assert parameters.outputSegmentation is None
+
+
+def test_the_table_keeps_what_earlier_runs_found(widget: Any) -> None:
+    parameters = widget.window.parameters
+    choose_ct(widget)
+    parameters.outputSegmentation = segment(widget).resultNode
+    parameters.structures = ["Larynx"]
+    segment(widget)
+    assert widget.ui.resultTable.rowCount == len(NAMES)
+    parameters.outputSegmentation = None
+    segment(widget)
+    assert widget.ui.resultTable.rowCount == 1
+
+
+def test_an_error_that_nobody_expected_leaves_the_window_ready(
+    widget: Any, application: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from SDSegSlicerLib import segmentationRun
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("VTK said no")
+
+    choose_ct(widget)
+    with monkeypatch.context() as patch:
+        patch.setattr(segmentationRun, "segmentation_to_node", refuse)
+        assert segment(widget).state is State.FAILED
+    assert "VTK said no" in application.errors.pop()
+    assert "could not be written" in widget.window.messages.text
+    assert widget.ui.segmentButton.text == "&Segment"
+    assert widget.ui.settingsWidget.enabled
+    assert segment(widget).state is State.DONE
+    assert len(segmentation_nodes()) == 1
+
+
+def test_a_map_of_instability_is_no_ct(widget: Any) -> None:
+    parameters = widget.window.parameters
+    parameters.samples = 2
+    choose_ct(widget, name="anna")
+    segment(widget)
+    first = parameters.instabilityMap
+    choose_ct(widget, name="bert")
+    segment(widget)
+    assert first.GetScene() is not None  # anna's stays with anna
+    parameters.inputVolume = first
+    process_until(lambda: not widget.window.input.isChecking)
+    assert not widget.ui.segmentButton.enabled
+    assert "map of instability" in widget.ui.statusLabel.text

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from standin_fixtures import ROOT, application, why_not
 
+from SDSegLib.models.folder import sha256_of
+
 __all__ = ["application"]
 
 PLACE = "Größe installed"
@@ -224,3 +226,9 @@ def test_no_name_is_used_that_slicer_has_not(application: Any) -> None:
 
     for path in sorted((ROOT / "SDSegSlicer").rglob("*.py")):
         assert problems_in(path) == []
+
+
+def test_the_sample_is_the_file_whose_checksum_is_registered() -> None:
+    module = ROOT / "SDSegSlicer" / "SDSegSlicerLib" / "sampleData.py"
+    sample = ROOT / "Resources" / "Samples" / "head-neck-ct.nii.gz"
+    assert sha256_of(sample) in module.read_text(encoding="utf-8")

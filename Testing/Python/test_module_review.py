@@ -12,10 +12,12 @@ from module_parts import (
     finish,
     paint_box,
     segment,
+    segment_names,
     segmentation_nodes,
     tiny_models,
     widget,
 )
+from phantom import a_body
 from standin_fixtures import application, module_widget
 from test_mrml import a_translation, own_voxels
 
@@ -91,7 +93,7 @@ def test_the_overlay_lies_over_the_ct_and_goes_without_a_trace(
 ) -> None:
     import slicer
 
-    ct, _ = reviewed
+    ct, run = reviewed
     overlay = widget.window.parameters.instabilityMap
     assert overlay.GetName() == "ct instability (%)"
     assert overlay.GetParentTransformNode() is ct.GetParentTransformNode()
@@ -99,15 +101,19 @@ def test_the_overlay_lies_over_the_ct_and_goes_without_a_trace(
     assert values.dtype == np.uint8
     assert 0 < values.max() <= 100
     assert foregrounds() == [(overlay.GetID(), 0.5)] * 3
+    display = run.resultNode.GetDisplayNode()
+    assert not display.GetVisibility2DFill()  # outlines, so that colours do not mix
     widget.ui.overlaySlider.setValue(0.8)
     assert foregrounds() == [(overlay.GetID(), 0.8)] * 3
     widget.ui.overlayCheckBox.click()
     assert not widget.window.parameters.showInstability
     assert foregrounds() == [(None, 0.0)] * 3
+    assert display.GetVisibility2DFill()
     widget.ui.overlayCheckBox.click()
     assert foregrounds() == [(overlay.GetID(), 0.8)] * 3
 
-    # A new result brings its own map; the old one goes.
+    # The result changes: it brings a new map, and the old one goes.
+    widget.window.parameters.outputSegmentation = run.resultNode
     segment(widget)
     maps = [
         node
@@ -137,7 +143,28 @@ def test_edits_survive_the_run_that_measures_the_instability(widget: Any) -> Non
     assert is_edited(node.GetSegmentation().GetSegment(segment_id))
     assert widget.ui.reviewTable.rowCount > 0
     assert not widget.ui.reviewControls.isHidden()
-    assert widget.ui.samplesSpinBox.value == 5
+    assert widget.ui.samplesSpinBox.value == 1  # what is chosen for the next run stays
+    assert widget.window.parameters.outputSegmentation is None
+
+
+def test_measuring_again_is_about_the_result_and_not_about_the_next_patient(widget: Any) -> None:
+    parameters = widget.window.parameters
+    parameters.structures = ["Larynx", "Mandible"]
+    anna = choose_ct(widget, name="anna")
+    node = segment(widget).resultNode
+    bert = choose_ct(widget, a_body((12, 40, 48)), name="bert")
+    parameters.structures = ["Esophagus"]
+    assert "anna → anna segmentation" in widget.ui.resultFacts.text
+    widget.ui.measureButton.click()
+    finish(widget)
+    run = widget.window.controller.run
+    assert run.state is State.DONE, run.error
+    assert run.volumeNode is anna
+    assert run.resultNode is node
+    assert parameters.resultVolume is anna
+    assert parameters.inputVolume is bert
+    assert segment_names(node) == ["Larynx", "Mandible"]
+    assert {item.structure for item in run.summary.slices} <= {"Larynx", "Mandible"}
 
 
 def test_the_editor_is_bound_to_the_result_and_its_ct(

@@ -49,9 +49,9 @@ def test_a_click_on_the_sample_gives_segments(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = set(sys.modules)
     ct = choose_ct(widget, read_volume(SAMPLE), "sample")
-    assert widget.ui.inputFacts.text == "271 × 141 × 128 of 2 × 2 × 2.5 mm, modality unknown"
+    assert widget.ui.inputFacts.text == "271 × 141 × 128 of 2 × 2 × 2.5 mm, values like a CT"
     assert not widget.ui.inputFindings.text
-    assert widget.ui.segmentButton.text == "Segment"
+    assert widget.ui.segmentButton.text == "&Segment"
     with StallMeter() as meter:
         run = segment(widget)
     assert run.state is State.DONE, run.error
@@ -61,7 +61,7 @@ def test_a_click_on_the_sample_gives_segments(
     assert node.GetName() == "sample segmentation"
     assert any(mask_of(node, name, ct).any() for name in NAMES)
     assert widget.ui.resultTable.rowCount == len(NAMES)
-    assert "On cpu (" in widget.ui.resultFacts.text
+    assert "On the processor (" in widget.ui.resultFacts.text
     sys.stdout.write(
         f"\nlongest pause of the window: {meter.longest_ms:.0f} ms; writing the result took "
         f"{1000 * run.writeSeconds:.0f} ms\n"
@@ -91,10 +91,10 @@ def test_cancel_brings_the_window_back_and_leaves_the_scene_alone(widget: Any) -
     choose_ct(widget, a_body((60, 96, 96)))
     nodes_before = widget.window.parameters.parameterNode.GetScene().GetNumberOfNodes()
     widget.ui.segmentButton.click()
-    assert widget.ui.segmentButton.text == "Cancel"
+    assert widget.ui.segmentButton.text == "&Cancel"
     assert not widget.ui.settingsWidget.enabled
     widget.ui.segmentButton.click()  # the second one of a double click
-    assert widget.ui.segmentButton.text == "Cancel"
+    assert widget.ui.segmentButton.text == "&Cancel"
     process_until(lambda: run_is_counting(widget), 120)
     assert widget.ui.statusLabel.text.startswith("Slice ")
     assert widget.ui.progressBar.maximum == 60
@@ -103,7 +103,7 @@ def test_cancel_brings_the_window_back_and_leaves_the_scene_alone(widget: Any) -
     assert widget.ui.segmentButton.text == "Cancelling…"
     finish(widget)
     assert time.monotonic() - started < 10
-    assert widget.ui.segmentButton.text == "Segment"
+    assert widget.ui.segmentButton.text == "&Segment"
     assert widget.ui.segmentButton.enabled
     assert widget.ui.settingsWidget.enabled
     assert "Cancelled" in widget.window.messages.text
@@ -128,7 +128,7 @@ def test_a_killed_worker_is_reported_and_the_next_click_works(widget: Any) -> No
     assert widget.window.controller.run.state is State.FAILED
     assert "killed" in widget.window.messages.text
     assert not widget.ui.messageLogButton.isHidden()
-    assert widget.ui.segmentButton.text == "Segment"
+    assert widget.ui.segmentButton.text == "&Segment"
     assert not segmentation_nodes()
     assert not blocks_of(os.getpid())
     widget.ui.messageLogButton.click()
@@ -199,9 +199,10 @@ def test_scripts_segment_without_a_window(widget: Any) -> None:
         logic.process(ct, model="tiny", device="cuda") if not has_cuda() else refuse("cuda")
     # After all that the worker is ready.
     run = logic.process(ct, model="tiny", device="cpu", waitForCompletion=False)
-    with pytest.raises(SDSegError, match="Another segmentation"):
+    with pytest.raises(SDSegError, match="A script's segmentation is going on"):
         logic.process(ct, model="tiny")
-    run.wait()
+    process_until(lambda: not run.isBusy, 120)  # the window's event loop is enough
+    assert run.state is State.DONE
     assert segment_names(run.resultNode) == NAMES
 
 

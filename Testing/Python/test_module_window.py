@@ -34,7 +34,7 @@ WARNING = "#fff3d1"
 def test_it_opens_quietly_and_says_what_is_missing(
     widget: Any, application: Any, tmp_path: Path
 ) -> None:
-    assert widget.ui.segmentButton.text == "Segment"
+    assert widget.ui.segmentButton.text == "&Segment"
     assert not widget.ui.segmentButton.enabled
     assert widget.ui.segmentButton.toolTip == "Choose a CT volume first."
     assert widget.ui.statusLabel.text == "Choose a CT volume first."

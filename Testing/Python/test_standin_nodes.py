@@ -142,7 +142,7 @@ def test_parameters_and_widgets_follow_each_other(example: Any) -> None:
     parameters.samples = 9
     parameters.mode = type(parameters.mode).FULL
     assert (ui.samplesSpinBox.value, ui.modeComboBox.currentText) == (9, "Full")
-    parameters.disconnectGui(example.guiTag)
+    parameters.disconnectGui(0)
     ui.samplesSpinBox.value = 2
     assert parameters.samples == 9
 

@@ -9,7 +9,6 @@ from .strict import StrictModule
 _ARGUMENTS = {
     "category", "sampleName", "uris", "fileNames", "nodeNames", "customDownloader",
     "thumbnailFileName", "loadFileType", "loadFiles", "loadFileProperties", "checksums",
-    "customizer", "sampleDescription", "downloadProperties",
 }  # fmt: skip
 
 

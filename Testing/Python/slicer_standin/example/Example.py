@@ -67,7 +67,7 @@ class ExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def bind(self) -> None:
         self.parameters = ExampleParameters(self.logic.getParameterNode())
-        self.guiTag = self.parameters.connectGui(self.ui)
+        self.parameters.connectGui(self.ui)
 
     def enter(self) -> None:
         self.calls.append("enter")
@@ -80,7 +80,7 @@ class ExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def onEndClose(self, caller, event) -> None:
-        self.parameters.disconnectGui(self.guiTag)
+        self.parameters.disconnectGui(0)
         self.bind()
 
     def onApply(self) -> None:

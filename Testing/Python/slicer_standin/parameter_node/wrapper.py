@@ -77,8 +77,10 @@ class _Wrapper:
 
     # Widgets
 
-    def connectGui(self, gui: Any) -> int:
+    def connectGui(self, gui: Any) -> None:
         """Bind widgets by their `SlicerParameterName`: of a widget, or of `childWidgetVariables`.
+
+        As in 3D Slicer the tag for `disconnectGui` is not returned; the first one is 0.
 
         Raises:
             ValueError: If a widget names a parameter that does not exist.
@@ -86,7 +88,7 @@ class _Wrapper:
         """
         children = gui.findChildren(QWidget) if isinstance(gui, QWidget) else vars(gui).values()
         named = {child.property(SlicerParameterNamePropertyName): child for child in children}
-        return self.connectParametersToGui({name: w for name, w in named.items() if name})
+        self.connectParametersToGui({name: w for name, w in named.items() if name})
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         connectors: dict[str, Connector] = {
