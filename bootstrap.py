@@ -28,7 +28,7 @@ def main() -> int:
         say(f"SDSeg needs Python 3.10 to 3.13, and this is {sys.version.split()[0]}.")
         return 2
     if sys.argv[1] == "sample":
-        return install("slicer,dicom") or segment_sample()
+        return install("slicer,dicom,evaluate") or segment_sample()
     return install("dev") or run_checks()
 
 

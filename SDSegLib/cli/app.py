@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ..errors import SDSegError
+from ..errors import CancelledError, SDSegError
 from ..version import VERSION
 from .convert import convert
 from .cost import cost
@@ -22,6 +23,7 @@ from .stability import stability
 from .train import train
 
 EXIT_INPUT = 2
+EXIT_CANCELLED = 130
 
 app = typer.Typer(
     name="sdseg",
@@ -66,9 +68,17 @@ def options(
 
 
 def main() -> None:
-    """Run the command; a user's error is one sentence on stderr and exit code 2."""
+    """Run the command; a user's error is one sentence on stderr and exit code 2.
+
+    Ctrl+C ends with 130, as in other programs. PyTorch's threads sleep while they wait for each
+    other, unless the environment says otherwise: spinning, a busy computer is many times slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
+    except CancelledError as error:
+        Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
+        raise SystemExit(EXIT_CANCELLED) from None
     except SDSegError as error:
         Console(stderr=True).print(
             f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False

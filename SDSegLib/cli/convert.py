@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,17 +13,17 @@ import typer
 from ..errors import InputError
 
 CONFIG_ENTRIES = {
-    "title": str,
-    "summary": str,
-    "version": str,
-    "licence": str,
-    "size": list,
-    "window": list,
-    "axes": str,
-    "spacing": list,
-    "expects": dict,
-    "training": dict,
-    "num_heads": int,
+    "title": "a text",
+    "summary": "a text",
+    "version": "a text",
+    "licence": "a text",
+    "size": "two whole numbers of pixels, rows and columns",
+    "window": "two numbers, in HU",
+    "axes": "a text",
+    "spacing": "two numbers above 0, in mm, or null",
+    "expects": "an object",
+    "training": "an object",
+    "num_heads": "a whole number above 0",
 }
 
 
@@ -46,20 +48,21 @@ def convert(
     taken from the file; sizes are read off the weights. The folder can be used at once with
     [bold]sdseg segment --model FOLDER[/] or installed with [bold]sdseg models install[/].
     """
-    from ..models.folder import write_model_folder
+    from ..models.folder import check_replaceable, write_model_folder
     from ..models.labels import read_structures
     from ..models.official import convert as convert_official
 
     described = _read_config(config)
     structures = read_structures(labels)
-    name = output.resolve().name
-    described.setdefault("title", name)
+    check_replaceable(output, overwrite)
+    name = re.sub("[^a-z0-9._-]+", "-", output.resolve().name.lower()).strip("-._") or "converted"
+    described.setdefault("title", output.resolve().name)
     described.setdefault("summary", ", ".join(item.name for item in structures) + ".")
     description, weights = convert_official(checkpoint, structures, name=name, **described)
     write_model_folder(
         output, description, weights, _card(description, checkpoint), None, overwrite
     )
-    typer.echo(f"Wrote {output} with {len(structures)} structures")
+    typer.echo(f"Wrote {output}: the model {name} with {len(structures)} structures")
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
@@ -78,13 +81,30 @@ def _read_config(path: Path | None) -> dict[str, Any]:
             raise InputError(
                 f"{path} has the unknown entry {entry!r}; known are {', '.join(CONFIG_ENTRIES)}."
             )
-        if not isinstance(value, CONFIG_ENTRIES[entry]) and not (
-            entry == "spacing" and value is None
-        ):
+        if not _fits(entry, value):
             raise InputError(
-                f"{entry} in {path} is {value!r}, not a {CONFIG_ENTRIES[entry].__name__}."
+                f"{entry} in {path} is {json.dumps(value)}, not {CONFIG_ENTRIES[entry]}."
             )
     return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+def _fits(entry: str, value: Any) -> bool:
+    if entry in ("expects", "training"):
+        return isinstance(value, dict)
+    if entry == "num_heads":
+        return _is_number(value, int) and value > 0
+    if entry in ("size", "window", "spacing"):
+        kind = (int,) if entry == "size" else (int, float)
+        least = float("-inf") if entry == "window" else 0.0
+        is_pair = isinstance(value, list) and len(value) == 2
+        return (is_pair and all(_is_number(n, *kind) and n > least for n in value)) or (
+            entry == "spacing" and value is None
+        )
+    return isinstance(value, str)
+
+
+def _is_number(value: Any, *kinds: type) -> bool:
+    return type(value) in kinds and isfinite(value)
 
 
 def _card(description: Any, checkpoint: Path) -> str:

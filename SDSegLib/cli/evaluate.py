@@ -142,15 +142,18 @@ def evaluate(
     from ..evaluation.report import prepare_output, write_results
     from ..evaluation.scores import Rules
     from ..evaluation.summary import summarise
+    from ..models.registry import find_model
 
     console = Console(stderr=True)
     collection = _collection(dataset, root, option, console)
-    if not autoencoder and (collection is None or collection.dimensions == 3):
-        require_scipy()
     if collection is None:
         cases = find_pairs(root, image, reference)
     else:
         cases = cases_of(collection, split)
+    if predictions is None:
+        find_model(model or DEFAULT_MODEL)
+    if not autoencoder and (collection is None or collection.dimensions == 3):
+        require_scipy()
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else _absent(collection)
     rules = Rules(convention.value, meaning)

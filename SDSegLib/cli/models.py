@@ -36,14 +36,19 @@ def list_command(
     for model in models:
         description = model.description
         table.add_row(
-            f"[bold]{description.name}[/] {description.version}",
-            description.summary,
-            f"{description.expects.get('modality', '?')}, {description.expects.get('region', '?')}",
-            description.licence or "not stated",
-            "bundled" if model.bundled else str(model.folder),
+            f"[bold]{escape(description.name)}[/] {escape(description.version)}",
+            escape(description.summary),
+            escape(
+                f"{description.expects.get('modality', '?')}, "
+                f"{description.expects.get('region', '?')}"
+            ),
+            escape(description.licence or "not stated"),
+            "bundled" if model.bundled else escape(str(model.folder)),
         )
     console.print(table)
-    console.print(f"Your own models: {user_folder()}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Your own models: {user_folder()}", highlight=False, soft_wrap=True, markup=False
+    )
     for problem in problems:
         console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
 
@@ -63,7 +68,7 @@ def info_command(
         typer.echo(json.dumps(model.description.to_json(), indent=2, ensure_ascii=False))
         return
     console = Console()
-    table = Table(title=f"{model.description.title} ({model.description.name})")
+    table = Table(title=escape(f"{model.description.title} ({model.description.name})"))
     for title in ("", "Label", "Structure", "Id", "Code"):
         table.add_column(title)
     for item in model.description.structures:
@@ -71,9 +76,10 @@ def info_command(
         code = f"{item.type.scheme} {item.type.value}"
         if item.modifier is not None:
             code += f", {item.modifier.meaning.lower()}"
-        table.add_row(f"[rgb({red},{green},{blue})]■[/]", str(item.label), item.name, item.id, code)
+        square = f"[rgb({red},{green},{blue})]■[/]"
+        table.add_row(square, str(item.label), escape(item.name), escape(item.id), escape(code))
     console.print(table)
-    console.print(f"Folder: {model.folder}", highlight=False, soft_wrap=True)
+    console.print(f"Folder: {model.folder}", highlight=False, soft_wrap=True, markup=False)
     console.print("Weights: SHA-256 verified")
     card = model.folder / CARD
     if card.is_file():

@@ -101,12 +101,15 @@ def segment(
     }
     outputs = check_outputs(wanted_files, source, samples, overwrite)
     box = None if region is None else _region(region)
+    from ..inference.selection import select_structures
     from ..models.registry import find_model
     from ..reading.files import read_volume
     from ..volume.checks import check_volume
     from ..volume.coverage import check_coverage
 
     installed = find_model(model)
+    wanted = None if classes is None else _names(classes)
+    select_structures(installed.description.structures, wanted)
     volume = read_volume(source, series)
     findings = check_volume(volume) + check_coverage(volume, installed.description.expects)
     for finding in findings:
@@ -118,8 +121,6 @@ def segment(
         )
     if box is not None:
         box = box.clipped(volume.geometry.shape)
-    wanted = [name for name in classes.split(",") if name.strip()] if classes else None
-
     with progress_bar(console, quiet=as_json) as report, _Interrupt() as interrupt:
         from ..inference.load import load_segmenter
 
@@ -133,9 +134,16 @@ def segment(
         typer.echo(json.dumps(content))
         return
     console.print(result_table(result, review))
-    console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False)
+    console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False, markup=False)
     for path in outputs.values():
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError(f"--classes {text!r} names no structure; leave it out for all of them.")
+    return names
 
 
 def _region(text: str) -> Region:
@@ -147,6 +155,11 @@ def _region(text: str) -> Region:
             f"The region {text!r} is not six whole numbers I0,I1,J0,J1,K0,K1, such as "
             "100,200,80,180,30,60."
         ) from None
+    if i1 <= i0 or j1 <= j0 or k1 <= k0:
+        raise InputError(
+            f"The region {text!r} is empty: I1, J1 and K1 are the first voxels beyond it and must "
+            "be larger than I0, J0 and K0."
+        )
     return Region((k0, j0, i0), (k1, j1, i1))
 
 

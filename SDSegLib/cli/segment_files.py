@@ -68,24 +68,33 @@ def check_outputs(
 def write_outputs(
     result: Segmentation, volume: Volume, outputs: dict[str, Path], overwrite: bool
 ) -> None:
-    """Write what `check_outputs` gave."""
-    if "label_map" in outputs:
+    """Write what `check_outputs` gave: all files or none."""
+    from ..export.atomic import atomic_together
+
+    with atomic_together(outputs.values(), overwrite) as staged:
+        for kind, path in outputs.items():
+            _write(kind, result, volume, staged[path])
+
+
+def _write(kind: str, result: Segmentation, volume: Volume, path: Path) -> None:
+    """Write one result over a file that is there."""
+    if kind == "label_map":
         from ..export.label_map import write_label_map
 
-        write_label_map(result, outputs["label_map"], overwrite)
-    if "uncertainty" in outputs:
+        write_label_map(result, path, overwrite=True)
+    elif kind == "uncertainty":
         from ..export.instability import write_instability
 
-        write_instability(result, outputs["uncertainty"], overwrite)
-    if "dicom_seg" in outputs:
+        write_instability(result, path, overwrite=True)
+    elif kind == "dicom_seg":
         from ..export.dicom_seg import write_dicom_seg
 
-        write_dicom_seg(result, volume, outputs["dicom_seg"], overwrite)
-    if "segmentation" in outputs:
+        write_dicom_seg(result, volume, path, overwrite=True)
+    elif kind == "segmentation":
         from ..export.seg_nrrd import write_seg_nrrd
 
-        write_seg_nrrd(result, outputs["segmentation"], overwrite, volume)
-    if "preview" in outputs:
+        write_seg_nrrd(result, path, overwrite=True, reference=volume)
+    else:
         from ..export.preview import write_preview
 
-        write_preview(volume, result, outputs["preview"], overwrite)
+        write_preview(volume, result, path, overwrite=True)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import InputError
+
 
 def series(
     folder: Annotated[Path, typer.Argument(help="A folder with DICOM files, at any depth.")],
@@ -21,12 +23,14 @@ def series(
     from ..reading.dicom import list_series
 
     found = list_series(folder)
+    if not found:
+        raise InputError(f"{folder} holds no DICOM images; give the folder of a CT.")
     if as_json:
         typer.echo(json.dumps([asdict(item) for item in found], default=str))
         return
     table = Table()
     for title in ("Number", "Modality", "Description", "Slices", "Size", "Spacing in mm", "UID"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for item in found:
         table.add_row(
             str(item.number),
@@ -35,6 +39,6 @@ def series(
             str(item.slices),
             " × ".join(str(count) for count in item.size),
             " × ".join("?" if step is None else f"{step:.3g}" for step in item.spacing),
-            item.uid,
+            escape(item.uid),
         )
     Console().print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -52,6 +52,40 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
         ) from error
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def atomic_together(paths: Iterable[Path], overwrite: bool = False) -> Iterator[dict[Path, Path]]:
+    """Several files that appear all or none, also if the disk is full at the last one.
+
+    Yields:
+        For each path the temporary file to write instead, which ends alike.
+
+    Raises:
+        OutputError: As for `atomic_write`; names the wanted file and not the temporary one.
+    """
+    wanted = list(paths)
+    staged: dict[Path, Path] = {}
+    try:
+        for path in wanted:
+            _check(path, overwrite)
+            staged[path] = _create_beside(path)
+        yield staged
+        for path, temporary in staged.items():
+            _check(path, overwrite)
+            os.replace(temporary, path)
+    except OutputError as error:
+        text = str(error)
+        for path, temporary in staged.items():
+            text = text.replace(str(temporary), str(path))
+        raise OutputError(text) from error
+    except OSError as error:
+        raise OutputError(
+            f"The results cannot be written ({_reason(error)}); choose another folder."
+        ) from error
+    finally:
+        for temporary in staged.values():
+            _remove(temporary)
 
 
 def _check(path: Path, overwrite: bool) -> None:

@@ -71,7 +71,7 @@ class ModelDescription:
             return cls._read(data)
         except KeyError as error:
             raise ModelError(f"{where} lacks the entry {error}; reinstall the model.") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise ModelError(f"{where} is not valid: {error}. Reinstall the model.") from error
 
     @classmethod
@@ -101,6 +101,10 @@ class ModelDescription:
             raise ValueError(f"prediction {self.diffusion.prediction!r} is unknown")
         if not is_axes(self.input.axes):
             raise ValueError(f"axes {self.input.axes!r} do not name three patient directions")
+        for entry in ("network", "expects", "training", "figures"):
+            if not isinstance(getattr(self, entry), dict):
+                raise ValueError(f"{entry} {getattr(self, entry)!r} is not an object")
+        self._check_numbers()
         if not self.input.windows or any(high <= low for low, high in self.input.windows):
             raise ValueError(f"windows {self.input.windows} must be (low, high) with low < high")
         labels = [item.label for item in self.structures]
@@ -108,6 +112,18 @@ class ModelDescription:
             raise ValueError(f"structure labels {labels} are not 1 … N in order")
         if len({item.name for item in self.structures}) != len(labels):
             raise ValueError("two structures share a name")
+
+    def _check_numbers(self) -> None:
+        size, spacing, diffusion = self.input.size, self.input.spacing, self.diffusion
+        if min(size) < 1:
+            raise ValueError(f"size {size} is not rows and columns of a tile")
+        if spacing is not None and not all(0 < value < float("inf") for value in spacing):
+            raise ValueError(f"spacing {spacing} mm is not above 0")
+        if not isinstance(diffusion.timesteps, int) or diffusion.timesteps < 1:
+            raise ValueError(f"timesteps {diffusion.timesteps!r} is no number above 0")
+        if not 0 < diffusion.beta_start <= diffusion.beta_end < 1:
+            betas = f"{diffusion.beta_start!r} to {diffusion.beta_end!r}"
+            raise ValueError(f"betas {betas} do not rise from above 0 to below 1")
 
     def to_json(self) -> dict[str, Any]:
         """The content of `model.json`; `from_json` reads it back."""

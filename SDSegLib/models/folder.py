@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "model.json"
 WEIGHTS = "model.safetensors"
 CARD = "MODEL_CARD.md"
+_LONGEST_HEADER = 100_000_000
 
 
 def read_description(folder: Path) -> ModelDescription:
@@ -34,14 +36,18 @@ def read_description(folder: Path) -> ModelDescription:
         ModelError: If the folder is no model folder or its description is not valid.
     """
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not os.path.isfile(path) and os.access(folder, os.X_OK):
         raise ModelError(
             f"{folder} is not a model folder: it has no {DESCRIPTION}. Name an installed model "
             "(sdseg models list) or a folder that holds model.json and model.safetensors."
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}); change its permissions."
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged ({error}); reinstall the model.") from error
     return ModelDescription.from_json(data, str(path))
 
@@ -73,11 +79,9 @@ def load_family(folder: Path) -> SegmentationFamily:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from ..families import build_family
-
     description = read_description(folder)
     path = verify_weights(folder, description)
-    family = build_family(description)
+    family = _build(description, folder)
     try:
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
         family.load_state_dict(weights, strict=True)
@@ -116,10 +120,10 @@ def write_model_folder(
         OutputError: If the folder exists already or cannot be written.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    if folder.exists() and not overwrite:
-        raise OutputError(f"{folder} exists already; choose another name or allow overwriting.")
+    check_replaceable(folder, overwrite)
     if half is None:
         half = description.diffusion.prediction != "noise"
     stored = {
@@ -142,9 +146,82 @@ def write_model_folder(
             (fresh / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
             (fresh / CARD).write_text(card, encoding="utf-8")
             put_in_place(fresh, folder)
-    except OSError as error:
-        raise OutputError(f"The model cannot be written to {folder}: {error}.") from error
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise OutputError(
+            f"The model cannot be written to {folder} ({reason.rstrip('.')}); free space on its "
+            "disk or choose another folder."
+        ) from error
     return description
+
+
+def check_replaceable(folder: Path, overwrite: bool) -> None:
+    """Find out whether a model folder can be written there, before anything is.
+
+    Raises:
+        OutputError: If something is there that must not be replaced: anything without `overwrite`,
+            and whatever is no model folder with it.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not overwrite:
+        raise OutputError(
+            f"{folder} exists already; choose another name or allow overwriting (--overwrite)."
+        )
+    if not folder.is_dir() or folder.resolve() == Path.cwd():
+        raise OutputError(f"{folder} is no model folder and stays; choose another name.")
+    names = {path.name for path in folder.iterdir()}
+    others = sorted(names - {DESCRIPTION, WEIGHTS, CARD})
+    if others or (names and DESCRIPTION not in names):
+        held = (others or sorted(names))[0]
+        raise OutputError(
+            f"{folder} is no model folder and stays as it is, for it holds {held}; choose another "
+            "name."
+        )
+
+
+def check_weights_file(path: Path) -> None:
+    """Look at the header of a safetensors file; needs no package.
+
+    Raises:
+        ModelError: If it is another kind of file, such as a pickle, or cut short.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        text = stream.read(length) if length <= min(size, _LONGEST_HEADER) else b""
+    try:
+        header = json.loads(text)
+        ends = [header[name]["data_offsets"][1] for name in header if name != "__metadata__"]
+        is_whole = 8 + length + max(ends) == size
+    except (KeyError, TypeError, IndexError, ValueError, RecursionError):
+        raise ModelError(
+            f"{path} is no safetensors file; weights of other kinds, such as pickles, can hold "
+            "code and are not taken."
+        ) from None
+    if not is_whole:
+        raise ModelError(f"{path} is cut short ({size:,} bytes); fetch it again.")
+
+
+def _build(description: ModelDescription, folder: Path) -> SegmentationFamily:
+    """The networks of a description whose sizes nobody has tried yet."""
+    from ..families import build_family
+
+    try:
+        return build_family(description)
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ModelError(
+            f"The network sizes in {folder / DESCRIPTION} are not valid ({reason}); reinstall the "
+            "model."
+        ) from error
 
 
 def put_in_place(fresh: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from torch import Tensor
@@ -97,6 +97,12 @@ def _check_container(path: Path) -> None:
         raise ModelError(f"There is no file {path}; give the path of the .ckpt file.")
     with contextlib.suppress(BadZipFile):
         if is_zipfile(path):
+            with ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise ModelError(
+                    f"{path} is damaged: the checksum of '{damaged}' in it is wrong. Copy it again."
+                )
             return
     with path.open("rb") as file:
         start = file.read(4)

@@ -9,15 +9,25 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import ModelError, OutputError
 from ..families.description import ModelDescription
 from ..resources import resource_folder
-from .folder import CARD, DESCRIPTION, WEIGHTS, put_in_place, read_description, verify_weights
+from .folder import (
+    CARD,
+    DESCRIPTION,
+    WEIGHTS,
+    check_replaceable,
+    check_weights_file,
+    put_in_place,
+    read_description,
+    verify_weights,
+)
 
 MODELS_VARIABLE = "SDSEG_MODELS"
 LARGEST_MODEL_BYTES = 20 * 2**30
+_AGAIN = {"R": "Fetch it again", "r": "fetch it again"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def list_models() -> tuple[list[InstalledModel], list[str]]:
     for root, bundled in ((user_folder(), False), (bundled_folder(), True)):
         if not root.is_dir():
             continue
-        for folder in sorted(path for path in root.iterdir() if (path / DESCRIPTION).is_file()):
+        for folder in _model_folders(root, problems):
             try:
                 description = read_description(folder)
             except ModelError as error:
@@ -72,6 +82,8 @@ def find_model(name_or_folder: str) -> InstalledModel:
     Raises:
         ModelError: Naming the models there are.
     """
+    if not name_or_folder.strip():
+        raise ModelError("The model has no name; name one of: sdseg models list.")
     models, problems = list_models()
     for model in models:
         if model.description.name == name_or_folder:
@@ -109,14 +121,11 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
                 _unzip(source, fresh)
             else:
                 raise ModelError(f"{source} does not exist; name a model folder or a zip file.")
-            description = read_description(fresh)
-            verify_weights(fresh, description)
+            description = _checked(fresh, source)
             target = root / _safe_name(description.name)
-            if target.exists() and not overwrite:
-                raise ModelError(
-                    f"The model {description.name} is installed already in {target}; "
-                    "use --overwrite to replace it."
-                )
+            if not overwrite:
+                _refuse_known(description.name, target)
+            check_replaceable(target, overwrite=True)
             put_in_place(fresh, target)
     except OSError as error:
         raise OutputError(
@@ -124,6 +133,47 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
             f"environment variable {MODELS_VARIABLE}."
         ) from error
     return InstalledModel(target, description, bundled=False)
+
+
+def _model_folders(root: Path, problems: list[str]) -> list[Path]:
+    """Subfolders that hold a description; those that cannot be looked into are problems."""
+    folders = []
+    try:
+        found = sorted(root.iterdir())
+    except OSError as error:
+        problems.append(f"{root} cannot be read ({error.strerror}).")
+        return []
+    for path in found:
+        if os.path.isfile(path / DESCRIPTION):
+            folders.append(path)
+        elif path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            problems.append(f"{path} cannot be read; change its permissions.")
+    return folders
+
+
+def _checked(fresh: Path, source: Path) -> ModelDescription:
+    """The description of a copy whose weights are whole; errors name what it was copied from."""
+    try:
+        description = read_description(fresh)
+        check_weights_file(verify_weights(fresh, description))
+    except ModelError as error:
+        text = str(error).replace(str(fresh), str(source))
+        text = re.sub("([Rr])einstall the model", lambda m: _AGAIN[m[1]], text)
+        raise ModelError(text) from error
+    return description
+
+
+def _refuse_known(name: str, target: Path) -> None:
+    """Raise unless the name is new."""
+    if target.exists():
+        raise ModelError(
+            f"The model {name} is installed already in {target}; use --overwrite to replace it."
+        )
+    if (bundled_folder() / name).is_dir():
+        raise ModelError(
+            f"A model called {name} came with the program; use --overwrite to put yours in its "
+            "place."
+        )
 
 
 def remove_model(name: str) -> Path:
@@ -174,13 +224,25 @@ def _unzip(source: Path, target: Path) -> None:
             f"{source} is not a zip file; install a model folder or a zip of one."
         ) from error
     with archive:
-        members = {
-            Path(item.filename).name: item
+        found = [
+            item
             for item in archive.infolist()
-            if Path(item.filename).name in (DESCRIPTION, WEIGHTS, CARD)
+            if PurePosixPath(item.filename).name in (DESCRIPTION, WEIGHTS, CARD)
+        ]
+        folders = {
+            PurePosixPath(item.filename).parent
+            for item in found
+            if PurePosixPath(item.filename).name == DESCRIPTION
         }
-        if DESCRIPTION not in members:
+        if not folders:
             raise ModelError(f"{source} holds no {DESCRIPTION}; it is not a model.")
+        if len(folders) > 1:
+            raise ModelError(f"{source} holds {len(folders)} models; install them one by one.")
+        members = {
+            PurePosixPath(item.filename).name: item
+            for item in found
+            if PurePosixPath(item.filename).parent in folders
+        }
         if sum(item.file_size for item in members.values()) > LARGEST_MODEL_BYTES:
             raise ModelError(f"{source} unpacks to more than 20 GiB; it is not a model of ours.")
         target.mkdir()

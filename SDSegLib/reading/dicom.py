@@ -18,6 +18,7 @@ from .dicom_slices import slices_of
 
 _VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,15 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
     if stacked and len(stacked) < len(images):
         scouts = [image.file.name for image in images if image.is_scout]
         notes.append(f"{len(scouts)} scout images were left out, such as {scouts[0]}.")
-    return _volume(stacked or images, folder, tuple(notes))
+    try:
+        return _volume(stacked or images, folder, tuple(notes))
+    except InputError as error:
+        if not found.damaged:
+            raise
+        names = ", ".join(file.name for file in found.damaged[:_MOST_NAMES])
+        raise InputError(
+            f"{error} In {folder} these files are damaged: {names}; copy them again."
+        ) from error
 
 
 def read_dicom_file(path: Path) -> Volume:

@@ -129,7 +129,10 @@ def find_in_folder(folder: Path) -> FoundInFolder:
     try:
         os.listdir(folder)
     except OSError as error:
-        raise InputError(f"{folder} cannot be opened as a folder ({error.strerror}).") from error
+        raise InputError(
+            f"{folder} cannot be opened as a folder ({error.strerror}); give the folder that holds "
+            "the DICOM files."
+        ) from error
     found = FoundInFolder()
     for parent, subfolders, names in os.walk(folder, onerror=_log_unreadable):
         subfolders.sort()

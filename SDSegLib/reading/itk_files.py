@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _CHECKS = {"NrrdImageIO": check_nrrd, "MetaImageIO": check_metaimage}
 # Parts of ITK's messages, and what they mean to the user.
 _MEANINGS = {
-    "Zero-valued spacing": "The voxel spacing in its header is zero or not a number; correct it.",
+    "Zero-valued spacing": "The voxel spacing in its header is zero or not a number; correct it "
+    "or export the image again.",
     "determinant is 0": "The axes in its header lie in one plane; correct the direction.",
     "fread got only": "The file is cut short. Fetch it again.",
     "bytes but received": "The file is cut short or damaged. Fetch it again.",

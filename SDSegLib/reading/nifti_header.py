@@ -116,7 +116,10 @@ class NiftiHeader:
         size = tuple(int(extent) for extent in self.fields["dim"][1 : count + 1])
         shown = " × ".join(str(extent) for extent in size)
         if not 1 <= count <= 7 or min(size) < 1 or not np.isfinite(self.fields["vox_offset"]):
-            raise InputError(f"Its header is damaged (it gives the size as {shown or count}).")
+            raise InputError(
+                f"Its header is damaged (it gives the size as {shown or count}); fetch or export "
+                "it again."
+            )
         if count < 3:
             raise InputError(f"It is a {count}-D image of {shown} pixels; give a whole volume.")
         if max(size[4:], default=1) > 1:

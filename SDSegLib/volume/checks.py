@@ -10,6 +10,8 @@ from .volume import Volume
 
 AIR_HU = -1024
 FEW_SLICES = 5
+PADDING_HU = -1100.0
+MOST_HU = 33000.0
 COARSE_SPACING_MM = 10.0
 SMALL_FIELD_MM = 100.0
 _MOST_VOXELS = 2_000_000
@@ -75,7 +77,9 @@ def _not_finite(volume: Volume) -> list[Finding]:
     if count == 0:
         return []
     if count == array.size:
-        raise InputError(f"No voxel of {_called(volume)} is a number (all NaN or infinite).")
+        raise InputError(
+            f"No voxel of {_called(volume)} is a number (all NaN or infinite); export it again."
+        )
     return [
         Finding(
             "not-finite",
@@ -108,6 +112,14 @@ def _values(values: np.ndarray) -> list[Finding]:
     """Compare the histogram with HU: air near −1000, fat near −100, soft tissue at 0 to 80."""
     low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
     span = f"99.8 % of the values lie between {low:g} and {high:g}"
+    if max(-low, high) > MOST_HU:
+        return [
+            Finding(
+                "range",
+                f"{span}, far beyond HU, which end near 3000 (metal: 30000); the values seem to be "
+                "scaled. Give the original CT in HU.",
+            )
+        ]
     if high - low < 100.0:
         return [
             Finding(
@@ -116,7 +128,25 @@ def _values(values: np.ndarray) -> list[Finding]:
                 "Give the original CT in HU.",
             )
         ]
-    if np.mean(values < -50.0) < 0.001:
+    if high - low < 600.0 and low > -400.0:
+        return [
+            Finding(
+                "range",
+                f"{span}, but a CT in HU reaches from −1000 (air) to 1000 and more (bone); it "
+                "seems to be cut off at a display window, or scaled. Give the original CT in HU.",
+            )
+        ]
+    near_thousand = float(np.mean(np.abs(values - 1000.0) < 60.0))
+    if near_thousand > 0.2 and low < -100.0 and np.mean(values < -800.0) < 0.01:
+        return [
+            Finding(
+                "range",
+                f"{span} and much lies near +1000, where a CT in HU has hardly anything; the image "
+                "seems to be inverted. Give the original CT in HU.",
+            )
+        ]
+    # Scanners fill what lies outside of the field of view with values far below air.
+    if np.mean((values < -50.0) & (values > PADDING_HU)) < 0.001:
         dense = values[(values > 500.0) & (values < 1324.0)]
         peak = float(np.median(dense)) if dense.size else 0.0
         near_water = np.mean(np.abs(dense - 1024.0) < 150.0) if dense.size else 0.0
@@ -124,9 +154,9 @@ def _values(values: np.ndarray) -> list[Finding]:
             return [
                 Finding(
                     "hu-offset",
-                    f"No value is below −50 and soft tissue seems to lie near {peak:.0f} instead "
-                    "of 0 to 80 HU: the values look like HU + 1024. Subtract 1024 from every "
-                    "voxel (3D Slicer: Simple Filters, ShiftScaleImageFilter, shift −1024).",
+                    f"Hardly any value is below −50 and soft tissue seems to lie near {peak:.0f} "
+                    "instead of 0 to 80 HU: the values look like HU + 1024. Subtract 1024 from "
+                    "every voxel (3D Slicer: Simple Filters, ShiftScaleImageFilter, shift −1024).",
                 )
             ]
         return [
@@ -157,7 +187,7 @@ def _grid(volume: Volume) -> list[Finding]:
         findings.append(
             Finding(
                 "few-slices",
-                f"The image has only {min(geometry.shape)} slices; a model that looks at "
+                f"The image has only {_slices(min(geometry.shape))}; a model that looks at "
                 "neighbouring slices is less sure there. Give the whole series if there is more.",
             )
         )
@@ -187,6 +217,10 @@ def _feet_to_head(volume: Volume) -> list[bool]:
     from .orientation import axis_letters
 
     return [letter in "SI" for letter in axis_letters(volume.geometry)]
+
+
+def _slices(count: int) -> str:
+    return "1 slice" if count == 1 else f"{count} slices"
 
 
 def _called(volume: Volume) -> str:

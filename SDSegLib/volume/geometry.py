@@ -60,7 +60,11 @@ class Geometry:
         columns = np.asarray(affine, dtype=float)[:3, :3]
         spacing = np.linalg.norm(columns, axis=0)
         if not np.isfinite(spacing).all() or (spacing == 0).any():
-            raise InputError(f"The voxel spacing {tuple(spacing)} mm is zero or not a number.")
+            shown = " × ".join(f"{value:g}" for value in spacing)
+            raise InputError(
+                f"The voxel spacing {shown} mm is zero or not a number; correct the header or "
+                "export the image again."
+            )
         origin = np.asarray(affine, dtype=float)[:3, 3]
         return cls(
             shape=shape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,6 +167,30 @@ def test_images_without_content_are_refused(array: np.ndarray, finding: str) -> 
 def test_an_unusable_grid_is_refused() -> None:
     with pytest.raises(InputError, match="4 × 0 × 5 mm"):
         check_volume(volume_of(body_ct(), spacing=(4.0, 0.0, 5.0)))
+
+
+def test_padding_far_below_air_does_not_hide_an_offset() -> None:
+    shifted = body_ct() + np.int16(1024)
+    shifted[:, :, :6] = shifted[:, :, -6:] = -2000  # outside of the scanner's field of view
+    assert kinds(volume_of(shifted)) == ["hu-offset"]
+    padded = body_ct()
+    padded[:, :, :6] = padded[:, :, -6:] = -3024
+    assert kinds(volume_of(padded)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda hu: hu * 100.0, "far beyond HU"),
+        (lambda hu: hu.clip(-160, 240), "cut off at a display window"),
+        (lambda hu: hu / 10.0, "cut off at a display window, or scaled"),
+        (lambda hu: -hu, "inverted"),
+    ],
+)
+def test_values_on_another_scale_are_named(change: Callable, words: str) -> None:
+    (finding,) = check_volume(volume_of(change(body_ct().astype(np.float32))))
+    assert finding.kind == "range"
+    assert words in finding.message
 
 
 def test_grids_that_ask_too_much_of_a_model_are_pointed_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -13,7 +14,13 @@ from tiny_model import tiny_description, write_tiny_model
 
 from SDSegLib.errors import ModelError, OutputError
 from SDSegLib.families.description import ModelDescription
-from SDSegLib.models.folder import load_family, read_description
+from SDSegLib.models.folder import (
+    check_replaceable,
+    load_family,
+    read_description,
+    sha256_of,
+    write_model_folder,
+)
 from SDSegLib.models.registry import find_model, install_model, list_models, remove_model
 
 
@@ -99,8 +106,6 @@ def test_a_pickle_in_place_of_the_weights_is_not_opened(source: Path) -> None:
     with pytest.raises(ModelError, match="SHA-256"):
         load_family(source)
     description = json.loads((source / "model.json").read_text(encoding="utf-8"))
-    from SDSegLib.models.folder import sha256_of
-
     description["weights"]["sha256"] = sha256_of(source / "model.safetensors")
     (source / "model.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(ModelError, match="do not fit the networks"):
@@ -127,6 +132,11 @@ def test_weights_of_another_model_do_not_load(source: Path, tmp_path: Path) -> N
         ({"name": None}, "name None is not a text"),
         ({"input": {"size": [32, 32]}}, "lacks the entry 'spacing'"),
         ({"network": {"depth": 3}}, "network sizes are not valid"),
+        ({"network": None}, "network None is not an object"),
+        ({"expects": None}, "expects None is not an object"),
+        ({"diffusion": {"timesteps": 0}}, "timesteps 0 is no number above 0"),
+        ({"diffusion": {"timesteps": "a"}}, "timesteps 'a' is no number above 0"),
+        ({"diffusion": {"beta_start": 0.5, "beta_end": 0.1}}, "betas 0.5 to 0.1 do not rise"),
     ],
 )
 def test_a_wrong_description_is_named(
@@ -137,6 +147,101 @@ def test_a_wrong_description_is_named(
     path.write_text(json.dumps({**description, **change}), encoding="utf-8")
     with pytest.raises(ModelError, match=message):
         load_family(source)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("size", [32]), ("size", [0, 32]), ("spacing", [0, 0]), ("windows", [5])],
+)
+def test_a_wrong_input_description_is_named(source: Path, entry: str, value: object) -> None:
+    path = source / "model.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
+    description["input"][entry] = value
+    path.write_text(json.dumps(description), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"is not valid: .*Reinstall the model"):
+        load_family(source)
+
+
+@pytest.mark.parametrize("value", [{"unet_mult": "abc"}, {"unet_channels": 10**8}, {"factor": 0}])
+def test_network_sizes_that_cannot_be_are_named(source: Path, value: dict[str, object]) -> None:
+    path = source / "model.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
+    description["network"] |= value
+    path.write_text(json.dumps(description), encoding="utf-8")
+    with pytest.raises(ModelError, match="network sizes"):
+        load_family(source)
+
+
+def test_a_bottomless_description_is_named(source: Path) -> None:
+    (source / "model.json").write_text("[" * 200_000, encoding="utf-8")
+    with pytest.raises(ModelError, match="is damaged"):
+        load_family(source)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
+def test_folders_that_may_not_be_read_hide_no_model(own_models: Path, source: Path) -> None:
+    install_model(source)
+    (own_models / "locked").mkdir(mode=0o000)
+    models, problems = list_models()
+    assert "tiny" in [model.description.name for model in models]
+    assert any("locked" in problem for problem in problems)
+    with pytest.raises(ModelError, match="cannot be read"):
+        find_model(str(own_models / "locked"))
+
+
+def test_what_is_installed_is_named_as_it_was_given(own_models: Path, source: Path) -> None:
+    content = bytearray((source / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (source / "model.safetensors").write_bytes(content)
+    packed = Path(shutil.make_archive(str(source.parent / "a"), "zip", source))
+    with pytest.raises(ModelError, match=r"a\.zip.*Fetch it again") as refusal:
+        install_model(packed)
+    assert ".install-" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("cut", [0, 100])
+def test_weights_of_another_kind_or_cut_short_are_not_installed(
+    own_models: Path, source: Path, cut: int
+) -> None:
+    weights = source / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-cut] if cut else pickle.dumps({"weights": 1}))
+    description = json.loads((source / "model.json").read_text(encoding="utf-8"))
+    description["weights"]["sha256"] = sha256_of(weights)
+    (source / "model.json").write_text(json.dumps(description), encoding="utf-8")
+    with pytest.raises(ModelError, match="cut short" if cut else "no safetensors file"):
+        install_model(source)
+    assert not list(own_models.iterdir())
+
+
+def test_a_zip_of_two_models_is_refused(own_models: Path, source: Path) -> None:
+    shutil.copytree(source, source.parent / "other")
+    packed = Path(shutil.make_archive(str(source.parents[1] / "two"), "zip", source.parent))
+    with pytest.raises(ModelError, match="holds 2 models"):
+        install_model(packed)
+
+
+def test_a_bundled_model_is_not_hidden_unasked(own_models: Path, tmp_path: Path) -> None:
+    source = write_tiny_model(tmp_path / "mine", name="head-neck-oar")
+    with pytest.raises(ModelError, match=r"came with the program; use --overwrite"):
+        install_model(source)
+    install_model(source, overwrite=True)
+    assert not find_model("head-neck-oar").bundled
+
+
+def test_only_a_model_folder_is_replaced(source: Path, tmp_path: Path) -> None:
+    check_replaceable(source, overwrite=True)
+    with pytest.raises(OutputError, match="--overwrite"):
+        check_replaceable(source, overwrite=False)
+    thesis = tmp_path / "mydata" / "thesis.docx"
+    thesis.parent.mkdir()
+    thesis.write_text("precious")
+    file = tmp_path / "notes.txt"
+    file.write_text("precious")
+    for path in (thesis.parent, file):
+        with pytest.raises(OutputError, match="no model folder and stays"):
+            write_model_folder(path, tiny_description(), {}, "card", overwrite=True)
+    assert thesis.read_text() == file.read_text() == "precious"
 
 
 def test_a_description_that_is_no_json_is_named(source: Path) -> None:

@@ -282,6 +282,13 @@ def test_incomplete_copy_is_recognised(checkpoint_file, share):
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_one_changed_byte_is_found_by_its_checksum(checkpoint_file):
+    content = bytearray(checkpoint_file.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint_file.write_bytes(content)
+    assert "checksum" in refusal(checkpoint_file)
+
+
 def test_damaged_pickle_is_refused_in_words(weights, tmp_path):
     """Whatever bytes are wrong, the answer is a checkpoint or a ModelError, never another error."""
     path = tmp_path / "damaged.ckpt"
