@@ -105,5 +105,20 @@ def _add_segments(plane: _Plane, node: Any) -> None:
         to_image = vtk.vtkMatrix4x4()
         image.GetWorldToImageMatrix(to_image)
         labels, inside = plane.sample(image, _matrix(to_image) @ own)
-        colors = ramp[labels.astype(np.int32).clip(0, 255)]
-        plane.blend(inside & (colors[..., 0] >= 0), colors, _FILL)
+        labels = np.where(inside, labels.astype(np.int32).clip(0, 255), 0)
+        colors = ramp[labels]
+        shown = inside & (colors[..., 0] >= 0)
+        if display.GetVisibility2DFill():
+            plane.blend(shown, colors, _FILL)
+        else:
+            plane.blend(shown & _border(labels), colors, 1.0)
+
+
+def _border(labels: np.ndarray) -> np.ndarray:
+    """Pixels with another label beside them."""
+    border = np.zeros(labels.shape, bool)
+    border[1:] |= labels[1:] != labels[:-1]
+    border[:-1] |= labels[1:] != labels[:-1]
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    border[:, :-1] |= labels[:, 1:] != labels[:, :-1]
+    return border
