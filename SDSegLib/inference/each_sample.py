@@ -13,7 +13,7 @@ from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
 from .job import Job
 from .progress import ProgressCallback
-from .samples import average_of, background, check_samples, instability_of
+from .samples import average_of, background, check_samples, instability_of, likeliest
 from .segmenter import Segmenter
 
 Look = Callable[[int, Tensor], None]
@@ -64,8 +64,9 @@ def segment_each(
     def take(place: int, values: Tensor) -> None:
         alone = values[: samples * classes].unflatten(0, (samples, classes))
         together = values[samples * classes :]
-        each[:, place] = alone.argmax(dim=1).to(torch.uint8).cpu().numpy()
-        labels[place] = together[:classes].argmax(dim=0).to(torch.uint8).cpu().numpy()
+        for sample, probabilities in enumerate(alone):
+            each[sample, place] = likeliest(probabilities)
+        labels[place] = likeliest(together[:classes])
         unsure[place] = instability_of(together[classes]).cpu().numpy()
         if look is not None:
             look(place, alone)

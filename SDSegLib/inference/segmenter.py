@@ -25,7 +25,15 @@ from .job import Job
 from .plane import PlaneGrids
 from .precision import choose_precision, computing_with
 from .progress import ProgressCallback, SliceCounter
-from .samples import Reduce, average_of, background, check_samples, instability_of, noises_of
+from .samples import (
+    Reduce,
+    average_of,
+    background,
+    check_samples,
+    instability_of,
+    likeliest,
+    noises_of,
+)
 from .selection import select_structures
 
 log = logging.getLogger(__name__)
@@ -117,7 +125,7 @@ class Segmenter:
         unsure = np.zeros(job.box.shape, np.uint8) if samples > 1 else None
 
         def take(place: int, values: Tensor) -> None:
-            labels[place] = values[:classes].argmax(dim=0).to(torch.uint8).cpu().numpy()
+            labels[place] = likeliest(values[:classes])
             if unsure is not None:
                 unsure[place] = instability_of(values[classes]).cpu().numpy()
 
