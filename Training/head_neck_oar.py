@@ -21,7 +21,7 @@ from SDSegLib.datasets.cases import load_cases
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.training.job import Job, train
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.preset import find_preset
+from SDSegLib.training.presets import find_preset
 from SDSegLib.training.records import keep_record, record_of
 from SDSegLib.training.run import Machine
 from SDSegLib.training.stop import StopRequest

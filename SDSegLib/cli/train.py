@@ -150,7 +150,7 @@ def require_lightning() -> None:
 
 def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> AnyPreset:
     from ..training.overrides import with_overrides, with_value
-    from ..training.preset import find_preset
+    from ..training.presets import find_preset
     from ..training.records import read_record
 
     if settings is None:

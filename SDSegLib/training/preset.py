@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..diffusion.description import DiffusionDescription
-from ..errors import InputError
 from ..families.compact import CompactConfig
 from ..families.published import PublishedConfig
 from ..networks.deep_unet import DeepUNetConfig
@@ -68,24 +67,3 @@ AnyPreset = (
     | Preset[PublishedConfig, KLAutoencoderSettings, PublishedSettings]
     | Preset[DeepUNetConfig, None, DirectSettings]
 )
-
-
-def presets() -> dict[str, AnyPreset]:
-    """All presets by name."""
-    from .preset_compact import COMPACT
-    from .preset_paper import PAPER, PAPER_TINY
-    from .preset_unet2d import UNET2D
-
-    return {preset.name: preset for preset in (PAPER, PAPER_TINY, COMPACT, UNET2D)}
-
-
-def find_preset(name: str) -> AnyPreset:
-    """The preset of this name.
-
-    Raises:
-        InputError: Naming those there are.
-    """
-    known = presets()
-    if name not in known:
-        raise InputError(f"There is no preset {name!r}; choose one of {', '.join(known)}.")
-    return known[name]

@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import InputError
 from ..version import VERSION
 from .overrides import flattened
-from .preset import AnyPreset, find_preset
+from .preset import AnyPreset
+from .presets import find_preset
 
 FORMAT = 1
 FILE = "settings.json"

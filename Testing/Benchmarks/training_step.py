@@ -32,7 +32,7 @@ from SDSegLib.training.describe import describe
 from SDSegLib.training.job import Job, main_stage
 from SDSegLib.training.memory import training_bytes
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.preset import find_preset
+from SDSegLib.training.presets import find_preset
 from SDSegLib.training.stage import Stage
 from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import Code, Structure

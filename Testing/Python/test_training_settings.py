@@ -11,7 +11,7 @@ from training_parts import SEEN, a_collection
 from SDSegLib.errors import InputError
 from SDSegLib.training.describe import describe
 from SDSegLib.training.overrides import flattened, with_overrides, with_value
-from SDSegLib.training.preset import find_preset, presets
+from SDSegLib.training.presets import PRESETS, find_preset
 from SDSegLib.training.records import keep_record, read_record, record_of
 
 
@@ -30,7 +30,7 @@ def test_paper_preset_has_the_published_values():
 
 
 def test_every_value_of_every_preset_can_be_written_down_and_set_again():
-    for preset in presets().values():
+    for preset in PRESETS.values():
         again = preset
         for name, value in flattened(preset).items():
             as_text = json.dumps(value) if isinstance(value, list) else str(value)

@@ -18,7 +18,8 @@ from SDSegLib.datasets.recipe import LabelRecipe
 from SDSegLib.training.describe import describe
 from SDSegLib.training.job import Job
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.preset import AnyPreset, find_preset
+from SDSegLib.training.preset import AnyPreset
+from SDSegLib.training.presets import find_preset
 from SDSegLib.volume.model_input import InputDescription
 
 SHAPE = (6, 36, 40)
