@@ -6,18 +6,19 @@ import json
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InputError
-from ..review.slices import slices_to_review
-from ..volume.region import Region
 from .progress_bar import progress_bar
 from .segment_files import check_outputs, write_outputs
 from .segment_screen import result_json, result_table
+
+if TYPE_CHECKING:
+    from ..volume.region import Region
 
 
 def segment(
@@ -104,6 +105,7 @@ def segment(
     from ..inference.selection import select_structures
     from ..models.registry import find_model
     from ..reading.files import read_volume
+    from ..review.slices import slices_to_review
     from ..volume.checks import check_volume
     from ..volume.coverage import check_coverage
 
@@ -148,6 +150,8 @@ def _names(text: str) -> list[str]:
 
 def _region(text: str) -> Region:
     """A box of voxels as typed: first and past-the-last voxel along i, j and k."""
+    from ..volume.region import Region
+
     try:
         i0, i1, j0, j1, k0, k1 = (int(part) for part in text.split(","))
     except ValueError:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..volume.segmentation import Segmentation
-from ..volume.volume import Volume
+
+if TYPE_CHECKING:
+    from ..volume.segmentation import Segmentation
+    from ..volume.volume import Volume
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _ENDINGS = {

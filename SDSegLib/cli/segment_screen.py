@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from ..review.slices import ReviewSlice
-from ..volume.segmentation import Segmentation
-
 if TYPE_CHECKING:
     from ..inference.segmenter import Segmenter
+    from ..review.slices import ReviewSlice
     from ..volume.finding import Finding
+    from ..volume.segmentation import Segmentation
 
 _AXES = "kji"
 

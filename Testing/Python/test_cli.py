@@ -446,7 +446,8 @@ def test_help_and_import_load_no_heavy_package() -> None:
     code = (
         "import sys\n"
         "import SDSegLib.cli.app\n"
-        "heavy = {'torch', 'monai', 'SimpleITK', 'vtk', 'slicer', 'matplotlib', 'pydicom'}\n"
+        "heavy = {'numpy', 'torch', 'monai', 'SimpleITK', 'vtk', 'slicer', 'matplotlib'}\n"
+        "heavy |= {'pydicom', 'lightning', 'trame'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
