@@ -116,6 +116,7 @@ class Application:
         self._run.controller.error = ""
         self._run.draw()
         self._save.draw()
+        self._run.warm_up()
 
     def _after_result(self) -> None:
         editor, node = self._desk.editor, self._desk.study.segmentation_node

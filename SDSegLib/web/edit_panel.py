@@ -39,6 +39,7 @@ class EditPanel:
             "paint_in_range": self._set_paint_range,
             "apply_threshold": self._desk.editor.apply_threshold,
             "keep_largest": self._desk.editor.keep_largest_island,
+            "island_voxels": self._set_island_voxels,
             "remove_small": self._remove_small,
             "island_click": self._set_island_click,
             "smooth": self._smooth,
@@ -110,10 +111,12 @@ class EditPanel:
         self._desk.editor.set_paint_range(*self._range, self._paints_in_range)
         self.draw()
 
-    def _remove_small(self, voxels: int) -> None:
+    def _set_island_voxels(self, voxels: int) -> None:
         self._island_voxels = max(1, int(voxels))
-        self._desk.editor.remove_small_islands(self._island_voxels)
         self.draw()
+
+    def _remove_small(self) -> None:
+        self._desk.editor.remove_small_islands(self._island_voxels)
 
     def _set_island_click(self, mode: str) -> None:
         """ "keep_selected", "remove_selected", or "" for none."""

@@ -42,6 +42,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/", send_start),
         web.get("/index.html", send_start),
+        trame_private.launcher_route(),
         *(web.get(f"/sdseg/{name}", _sender(name, kind)) for name, kind in _STATIC.items()),
     ]
 

@@ -71,8 +71,10 @@ class Page:
         return task
 
     def tell(self, text: str, kind: Kind = "info") -> None:
-        """Show a message; one that is no error goes away by itself."""
+        """Show a message; mere information goes away by itself, or with the next of its kind."""
         number = next(self._numbers)
+        if kind == "info":
+            self._messages = [item for item in self._messages if item["kind"] != "info"]
         self._messages.append({"id": number, "kind": kind, "text": text})
         del self._messages[:-_MOST_MESSAGES]
         self.show(messages=list(self._messages))

@@ -73,6 +73,11 @@ class RunPanel:
             )
         )
 
+    def warm_up(self) -> None:
+        """Load the model before it is asked for, so that the first run begins at once."""
+        if not self.controller.is_busy:
+            self.controller.client.warm_up(self._models.path, self._models.device)
+
     def draw(self) -> None:
         """Show where the run is."""
         client, is_busy = self.controller.client, self.controller.is_busy
@@ -80,7 +85,7 @@ class RunPanel:
         text, share = self._progress(client.state, client.progress) if is_busy else ("", None)
         outcome = ""
         if summary is not None:
-            outcome = f"{seconds_text(summary.seconds)} on {summary.device}"
+            outcome = f"{seconds_text(summary.seconds)} on {summary.device.partition(':')[0]}"
         self._desk.page.show(
             run={
                 "busy": is_busy,
@@ -89,6 +94,7 @@ class RunPanel:
                 "share": share,
                 "error": "" if is_busy else self.controller.error,
                 "outcome": outcome,
+                "device": "" if summary is None else summary.device,
                 "model": "" if summary is None else summary.model,
                 "notes": [] if summary is None else self._notes(),
             }

@@ -65,6 +65,15 @@ def client_files() -> tuple[str, str]:
     return script[1], style[1]
 
 
+def launcher_route() -> web.RouteDef:
+    """trame's client asks where its websocket is before it tries the obvious place."""
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.json_response({"sessionURL": "ws://USE_HOST/ws"})
+
+    return web.post("/paraview/", tell)
+
+
 def register_views(app: SlicerApp, server: Any) -> None:
     """Let the views be drawn here and shown in the page, without trame-slicer's own buttons."""
     for factory in (RemoteSliceViewFactory, RemoteThreeDViewFactory):
