@@ -51,5 +51,5 @@ def view(
         if browser:
             webbrowser.open(url)
 
-    check_input(source, segmentation)
+    check_input(source, segmentation, model)
     serve(source, segmentation, model, port, ready)

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import InputError
+from ..models.registry import find_model
 from ..mrml.session import adopt_session
 from . import loading, page, trame_private
 from .desk import Desk
@@ -108,6 +109,7 @@ class Application:
             self._desk.page.add_actions(panel.actions())
 
     def _after_open(self) -> None:
+        self._desk.page.show(tab="segment")
         self._image.draw()
         self._views.open()
         self._segments.forget()
@@ -137,12 +139,14 @@ class Application:
         self._desk.page.tell(UNEXPECTED, "error")
 
 
-def check_input(image: Path | None, segmentation: Path | None) -> None:
-    """Find out before the server starts whether the files are there.
+def check_input(image: Path | None, segmentation: Path | None, model: str) -> None:
+    """Find out before the server starts whether the files and the model are there.
 
     Raises:
         InputError: Naming the one that is not, or if there is a segmentation without its CT.
+        ModelError: Naming the models there are.
     """
+    find_model(model)
     for path in (image, segmentation):
         if path is not None and not path.exists():
             raise InputError(f"{path} does not exist; check the spelling.")

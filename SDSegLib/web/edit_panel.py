@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..errors import InputError
 from .desk import Desk
 from .editor import LARGEST_BRUSH_MM, SCISSORS, SMALLEST_BRUSH_MM, SMOOTHING
@@ -9,6 +11,7 @@ from .page_state import Action
 
 _DEFAULT_RANGE = (150.0, 3000.0)
 _LOWEST, _HIGHEST = -1100, 3100
+_LARGEST_SMOOTHING_MM = 20.0
 
 
 class EditPanel:
@@ -51,6 +54,9 @@ class EditPanel:
     def open(self) -> None:
         """Another segmentation is open: its tools begin with the settings that are shown."""
         self._paints_in_range = False
+        # Less than two voxels would smooth nothing.
+        finest = min(self._desk.study.opened().geometry.spacing)
+        self._smoothing_mm = min(max(3.0, math.ceil(6 * finest) / 2), _LARGEST_SMOOTHING_MM)
         self._desk.editor.set_paint_range(*self._range, False)
         self._desk.editor.set_scissors(self._scissors)
         self.draw()
@@ -127,7 +133,8 @@ class EditPanel:
     def _set_smoothing(self, mode: str, millimeters: float) -> None:
         if mode not in SMOOTHING:
             raise InputError(f"There is no smoothing called {mode}.")
-        self._smoothing, self._smoothing_mm = mode, min(max(float(millimeters), 0.5), 20.0)
+        self._smoothing = mode
+        self._smoothing_mm = min(max(float(millimeters), 0.5), _LARGEST_SMOOTHING_MM)
         self.draw()
 
     def _smooth(self) -> None:
