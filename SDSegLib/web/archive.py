@@ -50,9 +50,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
         raise InputError(f"The zip archive cannot be opened: {error}.") from error
 
 
-def _write(
-    opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path
-) -> list[Path]:
+def _write(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path) -> list[Path]:
     left = LARGEST_UNPACKED_BYTES
     paths = []
     for item in members:

@@ -50,17 +50,13 @@ class Guard:
         """What to open in a browser."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """For the web application; it must be the first."""
-
-        @web.middleware
-        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            response = self._refuse(request) or self._enter(request) or await handler(request)
-            if not response.prepared:
-                response.headers.update(_HEADERS)
-            return response
-
-        return check
+        response = self._refuse(request) or self._enter(request) or await handler(request)
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+        return response
 
     def _refuse(self, request: web.Request) -> web.StreamResponse | None:
         host = urlsplit(f"//{request.headers.get('Host', '')}")
@@ -89,7 +85,7 @@ class Guard:
         """Take the token out of the address."""
         if request.path not in ("/", "/index.html") or "token" not in request.query:
             return None
-        response = web.Response(status=303, headers={"Location": "/index.html"})
+        response = web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(self._cookie, self.token, httponly=True, samesite="Lax", path="/")
         return response
 

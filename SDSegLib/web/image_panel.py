@@ -110,14 +110,20 @@ class ImagePanel:
         stopping = self._before_open()
         if asyncio.iscoroutine(stopping):
             await stopping
+        self._put_into_scene(loaded, source)
+        return True
+
+    def _put_into_scene(self, loaded: loading.Loaded, source: loading.Source) -> None:
         study = self._desk.study
         study.open(loaded, source.folder)
         self._bind()
-        if source.segmentation is not None:
-            study.open_segmentation(source.segmentation)
-            self._bind()
-        self._after_open()
-        return True
+        try:
+            if source.segmentation is not None:
+                study.open_segmentation(source.segmentation)
+                self._bind()
+        finally:
+            study.drop_upload()
+            self._after_open()
 
     def _bind(self) -> None:
         study = self._desk.study

@@ -66,8 +66,7 @@ class ModelPanel:
             models.insert(0, self._model)
         self._desk.page.show(
             models=[
-                {"name": item.description.name, "title": item.description.title}
-                for item in models
+                {"name": item.description.name, "title": item.description.title} for item in models
             ],
             model=self._described(self._model),
             samples=self.samples,

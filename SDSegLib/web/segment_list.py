@@ -74,19 +74,15 @@ def voxels_now(node: vtkMRMLSegmentationNode) -> list[SegmentVoxels]:
 
 def facts_of(segments: list[SegmentVoxels], voxel_ml: float) -> dict[str, SegmentFacts]:
     """Measure segments; touches no MRML."""
-    boxes: dict[int, np.ndarray | None] = {}
+    cropped: dict[int, np.ndarray | None] = {}
     facts = {}
     for item in segments:
-        if id(item.layer) not in boxes:
-            has_any = item.layer is not None and item.layer.any()
-            boxes[id(item.layer)] = item.layer[bounding_box(item.layer)] if has_any else None
-        layer = boxes[id(item.layer)]
+        if id(item.layer) not in cropped:
+            cropped[id(item.layer)] = _cropped(item.layer)
+        layer = cropped[id(item.layer)]
         mask = None if layer is None else layer == item.label
         count = 0 if mask is None else int(np.count_nonzero(mask))
-        if item.written:
-            is_edited = fingerprint_of(mask) != item.written
-        else:
-            is_edited = count > 0
+        is_edited = fingerprint_of(mask) != item.written if item.written else count > 0
         facts[item.id] = SegmentFacts(count * voxel_ml, is_edited)
     return facts
 
@@ -116,6 +112,13 @@ def listed(
             )
         )
     return rows
+
+
+def _cropped(layer: np.ndarray | None) -> np.ndarray | None:
+    """The part of a layer that holds anything."""
+    if layer is None or not layer.any():
+        return None
+    return layer[bounding_box(layer)]
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ async def _serve(
     def bind(web_server: Any) -> None:
         sockets.append(web_server)
         web_application = trame_private.web_application(web_server)
-        web_application.middlewares.append(guard.middleware())
+        web_application.middlewares.append(guard.middleware)
         web_application.middlewares.append(gate.middleware)
         web_application.add_routes([*gate.routes(), *application.routes()])
 

@@ -70,11 +70,12 @@ class Study:
         self._folder = folder
         self.findings = loaded.findings
         self._set_segmentation(
-            self._scene.AddNewNodeByClass(
-                "vtkMRMLSegmentationNode", f"{volume.name} segmentation"
-            )
+            self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.name} segmentation")
         )
-        if folder is not None and not volume.dicom_files:
+
+    def drop_upload(self) -> None:
+        """Remove the uploaded files that are not needed any more: all but a DICOM series."""
+        if self._volume is not None and not self._volume.dicom_files:
             self._remove_folder()
 
     def open_segmentation(self, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,13 @@ class Views:
             ViewLayoutDefinition.sagittal_view(),
             ViewLayoutDefinition.threed_view(background_color=("#0b0e12", "#1a2029")),
         )
-        self._views = {item.singleton_tag: app.view_manager.create_view(item) for item in definitions}
+        self._views = {
+            item.singleton_tag: app.view_manager.create_view(item) for item in definitions
+        }
         for tag in SLICE_VIEWS:
             view = self._views[tag]
             view.modified.connect(lambda *_: on_move())
-            trame_private.on_resize(view, lambda tag=tag: self._fit_if_new(tag))
+            trame_private.on_resize(view, partial(self._fit_if_new, tag))
         self.show_only((*SLICE_VIEWS,))
 
     def show(self, volume: vtkMRMLScalarVolumeNode) -> None:

@@ -54,7 +54,7 @@ def test_nobody_comes_in_without_the_token(web_server: ServerProcess, path: str)
 def test_the_token_becomes_a_cookie_and_leaves_the_address(web_server: ServerProcess) -> None:
     status, _, headers = ask(web_server, f"/?token={web_server.token}", cookie=False)
     assert status == 303
-    assert headers["Location"] == "/index.html"
+    assert headers["Location"] == "/"
     assert "HttpOnly" in headers["Set-Cookie"]
     assert "SameSite" in headers["Set-Cookie"]
 
@@ -87,9 +87,7 @@ def test_the_page_may_fetch_nothing_from_elsewhere(web_server: ServerProcess) ->
 def test_only_this_computer_is_served(web_server: ServerProcess) -> None:
     port = int(web_server.base.rpartition(":")[2])
     listening = Path("/proc/net/tcp").read_text()
-    addresses = [
-        line.split()[1] for line in listening.splitlines()[1:] if line.split()[3] == "0A"
-    ]
+    addresses = [line.split()[1] for line in listening.splitlines()[1:] if line.split()[3] == "0A"]
     assert f"0100007F:{port:04X}" in addresses
     assert not any(a.endswith(f":{port:04X}") and not a.startswith("0100007F") for a in addresses)
 
@@ -114,9 +112,7 @@ def test_no_path_leads_out_of_what_is_served(web_server: ServerProcess, path: st
     "name",
     ["../../outside.nii", "/tmp/outside.nii", "..\\..\\outside.nii", "a/../../outside.nii", ".."],
 )
-def test_names_of_uploads_stay_in_the_private_folder(
-    web_server: ServerProcess, name: str
-) -> None:
+def test_names_of_uploads_stay_in_the_private_folder(web_server: ServerProcess, name: str) -> None:
     number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
     assert ask(web_server, f"/upload/{number}?name={quote(name)}", "PUT", b"text")[0] == 200
     (private,) = web_server.private_folders()

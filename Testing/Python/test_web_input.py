@@ -112,9 +112,7 @@ def test_what_is_no_image_gives_a_message_and_leaves_nothing(
     fresh.click(".message.error button")
 
 
-def test_an_mr_image_is_doubted_and_segmented_only_when_told_to(
-    fresh: Any, tmp_path: Path
-) -> None:
+def test_an_mr_image_is_doubted_and_segmented_only_when_told_to(fresh: Any, tmp_path: Path) -> None:
     body = a_body()
     values = ((body.array.astype(float) + 1000) / 3).clip(0).astype(np.int16)
     send_files(fresh, write_nifti(replace(body, array=values), tmp_path / "mr.nii.gz"))

@@ -110,7 +110,9 @@ def test_a_tool_changes_voxels(
     elif tool == "scissors":
         stroke(page, "Red", (0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6))
     else:
-        page.click({"threshold": "#apply-threshold", "islands": "#keep-largest"}.get(tool, "#smooth"))
+        page.click(
+            {"threshold": "#apply-threshold", "islands": "#keep-largest"}.get(tool, "#smooth")
+        )
     page.wait_for_selector("#undo:enabled")
     page.wait_for_selector(f"[data-segment={key}] .tag")
     after = masks_of(save(page, "segmentation", tmp_path / "after"))[largest]

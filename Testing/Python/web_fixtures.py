@@ -13,7 +13,6 @@ from web_parts import ServerProcess, a_browser, a_page, chromium, write_models
 
 from SDSegLib.volume.volume import Volume
 
-
 _numbers = itertools.count(1)
 
 
@@ -47,7 +46,9 @@ def start_server(tmp_path: Path, tiny_models: Path) -> Iterator[Callable[..., Se
 
 
 @pytest.fixture(scope="module")
-def web_server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iterator[ServerProcess]:
+def web_server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_models: Path
+) -> Iterator[ServerProcess]:
     """One server for a whole file of tests."""
     found = ServerProcess(tmp_path_factory.mktemp("shared"), tiny_models)
     yield found
