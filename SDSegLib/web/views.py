@@ -56,7 +56,8 @@ class Views:
     def __init__(self, app: SlicerApp, server: Any, on_move: Callable[[], None]) -> None:
         self._app = app
         self._volume: vtkMRMLScalarVolumeNode | None = None
-        self._unfitted: set[str] = set()
+        self._sized: set[str] = set()  # views whose size the page has told
+        self._unfitted: set[str] = set()  # views that show a CT and wait for their size
         trame_private.register_views(app, server)
         definitions = (
             ViewLayoutDefinition.axial_view(),
@@ -71,6 +72,8 @@ class Views:
             view = self._views[tag]
             view.modified.connect(lambda *_: on_move())
             trame_private.on_resize(view, partial(self._fit_if_new, tag))
+        for view in self._views.values():
+            view.render_window().SetMultiSamples(0)  # smooth edges cost a processor too much
         self.show_only((*SLICE_VIEWS,))
 
     def show(self, volume: vtkMRMLScalarVolumeNode) -> None:
@@ -78,7 +81,7 @@ class Views:
         self._volume = volume
         self._app.display_manager.show_volume_in_slice_background(volume)
         self._app.display_manager.show_volume_in_slice_foreground(None)
-        self._unfitted = set(SLICE_VIEWS)
+        self._unfitted = set(SLICE_VIEWS) - self._sized
         for tag in SLICE_VIEWS:
             self._views[tag].reset_view()
 
@@ -161,7 +164,8 @@ class Views:
         self._views[THREE_D].reset_view()
 
     def _fit_if_new(self, tag: str) -> None:
-        """The first time that a view knows its size with this CT."""
+        """Fit the CT that was opened before the view knew its size."""
+        self._sized.add(tag)
         if tag in self._unfitted and self._volume is not None:
             self._unfitted.discard(tag)
             self._views[tag].reset_view()

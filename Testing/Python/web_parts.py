@@ -67,7 +67,9 @@ class ServerProcess:
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-m", "SDSegLib", "view", "--no-browser", "--model", "tiny"]
+        if "--model" not in arguments:
+            arguments = (*arguments, "--model", "tiny")
+        command = [sys.executable, "-m", "SDSegLib", "view", "--no-browser"]
         self.process = subprocess.Popen(
             [*command, *arguments],
             env=environment,
