@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -92,7 +93,8 @@ class Gate:
         if self._is_held:
             _log.info("another page takes the session over")
             await self._close_sockets(_TAKEN_OVER)
-            await asyncio.wait_for(self._free.wait(), _WAIT_SECONDS)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._free.wait(), _WAIT_SECONDS)
         return web.json_response({"free": not self._is_held})
 
     async def _closed(self, _: web.Request) -> web.Response:

@@ -21,6 +21,7 @@ _FORMATS = {
     "dicom": "DICOM Segmentation (.dcm)",
     "scene": "3D Slicer scene with the CT (.mrb)",
 }
+_KEPT_FILES = 3
 
 
 class SavePanel:
@@ -74,10 +75,16 @@ class SavePanel:
             self._is_busy = False
             self.draw()
         self._files[key] = path
+        self._remove_older()
         self._mark_saved()
         name = file_name(self._desk.study, kind)
         self._desk.page.download(f"/download/{key}/{name}", name)
         self._desk.page.tell(f"{name} is in the browser's downloads.")
+
+    def _remove_older(self) -> None:
+        """Keep the last files only: a browser has fetched the others long ago."""
+        for key in list(self._files)[:-_KEPT_FILES]:
+            shutil.rmtree(self._files.pop(key).parent, ignore_errors=True)
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         path = self._files.get(request.match_info["key"])

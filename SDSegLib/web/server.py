@@ -45,9 +45,11 @@ def serve(
 
     Raises:
         InputError: If the port is taken.
+        SDSegError: If nothing can be drawn on this computer.
         ModelError: If there is no such model.
     """
     _check_port(port)
+    trame_private.require_drawing()
     with private_folder() as folder:
         asyncio.run(_serve(image, segmentation, model, port, on_ready, folder))
         trame_private.stop_image_encoders()

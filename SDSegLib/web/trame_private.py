@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from trame_slicer.segmentation.segmentation_undo_command import SegmentationLabe
 from trame_slicer.views import AbstractView, SliceView
 from vtk import vtkLogger, vtkOutputWindow
 
+from ..errors import SDSegError
+
 _WINDOW_RESIZE_EVENT = "WindowResizeEvent"
-_STILL_QUALITY = 90
+_DRAWING_LIBRARIES = ("libEGL.so.1", "libOSMesa.so.8")
 _MOVING_QUALITY = 60
 
 
@@ -33,6 +37,26 @@ def quiet() -> None:
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
     for name in ("trame_client", "trame_rca", "trame_server", "wslink"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def require_drawing() -> None:
+    """Find out whether pictures can be drawn without a screen; VTK would end the process.
+
+    Raises:
+        SDSegError: Naming the packages to install.
+    """
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        return
+    for library in _DRAWING_LIBRARIES:
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return
+    raise SDSegError(
+        "The page's pictures need OpenGL, and there is neither a screen nor the library EGL; "
+        "install it, for example with: apt install libegl1 libgl1-mesa-dri"
+    )
 
 
 def start_application() -> SlicerApp:

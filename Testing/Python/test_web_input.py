@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import zipfile
@@ -163,12 +164,27 @@ def test_a_zip_of_dicom_files_and_a_dicom_segmentation(fresh: Any, tmp_path: Pat
     assert int(dataset.pixel_array.sum()) == sum(int(mask.sum()) for mask in masks.values())
 
 
-def test_several_series_are_offered(fresh: Any, tmp_path: Path) -> None:
-    body = a_body((8, 40, 48))
-    first = write_series(tmp_path / "a", body.array, SeriesDescription="Soft", SeriesNumber=1)
-    second = write_series(tmp_path / "b", body.array[:6], SeriesDescription="Bone", SeriesNumber=2)
-    send_files(fresh, *first, *second)
+def test_the_series_of_a_folder_are_offered(fresh: Any, tmp_path: Path) -> None:
+    values = a_body((8, 40, 48)).array
+    folder = tmp_path / "study"
+    write_series(folder / "soft", values, SeriesDescription="Soft", SeriesNumber=1)
+    write_series(folder / "bone", values[:6], SeriesDescription="Bone", SeriesNumber=2)
+    fresh.set_input_files("#choose-folder", str(folder))
     fresh.wait_for_selector("#series")
     fresh.click("#series .menu-item:has-text('Bone')")
     fresh.wait_for_selector("#image-name:has-text('Bone')")
     assert "48 × 40 × 6 voxels" in fresh.inner_text("#image-facts")
+
+
+def test_a_file_is_dropped_onto_the_page(fresh: Any, body_file: Path) -> None:
+    transfer = fresh.evaluate_handle(
+        """([name, text]) => {
+          const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name));
+          return transfer;
+        }""",
+        [body_file.name, base64.b64encode(body_file.read_bytes()).decode()],
+    )
+    fresh.dispatch_event("#app", "drop", {"dataTransfer": transfer})
+    fresh.wait_for_selector(f"#image-name:has-text('{body_file.name.partition('.')[0]}')")

@@ -113,7 +113,7 @@ def test_a_lost_connection_is_taken_up_again(
     def pass_on(route: Any) -> None:
         sockets.append((route, route.connect_to_server()))
 
-    with a_context(browser) as context:
+    with a_context(browser, may_fail=True) as context:
         page = context.new_page()
         page.route_web_socket("**/ws", pass_on)
         enter(page, server)

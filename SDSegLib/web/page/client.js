@@ -197,11 +197,11 @@
   window.addEventListener("drop", async (event) => {
     event.preventDefault();
     hint.hidden = true;
-    const entries = [...event.dataTransfer.items]
+    const dropped = [...event.dataTransfer.items]
       .filter((item) => item.kind === "file")
-      .map((item) => item.webkitGetAsEntry());
+      .map((item) => [item.webkitGetAsEntry(), item.getAsFile()]);
     const files = [];
-    for (const entry of entries.filter(Boolean)) files.push(...(await filesOf(entry)));
+    for (const [entry, file] of dropped) files.push(...(entry ? await filesOf(entry) : [file]));
     upload(files);
   });
 
