@@ -9,6 +9,7 @@ Both may be repeated; what is installed already is kept. Needs Python 3.10 to 3.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def main() -> int:
         say(f"SDSeg needs Python 3.10 to 3.13, and this is {sys.version.split()[0]}.")
         return 2
     if sys.argv[1] == "sample":
-        return install("slicer,dicom,evaluate") or segment_sample()
+        return install("slicer,web,dicom,evaluate") or segment_sample()
     return install("dev") or run_checks()
 
 
@@ -50,14 +51,20 @@ def install(extras: str) -> int:
 def segment_sample() -> int:
     """The first thing a new user sees."""
     OUTPUT.mkdir(exist_ok=True)
-    return run(
+    segmentation = OUTPUT / "sample.seg.nrrd"
+    code = run(
         [
             *(str(python()), "-m", "SDSegLib", "segment", str(SAMPLE), "--overwrite"),
-            *("--output", str(OUTPUT / "sample.seg.nrrd")),
+            *("--output", str(segmentation)),
             *("--labelmap", str(OUTPUT / "sample-labels.nii.gz")),
             *("--preview", str(OUTPUT / "sample.png")),
         ]
     )
+    if code == 0:
+        view = [str(python()), "-m", "SDSegLib", "view", str(SAMPLE)]
+        say("To look at it and edit it in the browser:")
+        say(shlex.join([*view, "--segmentation", str(segmentation)]))
+    return code
 
 
 def run_checks() -> int:

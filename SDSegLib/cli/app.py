@@ -21,6 +21,7 @@ from .segment import segment
 from .series import series
 from .stability import stability
 from .train import train
+from .view import view
 
 EXIT_INPUT = 2
 EXIT_CANCELLED = 130
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(segment)
+app.command()(view)
 app.command()(evaluate)
 app.command()(stability)
 app.command()(train)

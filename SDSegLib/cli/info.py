@@ -14,7 +14,7 @@ from rich.table import Table
 
 PACKAGES = (
     "torch", "monai", "numpy", "SimpleITK", "safetensors", "pydicom", "highdicom", "slicer-core",
-    "lightning",
+    "trame-slicer", "lightning",
 )  # fmt: skip
 
 

@@ -29,6 +29,11 @@ def is_edited(segment: vtkSegment) -> bool:
     return bool(written) and written != _fingerprint(segment)
 
 
+def fingerprint_as_written(segment: vtkSegment) -> str:
+    """`fingerprint_of` the voxels that SDSeg wrote; "" for a segment of another origin."""
+    return _tag(segment, _FINGERPRINT_TAG)
+
+
 def mark_as_written(segment: vtkSegment, fingerprint: str | None = None) -> None:
     """Remember the segment's voxels as SDSeg's own; its status becomes "not started".
 

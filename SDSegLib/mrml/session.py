@@ -119,6 +119,27 @@ def open_session() -> MrmlSession:
     return _headless
 
 
+def adopt_session(scene: vtkMRMLScene, application_logic: Any) -> MrmlSession:
+    """Make the scene and logics of another program without 3D Slicer those of this process.
+
+    Args:
+        scene: Its scene.
+        application_logic: Its `vtkSlicerApplicationLogic`, which knows all module logics that are
+            booted here otherwise.
+    """
+    global _headless
+    slicer = require_slicer()
+    modules = SimpleNamespace()
+    for module, title, _ in _LOGICS:
+        logic = application_logic.GetModuleLogic(title)
+        if logic is not None:
+            setattr(modules, module, SimpleNamespace(logic=lambda it=logic: it))
+    slicer.mrmlScene = scene
+    slicer.modules = modules
+    _headless = MrmlSession(scene, modules, application_logic)
+    return _headless
+
+
 @contextmanager
 def private_scene() -> Iterator[vtkMRMLScene]:
     """A scene of one's own that nothing else sees, for reading and writing files."""

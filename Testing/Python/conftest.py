@@ -6,6 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from web_fixtures import (  # noqa: F401
+    body_file,
+    browser,
+    start_server,
+    tiny_models,
+    web_page,
+    web_server,
+)
 
 # Threads of PyTorch that wait for each other shall sleep: spinning makes tests on tiny networks
 # many times slower on a busy machine. Child processes inherit it.

@@ -28,9 +28,10 @@ ROOMS: dict[str, set[str]] = {
         "volume", "reading", "networks", "families", "models", "inference", "datasets", "export",
         "review",
     },
+    "web": {"volume", "reading", "review", "models", "inference", "worker", "mrml", "export"},
     "cli": {
         "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
-        "training", "evaluation", "review",
+        "training", "evaluation", "review", "web",
     },
 }  # fmt: skip
 
@@ -60,7 +61,7 @@ def test_a_room_knows_only_lower_rooms(room: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["slicer", "vtk", "qt", "ctk"])
-def test_only_mrml_knows_mrml(package: str) -> None:
+def test_only_mrml_and_the_page_know_mrml(package: str) -> None:
     for path in sorted(LIBRARY.rglob("*.py")):
         names = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -69,7 +70,22 @@ def test_only_mrml_knows_mrml(package: str) -> None:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module.split(".")[0])
         if package in names:
-            assert path.parent.name == "mrml", f"{path.relative_to(ROOT)} imports {package}"
+            homes = ("mrml", "web")
+            assert path.parent.name in homes, f"{path.relative_to(ROOT)} imports {package}"
+
+
+@pytest.mark.parametrize("package", ["trame", "trame_server", "trame_slicer", "aiohttp"])
+def test_only_the_page_knows_trame(package: str) -> None:
+    for path in sorted(LIBRARY.rglob("*.py")):
+        if path.parent.name != "web":
+            assert f"import {package}" not in path.read_text(encoding="utf-8"), path
+            assert f"from {package}" not in path.read_text(encoding="utf-8"), path
+
+
+def test_an_installed_page_has_its_files() -> None:
+    settings = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]
+    assert settings["package-data"]["SDSegLib.web"] == ["page/*"]
+    assert all(path.is_file() for path in (LIBRARY / "web" / "page").iterdir())
 
 
 def test_an_installed_package_holds_every_room_and_the_resources() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib import import_module
 from types import SimpleNamespace
@@ -25,6 +26,15 @@ _PARTS = (
 def load() -> SimpleNamespace:
     """The parts that need `slicer` to hold a scene and `qt` to be changed when imported."""
     return SimpleNamespace(**{name: import_module(f".{name}", __package__) for name in _PARTS})
+
+
+def names_in_slicer(util: Any) -> list[str]:
+    """What `slicer.util` offers; older versions have no list of it."""
+    return getattr(util, "__all__", None) or [
+        name
+        for name, value in vars(util).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    ]
 
 
 def publish(slicer: Any, qt: Any, ctk_classes: tuple[type, ...]) -> None:

@@ -70,7 +70,7 @@ class StandinSession:
         global _application
         from . import boot_parts
 
-        for name in slicer.util.__all__ + boot_parts.NOT_IN_SLICER:
+        for name in boot_parts.names_in_slicer(slicer.util) + boot_parts.NOT_IN_SLICER:
             vars(slicer).pop(name, None)  # the wheel has them in `slicer`, 3D Slicer has not
         vars(slicer).pop("mrmlScene", None)
         self._mrml = mrml_session._boot(slicer)

@@ -1,0 +1,55 @@
+"""`sdseg view`: segment, look and edit in the browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import MissingPackageError
+
+DEFAULT_MODEL = "head-neck-oar"
+
+
+def view(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CT]",
+            help="A CT to begin with: NIfTI, NRRD or MHA file, or a folder with a DICOM series.",
+        ),
+    ] = None,
+    segmentation: Annotated[
+        Path | None, typer.Option(help="A segmentation of the CT (.seg.nrrd) to begin with.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name of a model, or its folder.")
+    ] = DEFAULT_MODEL,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any port that is free.")
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page, or only print it.")
+    ] = True,
+) -> None:
+    """Segment, look at and edit a CT in the browser, without 3D Slicer.
+
+    The page is served on this computer only and nothing leaves it. Ctrl+C ends it.
+
+    [bold]sdseg view ct.nii.gz[/]
+    """
+    try:
+        from ..web.application import check_input
+        from ..web.server import serve
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("trame-slicer", "web", "The page in the browser") from error
+
+    def ready(url: str) -> None:
+        typer.echo(f"SDSeg is open at {url}\nCtrl+C ends it.")
+        if browser:
+            webbrowser.open(url)
+
+    check_input(source, segmentation, model)
+    serve(source, segmentation, model, port, ready)

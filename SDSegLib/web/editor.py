@@ -1,0 +1,216 @@
+"""Editing segments by hand: tools, their settings, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from trame_slicer.core import SlicerApp
+from trame_slicer.segmentation import (
+    BrushDiameterMode,
+    ScissorsEffectFillMode,
+    SegmentationEffectErase,
+    SegmentationEffectIslands,
+    SegmentationEffectNoTool,
+    SegmentationEffectPaint,
+    SegmentationEffectScissors,
+    SegmentationEffectSmoothing,
+    SegmentationEffectThreshold,
+    SegmentationIslandsMode,
+)
+from trame_slicer.segmentation.segmentation_effect_smoothing import SmoothingEffectMode
+from undo_stack import UndoStack
+
+from ..errors import InputError
+from . import trame_private
+
+TOOLS = {
+    "none": SegmentationEffectNoTool,
+    "paint": SegmentationEffectPaint,
+    "erase": SegmentationEffectErase,
+    "scissors": SegmentationEffectScissors,
+    "threshold": SegmentationEffectThreshold,
+    "islands": SegmentationEffectIslands,
+    "smoothing": SegmentationEffectSmoothing,
+}
+SCISSORS = {mode.name.lower(): mode for mode in ScissorsEffectFillMode}
+SMOOTHING = {
+    mode.name.lower(): mode for mode in SmoothingEffectMode if mode is not SmoothingEffectMode.JOINT
+}
+UNDO_STEPS = 10
+SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM = 0.5, 60.0
+DEFAULT_BRUSH_MM = 8.0
+
+
+class Editor:
+    """Binds trame-slicer's segment editor to one segmentation and its CT.
+
+    Args:
+        app: Scene and logics.
+        on_change: Called after voxels, the tool or what can be undone have changed.
+
+    Attributes:
+        tool: Name of the active tool.
+        brush_mm: Diameter of the brush.
+        sphere: Whether the brush paints neighbouring slices too.
+    """
+
+    def __init__(self, app: SlicerApp, on_change: Callable[[], None]) -> None:
+        self._editor = app.segmentation_editor
+        self._stack = UndoStack(undo_limit=UNDO_STEPS)
+        self._editor.set_undo_stack(self._stack)
+        self._editor.segmentation_modified.connect(lambda *_: on_change())
+        self._editor.active_segment_id_changed.connect(lambda *_: on_change())
+        self._editor.active_effect_name_changed.connect(lambda *_: on_change())
+        self._stack.index_changed.connect(lambda *_: on_change())
+        self.brush_mm = DEFAULT_BRUSH_MM
+        self.sphere = False
+
+    def bind(self, node: vtkMRMLSegmentationNode, volume: vtkMRMLScalarVolumeNode) -> None:
+        """Edit another segmentation from now on; what could be undone is forgotten."""
+        self._editor.set_active_segmentation(node, volume)
+        for kind in (SegmentationEffectPaint, SegmentationEffectErase, SegmentationEffectSmoothing):
+            self._editor.get_effect(kind)
+        self.set_brush(self.brush_mm, self.sphere)
+
+    @property
+    def tool(self) -> str:
+        """The active tool's name."""
+        effect = self._editor.active_effect
+        return next((name for name, kind in TOOLS.items() if type(effect) is kind), "none")
+
+    @property
+    def segment_id(self) -> str:
+        """Of the segment that is edited; "" for none."""
+        found: str = self._editor.active_segment_id
+        return found
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._stack.can_undo())
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._stack.can_redo())
+
+    def select(self, segment_id: str) -> None:
+        """Edit this segment."""
+        self._editor.set_active_segment_id(segment_id)
+
+    def use(self, tool: str) -> None:
+        """Take up a tool; the one in hand is put down by choosing it again.
+
+        Raises:
+            InputError: If there is no segment to work on.
+        """
+        if tool not in TOOLS:
+            raise InputError(f"There is no tool called {tool}.")
+        if tool == self.tool:
+            tool = "none"
+        if tool != "none" and not self.segment_id:
+            raise InputError("Choose a structure first, or add one.")
+        self._editor.set_active_effect_type(TOOLS[tool])
+        if tool == "threshold":
+            trame_private.stop_blinking(self._editor)
+
+    def set_brush(self, diameter_mm: float, sphere: bool) -> None:
+        """Size of the brush, and whether it is a ball or a disc on the slice."""
+        self.brush_mm = min(max(float(diameter_mm), SMALLEST_BRUSH_MM), LARGEST_BRUSH_MM)
+        self.sphere = bool(sphere)
+        for kind in (SegmentationEffectPaint, SegmentationEffectErase):
+            effect = self._editor.get_effect(kind)
+            effect.set_brush_diameter(self.brush_mm, BrushDiameterMode.Absolute)
+            effect.set_use_sphere_brush(self.sphere)
+
+    def set_scissors(self, mode: str) -> None:
+        """What the outline does: "erase_inside", "erase_outside", "fill_inside", …"""
+        self._editor.get_effect(SegmentationEffectScissors).set_fill_mode(SCISSORS[mode])
+
+    def set_threshold(self, low: float, high: float) -> None:
+        """Which HU are meant; shown as a preview while the tool is in hand."""
+        effect = self._editor.get_effect(SegmentationEffectThreshold)
+        effect.set_threshold_min_max_values((float(low), float(high)))
+
+    def apply_threshold(self) -> None:
+        """Add all voxels in the range to the segment."""
+        self._active(SegmentationEffectThreshold).apply()
+
+    def set_paint_range(self, low: float, high: float, is_on: bool) -> None:
+        """Let the brush touch voxels in a range of HU only, or all."""
+        modifier = self._editor.active_segment_modifier
+        if modifier is not None:
+            modifier.set_source_volume_intensity_mask_range(float(low), float(high))
+            modifier.set_source_volume_intensity_mask_enabled(bool(is_on))
+
+    def keep_largest_island(self) -> None:
+        """Leave only the largest connected piece."""
+        self._active(SegmentationEffectIslands).keep_largest_island()
+
+    def remove_small_islands(self, voxels: int) -> None:
+        """Leave out connected pieces with fewer voxels."""
+        self._active(SegmentationEffectIslands).remove_small_islands(max(1, int(voxels)))
+
+    def set_island_click(self, mode: str) -> None:
+        """What a click on a piece does: "keep_selected" or "remove_selected"."""
+        effect = self._active(SegmentationEffectIslands)
+        effect.set_island_mode(SegmentationIslandsMode[mode.upper()])
+
+    def smooth(self, mode: str, millimeters: float) -> None:
+        """Smooth the whole segment."""
+        effect = self._active(SegmentationEffectSmoothing)
+        effect.set_kernel_size(float(millimeters))
+        effect.set_standard_deviation(float(millimeters) / 2)
+        effect.apply_smoothing(smoothing_mode=SMOOTHING[mode])
+
+    def add_segment(self, name: str, color: tuple[float, float, float]) -> str:
+        """A new empty segment, which is edited from now on."""
+        added: str = self._editor.add_empty_segment(segment_name=name, segment_color=list(color))
+        return added
+
+    def remove_segment(self, segment_id: str) -> None:
+        """Delete a segment; undo brings it back."""
+        self._editor.remove_segment(segment_id)
+
+    def set_properties(
+        self,
+        segment_id: str,
+        name: str | None = None,
+        color: tuple[float, float, float] | None = None,
+    ) -> None:
+        """Name and colour of a segment."""
+        properties = self._editor.get_segment_properties(segment_id)
+        if properties is None:
+            return
+        if name is not None:
+            properties.name = name
+        if color is not None:
+            properties.color = list(color)
+        self._editor.set_segment_properties(segment_id, properties)
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        if self._stack.can_undo():
+            self._stack.undo()
+
+    def redo(self) -> None:
+        """Make the last change again that was taken back."""
+        if self._stack.can_redo():
+            self._stack.redo()
+
+    def one_step(self) -> AbstractContextManager[None]:
+        """All that is done to the segmentation in the block is undone at once."""
+        step: AbstractContextManager[None] = trame_private.undoable_change(self._editor)
+        return step
+
+    def show_surfaces(self, is_on: bool) -> None:
+        """Make the segments' surfaces, which every edit then renews."""
+        self._editor.show_3d(is_on)
+
+    def _active(self, kind: Any) -> Any:
+        """The effect, if its tool is in hand."""
+        effect = self._editor.active_effect
+        if type(effect) is not kind:
+            raise InputError("Take up the tool first.")
+        return effect

@@ -1,0 +1,192 @@
+"""Opening a CT: the sample, an upload, or the path that the command was given."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from ..errors import InputError, SDSegError
+from ..reading.dicom import Series
+from ..resources import resource_folder
+from . import loading
+from .desk import Desk
+from .formatting import grid_text
+from .page_state import Action, Answer
+
+SAMPLE = Path("Samples") / "head-neck-ct.nii.gz"
+
+
+class ImagePanel:
+    """The card of the open CT, and the ways to another one.
+
+    Args:
+        desk: Shared parts.
+        before_open: Awaited before the scene is emptied; it stops a run.
+        has_edits: Tells whether the present segmentation holds unsaved work.
+        after_open: Called when a CT is there.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        before_open: Callable[[], object],
+        has_edits: Callable[[], bool],
+        after_open: Callable[[], None],
+    ) -> None:
+        self._desk = desk
+        self._before_open = before_open
+        self._has_edits = has_edits
+        self._after_open = after_open
+        self._opening = asyncio.Lock()
+        self._busy = ""
+        self._choices: list[Series] = []
+        self._chosen: asyncio.Future[str | None] | None = None
+        self.draw()
+
+    def actions(self) -> dict[str, Action]:
+        """By the names that the page calls them."""
+        return {
+            "sample": lambda: self.open(loading.Source(resource_folder() / SAMPLE)),
+            "choose_series": self._choose_series,
+        }
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where the page sends files to."""
+        return [
+            web.post("/upload", self._begin_upload),
+            web.put("/upload/{number}", self._desk.inbox.receive),
+            web.post("/upload/{number}/done", self._finish_upload),
+        ]
+
+    async def open(self, source: loading.Source) -> None:
+        """Read a CT beside the page and put it in place of the present one."""
+        if self._opening.locked():
+            raise InputError("Another image is being opened; wait a moment.")
+        async with self._opening:
+            opened = False
+            try:
+                opened = await self._open(source)
+            finally:
+                self._show_busy("")
+                if not opened and source.folder is not None:
+                    shutil.rmtree(source.folder, ignore_errors=True)
+
+    def draw(self) -> None:
+        """Show the card."""
+        study = self._desk.study
+        image = None
+        if study.volume_node is not None:
+            volume = study.opened()
+            image = {
+                "name": volume.name,
+                "grid": grid_text(volume.geometry.shape, volume.geometry.spacing),
+                "modality": volume.modality or "modality not stated",
+                "findings": [finding.message for finding in study.findings],
+            }
+        series = [
+            {"uid": item.uid or str(item.number), "text": _series_text(item)}
+            for item in self._choices
+        ]
+        self._desk.page.show(image=image, opening=self._busy, series=series)
+
+    async def _open(self, source: loading.Source) -> bool:
+        if self._has_edits() and not await self._may_discard():
+            return False
+        self._desk.page.clear_messages()
+        if source.image is None:
+            self._open_segmentation(source)
+            return False
+        self._show_busy(f"Reading {source.image.name}…")
+        series = await asyncio.to_thread(loading.series_to_choose_from, source.image)
+        uid = await self._ask_for_series(series) if series else None
+        if series and uid is None:
+            return False
+        self._show_busy(f"Reading {source.image.name}…")
+        loaded = await asyncio.to_thread(loading.read, source.image, uid)
+        stopping = self._before_open()
+        if asyncio.iscoroutine(stopping):
+            await stopping
+        self._put_into_scene(loaded, source)
+        return True
+
+    def _put_into_scene(self, loaded: loading.Loaded, source: loading.Source) -> None:
+        study = self._desk.study
+        study.open(loaded, source.folder)
+        self._bind()
+        try:
+            if source.segmentation is not None:
+                study.open_segmentation(source.segmentation)
+                self._bind()
+        finally:
+            study.drop_upload()
+            self._after_open()
+
+    def _bind(self) -> None:
+        study = self._desk.study
+        if study.segmentation_node is not None and study.volume_node is not None:
+            self._desk.editor.bind(study.segmentation_node, study.volume_node)
+
+    def _open_segmentation(self, source: loading.Source) -> None:
+        if self._desk.study.volume_node is None or source.segmentation is None:
+            raise InputError("This is a segmentation; open its CT first, or send both together.")
+        self._desk.study.open_segmentation(source.segmentation)
+        self._bind()
+        self._after_open()
+
+    async def _may_discard(self) -> bool:
+        answer = await self._desk.page.ask(
+            "Leave your edits?",
+            "The segmentation has edits that were not saved. Opening something else removes them.",
+            Answer("stay", "Stay here", primary=True),
+            Answer("leave", "Leave them"),
+        )
+        return answer == "leave"
+
+    async def _ask_for_series(self, series: list[Series]) -> str | None:
+        self._choices = series
+        self._busy = ""
+        self._chosen = asyncio.get_running_loop().create_future()
+        self.draw()
+        try:
+            return await self._chosen
+        finally:
+            self._choices = []
+
+    def _choose_series(self, uid: str) -> None:
+        if self._chosen is not None and not self._chosen.done():
+            self._chosen.set_result(uid or None)
+
+    def _show_busy(self, text: str) -> None:
+        self._busy = text
+        self.draw()
+
+    async def _begin_upload(self, _: web.Request) -> web.Response:
+        return web.json_response({"number": self._desk.inbox.begin()})
+
+    async def _finish_upload(self, request: web.Request) -> web.Response:
+        try:
+            folder, files = self._desk.inbox.finish(int(request.match_info["number"]))
+        except (InputError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        self._desk.page.run(self._open_upload(folder, files))
+        return web.json_response({})
+
+    async def _open_upload(self, folder: Path, files: list[Path]) -> None:
+        try:
+            self._show_busy("Looking at the files…")
+            source = await asyncio.to_thread(loading.source_of_upload, folder, files)
+        except SDSegError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            self._show_busy("")
+        await self.open(source)
+
+
+def _series_text(series: Series) -> str:
+    size = f"{series.size[0]} × {series.size[1]} × {series.slices}"
+    return f"{series.modality or '?'} · {series.description or 'no description'} · {size}"

@@ -1,0 +1,111 @@
+"""Files that the page sends, into the private folder and nowhere else."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+from aiohttp import web
+
+from ..errors import InputError
+
+LARGEST_UPLOAD_BYTES = 4 * 2**30
+MOST_FILES = 20_000
+_LONGEST_NAME = 80
+_CHUNK = 2**20
+
+
+def safe_name(name: str) -> str:
+    """A file name without folders, control characters and other tricks; its ending stays."""
+    last = re.split(r"[\\/]", name)[-1]
+    plain = re.sub(r"[^\w.\- ]", "_", last).strip(". ")
+    return plain[-_LONGEST_NAME:].lstrip(". ") or "file"
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """Where to put a file of this name; numbered if there is one already."""
+    path = folder / safe_name(name)
+    numbers = itertools.count(2)
+    while path.exists():
+        path = folder / f"{next(numbers)}-{safe_name(name)}"
+    return path
+
+
+class Inbox:
+    """One upload at a time, of one or many files.
+
+    Args:
+        root: The private folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._count = 0
+        self._bytes = 0
+        self._files: list[Path] = []
+        self._folder: Path | None = None
+
+    def begin(self) -> int:
+        """Start a new upload; what an unfinished one left is removed.
+
+        Returns:
+            Its number, which its files must name.
+        """
+        self.discard()
+        self._count += 1
+        self._bytes = 0
+        self._folder = self._root / f"upload-{self._count}"
+        self._folder.mkdir()
+        return self._count
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Write the body of a request as one file of the upload."""
+        if self._folder is None or request.match_info["number"] != str(self._count):
+            return _refused(409, "Another upload has begun; send the files again.")
+        size = request.content_length or 0
+        if self._bytes + size > LARGEST_UPLOAD_BYTES:
+            return _refused(
+                413,
+                f"More than {LARGEST_UPLOAD_BYTES // 2**30} GiB cannot be sent to the page; start "
+                "it with the path: sdseg view CT.",
+            )
+        if size > shutil.disk_usage(self._root).free // 2:
+            return _refused(507, "There is not enough room for the file on the temporary disk.")
+        if len(self._files) >= MOST_FILES:
+            return _refused(413, f"More than {MOST_FILES} files; send one series.")
+        path = free_path(self._folder, request.query.get("name", "file"))
+        self._files.append(path)
+        with path.open("wb") as file:
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                self._bytes += len(chunk)
+                if self._bytes > LARGEST_UPLOAD_BYTES:
+                    return _refused(413, "The upload is too large.")
+                file.write(chunk)
+        return web.json_response({})
+
+    def finish(self, number: int) -> tuple[Path, list[Path]]:
+        """Hand the upload over; its folder then belongs to the caller.
+
+        Returns:
+            The folder and its files.
+
+        Raises:
+            InputError: If it is not the current one or holds no file.
+        """
+        if self._folder is None or number != self._count or not self._files:
+            raise InputError("No file has arrived; send it again.")
+        folder, files = self._folder, self._files
+        self._folder, self._files = None, []
+        return folder, files
+
+    def discard(self) -> None:
+        """Remove what has come so far."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder, self._files = None, []
+
+
+def _refused(status: int, reason: str) -> web.Response:
+    return web.json_response({"error": reason}, status=status)

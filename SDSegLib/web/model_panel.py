@@ -1,0 +1,118 @@
+"""Which model, which structures, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import InputError
+from ..models.folder import CARD
+from ..models.registry import InstalledModel, find_model, list_models
+from ..volume.structure import Structure
+from .desk import Desk
+from .page_state import Action
+
+SAMPLES = (1, 3, 5, 8)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class ModelPanel:
+    """Keeps the choices.
+
+    Args:
+        desk: Shared parts.
+        model: Name or folder of the model to begin with.
+    """
+
+    def __init__(self, desk: Desk, model: str) -> None:
+        self._desk = desk
+        self._model = find_model(model)
+        self._ticked = {item.name for item in self._model.description.structures}
+        self.samples = 1
+        self.device = "auto"
+        self.draw()
+
+    def actions(self) -> dict[str, Action]:
+        """By the names that the page calls them."""
+        return {
+            "choose_model": self._choose,
+            "tick": self._tick,
+            "tick_all": self._tick_all,
+            "samples": self.set_samples,
+            "device": self._set_device,
+        }
+
+    @property
+    def path(self) -> str:
+        """What the worker loads."""
+        return str(self._model.folder)
+
+    @property
+    def structures(self) -> tuple[Structure, ...]:
+        """Those that are ticked."""
+        return tuple(
+            item for item in self._model.description.structures if item.name in self._ticked
+        )
+
+    def set_samples(self, count: int) -> None:
+        """How many noises to average over."""
+        self.samples = min(max(int(count), 1), max(SAMPLES))
+        self.draw()
+
+    def draw(self) -> None:
+        """Show the choices."""
+        models, _ = list_models()
+        names = [model.description.name for model in models]
+        if self._model.description.name not in names:
+            models.insert(0, self._model)
+        self._desk.page.show(
+            models=[
+                {"name": item.description.name, "title": item.description.title} for item in models
+            ],
+            model=self._described(self._model),
+            samples=self.samples,
+            sample_choices=list(SAMPLES),
+            device=self.device,
+            devices=list(DEVICES),
+        )
+
+    def _described(self, model: InstalledModel) -> dict[str, Any]:
+        description = model.description
+        card = model.folder / CARD
+        return {
+            "name": description.name,
+            "title": description.title,
+            "version": description.version,
+            "summary": description.summary,
+            "licence": description.licence or "not stated",
+            "expects": " · ".join(description.expects.values()),
+            "card": card.read_text(encoding="utf-8") if card.is_file() else "",
+            "structures": [
+                {
+                    "name": item.name,
+                    "color": "#{:02x}{:02x}{:02x}".format(*item.color),
+                    "ticked": item.name in self._ticked,
+                }
+                for item in description.structures
+            ],
+        }
+
+    def _choose(self, name: str) -> None:
+        if name != self._model.description.name:
+            self._model = find_model(name)
+            self._ticked = {item.name for item in self._model.description.structures}
+        self.draw()
+
+    def _tick(self, name: str) -> None:
+        self._ticked ^= {name}
+        self.draw()
+
+    def _tick_all(self, is_on: bool) -> None:
+        names = {item.name for item in self._model.description.structures}
+        self._ticked = names if is_on else set()
+        self.draw()
+
+    def _set_device(self, device: str) -> None:
+        if device not in DEVICES:
+            raise InputError(f"There is no device called {device}.")
+        self.device = device
+        self.draw()

@@ -1,0 +1,283 @@
+// What the template cannot do: one page at a time, a lost connection, files in and out, keys.
+"use strict";
+
+(() => {
+  const TAKEN_OVER = 4001;
+  const PARALLEL_UPLOADS = 4;
+  const veil = document.getElementById("veil");
+  let isLeaving = false;
+
+  // --- Covering the page with a message --------------------------------------------------------
+
+  function cover(title, text, button, action) {
+    veil.querySelector("h2").textContent = title;
+    veil.querySelector("p").textContent = text;
+    veil.querySelector("progress").hidden = true;
+    const element = veil.querySelector("button");
+    element.hidden = !button;
+    element.textContent = button || "";
+    element.onclick = action || null;
+    veil.hidden = false;
+  }
+
+  function uncover() {
+    veil.hidden = true;
+  }
+
+  function showProgress(share) {
+    const bar = veil.querySelector("progress");
+    bar.hidden = false;
+    bar.value = share;
+  }
+
+  // --- One page at a time ----------------------------------------------------------------------
+
+  async function isFree(path = "/session", method = "GET") {
+    const response = await fetch(path, { method, cache: "no-store" });
+    if (response.status === 403) throw new Error("refused");
+    return (await response.json()).free;
+  }
+
+  function pause(milliseconds) {
+    return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  }
+
+  function showOccupied() {
+    cover(
+      "SDSeg is open in another tab",
+      "There is one session at a time. You can go on in the other tab, or here, with all that " +
+        "is open there.",
+      "Use it here",
+      async () => {
+        await isFree("/session/take", "POST");
+        location.reload();
+      },
+    );
+  }
+
+  async function enter() {
+    // After a reload the old page's connection takes a moment to close.
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      if (await isFree()) {
+        const script = document.createElement("script");
+        script.type = "module";
+        script.src = document.querySelector("meta[name=sdseg-client]").content;
+        document.head.append(script);
+        return;
+      }
+      await pause(150);
+    }
+    showOccupied();
+  }
+
+  // --- A connection that is lost, and taken up again --------------------------------------------
+
+  const PlainSocket = window.WebSocket;
+  window.WebSocket = class extends PlainSocket {
+    constructor(...parts) {
+      super(...parts);
+      this.addEventListener("close", (event) => onClosed(event.code));
+    }
+  };
+
+  async function onClosed(code) {
+    if (isLeaving) return;
+    if (code === TAKEN_OVER) {
+      showOccupied();
+      return;
+    }
+    cover("The connection is lost", "Trying to take it up again. Nothing is lost: the images and " +
+      "your edits are with SDSeg, not in this page.");
+    for (let attempt = 0; ; attempt += 1) {
+      await pause(Math.min(500 * (attempt + 1), 3000));
+      try {
+        if (await isFree()) location.reload();
+        else showOccupied();
+        return;
+      } catch (error) {
+        if (error.message === "refused" || attempt === 5) {
+          cover("SDSeg has ended", "The program behind this page no longer runs. Start it again " +
+            "with “sdseg view” and open the address that it prints.");
+        }
+        if (error.message === "refused") return;
+      }
+    }
+  }
+
+  window.addEventListener("pagehide", () => {
+    isLeaving = true;
+    navigator.sendBeacon("/session/closed");
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+
+  // --- Files in --------------------------------------------------------------------------------
+
+  function send(file, number, onProgress) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open("PUT", `/upload/${number}?name=${encodeURIComponent(file.name)}`);
+      request.upload.onprogress = (event) => onProgress(event.loaded);
+      request.onload = () => {
+        if (request.status === 200) return resolve();
+        let reason = "The file could not be sent.";
+        try {
+          reason = JSON.parse(request.responseText).error || reason;
+        } catch {
+          // not from the inbox: the plain sentence will do
+        }
+        return reject(new Error(reason));
+      };
+      request.onerror = () => reject(new Error("The file could not be read or sent."));
+      request.send(file);
+    });
+  }
+
+  async function upload(files) {
+    if (!files.length) return;
+    const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
+    const done = new Array(files.length).fill(0);
+    cover("Copying to SDSeg", files.length === 1 ? files[0].name : `${files.length} files`);
+    showProgress(0);
+    try {
+      const begun = await (await fetch("/upload", { method: "POST" })).json();
+      let next = 0;
+      const lane = async () => {
+        while (next < files.length) {
+          const index = next;
+          next += 1;
+          await send(files[index], begun.number, (loaded) => {
+            done[index] = loaded;
+            showProgress(done.reduce((sum, value) => sum + value, 0) / total);
+          });
+        }
+      };
+      await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, lane));
+      const end = await fetch(`/upload/${begun.number}/done`, { method: "POST" });
+      if (!end.ok) throw new Error((await end.json()).error);
+      uncover();
+    } catch (error) {
+      cover("This could not be opened", error.message, "Close", uncover);
+    }
+  }
+
+  async function filesOf(entry) {
+    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    const reader = entry.createReader();
+    const found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) break;
+      for (const inner of some) found.push(...(await filesOf(inner)));
+    }
+    return found;
+  }
+
+  for (const id of ["choose-file", "choose-folder"]) {
+    const input = document.getElementById(id);
+    input.addEventListener("change", () => {
+      upload([...input.files]);
+      input.value = "";
+    });
+  }
+  document.addEventListener("click", (event) => {
+    const chooser = event.target.closest("[data-choose]");
+    if (chooser) document.getElementById(`choose-${chooser.dataset.choose}`).click();
+  });
+
+  const hint = document.getElementById("drop-hint");
+  window.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    hint.hidden = ![...event.dataTransfer.types].includes("Files");
+  });
+  window.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) hint.hidden = true;
+  });
+  window.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    hint.hidden = true;
+    const dropped = [...event.dataTransfer.items]
+      .filter((item) => item.kind === "file")
+      .map((item) => [item.webkitGetAsEntry(), item.getAsFile()]);
+    const files = [];
+    for (const [entry, file] of dropped) files.push(...(entry ? await filesOf(entry) : [file]));
+    upload(files);
+  });
+
+  // --- Files out -------------------------------------------------------------------------------
+
+  function fetchDownload() {
+    const link = document.getElementById("download");
+    if (!link || sessionStorage.getItem("download") === link.getAttribute("href")) return;
+    sessionStorage.setItem("download", link.getAttribute("href"));
+    link.click();
+  }
+  new MutationObserver(fetchDownload).observe(document.body, {
+    childList: true,
+    subtree: true,
+    attributes: true,
+    attributeFilter: ["href"],
+  });
+
+  // --- Keys ------------------------------------------------------------------------------------
+
+  function act(name, values = []) {
+    window.trame?.trigger(name, values);
+  }
+
+  function viewUnderMouse() {
+    const pane = document.querySelector(".pane:hover") || document.querySelector(".pane:not(.away)");
+    return pane?.dataset.view || "Red";
+  }
+
+  const KEYS = {
+    ArrowUp: () => act("step", [viewUnderMouse(), 1]),
+    ArrowDown: () => act("step", [viewUnderMouse(), -1]),
+    PageUp: () => act("step", [viewUnderMouse(), 10]),
+    PageDown: () => act("step", [viewUnderMouse(), -10]),
+    s: () => act("segment"),
+    n: () => act("next_review"),
+    p: () => act("tool", ["paint"]),
+    e: () => act("tool", ["erase"]),
+    f: () => act("fit"),
+    Escape: () => escape(),
+    "?": () => window.trame?.state.set("help", !window.trame.state.get("help")),
+    h: () => window.trame?.state.set("help", !window.trame.state.get("help")),
+    1: () => act("layout", ["four"]),
+    2: () => act("layout", ["Red"]),
+    3: () => act("layout", ["Green"]),
+    4: () => act("layout", ["Yellow"]),
+    "ctrl+z": () => act("undo"),
+    "ctrl+shift+z": () => act("redo"),
+    "ctrl+y": () => act("redo"),
+  };
+
+  function escape() {
+    const state = window.trame?.state;
+    if (!state) return;
+    if (state.get("question")) act("answer", [""]);
+    else if (state.get("help") || state.get("card") || state.get("menu")) {
+      state.update({ help: false, card: false, menu: false });
+    } else act("tool", ["none"]);
+  }
+
+  window.addEventListener(
+    "keydown",
+    (event) => {
+      const typing = event.target.closest?.("input:not([type=range]):not([type=checkbox]), select, textarea");
+      const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+      const isRange = event.target.matches?.("input[type=range]") && key.startsWith("Arrow");
+      if (!veil.hidden || event.altKey || isRange || (typing && key !== "Escape")) return;
+      const control = event.ctrlKey || event.metaKey;
+      const name = `${control ? "ctrl+" : ""}${control && event.shiftKey ? "shift+" : ""}${key}`;
+      if (!(name in KEYS)) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      KEYS[name]();
+    },
+    true,
+  );
+
+  enter().catch(() => cover("SDSeg does not answer", "Open the address that “sdseg view” printed."));
+})();

@@ -1,0 +1,142 @@
+"""What the page draws: state goes down to it, actions and answers come up from it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ..errors import SDSegError
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["info", "warning", "error"]
+Action = Callable[..., Coroutine[Any, Any, None] | None]
+
+_INFO_SECONDS = 6.0
+_MOST_MESSAGES = 4
+UNEXPECTED = "Something went wrong that should not; the terminal that runs SDSeg says what."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A button of a question.
+
+    Attributes:
+        key: What `ask` gives back.
+        label: On the button.
+        primary: Whether it is the one that most will want.
+    """
+
+    key: str
+    label: str
+    primary: bool = False
+
+
+class Page:
+    """The page's state, messages, questions and downloads; event loop's thread only.
+
+    Args:
+        server: The trame server.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._messages: list[dict[str, Any]] = []
+        self._numbers = itertools.count(1)
+        self._answer: asyncio.Future[str] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.show(messages=[], question=None, download=None)
+        self.show(tab="segment", help=False, card=False, menu=False, advanced=False)
+        self.add_actions({"answer": self._take_answer, "dismiss": self._dismiss})
+
+    def show(self, **entries: Any) -> None:
+        """Set entries of the state; the page follows at once."""
+        with self._server.state as state:
+            state.update(entries)
+
+    def add_actions(self, actions: dict[str, Action]) -> None:
+        """Let the page call functions by name; their errors become messages."""
+        for name, function in actions.items():
+            self._server.controller.trigger(name)(self._guarded(function))
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something in the background; its errors become messages."""
+        task = asyncio.get_running_loop().create_task(self._report(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def tell(self, text: str, kind: Kind = "info") -> None:
+        """Show a message; mere information goes away by itself, or with the next of its kind."""
+        number = next(self._numbers)
+        if kind == "info":
+            self._messages = [item for item in self._messages if item["kind"] != "info"]
+        self._messages.append({"id": number, "kind": kind, "text": text})
+        del self._messages[:-_MOST_MESSAGES]
+        self.show(messages=list(self._messages))
+        if kind == "info":
+            asyncio.get_running_loop().call_later(_INFO_SECONDS, self._dismiss, number)
+
+    def clear_messages(self) -> None:
+        """Take all messages away."""
+        self._messages.clear()
+        self.show(messages=[])
+
+    async def ask(self, title: str, text: str, *answers: Answer) -> str:
+        """Ask the user; only one question is open at a time, an older one is answered with "".
+
+        Returns:
+            The key of the answer; "" if the question was closed.
+        """
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result("")
+        self._answer = asyncio.get_running_loop().create_future()
+        buttons = [asdict(answer) for answer in answers]
+        self.show(question={"title": title, "text": text, "answers": buttons})
+        return await self._answer
+
+    def download(self, address: str, name: str) -> None:
+        """Let the browser fetch a file."""
+        self.show(download={"address": address, "name": name, "number": next(self._numbers)})
+
+    def stop(self) -> None:
+        """Let go of all that is still going on."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _take_answer(self, key: str) -> None:
+        self.show(question=None)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(key)
+
+    def _dismiss(self, number: int) -> None:
+        self._messages = [item for item in self._messages if item["id"] != number]
+        self.show(messages=list(self._messages))
+
+    def _guarded(self, function: Action) -> Callable[..., None]:
+        def call(*args: Any) -> None:
+            try:
+                work = function(*args)
+            except SDSegError as error:
+                self.tell(str(error), "error")
+                return
+            if work is not None:
+                self.run(work)  # messages of a page are handled one by one: do not make it wait
+
+        return call
+
+    async def _report(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except SDSegError as error:
+            self.tell(str(error), "error")
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("an action failed", exc_info=task.exception())
+            self.tell(UNEXPECTED, "error")

@@ -1,0 +1,132 @@
+"""The server: on this computer only, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trame_server import Server
+
+from ..errors import InputError
+from . import trame_private
+from .application import Application
+from .folder import private_folder
+from .gate import Gate
+from .guard import Guard
+
+_log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+def serve(
+    image: Path | None,
+    segmentation: Path | None,
+    model: str,
+    port: int,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Serve the page until Ctrl+C or another signal to end.
+
+    Args:
+        image: A CT to begin with.
+        segmentation: Its segmentation.
+        model: Name or folder of the model to begin with.
+        port: 0 for any that is free.
+        on_ready: Called with the address to open.
+
+    Raises:
+        InputError: If the port is taken.
+        SDSegError: If nothing can be drawn on this computer.
+        ModelError: If there is no such model.
+    """
+    _check_port(port)
+    trame_private.require_drawing()
+    with private_folder() as folder:
+        asyncio.run(_serve(image, segmentation, model, port, on_ready, folder))
+        trame_private.stop_image_encoders()
+
+
+async def _serve(
+    image: Path | None,
+    segmentation: Path | None,
+    model: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    folder: Path,
+) -> None:
+    stop = _stop_event()
+    trame_private.ignore_command_line()
+    trame_private.quiet()
+    server = Server("sdseg")
+    server.state.trame__title = "SDSeg"
+    server.state.trame__favicon = "/sdseg/icon.svg"
+    guard = Guard()
+    application = Application(server, folder, model)
+    sockets: list[Any] = []
+
+    async def close_sockets(code: int) -> None:
+        await trame_private.close_sockets(sockets[0], code)
+
+    gate = Gate(close_sockets, application.page_came, application.page_gone)
+
+    def bind(web_server: Any) -> None:
+        sockets.append(web_server)
+        web_application = trame_private.web_application(web_server)
+        web_application.middlewares.append(guard.middleware)
+        web_application.middlewares.append(gate.middleware)
+        web_application.add_routes([*gate.routes(), *application.routes()])
+
+    server.controller.on_server_bind.add(bind)
+    running = server.start(
+        port=port,
+        host=HOST,
+        thread=True,  # this file handles the signals
+        open_browser=False,
+        show_connection_info=False,
+        exec_mode="task",
+        timeout=0,
+    )
+    await server.ready
+    guard.port = server.port
+    application.open(image, segmentation)
+    on_ready(guard.url)
+    try:
+        await stop.wait()
+    finally:
+        gate.stop()
+        application.close()
+        await server.stop()
+        await running
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the signals that ask a program to end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"Port {port} cannot be used ({error.strerror}); choose another with --port, or "
+                "leave it out for any that is free."
+            ) from error

@@ -1,0 +1,139 @@
+"""All that leans on inner parts of trame, wslink and trame-slicer, whose versions are pinned."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from trame_client.module import vue3
+from trame_slicer.core import SegmentationEditor, SlicerApp
+from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
+from trame_slicer.segmentation import SegmentationEffectThreshold
+from trame_slicer.segmentation.segmentation_undo_command import SegmentationLabelMapUndoCommand
+from trame_slicer.views import AbstractView, SliceView
+from vtk import vtkLogger, vtkOutputWindow
+
+from ..errors import SDSegError
+
+_WINDOW_RESIZE_EVENT = "WindowResizeEvent"
+_DRAWING_LIBRARIES = ("libEGL.so.1", "libOSMesa.so.8")
+_MOVING_QUALITY = 60
+
+
+def ignore_command_line() -> None:
+    """trame reads `sys.argv`, which is that of `sdseg`; give it nothing to read."""
+    os.environ["TRAME_ARGS"] = ""
+
+
+def quiet() -> None:
+    """Leave out what the libraries say about their own insides; errors stay."""
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
+    for name in ("trame_client", "trame_rca", "trame_server", "wslink"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def require_drawing() -> None:
+    """Find out whether pictures can be drawn without a screen; VTK would end the process.
+
+    Raises:
+        SDSegError: Naming the packages to install.
+    """
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        return
+    for library in _DRAWING_LIBRARIES:
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return
+    raise SDSegError(
+        "The page's pictures need OpenGL, and there is neither a screen nor the library EGL; "
+        "install it, for example with: apt install libegl1 libgl1-mesa-dri"
+    )
+
+
+def start_application() -> SlicerApp:
+    """trame-slicer's scene and logics; VTK's warnings go to its log, not to the terminal."""
+    app = SlicerApp()
+    vtkOutputWindow.GetInstance().SetDisplayModeToNever()
+    return app
+
+
+def web_application(web_server: Any) -> web.Application:
+    """The aiohttp application behind wslink's server, before it starts."""
+    application: web.Application = web_server.app
+    return application
+
+
+async def close_sockets(web_server: Any, code: int) -> None:
+    """Close the pages' websockets with a code that they can tell from a lost connection."""
+    for handler in web_server._ws_handlers:
+        for socket in list(handler.connections.values()):
+            await socket.close(code=code)
+
+
+def client_files() -> tuple[str, str]:
+    """Addresses of trame's script and style sheet, as its own start page names them."""
+    page = (Path(vue3.www) / "index.html").read_text(encoding="utf-8")
+    script = re.search(r'<script type="module"[^>]*src="([^"]+)"', page)
+    style = re.search(r'<link rel="stylesheet"[^>]*href="([^"]+)"', page)
+    if script is None or style is None:
+        raise RuntimeError("trame's start page has changed")
+    return script[1], style[1]
+
+
+def launcher_route() -> web.RouteDef:
+    """trame's client asks where its websocket is before it tries the obvious place."""
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.json_response({"sessionURL": "ws://USE_HOST/ws"})
+
+    return web.post("/paraview/", tell)
+
+
+def register_views(app: SlicerApp, server: Any) -> None:
+    """Let the views be drawn here and shown in the page, without trame-slicer's own buttons."""
+    for factory in (RemoteSliceViewFactory, RemoteThreeDViewFactory):
+        app.view_manager.register_factory(
+            factory(
+                server,
+                populate_view_ui_f=None,
+                target_fps=30.0,
+                blur_fps=15.0,
+                interactive_quality=_MOVING_QUALITY,
+            )
+        )
+
+
+def on_resize(view: AbstractView, function: Callable[[], None]) -> None:
+    """Call a function when the page has told a view its size."""
+    view.interactor().AddObserver(_WINDOW_RESIZE_EVENT, lambda *_: function())
+
+
+def slice_logic(view: SliceView) -> Any:
+    """The `vtkMRMLSliceLogic` of a view."""
+    return view._logic
+
+
+def stop_blinking(editor: SegmentationEditor) -> None:
+    """The threshold's preview blinks five times a second, which a processor cannot afford."""
+    editor.get_effect(SegmentationEffectThreshold)._opacity_blinker.stop()
+
+
+def undoable_change(editor: SegmentationEditor) -> Any:
+    """Context manager: what is done to the active segmentation becomes one step of undo."""
+    return SegmentationLabelMapUndoCommand.push_state_change(editor.active_segmentation)
+
+
+def stop_image_encoders() -> None:
+    """trame-rca's threads would keep the process alive until they have nothing to do."""
+    from trame_rca.schedulers.image_scheduler import ENCODING_POOL
+
+    ENCODING_POOL.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,52 @@
+"""`sdseg view` before there is a page: arguments, and how quickly the other commands start."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from web_parts import ROOT
+
+pytest.importorskip("trame_slicer", reason="needs the extra web")
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "SDSegLib", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing.nii.gz"], "nothing.nii.gz does not exist"),
+        (["--segmentation", "x.seg.nrrd"], "does not exist"),
+        (["--model", "unknown"], "There is no model called 'unknown'"),
+    ],
+)
+def test_wrong_arguments_end_in_one_sentence(arguments: list[str], words: str) -> None:
+    result = run("view", "--no-browser", *arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run("view", "--no-browser", "--port", str(port))
+    assert result.returncode == 2
+    assert f"Port {port} cannot be used" in result.stderr
+
+
+def test_other_commands_do_not_load_the_page() -> None:
+    code = (
+        "import sys, SDSegLib.cli.app as app\n"
+        "assert not {'trame_slicer', 'trame_server', 'slicer', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

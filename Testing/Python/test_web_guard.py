@@ -1,0 +1,190 @@
+"""Who may talk to the page's server, and what names of files can do: nothing."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import stat
+import zipfile
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from web_parts import ServerProcess
+
+pytest.importorskip("trame_slicer", reason="needs the extra web")
+
+from SDSegLib.errors import InputError
+from SDSegLib.web.archive import unpack
+from SDSegLib.web.inbox import safe_name
+
+
+def ask(
+    server: ServerProcess,
+    path: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    cookie: bool = True,
+    **headers: str,
+) -> tuple[int, str, http.client.HTTPMessage]:
+    """One request to the server, with the cookie that its page has."""
+    host = server.base.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    if cookie:
+        headers["Cookie"] = server.cookie
+    connection.request(method, path, body, {key.replace("_", "-"): v for key, v in headers.items()})
+    response = connection.getresponse()
+    text = response.read().decode("utf-8", errors="replace")
+    connection.close()
+    return response.status, text, response.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/index.html", "/ws", "/session", "/sdseg/client.js", "/?token=wrong", "/download/a/b"],
+)
+def test_nobody_comes_in_without_the_token(web_server: ServerProcess, path: str) -> None:
+    status, text, _ = ask(web_server, path, cookie=False)
+    assert status == 403
+    assert "whole address" in text
+    assert ask(web_server, path, cookie=False, Cookie="sdseg-1=wrong")[0] == 403
+
+
+def test_the_token_becomes_a_cookie_and_leaves_the_address(web_server: ServerProcess) -> None:
+    status, _, headers = ask(web_server, f"/?token={web_server.token}", cookie=False)
+    assert status == 303
+    assert headers["Location"] == "/"
+    assert "HttpOnly" in headers["Set-Cookie"]
+    assert "SameSite" in headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("host", ["example.org", "127.0.0.1.example.org", "[::1]", "0.0.0.0", ""])
+def test_foreign_names_of_this_computer_are_refused(web_server: ServerProcess, host: str) -> None:
+    status, text, _ = ask(web_server, f"/index.html?token={web_server.token}", Host=host)
+    assert status == 421
+    assert "127.0.0.1" in text
+
+
+def test_other_web_pages_are_refused(web_server: ServerProcess) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec_WebSocket_Version": "13",
+        "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    assert ask(web_server, "/ws", Origin="http://example.org", **upgrade)[0] == 403
+    assert ask(web_server, "/upload", "POST", Origin="http://example.org")[0] == 403
+    assert ask(web_server, "/upload", "POST", Origin="null")[0] == 403
+
+
+def test_the_page_may_fetch_nothing_from_elsewhere(web_server: ServerProcess) -> None:
+    _, _, headers = ask(web_server, "/index.html")
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+
+
+def test_only_this_computer_is_served(web_server: ServerProcess) -> None:
+    port = int(web_server.base.rpartition(":")[2])
+    listening = Path("/proc/net/tcp").read_text()
+    addresses = [line.split()[1] for line in listening.splitlines()[1:] if line.split()[3] == "0A"]
+    assert f"0100007F:{port:04X}" in addresses
+    assert not any(a.endswith(f":{port:04X}") and not a.startswith("0100007F") for a in addresses)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/download/../../../../etc/passwd",
+        "/download/x/..%2f..%2f..%2fetc%2fpasswd",
+        "/sdseg/../../../../etc/passwd",
+        "/sdseg/..%2f..%2fserver.py",
+        "/../../../etc/passwd",
+    ],
+)
+def test_no_path_leads_out_of_what_is_served(web_server: ServerProcess, path: str) -> None:
+    status, text, _ = ask(web_server, path)
+    assert status in (403, 404)
+    assert "root:" not in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../outside.nii", "/tmp/outside.nii", "..\\..\\outside.nii", "a/../../outside.nii", ".."],
+)
+def test_names_of_uploads_stay_in_the_private_folder(web_server: ServerProcess, name: str) -> None:
+    number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
+    assert ask(web_server, f"/upload/{number}?name={quote(name)}", "PUT", b"text")[0] == 200
+    (private,) = web_server.private_folders()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    written = [path for path in web_server.temporary.rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in written] == [b"text"]
+    assert written[0].parent == private / f"upload-{number}"
+    ask(web_server, "/upload", "POST")
+
+
+def test_an_upload_that_is_too_large_is_refused_before_it_is_sent(
+    web_server: ServerProcess,
+) -> None:
+    number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
+    host, _, port = web_server.base.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(
+            f"PUT /upload/{number}?name=a.nii HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Cookie: {web_server.cookie}\r\nContent-Length: {50 * 2**30}\r\n\r\n".encode()
+        )
+        answer = connection.recv(4096).decode()
+    assert answer.startswith("HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("ct.nii.gz", "ct.nii.gz"),
+        ("Kopf Ärztin.nrrd", "Kopf Ärztin.nrrd"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\scans\\ct.nii", "ct.nii"),
+        ("..", "file"),
+        ("", "file"),
+        ("a\x00b\n.nii", "a_b_.nii"),
+        ("x" * 300 + ".nii.gz", "x" * 73 + ".nii.gz"),
+    ],
+)
+def test_safe_names(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+def test_a_zip_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "tricks.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("../../evil.dcm", b"1")
+        opened.writestr("/evil.dcm", b"2")
+        opened.writestr("deep/evil.dcm", b"3")
+        link = zipfile.ZipInfo("link")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        opened.writestr(link, "/etc/passwd")
+    folder = tmp_path / "here" / "unpacked"
+    folder.parent.mkdir()
+    files = unpack(archive, folder)
+    assert {path.parent for path in files} == {folder}
+    assert sorted(path.read_bytes() for path in files) == [b"1", b"2", b"3"]
+    assert sorted(tmp_path.rglob("*evil*")) == sorted(files)
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("SDSegLib.web.archive.LARGEST_UNPACKED_BYTES", 1000)
+    archive = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("zeros", bytes(100_000))
+    with pytest.raises(InputError, match="unpacks to more than"):
+        unpack(archive, tmp_path / "unpacked")
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 broken", b""])
+def test_a_damaged_zip_is_refused(tmp_path: Path, content: bytes) -> None:
+    archive = tmp_path / "broken.zip"
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        unpack(archive, tmp_path / "unpacked")

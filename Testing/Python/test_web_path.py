@@ -1,0 +1,178 @@
+"""From the sample to a saved segmentation in a real browser, by clicks alone."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from web_parts import (
+    ServerProcess,
+    a_page,
+    masks_of,
+    open_file,
+    open_sample,
+    save,
+    segment,
+    stroke,
+    wait_for,
+)
+
+from SDSegLib.reading.files import read_volume
+
+
+def choose(page: Any, structure: str, tool: str) -> None:
+    """Take up a tool for a structure."""
+    page.click("#tab-edit")
+    page.click(f"[data-segment={structure}]")
+    page.wait_for_selector(f"[data-segment={structure}].on")
+    page.click(f"#tool-{tool}")
+    page.wait_for_selector(f"#tool-{tool}.on")
+
+
+def test_from_the_sample_to_a_saved_edit(web_page: Any, tmp_path: Path) -> None:
+    page = web_page
+    open_sample(page)
+    segment(page)
+    found = masks_of(save(page, "segmentation", tmp_path / "found"))
+    assert len(found) == 7
+
+    choose(page, "larynx", "paint")
+    stroke(page, "Green", (0.45, 0.5), (0.6, 0.55))
+    page.wait_for_selector("[data-segment=larynx] .tag")
+    painted = masks_of(save(page, "segmentation", tmp_path / "painted"))
+    added = painted["Larynx"] & ~found["Larynx"]
+    slices = np.flatnonzero(added.any(axis=(0, 2)))
+    assert added.sum() > 50, "the stroke is in the file"
+    assert len(slices) == 1, "a disc paints the shown coronal slice only"
+    others = [painted[name] & added for name in painted if name != "Larynx"]
+    assert not np.any(others), "a voxel belongs to one structure"
+
+    page.click("#undo")
+    page.wait_for_selector("#redo:enabled")
+    undone = masks_of(save(page, "segmentation", tmp_path / "undone"))
+    page.keyboard.press("Control+y")
+    page.wait_for_selector("#redo:disabled")
+    redone = masks_of(save(page, "segmentation", tmp_path / "redone"))
+    for name in found:
+        assert np.array_equal(undone[name], found[name])
+        assert np.array_equal(redone[name], painted[name])
+
+
+def test_every_format_holds_the_segmentation(
+    web_page: Any,
+    body_file: Path,
+    tmp_path: Path,
+) -> None:
+    page = web_page
+    open_file(page, body_file)
+    segment(page)
+    masks = masks_of(save(page, "segmentation", tmp_path))
+    labels = read_volume(save(page, "labels", tmp_path))
+    assert labels.geometry.matches(read_volume(body_file).geometry)
+    for number, mask in enumerate(masks.values(), start=1):
+        assert np.array_equal(labels.array == number, mask)
+    with zipfile.ZipFile(save(page, "scene", tmp_path)) as scene:
+        names = [Path(name).name for name in scene.namelist()]
+    assert any(name.endswith(".mrml") for name in names)
+    assert any(name.endswith("segmentation.seg.nrrd") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("tool", "change"),
+    [
+        ("erase", "fewer"),
+        ("scissors", "fewer"),
+        ("threshold", "more"),
+        ("islands", "fewer"),
+        ("smoothing", "other"),
+    ],
+)
+def test_a_tool_changes_voxels(
+    tool: str,
+    change: str,
+    web_page: Any,
+    body_file: Path,
+    tmp_path: Path,
+) -> None:
+    page = web_page
+    open_file(page, body_file)
+    segment(page)
+    before = masks_of(save(page, "segmentation", tmp_path / "before"))
+    largest = max(before, key=lambda name: before[name].sum())
+    key = "-".join(largest.lower().split())
+    choose(page, key, tool)
+    if tool == "erase":
+        stroke(page, "Red", (0.35, 0.4), (0.6, 0.6))
+    elif tool == "scissors":
+        stroke(page, "Red", (0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6))
+    else:
+        page.click(
+            {"threshold": "#apply-threshold", "islands": "#keep-largest"}.get(tool, "#smooth")
+        )
+    page.wait_for_selector("#undo:enabled")
+    page.wait_for_selector(f"[data-segment={key}] .tag")
+    after = masks_of(save(page, "segmentation", tmp_path / "after"))[largest]
+    old = before[largest]
+    if change == "fewer":
+        assert after.sum() < old.sum()
+        assert not np.any(after & ~old)
+    elif change == "more":
+        values = read_volume(body_file).array
+        assert np.array_equal(after, old | ((values >= 150) & (values <= 3000)))
+    else:
+        assert not np.array_equal(after, old)
+
+
+def test_a_new_run_asks_and_keeps_edits(
+    browser: Any,
+    start_server: Callable[..., ServerProcess],
+    body_file: Path,
+    tmp_path: Path,
+) -> None:
+    with a_page(browser, start_server(str(body_file))) as own:
+        own.wait_for_selector("#image-name")
+        segment(own)
+        found = masks_of(save(own, "segmentation", tmp_path / "found"))
+        choose(own, "mandible", "paint")
+        stroke(own, "Red", (0.4, 0.5), (0.6, 0.5))
+        own.wait_for_selector("[data-segment=mandible] .tag")
+        painted = masks_of(save(own, "segmentation", tmp_path / "painted"))
+        assert painted["Mandible"].sum() > found["Mandible"].sum()
+
+        own.click("#tab-segment")
+        own.click("#segment")
+        own.click("[data-answer=keep]")
+        own.wait_for_selector("#segment:enabled")
+        own.wait_for_selector("text=/Kept as you edited them: .*Mandible/")
+        kept = masks_of(save(own, "segmentation", tmp_path / "kept"))
+        assert np.array_equal(kept["Mandible"], painted["Mandible"])
+
+        own.click("#segment")
+        own.click("[data-answer=overwrite]")
+        own.wait_for_selector("#segment:enabled")
+        wait_for(lambda: own.locator("[data-segment=mandible] .tag").count() == 0)
+        renewed = masks_of(save(own, "segmentation", tmp_path / "renewed"))
+        assert np.array_equal(renewed["Mandible"], found["Mandible"])
+
+
+def test_several_samples_give_slices_to_review(
+    web_page: Any,
+    body_file: Path,
+) -> None:
+    page = web_page
+    open_file(page, body_file)
+    segment(page)
+    page.click("#tab-review")
+    page.click("#measure")
+    page.wait_for_selector(".review-item >> nth=0")
+    numbers = page.locator(".review-item").all_inner_texts()
+    wanted = int(numbers[-1].split("slice")[1].split()[0])
+    page.locator(".review-item").nth(-1).click()
+    wait_for(lambda: page.inner_text("#slice-Red").startswith(f"{wanted} /"))
+    assert page.is_checked("#map")
+    page.keyboard.press("n")
+    wait_for(lambda: page.locator(".review-item.done").count() == 1)
