@@ -84,7 +84,6 @@ class ModelPanel:
             "version": description.version,
             "summary": description.summary,
             "licence": description.licence or "not stated",
-            "expects": " · ".join(description.expects.values()),
             "card": card.read_text(encoding="utf-8") if card.is_file() else "",
             "structures": [
                 {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from web_parts import ROOT
+from web_parts import ROOT, a_page
 
 pytest.importorskip("trame_slicer", reason="needs the extra web")
 
@@ -50,3 +52,9 @@ def test_other_commands_do_not_load_the_page() -> None:
         "assert not {'trame_slicer', 'trame_server', 'slicer', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_bundled_model_is_shown(browser: Any, start_server: Callable[..., Any]) -> None:
+    with a_page(browser, start_server("--model", "head-neck-oar")) as page:
+        assert page.input_value("#model") == "head-neck-oar"
+        assert page.locator(".chip.on").count() == 7
