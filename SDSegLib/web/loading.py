@@ -8,7 +8,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..reading.dicom import Series, list_series
 from ..reading.files import read_volume
-from ..volume.checks import Finding, check_volume
+from ..volume.checks import check_volume
+from ..volume.finding import Finding
 from ..volume.volume import Volume
 from .archive import is_zip, unpack
 

@@ -47,6 +47,11 @@ class ModelPanel:
         return str(self._model.folder)
 
     @property
+    def expects(self) -> dict[str, Any]:
+        """What the model is for, as `ModelDescription.expects`."""
+        return self._model.description.expects
+
+    @property
     def structures(self) -> tuple[Structure, ...]:
         """Those that are ticked."""
         return tuple(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from ..inference.progress import Progress
+from ..volume.coverage import check_coverage
 from ..worker.outcome import State
 from ..worker.request import Request
 from .desk import Desk
@@ -15,6 +17,8 @@ from .run_controller import RunController
 from .summary import Measured
 
 REVIEW_SAMPLES = 5
+# What a model makes of such images means nothing; the user is asked.
+_DOUBTFUL = ("modality", "range", "hu-offset", "coverage")
 
 
 class RunPanel:
@@ -50,7 +54,8 @@ class RunPanel:
         if not self._models.structures:
             page.tell("Tick at least one structure.", "warning")
             return
-        if study.is_doubtful and not await self._wants_doubtful():
+        doubts = await self._doubts()
+        if doubts and not await self._wants_doubtful(doubts):
             return
         edited = study.edited_among(self._models.structures)
         self._overwrite = ()
@@ -136,10 +141,18 @@ class RunPanel:
             self._models.set_samples(REVIEW_SAMPLES)
         await self.segment()
 
-    async def _wants_doubtful(self) -> bool:
+    async def _doubts(self) -> list[str]:
+        """What speaks against segmenting this image with this model."""
+        study = self._desk.study
+        coverage = await asyncio.to_thread(check_coverage, study.opened(), self._models.expects)
+        return [
+            finding.message for finding in [*study.findings, *coverage] if finding.kind in _DOUBTFUL
+        ]
+
+    async def _wants_doubtful(self, doubts: list[str]) -> bool:
         answer = await self._desk.page.ask(
-            "Is this a CT?",
-            " ".join(finding.message for finding in self._desk.study.findings),
+            "Does this image fit?",
+            " ".join(doubts),
             Answer("no", "Do not segment", primary=True),
             Answer("yes", "Segment anyway"),
         )

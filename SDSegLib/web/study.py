@@ -14,14 +14,12 @@ from ..mrml.instability import instability_to_node
 from ..mrml.segmentation_node import protected_structures, segmentation_to_node
 from ..mrml.storage import load_segmentation_node
 from ..mrml.volume_node import volume_from_node, volume_to_node
-from ..volume.checks import Finding
+from ..volume.finding import Finding
 from ..volume.structure import Structure
 from ..volume.volume import Volume
 from .loading import Loaded
 from .summary import Measured, RunSummary
 
-# What a model for CT makes of such images means nothing; the user is asked.
-_DOUBTFUL = ("modality", "range", "hu-offset")
 _FILL_OPACITY = 0.4
 
 
@@ -49,11 +47,6 @@ class Study:
         self.summary: RunSummary | None = None
         self.findings: list[Finding] = []
         self._scene.Clear(False)  # without it painting does nothing in the first scene
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the image seems to be no CT in HU."""
-        return any(finding.kind in _DOUBTFUL for finding in self.findings)
 
     def open(self, loaded: Loaded, folder: Path | None = None) -> None:
         """Put a CT in place of all that is there.

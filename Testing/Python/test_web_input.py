@@ -6,6 +6,7 @@ import base64
 import gzip
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 from dicom_maker import write_series
 from phantom import a_body
+from tiny_model import write_tiny_model
 from web_fixtures import write_nifti
 from web_parts import (
     ServerProcess,
+    a_page,
     masks_of,
     message,
     open_file,
@@ -111,6 +114,20 @@ def test_what_is_no_image_gives_a_message_and_leaves_nothing(
     (private,) = web_server.private_folders()
     wait_for(lambda: not list(private.rglob("upload-*")))
     fresh.click(".message.error button")
+
+
+def test_an_image_of_another_region_is_doubted(
+    start_server: Callable[..., ServerProcess], browser: Any, tmp_path: Path
+) -> None:
+    expects = {"modality": "CT", "region": "hand", "section_cm2": 5}
+    model = write_tiny_model(tmp_path / "hands", name="hands", expects=expects)
+    with a_page(browser, start_server("--model", str(model))) as page:
+        open_file(page, write_nifti(a_body(), tmp_path / "body.nii.gz"))
+        page.click("#segment")
+        page.wait_for_selector("#question")
+        assert "The model is for CT of the hand" in page.inner_text("#question")
+        page.click("#question [data-answer=no]")
+        assert page.locator("#question").count() == 0
 
 
 def test_an_mr_image_is_doubted_and_segmented_only_when_told_to(fresh: Any, tmp_path: Path) -> None:
