@@ -29,7 +29,6 @@ from web_parts import (  # noqa: E402
     stroke,
 )
 
-_COLORS = 256
 _SETTLE_SECONDS = 2.0
 
 
@@ -69,12 +68,9 @@ def walk(page: Any, target: Path) -> None:
 
 
 def take(page: Any, path: Path) -> None:
-    """A picture of few colours, so that it is small."""
+    """A picture once all is drawn in its best quality."""
     time.sleep(_SETTLE_SECONDS)
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-        path, optimize=True
-    )
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Server:
         self._doing = "starting"
         self._is_importing = False
         self._idle_seconds = IDLE_SECONDS
+        self._exit_code = 0  # of an end that the client asks for
         self._handlers = {"setup": self._set_up, "load": self._load, "segment": self._segment}
 
     def serve(self) -> NoReturn:
@@ -100,7 +101,7 @@ class Server:
         for blocks in self._announced.values():
             for item in blocks.values():
                 unlink(item["name"])
-        os._exit(0)
+        os._exit(self._exit_code)
 
     def _live(self, seconds: float) -> None:
         """Give signs of life while there is work, however long it takes."""
@@ -198,6 +199,8 @@ class Server:
         self._fail(type(error).__name__, str(error), is_fatal=False)
 
     def _fail(self, kind: str, sentence: str, details: str = "", is_fatal: bool = True) -> None:
+        if is_fatal:  # the client may close the pipe before this thread gets to end the process
+            self._exit_code = EXIT_FAILED
         self._send(
             "error", run=self._run, kind=kind, message=sentence, details=details, fatal=is_fatal
         )
