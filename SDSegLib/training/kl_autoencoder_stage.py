@@ -38,6 +38,6 @@ class KLAutoencoderStage(Stage):
         mean, log_variance = moments.chunk(2, dim=1)
         log_variance = log_variance.clamp(-30.0, 20.0)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-        divergence = divergence.sum(dim=(1, 2, 3)).mean()
+        divergence = divergence.sum(dim=(1, 2, 3)).mean() / picture[0].numel()
         total = reconstruction + self.settings.kl_weight * divergence
         return total, {"reconstruction": reconstruction, "divergence": divergence}
