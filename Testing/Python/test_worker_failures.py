@@ -33,6 +33,7 @@ from worker_parts import (
 
 from SDSegLib.volume.volume import Volume
 from SDSegLib.worker import process as process_module
+from SDSegLib.worker import sentences
 from SDSegLib.worker import supervisor as supervisor_module
 from SDSegLib.worker.blocks import Block, new_name
 from SDSegLib.worker.client import State, WorkerClient
@@ -706,3 +707,13 @@ def test_findings_come_with_the_result(client: WorkerClient, model: str) -> None
     assert client.outcome is not None
     kinds = [finding.kind for finding in client.outcome.findings]
     assert kinds[:2] == ["reader", "modality"]
+
+
+@posix_only
+def test_a_kill_that_only_the_launcher_saw_is_told_from_a_crash() -> None:
+    """PythonSlicer exits with 1 and says that the interpreter it started is gone."""
+    launcher = "error: [python-real] exit abnormally - Report the problem."
+    crash = f"Fatal Python error: Segmentation fault\n{launcher}"
+    assert "killed from outside" in sentences.ended(1, "PythonSlicer", True, launcher)
+    assert "ended unexpectedly" in sentences.ended(1, "PythonSlicer", True, crash)
+    assert "ended unexpectedly" in sentences.ended(1, "PythonSlicer", True, "ValueError: no")
