@@ -10,3 +10,8 @@ def resource_folder() -> Path:
     library = Path(__file__).resolve().parent
     inside = library / "resources"
     return inside if inside.is_dir() else library.parent / "Resources"
+
+
+def sample_ct() -> Path:
+    """The bundled CT, an average of several patients."""
+    return resource_folder() / "Samples" / "head-neck-ct.nii.gz"

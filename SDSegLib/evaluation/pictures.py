@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..export.figures import new_figure, save_figure
 from ..export.preview import WINDOW_HU
-from .figures import new_figure, save_figure
 from .scores import StructureScore
 from .worst import SlicePicture, Snapshot
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figures import new_figure, save_figure
+from ..export.figures import new_figure, save_figure
 from .stability import CaseStability
 from .stability_summary import StabilitySummary
 

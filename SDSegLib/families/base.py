@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from ..diffusion.ddim import ddim
 from ..diffusion.schedule import NoiseSchedule
@@ -81,10 +82,11 @@ class SegmentationFamily(nn.Module, ABC):
         self, condition: Tensor, noise: Tensor, steps: int, class_id: Tensor | None = None
     ) -> Tensor:
         """z0 after `steps` UNet calls (DDIM), to compare the single step with; float32."""
-        return ddim(
-            self.schedule,
-            self.description.diffusion.prediction,
-            lambda z_t, timestep: self.predict(z_t, condition, timestep, class_id),
-            noise.expand(len(condition), *self.latent_shape),
-            steps,
-        )
+        with record_function("step"):
+            return ddim(
+                self.schedule,
+                self.description.diffusion.prediction,
+                lambda z_t, timestep: self.predict(z_t, condition, timestep, class_id),
+                noise.expand(len(condition), *self.latent_shape),
+                steps,
+            )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.profiler import record_function
 
 from ..errors import ModelError
 from ..families.description import ModelDescription
@@ -115,4 +116,5 @@ class CompactFamily(SegmentationFamily):
 
     def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
         z0 = self.reverse(condition, noise, steps).to(condition.dtype)
-        return self.autoencoder.decode(z0).float().softmax(dim=1)
+        with record_function("decode"):
+            return self.autoencoder.decode(z0).float().softmax(dim=1)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from ..errors import ModelError
 from ..families.description import ModelDescription
@@ -129,7 +130,8 @@ class PublishedFamily(SegmentationFamily):
     def decode(self, z0: Tensor) -> Tensor:
         """Scaled latent (N, z, h, w) → picture (N, channels, H, W), about [−1, 1], float32."""
         latent = z0.float() / self.scale_factor.float()
-        return self.autoencoder.decode(latent.to(self._autoencoder_type)).float()
+        with record_function("decode"):
+            return self.autoencoder.decode(latent.to(self._autoencoder_type)).float()
 
     def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
         return self.combine(

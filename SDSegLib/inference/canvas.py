@@ -24,6 +24,7 @@ class Canvas:
         self._origin = origin
         self._empty = empty[:, None, None]
         self._sums = torch.zeros(slices, len(empty) + 1, *size, device=empty.device)
+        self._painted: set[int] = set()
 
     def add(self, tiles: list[Tile], values: Tensor) -> None:
         """Add values (len(tiles), channels, h, w) where the tiles lie; the rest is cut off."""
@@ -39,11 +40,12 @@ class Canvas:
             target = self._sums[tile.slice, :, top:bottom, left:right]
             target[:-1] += value[:, inner[0], inner[1]] * weight
             target[-1] += weight
+            self._painted.add(tile.slice)
 
     def mean(self, index: int) -> Tensor | None:
         """Blended values (channels, rows, columns) of a slice; None if no tile lies on it."""
-        weight = self._sums[index, -1]
-        if not bool(weight.any()):
+        if index not in self._painted:
             return None
+        weight = self._sums[index, -1]
         values = self._sums[index, :-1] / weight.clamp(min=1e-6)
         return torch.where(weight > 0, values, self._empty)

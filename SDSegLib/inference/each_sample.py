@@ -12,8 +12,10 @@ from torch import Tensor
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
 from .job import Job
+from .plane import PlaneGrids
 from .progress import ProgressCallback
-from .samples import average_of, background, check_samples, instability_of, likeliest
+from .restore import likeliest, restored
+from .samples import average_of, background, check_samples, instability_of
 from .segmenter import Segmenter
 
 Look = Callable[[int, Tensor], None]
@@ -61,12 +63,13 @@ def segment_each(
     each = np.zeros((samples, *job.box.shape), np.uint8)
     labels, unsure = np.zeros(job.box.shape, np.uint8), np.zeros(job.box.shape, np.uint8)
 
-    def take(place: int, values: Tensor) -> None:
+    def take(place: int, values: Tensor, grids: PlaneGrids) -> None:
+        values = restored(values, grids)
         alone = values[: samples * classes].unflatten(0, (samples, classes))
         together = values[samples * classes :]
         for sample, probabilities in enumerate(alone):
-            each[sample, place] = likeliest(probabilities)
-        labels[place] = likeliest(together[:classes])
+            each[sample, place] = likeliest(probabilities).cpu().numpy()
+        labels[place] = likeliest(together[:classes]).cpu().numpy()
         unsure[place] = instability_of(together[classes]).cpu().numpy()
         if look is not None:
             look(place, alone)

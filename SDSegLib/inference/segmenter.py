@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
+from torch.profiler import record_function
 
 from ..errors import SDSegError
 from ..families.base import SegmentationFamily
-from ..volume.checks import finite_values
 from ..volume.region import Region
 from ..volume.segmentation import Segmentation
-from ..volume.slices import apply_windows, context_range, resample_in_plane, with_context
+from ..volume.slices import apply_windows, context_range, with_context
 from ..volume.structure import Structure
 from ..volume.tiles import cut, tiles_of, tissue_extents
 from ..volume.volume import Volume
@@ -23,25 +24,31 @@ from .device import DeviceChoice, is_out_of_memory
 from .islands import remove_islands
 from .job import Job
 from .plane import PlaneGrids
+from .planes import ResampledPlanes
 from .precision import choose_precision, computing_with
 from .progress import ProgressCallback, SliceCounter
+from .restore import restored, restored_labels
 from .samples import (
     Reduce,
     average_of,
     background,
     check_samples,
     instability_of,
-    likeliest,
     noises_of,
 )
 from .selection import select_structures
 
 log = logging.getLogger(__name__)
 
-DEFAULT_BATCH = {"cuda": 64, "mps": 16, "cpu": 8}
+DEFAULT_BATCH = {
+    "compact": {"cuda": 64, "mps": 16, "cpu": 16},
+    "direct": {"cuda": 64, "mps": 16, "cpu": 16},
+    "published": {"cuda": 16, "mps": 4, "cpu": 2},
+}
 
-Take = Callable[[int, Tensor], None]
-"""Told the number of a slice in the box, and its values (channels, rows, columns) there."""
+Take = Callable[[int, Tensor, PlaneGrids], None]
+"""Told the number of a slice in the box, its values (channels, h, w) on the needed part of the
+model's grid, and the way back to the voxels of the box."""
 
 
 class Segmenter:
@@ -70,9 +77,10 @@ class Segmenter:
         precision: str = "auto",
     ) -> None:
         self._number_type = choose_precision(precision, choice.device)
-        self.family = family.eval().requires_grad_(False).to(choice.device)
+        family = family.eval().requires_grad_(False).to(choice.device)
+        self.family = convert_conv2d_weight_memory_format(family, torch.channels_last)
         self.choice = choice
-        self.batch = batch or DEFAULT_BATCH[choice.device.type]
+        self.batch = batch or DEFAULT_BATCH[family.description.family][choice.device.type]
         self.description = family.description
 
     @property
@@ -121,22 +129,22 @@ class Segmenter:
         check_samples(samples)
         job = Job.of(volume, self.description.input.axes, region)
         classes = self.family.num_classes
-        labels = np.zeros(job.box.shape, np.uint8)
-        unsure = np.zeros(job.box.shape, np.uint8) if samples > 1 else None
+        labels = torch.zeros(job.box.shape, dtype=torch.uint8, device=self.choice.device)
+        unsure = torch.zeros_like(labels) if samples > 1 else None
 
-        def take(place: int, values: Tensor) -> None:
-            labels[place] = likeliest(values[:classes])
+        def take(place: int, values: Tensor, grids: PlaneGrids) -> None:
+            labels[place] = restored_labels(values[:classes], grids)
             if unsure is not None:
-                unsure[place] = instability_of(values[classes]).cpu().numpy()
+                unsure[place] = instability_of(restored(values[classes:], grids)[0])
 
         empty = background(classes, samples)
         self.run(job, samples, average_of, empty, take, report, is_cancelled)
         return Segmentation(
-            label_map=self.finished(job, labels, wanted),
+            label_map=self.finished(job, labels.cpu().numpy(), wanted),
             geometry=volume.geometry,
             structures=wanted,
             model=f"{self.description.name} {self.description.version}",
-            instability=None if unsure is None else job.on_volume(unsure),
+            instability=None if unsure is None else job.on_volume(unsure.cpu().numpy()),
             samples=samples,
             region=None if region is None else job.region,
         )
@@ -166,8 +174,7 @@ class Segmenter:
             samples: Noises.
             reduce: What to keep of their probabilities, channel by channel.
             empty: Its channels where no network looks, for all is air.
-            take: Gets the slices that hold tissue, on the voxels of the box. It may get a slice
-                twice; the latter counts.
+            take: Gets the slices that hold tissue. It may get a slice twice; the latter counts.
             report: Told of each batch.
             is_cancelled: Asked between batches.
         """
@@ -189,7 +196,7 @@ class Segmenter:
             gone = self.choice.device.type
             self.choice = DeviceChoice(torch.device("cpu"), f"{gone} ran out of memory")
             self.family.to(self.choice.device)
-            self.batch = DEFAULT_BATCH["cpu"]
+            self.batch = DEFAULT_BATCH[self.description.family]["cpu"]
             self._number_type = torch.float32
             message = f"The memory of {gone} is too small; going on with the processor."
         else:
@@ -219,23 +226,25 @@ class Segmenter:
             job.box.slices()[1:],
             self.choice.device,
         )
+        planes = ResampledPlanes(job.array, grids, self.choice.device)
         noises = noises_of(self.family, samples)
         first, stop = job.box.start[0], job.box.stop[0]
         for start in range(first, stop, self.batch):
             counter.stop_if_cancelled()
             indices = list(range(start, min(start + self.batch, stop)))
-            canvas = self._painted(job, indices, grids, noises, reduce, empty)
-            for place in range(len(indices)):
-                values = None if canvas is None else canvas.mean(place)
-                if values is not None:
-                    values = resample_in_plane(values, grids.rows_back, grids.columns_back)
-                    take(start - first + place, values)
+            canvas = self._painted(job, indices, planes, grids, noises, reduce, empty)
+            with record_function("restore"):
+                for place in range(len(indices)):
+                    values = None if canvas is None else canvas.mean(place)
+                    if values is not None:
+                        take(start - first + place, values, grids)
             counter.advance(len(indices))
 
     def _painted(
         self,
         job: Job,
         indices: list[int],
+        planes: ResampledPlanes,
         grids: PlaneGrids,
         noises: list[Tensor],
         reduce: Reduce,
@@ -244,22 +253,24 @@ class Segmenter:
         """Slices on the model's grid; None if all is air."""
         description, device = self.description.input, self.choice.device
         offsets, count = description.slice_offsets_mm, len(job.array)
-        first, last = context_range(indices, count, job.spacing[0], offsets)
-        chunk = finite_values(np.ascontiguousarray(job.array[first:last]))
-        values = torch.from_numpy(chunk).to(device).float()
-        values = resample_in_plane(values, grids.rows, grids.columns)
-        extents = tissue_extents(values[indices[0] - first : indices[-1] - first + 1])
-        tiles = grids.needed_tiles(tiles_of(extents, description.size), description.size)
-        if not tiles:
-            return None
-        stacked = with_context(values, indices, count, first, job.spacing[0], offsets)
+        with record_function("preprocess"):
+            first, last = context_range(indices, count, job.spacing[0], offsets)
+            values = planes.between(first, last)
+            extents = tissue_extents(values[indices[0] - first : indices[-1] - first + 1])
+            tiles = grids.needed_tiles(tiles_of(extents, description.size), description.size)
+            if not tiles:
+                return None
+            stacked = with_context(values, indices, count, first, job.spacing[0], offsets)
         canvas = Canvas(len(indices), grids.origin, grids.needed, empty.to(device))
         for start in range(0, len(tiles), self.batch):
             some = tiles[start : start + self.batch]
-            image = cut(stacked, some, description.size, description.outside)
-            image = apply_windows(image, description.windows, description.repeat)
+            with record_function("preprocess"):
+                image = cut(stacked, some, description.size, description.outside)
+                image = apply_windows(image, description.windows, description.repeat)
             with computing_with(self._number_type, device):
-                condition = self.family.condition(image)
+                with record_function("condition"):
+                    condition = self.family.condition(image)
                 reduced = reduce(self.family.probabilities(condition, noise) for noise in noises)
-            canvas.add(some, reduced)
+            with record_function("restore"):
+                canvas.add(some, reduced)
         return canvas

@@ -101,9 +101,11 @@ def context_range(
 
 def apply_windows(stacked: Tensor, windows: tuple[tuple[float, float], ...], repeat: int) -> Tensor:
     """HU (N, S, H, W) → (N, S · windows · repeat, H, W) in [−1, 1], by slice, then by window."""
-    low = torch.tensor([w[0] for w in windows], dtype=stacked.dtype, device=stacked.device)
-    high = torch.tensor([w[1] for w in windows], dtype=stacked.dtype, device=stacked.device)
-    low, high = low[:, None, None], high[:, None, None]
-    scaled = (stacked[:, :, None] - low) / (high - low) * 2 - 1
-    channels = scaled.clamp(-1, 1).flatten(1, 2)
-    return channels.repeat(1, repeat, 1, 1) if repeat > 1 else channels
+    slices, height, width = stacked.shape[1:]
+    channels = stacked.new_empty(len(stacked), slices, len(windows), height, width)
+    for number, (low, high) in enumerate(windows):
+        channel = channels[:, :, number]
+        torch.sub(stacked, low, out=channel)
+        channel.div_(high - low).mul_(2).sub_(1).clamp_(-1, 1)
+    flat = channels.flatten(1, 2)
+    return flat.repeat(1, repeat, 1, 1) if repeat > 1 else flat

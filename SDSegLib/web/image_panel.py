@@ -11,13 +11,11 @@ from aiohttp import web
 
 from ..errors import InputError, SDSegError
 from ..reading.dicom import Series
-from ..resources import resource_folder
+from ..resources import sample_ct
 from . import loading
 from .desk import Desk
 from .formatting import grid_text
 from .page_state import Action, Answer
-
-SAMPLE = Path("Samples") / "head-neck-ct.nii.gz"
 
 
 class ImagePanel:
@@ -50,7 +48,7 @@ class ImagePanel:
     def actions(self) -> dict[str, Action]:
         """By the names that the page calls them."""
         return {
-            "sample": lambda: self.open(loading.Source(resource_folder() / SAMPLE)),
+            "sample": lambda: self.open(loading.Source(sample_ct())),
             "choose_series": self._choose_series,
         }
 
