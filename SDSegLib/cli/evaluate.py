@@ -110,6 +110,12 @@ def evaluate(
         int, typer.Option(min=0, max=99, help="How many of the worst results to draw.")
     ] = 6,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror", help="Average with what is found in mirrored slices: twice the time."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an evaluation that exists.")
     ] = False,
@@ -158,7 +164,7 @@ def evaluate(
     meaning = absent.value if absent is not None else _absent(collection)
     rules = Rules(convention.value, meaning)
     with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
-        options = Options(rules, pictures, device, reports.cases, reports.slices)
+        options = Options(rules, pictures, device, mirror, reports.cases, reports.slices)
         if predictions is not None:
             names = {item.label: item.name for item in collection.structures} if collection else {}
             result = evaluate_folder(root, predictions, cases.pairs, options, names)

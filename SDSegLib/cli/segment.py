@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InputError
+from .interrupt import Interrupt
 from .progress_bar import progress_bar
 from .segment_files import check_outputs, write_outputs
 from .segment_screen import result_json, result_table
@@ -63,6 +63,12 @@ def segment(
     precision: Annotated[
         str, typer.Option(help="auto, float32, float16 or bfloat16, for the networks.")
     ] = "auto",
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror", help="Average with what is found in mirrored slices: twice the time."
+        ),
+    ] = False,
     samples: Annotated[
         int,
         typer.Option(
@@ -123,10 +129,10 @@ def segment(
         )
     if box is not None:
         box = box.clipped(volume.geometry.shape)
-    with progress_bar(console, quiet=as_json) as report, _Interrupt() as interrupt:
+    with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
         from ..inference.load import load_segmenter
 
-        segmenter = load_segmenter(model, device, batch, precision)
+        segmenter = load_segmenter(model, device, batch, precision, mirror)
         result = segmenter.segment(volume, wanted, report, interrupt.is_set, samples, box)
     write_outputs(result, volume, outputs, overwrite)
     review = slices_to_review(result) if samples > 1 else []
@@ -165,21 +171,3 @@ def _region(text: str) -> Region:
             "be larger than I0, J0 and K0."
         )
     return Region((k0, j0, i0), (k1, j1, i1))
-
-
-class _Interrupt:
-    """Ctrl+C ends the run between batches, with nothing half-written."""
-
-    def __enter__(self) -> _Interrupt:
-        self._asked = False
-        self._before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, *_: object) -> None:
-        self._asked = True
-
-    def is_set(self) -> bool:
-        return self._asked

@@ -9,11 +9,11 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..volume.model_input import InputDescription
+from ..volume.sides import mirrored_axis
 from ..volume.slices import context_positions
 from ..volume.tiles import Tile, cut, tile_starts
 from .augmentation import SHIFT_HU, noise_scale, picture_augmentation, plain, slice_augmentation
 from .case import Case
-from .sides import mirrored_axis
 
 ORGAN_SHARE = 0.6
 JITTER = 10
@@ -35,8 +35,8 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         seed: Of everything random.
         length: Number of samples.
         augment: Whether to vary them; see `augmentation`.
-        mirrored: What labels become in a mirror (`sides.mirrored_labels`), to mirror every other
-            sample; None for none.
+        mirrored: What labels become in a mirror (`volume.sides.mirrored_labels`), to mirror every
+            other sample; None for none.
         elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
 
     Raises:

@@ -28,6 +28,7 @@ class Options:
         rules: How missing structures are counted.
         pictures: Of how many of the worst results to keep slices.
         device: "auto", "cuda", "mps" or "cpu".
+        mirror: Whether a model of volumes looks at mirrored slices as well.
         report_case: Told the number of cases done and the name of the next.
         report_slices: Told of each batch of slices that a model segments.
     """
@@ -35,6 +36,7 @@ class Options:
     rules: Rules
     pictures: int = 0
     device: str = "auto"
+    mirror: bool = False
     report_case: CaseReport | None = None
     report_slices: ProgressCallback | None = None
 
@@ -123,7 +125,8 @@ def evaluate_model(
     if installed.description.input.pictures is not None:
         predictor = PicturePredictor(PictureSegmenter(family, choice))
     else:
-        predictor = ModelPredictor(Segmenter(family, choice), options.report_slices)
+        segmenter = Segmenter(family, choice, mirror=options.mirror)
+        predictor = ModelPredictor(segmenter, options.report_slices)
     evaluation = evaluate_cases(
         pairs,
         predictor,
@@ -136,6 +139,7 @@ def evaluate_model(
         "evaluated": "model",
         "model": _identity(installed.description),
         "device": str(choice),
+        "mirror": options.mirror,
         "grid": "reference",
     }
     return Result(installed.description.title, names, facts, evaluation)

@@ -15,6 +15,7 @@ def load_segmenter(
     device: str = "auto",
     batch: int | None = None,
     precision: str = "auto",
+    mirror: bool = False,
 ) -> Segmenter:
     """Load a verified model onto a device.
 
@@ -23,10 +24,12 @@ def load_segmenter(
         device: "auto", "cuda", "mps" or "cpu".
         batch: Slices at a time; the device decides by default.
         precision: "auto", "float32", "float16" or "bfloat16"; see `Segmenter`.
+        mirror: Look at mirrored slices as well; see `Segmenter`.
 
     Raises:
         ModelError: If there is no such model, or it is damaged.
-        InputError: If the device or the precision is unknown or does not work.
+        InputError: If the device or the precision is unknown or does not work, or if the model's
+            slices cannot be mirrored.
     """
     family = load_family(find_model(model).folder)
-    return Segmenter(family, choose_device(device), batch, precision)
+    return Segmenter(family, choose_device(device), batch, precision, mirror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,12 +52,21 @@ def _runs_of(
     plane: np.ndarray, wanted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Row, start, stop and label of the runs of a plane (j, i)."""
-    shown = np.where(wanted[plane], plane, 0) if plane.any() else plane
+    rows, columns = _used(plane.any(axis=1)), _used(plane.any(axis=0))
+    part = plane[rows, columns]
+    shown = np.where(wanted[part], part, 0)
     bordered = np.pad(shown, ((0, 0), (1, 1)))
     change = bordered[:, 1:] != bordered[:, :-1]
     row, start = np.nonzero(change & (bordered[:, 1:] != 0))
     _, stop = np.nonzero(change & (bordered[:, :-1] != 0))
-    return row, start, stop, shown[row, start]
+    label = shown[row, start]
+    return row + rows.start, start + columns.start, stop + columns.start, label
+
+
+def _used(is_used: Any) -> slice:
+    """From the first to the last that is used."""
+    used = np.flatnonzero(is_used)
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
 def _touching(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import convert_conv2d_weight_memory_format
 from torch.profiler import record_function
 
 from ..errors import SDSegError
@@ -23,6 +22,7 @@ from .canvas import Canvas
 from .device import DeviceChoice, is_out_of_memory
 from .islands import remove_islands
 from .job import Job
+from .mirror import Mirror
 from .plane import PlaneGrids
 from .planes import ResampledPlanes
 from .precision import choose_precision, computing_with
@@ -64,9 +64,12 @@ class Segmenter:
         batch: Slices at a time; halved by itself when memory runs short.
         precision: What the networks compute with: "float32", "float16", "bfloat16", or "auto",
             which is float32. Estimates of z0 and probabilities are always float32.
+        mirror: Average what is found in each slice with what is found in its mirror image; twice
+            the work.
 
     Raises:
-        InputError: If the precision is unknown or the device does not compute with it.
+        InputError: If the precision is unknown or the device does not compute with it, or if
+            slices of this model cannot be mirrored.
     """
 
     def __init__(
@@ -75,13 +78,15 @@ class Segmenter:
         choice: DeviceChoice,
         batch: int | None = None,
         precision: str = "auto",
+        mirror: bool = False,
     ) -> None:
         self._number_type = choose_precision(precision, choice.device)
-        family = family.eval().requires_grad_(False).to(choice.device)
-        self.family = convert_conv2d_weight_memory_format(family, torch.channels_last)
+        self.family = family.eval().requires_grad_(False).to(choice.device)
         self.choice = choice
         self.batch = batch or DEFAULT_BATCH[family.description.family][choice.device.type]
         self.description = family.description
+        self._mirrors = mirror
+        self._mirror()
 
     @property
     def precision(self) -> str:
@@ -150,12 +155,19 @@ class Segmenter:
         )
 
     def finished(self, job: Job, labels: np.ndarray, wanted: tuple[Structure, ...]) -> np.ndarray:
-        """Labels of the box → the label map of the volume: wanted structures without islands."""
+        """Labels of the box → the label map of the volume: wanted structures without islands.
+
+        `labels` is changed.
+        """
         remove_islands(labels, wanted, job.goes_on)
-        keep = np.zeros(256, np.uint8)
-        for item in wanted:
-            keep[item.label] = item.label
-        return job.on_volume(keep[labels])
+        if len(wanted) < len(self.description.structures):
+            keep = np.zeros(256, np.uint8)
+            for item in wanted:
+                keep[item.label] = item.label
+            for plane in labels:
+                if plane.any():
+                    plane[...] = keep[plane]
+        return job.on_volume(labels)
 
     def run(
         self,
@@ -268,9 +280,22 @@ class Segmenter:
                 image = cut(stacked, some, description.size, description.outside)
                 image = apply_windows(image, description.windows, description.repeat)
             with computing_with(self._number_type, device):
-                with record_function("condition"):
-                    condition = self.family.condition(image)
-                reduced = reduce(self.family.probabilities(condition, noise) for noise in noises)
+                reduced = reduce(self._probabilities(image, noises))
             with record_function("restore"):
                 canvas.add(some, reduced)
         return canvas
+
+    def _probabilities(self, tiles: Tensor, noises: list[Tensor]) -> Iterator[Tensor]:
+        """Class probabilities (N, C, H, W) of each noise; the image is encoded once for all."""
+        family, mirror = self.family, self._mirror()
+        with record_function("condition"):
+            condition = family.condition(tiles)
+            mirrored = None if mirror is None else family.condition(mirror.image(tiles))
+        for noise in noises:
+            found = family.probabilities(condition, noise)
+            if mirror is not None and mirrored is not None:
+                found = (found + mirror.turned_back(family.probabilities(mirrored, noise))) / 2
+            yield found
+
+    def _mirror(self) -> Mirror | None:
+        return Mirror(self.description, self.choice.device) if self._mirrors else None

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from ..datasets.cases import Case
-from ..datasets.sides import mirrored_labels
 from ..datasets.slices import SliceDataset
 from ..errors import InputError
 from ..families import build_family
@@ -21,6 +20,7 @@ from ..families.description import ModelDescription
 from ..families.direct import DirectFamily
 from ..families.published import PublishedFamily
 from ..version import VERSION
+from ..volume.sides import mirrored_labels
 from .autoencoder_stage import AutoencoderStage
 from .diffusion_stage import DiffusionStage
 from .direct_stage import DirectStage

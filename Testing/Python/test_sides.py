@@ -10,11 +10,11 @@ import torch
 from phantom import a_body
 
 from SDSegLib.datasets.case import Case, volume_case
-from SDSegLib.datasets.sides import mirrored_axis, mirrored_labels
 from SDSegLib.datasets.slices import SliceDataset
 from SDSegLib.errors import InputError
 from SDSegLib.models.registry import find_model
 from SDSegLib.volume.model_input import InputDescription
+from SDSegLib.volume.sides import mirrored_axis, mirrored_labels
 from SDSegLib.volume.structure import LEFT, RIGHT, Code, Structure
 
 GLAND = Code("SCT", "45289007", "Parotid gland")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
-from ..volume.model_input import InputDescription
-from ..volume.structure import LEFT, RIGHT, Structure
+from .model_input import InputDescription
+from .structure import LEFT, RIGHT, Structure
 
+WAY_OUT = "leave mirroring off (training.mirror=false, or no --mirror)"
 OTHER_SIDE = {RIGHT.value: LEFT.value, LEFT.value: RIGHT.value}
 
 
@@ -30,8 +31,8 @@ def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
         if side not in OTHER_SIDE:
             if {"left", "right"} & set(item.id.split("-")):
                 raise InputError(
-                    f"'{item.name}' has a side by its name and none by its code, so samples cannot "
-                    "be mirrored; give it the modifier Left or Right, or set training.mirror=false."
+                    f"'{item.name}' has a side by its name and none by its code, so slices cannot "
+                    f"be mirrored; give it the modifier Left or Right, or {WAY_OUT}."
                 )
             continue
         partners = [
@@ -43,8 +44,8 @@ def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
         ]
         if len(partners) != 1:
             raise InputError(
-                f"'{item.name}' has no counterpart on the other side, so samples cannot be "
-                "mirrored; set training.mirror=false."
+                f"'{item.name}' has no counterpart on the other side, so slices cannot be "
+                f"mirrored; {WAY_OUT}."
             )
         table[item.label] = partners[0]
     return table
@@ -59,7 +60,4 @@ def mirrored_axis(description: InputDescription) -> int:
     for axis, direction in ((-1, description.axes[0]), (-2, description.axes[1])):
         if direction in "LR" and description.pictures is None:
             return axis
-    raise InputError(
-        "Only slices that show both sides of the patient can be mirrored; "
-        "set training.mirror=false."
-    )
+    raise InputError(f"Only slices that show both sides of the patient can be mirrored; {WAY_OUT}.")
