@@ -12,6 +12,8 @@ from rich.console import Console
 
 from ..errors import CancelledError, SDSegError
 from ..version import VERSION
+from .batch import batch
+from .benchmark import benchmark
 from .convert import convert
 from .cost import cost
 from .evaluate import evaluate
@@ -36,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(segment)
+app.command()(batch)
 app.command()(view)
 app.command()(evaluate)
 app.command()(stability)
@@ -44,6 +47,7 @@ app.command()(series)
 app.add_typer(models_app, name="models")
 app.command()(convert)
 app.command()(cost)
+app.command()(benchmark)
 app.command()(info)
 
 

@@ -28,10 +28,14 @@ ROOMS: dict[str, set[str]] = {
         "volume", "reading", "networks", "families", "models", "inference", "datasets", "export",
         "review",
     },
+    "studies": {"volume", "reading", "export"},
+    "benchmark": {
+        "volume", "reading", "networks", "diffusion", "families", "inference", "mrml", "export",
+    },
     "web": {"volume", "reading", "review", "models", "inference", "worker", "mrml", "export"},
     "cli": {
         "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
-        "training", "evaluation", "review", "web",
+        "training", "evaluation", "review", "benchmark", "studies", "web",
     },
 }  # fmt: skip
 
@@ -44,7 +48,8 @@ def imported_rooms(path: Path) -> set[str]:
     """Rooms that a file imports from, wherever in the file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+        up_to_the_library = len(path.relative_to(LIBRARY).parts)
+        if isinstance(node, ast.ImportFrom) and node.level == up_to_the_library and node.module:
             found.add(node.module.split(".")[0])
     return found & set(rooms())
 
@@ -90,7 +95,8 @@ def test_an_installed_page_has_its_files() -> None:
 
 def test_an_installed_package_holds_every_room_and_the_resources() -> None:
     settings = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]
-    expected = {"SDSegLib", "SDSegLib.resources"} | {f"SDSegLib.{room}" for room in rooms()}
+    folders = {path.parent.relative_to(ROOT) for path in LIBRARY.rglob("__init__.py")}
+    expected = {"SDSegLib.resources", *(".".join(folder.parts) for folder in folders)}
     assert set(settings["packages"]) == expected
     assert settings["package-dir"]["SDSegLib.resources"] == "Resources"
 

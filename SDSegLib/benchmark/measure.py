@@ -1,0 +1,124 @@
+"""Measure one row on one volume, in a process of its own: `python -m SDSegLib.benchmark.measure`.
+
+The order is on standard input, the result on standard output, both JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..volume.volume import Volume
+from . import memory
+from .result import Result
+from .row import Method, Row
+from .volumes import middle
+
+Anything = TypeVar("Anything")
+
+MOST_RUNS = 9
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to measure.
+
+    Attributes:
+        row: Name of the row.
+        volume: Name of the volume.
+        file: To read the volume from.
+        device: "cpu" or "cuda".
+        seconds: After which no further warm run begins.
+        begun: Seconds since the epoch when the process was started.
+    """
+
+    row: str
+    volume: str
+    file: str
+    device: str
+    seconds: float
+    begun: float
+
+
+def main() -> None:
+    """Do what standard input says."""
+    from .rows.catalogue import find_rows
+
+    order = Order(**json.load(sys.stdin))
+    (row,) = find_rows(order.row)
+    result = measure(order, row)
+    json.dump(asdict(result), sys.stdout)
+
+
+def measure(order: Order, row: Row) -> Result:
+    """Cold run, whose operations are counted, memory, warm runs and stages."""
+    from ..reading.files import read_volume
+
+    reading, whole = _timed(lambda: read_volume(Path(order.file)), order.device)
+    slices = len(whole.array) if row.slices is None else min(row.slices, len(whole.array))
+    volume = whole if row.slices is None else middle(whole, slices)
+    method = row.prepare(order.device)
+    loaded = time.time() - order.begun
+    held = memory.resident()
+    is_reset = memory.reset_peak()
+    first, (gflop, gigabytes) = _timed(lambda: _counted(method, volume), order.device)
+    highest = memory.peak()
+    warm = _warm_runs(method, volume, order)
+    factor = len(whole.array) / slices
+    return Result(
+        row=order.row,
+        volume=order.volume,
+        shape=whole.geometry.shape,
+        slices=slices,
+        cold=loaded + first * factor,
+        seconds=tuple(seconds * factor for seconds in warm),
+        peak_bytes=highest - held if is_reset and highest and held else None,
+        gflop=gflop * factor,
+        gigabytes=gigabytes * factor,
+        stages=_stages(method, volume, reading) if row.slices is None else {},
+    )
+
+
+def _counted(method: Method, volume: Volume) -> tuple[float, float]:
+    from .counting import counted
+
+    return counted(lambda: method.segment(volume))
+
+
+def _stages(method: Method, volume: Volume, reading: float) -> dict[str, float]:
+    from .rows.compact import Pipeline
+    from .stages import stages_of
+
+    if not isinstance(method, Pipeline) or method.samples > 1:
+        return {}
+    return {"read": reading, **stages_of(method.segmenter, volume)}
+
+
+def _warm_runs(method: Method, volume: Volume, order: Order) -> list[float]:
+    runs: list[float] = []
+    while not runs or (len(runs) < MOST_RUNS and sum(runs) + runs[-1] < order.seconds):
+        runs.append(_run(method, volume, order.device))
+    return runs
+
+
+def _run(method: Method, volume: Volume, device: str) -> float:
+    return _timed(lambda: method.segment(volume), device)[0]
+
+
+def _timed(run: Callable[[], Anything], device: str) -> tuple[float, Anything]:
+    started = time.perf_counter()
+    result = run()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""All rows, in the order of the report."""
+
+from __future__ import annotations
+
+from ...errors import InputError
+from ..row import Row
+from .compact import COMPACT, COMPACT_SAMPLES
+from .nnunet import NNUNET_2D, NNUNET_3D
+from .published import DDIM_10, DDIM_50, PUBLISHED, REFERENCE
+from .segresnet import SEGRESNET
+
+ROWS = (
+    COMPACT,
+    COMPACT_SAMPLES,
+    NNUNET_2D,
+    NNUNET_3D,
+    SEGRESNET,
+    PUBLISHED,
+    REFERENCE,
+    DDIM_10,
+    DDIM_50,
+)
+
+
+def find_rows(names: str) -> tuple[Row, ...]:
+    """The rows of a list with commas; all for an empty one.
+
+    Raises:
+        InputError: Naming the one that is unknown.
+    """
+    known = {row.name: row for row in ROWS}
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"Unknown row {name!r}; choose from {', '.join(known)}.")
+    return tuple(known[name] for name in wanted) or ROWS

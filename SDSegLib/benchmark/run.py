@@ -1,0 +1,133 @@
+"""All rows on all volumes, each in a process of its own: memory and first run are its alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ..errors import SDSegError
+from ..volume.volume import Volume
+from .measure import Order
+from .result import Result
+from .row import Row
+from .volumes import Size, enlarged, volume_of
+
+SCALING = (30, 60, 120, 240, 600)
+
+Tell = Callable[[str], None]
+"""Told what is measured now."""
+
+
+def missing_packages(row: Row) -> list[str]:
+    """Packages that a row needs and that are not installed."""
+    return [name for name in row.packages if find_spec(name) is None]
+
+
+def run_rows(
+    rows: Sequence[Row],
+    sizes: Sequence[Size],
+    ct: Volume,
+    device: str,
+    seconds: float,
+    longest: float,
+    tell: Tell,
+) -> Iterator[Result | SDSegError]:
+    """Measure each row on each volume.
+
+    A row that fails, for example for want of memory, gives its error and the others go on. Slow
+    rows that go slice by slice are measured on the first volume only: they resize every slice to
+    the same pixels, so the others would only repeat it.
+
+    Args:
+        rows: Whose packages are installed.
+        sizes: Volumes.
+        ct: That the volumes are made from.
+        device: "cpu" or "cuda".
+        seconds: For the warm runs of a row on a volume; at least one is done.
+        longest: Seconds; a row that by the volume before would take longer is left out.
+        tell: Told of each.
+    """
+    pace: dict[str, float] = {}
+    for place, size in enumerate(sizes):
+        volume = volume_of(size, ct)
+        with _file_of(volume) as file:
+            for row in rows:
+                if place and row.slices is not None:
+                    continue
+                expected = pace.get(row.name, 0.0) * _litres(volume)
+                if expected > longest:
+                    yield SDSegError(
+                        f"{row.title} on {size.name} would take about {expected / 60:.0f} minutes "
+                        "a run."
+                    )
+                    continue
+                tell(f"{size.name}: {row.title}")
+                result = measured(row, size.name, file, device, seconds)
+                if isinstance(result, Result):
+                    pace[row.name] = result.median / _litres(volume)
+                yield result
+
+
+def run_scaling(
+    row: Row, ct: Volume, device: str, tell: Tell, counts: Sequence[int] = SCALING
+) -> list[Result]:
+    """Seconds and memory of 512 × 512 volumes with more and more slices.
+
+    Raises:
+        SDSegError: If one fails.
+    """
+    results = []
+    for count in counts:
+        tell(f"{count} slices: {row.title}")
+        with _file_of(enlarged(ct, count)) as file:
+            result = measured(row, f"512x{count}", file, device, seconds=0)
+        if isinstance(result, SDSegError):
+            raise result
+        results.append(result)
+    return results
+
+
+def measured(row: Row, volume: str, file: Path, device: str, seconds: float) -> Result | SDSegError:
+    """Measure in a new process."""
+    order = Order(row.name, volume, str(file), device, seconds, time.time())
+    done = subprocess.run(
+        [sys.executable, "-m", "SDSegLib.benchmark.measure"],
+        input=json.dumps(asdict(order)),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
+        return SDSegError(f"{row.title} failed on {volume}: {lines[-1]}")
+    values = json.loads(done.stdout.splitlines()[-1])
+    values["shape"], values["seconds"] = tuple(values["shape"]), tuple(values["seconds"])
+    return Result(**values)
+
+
+@contextmanager
+def _file_of(volume: Volume) -> Iterator[Path]:
+    """The volume as a compressed NIfTI file in a folder that is removed afterwards."""
+    import SimpleITK as sitk
+
+    with TemporaryDirectory(prefix="sdseg-benchmark-") as folder:
+        path = Path(folder) / "volume.nii.gz"
+        image = sitk.GetImageFromArray(volume.array)
+        image.SetSpacing(volume.geometry.spacing)
+        image.SetOrigin(volume.geometry.origin)
+        image.SetDirection(volume.geometry.direction.flatten().tolist())
+        sitk.WriteImage(image, str(path))
+        yield path
+
+
+def _litres(volume: Volume) -> float:
+    return float(np.prod(volume.geometry.shape) * np.prod(volume.geometry.spacing) / 1e6)

@@ -1,0 +1,199 @@
+"""`sdseg batch`: a folder of studies in, a folder of results out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import CancelledError, InputError
+from .batch_screen import outcome_json, outcome_line, studies_bar
+from .interrupt import Interrupt
+from .segment_files import write_outputs
+
+if TYPE_CHECKING:
+    from ..studies.find import Study
+    from ..volume.finding import Finding
+    from ..volume.segmentation import Segmentation
+    from ..volume.volume import Volume
+
+ENDINGS = {
+    "seg.nrrd": "segmentation",
+    "nii.gz": "label_map",
+    "nrrd": "label_map",
+    "mha": "label_map",
+    "dcm": "dicom_seg",
+    "png": "preview",
+}
+
+
+def batch(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with CTs at any depth: files, or DICOM folders.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the results, named like the studies, and studies.csv.",
+        ),
+    ],
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="Only files or DICOM folders that match, like '*/ct.nii.gz'."),
+    ] = None,
+    write: Annotated[
+        str,
+        typer.Option(help="Files for each study, with commas: " + ", ".join(ENDINGS) + "."),
+    ] = "seg.nrrd",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name of a model, or its folder.")
+    ] = "head-neck-oar",
+    classes: Annotated[
+        str | None, typer.Option(help="Structures wanted, by id, with commas; all without it.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    slices: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Slices at a time; by default the device decides."),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, float16 or bfloat16, for the networks.")
+    ] = "auto",
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror", help="Average with what is found in mirrored slices: twice the time."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do studies again that have their results.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each study, for scripts.")
+    ] = False,
+) -> None:
+    """Segment all studies of a folder.
+
+    [bold]sdseg batch studies/ --output results/ --write seg.nrrd,png[/]
+
+    The next study is read and the last one written while one is computed. Studies whose results
+    are there are passed over, so a run that was stopped goes on where it was. One that cannot be
+    read does not stop the others: studies.csv says why, and the exit code is 1.
+    """
+    from ..inference.selection import select_structures
+    from ..models.registry import find_model
+    from ..studies.find import find_studies
+    from ..studies.run import run_studies
+    from ..studies.table import StudyTable
+
+    kinds = _kinds(write)
+    description = find_model(model).description
+    if description.input.pictures is not None:
+        raise InputError(f"The model {description.name} segments pictures; choose one of volumes.")
+    wanted = None if classes is None else [name for name in classes.split(",") if name.strip()]
+    structures = select_structures(description.structures, wanted)
+    studies = find_studies(folder, pattern, description.expects.get("modality"))
+    _prepare(output, folder, kinds)
+    console = Console(stderr=True)
+    started = time.perf_counter()
+    counts = {"done": 0, "there already": 0, "failed": 0}
+    with studies_bar(console, len(studies), quiet=as_json) as bar, Interrupt() as interrupt:
+        from ..inference.load import load_segmenter
+
+        segmenter = load_segmenter(model, device, slices, precision, mirror)
+        table = StudyTable(output, structures)
+
+        def files(study: Study) -> dict[str, Path]:
+            return {kind: output / f"{study.name}.{ending}" for ending, kind in kinds.items()}
+
+        def is_there(study: Study) -> bool:
+            return not overwrite and all(path.exists() for path in files(study).values())
+
+        def load(study: Study) -> tuple[Volume, list[Finding]]:
+            return _load(study, description.expects)
+
+        def compute(study: Study, volume: Volume) -> Segmentation:
+            bar.begin(study.name)
+            return segmenter.segment(volume, wanted, bar.slices, interrupt.is_set)
+
+        def save(study: Study, volume: Volume, result: Segmentation) -> None:
+            paths = files(study)
+            next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
+            write_outputs(result, volume, paths, overwrite=True)
+
+        try:
+            for outcome in run_studies(studies, is_there, load, compute, save, interrupt.is_set):
+                counts[outcome.status] += 1
+                table.add(outcome)
+                bar.finish(outcome)
+                if as_json:
+                    typer.echo(json.dumps(outcome_json(outcome)))
+                elif outcome.status == "failed" or outcome.warnings:
+                    bar.tell(outcome_line(outcome))
+        except CancelledError:
+            raise CancelledError(
+                f"Cancelled with {counts['done']} studies done; the same command goes on."
+            ) from None
+    seconds = time.perf_counter() - started
+    console.print(
+        f"{counts['done']} done, {counts['there already']} there already, "
+        f"{counts['failed']} failed in {seconds:.0f} s on {escape(str(segmenter.choice))}; "
+        f"see {escape(str(table.path))}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _kinds(text: str) -> dict[str, str]:
+    """Kind of output by ending."""
+    wanted = [part.strip().lstrip(".") for part in text.split(",") if part.strip()]
+    unknown = [ending for ending in wanted if ending not in ENDINGS]
+    if unknown or not wanted:
+        shown = unknown[0] if unknown else text
+        raise InputError(f"--write {shown!r} is unknown; choose from {', '.join(ENDINGS)}.")
+    kinds = {ending: ENDINGS[ending] for ending in wanted}
+    if len(set(kinds.values())) < len(kinds):
+        raise InputError("--write names two formats of label map; choose one.")
+    if "seg.nrrd" in kinds:
+        from ..export.seg_nrrd import require_slicer
+
+        require_slicer()
+    return kinds
+
+
+def _prepare(output: Path, folder: Path, kinds: dict[str, str]) -> None:
+    """Make the output folder; results that would be taken for studies next time are refused."""
+    from ..export.atomic import check_output
+    from ..studies.table import TABLE
+
+    there, here = output.resolve(), folder.resolve()
+    if there == here or here in there.parents:
+        raise InputError(
+            f"The results would lie among the studies in {folder}, and be taken for some the next "
+            "time; choose a folder beside it."
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {output} cannot be made ({error.strerror or error}); choose another."
+        ) from error
+    check_output(output / TABLE, overwrite=True)
+
+
+def _load(study: Study, expects: dict[str, object]) -> tuple[Volume, list[Finding]]:
+    from ..reading.files import read_volume
+    from ..volume.checks import check_volume
+    from ..volume.coverage import check_coverage
+
+    volume = read_volume(study.source, study.series)
+    return volume, check_volume(volume) + check_coverage(volume, expects)

@@ -1,0 +1,98 @@
+"""What `sdseg batch` shows while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from ..inference.progress import Progress as Report
+    from ..studies.run import Outcome
+
+
+class StudiesBar:
+    """One line for the studies, one for the slices of the study at hand.
+
+    Args:
+        bar: None to show nothing.
+        total: Studies in all.
+    """
+
+    def __init__(self, bar: Progress | None, total: int) -> None:
+        self._bar = bar
+        if bar is not None:
+            self._all = bar.add_task("studies", total=total)
+            self._one = bar.add_task("loading the model", total=None)
+
+    def begin(self, name: str) -> None:
+        """A study is computed now."""
+        if self._bar is not None:
+            self._bar.reset(self._one, description=escape(name), total=None)
+
+    def slices(self, report: Report) -> None:
+        """How far it is."""
+        if self._bar is None:
+            return
+        if report.message:
+            self.tell(f"[yellow]Note:[/] {escape(report.message)}")
+        self._bar.update(self._one, completed=report.done, total=report.total)
+
+    def finish(self, outcome: Outcome) -> None:
+        """A study is through."""
+        if self._bar is not None:
+            self._bar.advance(self._all)
+
+    def tell(self, line: str) -> None:
+        """A line above the bars, in rich's markup."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def studies_bar(console: Console, total: int, quiet: bool) -> Iterator[StudiesBar]:
+    """Show the bars on `console` while the block runs."""
+    if quiet:
+        yield StudiesBar(None, total)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield StudiesBar(bar, total)
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """A failure or warnings, in rich's markup."""
+    name = escape(outcome.study.name)
+    if outcome.status == "failed":
+        return f"[bold red]{name}:[/] {escape(outcome.message)}"
+    return f"[yellow]{name}:[/] {escape(' '.join(outcome.warnings))}"
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "study": outcome.study.name,
+        "source": str(outcome.study.source),
+        "status": outcome.status,
+        "message": outcome.message,
+        "seconds": round(outcome.seconds, 3),
+        "ml": outcome.volumes_ml,
+        "warnings": list(outcome.warnings),
+    }

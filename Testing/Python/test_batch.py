@@ -1,0 +1,294 @@
+"""A researcher leaves a folder of studies to `sdseg batch` over night."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_maker import write_series
+from phantom import a_body
+from tiny_model import write_tiny_model
+from typer.testing import CliRunner, Result
+
+from SDSegLib.cli.app import app
+from SDSegLib.errors import CancelledError, InputError, SDSegError
+from SDSegLib.reading.files import read_volume
+from SDSegLib.studies.find import Study, find_studies
+from SDSegLib.studies.run import run_studies
+from SDSegLib.volume.segmentation import Segmentation
+from SDSegLib.volume.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    """Two files, one of them below a folder with umlauts, a DICOM series and a damaged file."""
+    folder = tmp_path / "studies"
+    write_ct(folder / "one.nii.gz")
+    write_ct(folder / "Müller 2" / "ct.nrrd")
+    write_series(folder / "three", a_body((6, 40, 48)).array, spacing=(3.5, 3.0, 2.5))
+    (folder / "damaged.nii.gz").write_bytes(b"\x1f\x8b not really")
+    (folder / "notes.txt").write_text("not an image", encoding="utf-8")
+    return folder
+
+
+def write_ct(path: Path) -> None:
+    volume = a_body()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(volume.array)
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    sitk.WriteImage(image, str(path))
+
+
+def batch(folder: Path, output: Path, model: Path, *arguments: str) -> Result:
+    command = ["batch", str(folder), "--output", str(output), "--model", str(model), *arguments]
+    return CliRunner().invoke(app, command)
+
+
+def table(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "studies.csv").open(encoding="utf-8", newline="") as file:
+        return {line["study"]: line for line in csv.DictReader(file)}
+
+
+def test_every_study_gets_its_results_and_the_damaged_one_a_reason(
+    studies: Path, tmp_path: Path, model: Path
+) -> None:
+    output = tmp_path / "results"
+    done = batch(studies, output, model, "--write", "nii.gz,png")
+    assert done.exit_code == 1
+    lines = table(output)
+    assert {name: line["status"] for name, line in lines.items()} == {
+        "Müller 2/ct": "done", "damaged": "failed", "one": "done", "three": "done",
+    }  # fmt: skip
+    assert "damaged.nii.gz" in lines["damaged"]["message"]
+    for name in ("one", "Müller 2/ct", "three"):
+        labels = read_volume(output / f"{name}.nii.gz")
+        source = studies / {"one": "one.nii.gz", "Müller 2/ct": "Müller 2/ct.nrrd"}.get(name, name)
+        assert labels.array.shape == read_volume(source).array.shape
+        assert (output / f"{name}.png").stat().st_size > 1000
+        found = float(np.count_nonzero(labels.array == 7)) * labels.geometry.voxel_volume_ml
+        assert float(lines[name]["Mandible, mL"]) == pytest.approx(found, abs=0.006)
+    assert not list(output.rglob("damaged*"))
+
+
+def test_the_results_are_those_of_one_study_alone(
+    studies: Path, tmp_path: Path, model: Path
+) -> None:
+    batch(studies, tmp_path / "results", model, "--write", "nii.gz")
+    alone = tmp_path / "alone.nii.gz"
+    command = ["segment", str(studies / "three"), "--labelmap", str(alone), "--model", str(model)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    expected, found = read_volume(alone), read_volume(tmp_path / "results" / "three.nii.gz")
+    np.testing.assert_array_equal(found.array, expected.array)
+    np.testing.assert_allclose(found.geometry.affine_lps, expected.geometry.affine_lps)
+
+
+def test_a_second_run_does_only_what_is_missing(studies: Path, tmp_path: Path, model: Path) -> None:
+    output = tmp_path / "results"
+    (studies / "damaged.nii.gz").unlink()
+    assert batch(studies, output, model, "--write", "nii.gz").exit_code == 0
+    seconds = table(output)["one"]["seconds"]
+    (output / "three.nii.gz").unlink()
+    write_ct(studies / "later.nii.gz")
+    before = (output / "one.nii.gz").stat().st_mtime_ns
+    done = batch(studies, output, model, "--write", "nii.gz", "--json")
+    statuses = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["study"]: line["status"] for line in statuses} == {
+        "Müller 2/ct": "there already", "one": "there already", "later": "done", "three": "done",
+    }  # fmt: skip
+    assert (output / "one.nii.gz").stat().st_mtime_ns == before
+    lines = table(output)
+    assert {line["status"] for line in lines.values()} == {"done"}
+    assert lines["one"]["seconds"] == seconds
+    again = batch(studies, output, model, "--write", "nii.gz", "--overwrite")
+    assert again.exit_code == 0
+    assert (output / "one.nii.gz").stat().st_mtime_ns > before
+
+
+def test_a_pattern_chooses_the_ct_beside_other_images(tmp_path: Path, model: Path) -> None:
+    for name in ("pt_1", "pt_2"):
+        write_ct(tmp_path / "data" / name / "ct.nii.gz")
+        write_ct(tmp_path / "data" / name / "dose.nii.gz")
+    found = find_studies(tmp_path / "data", "*/ct.nii.gz")
+    assert [study.name for study in found] == ["pt_1/ct", "pt_2/ct"]
+    assert len(find_studies(tmp_path / "data")) == 4
+
+
+def test_series_of_one_dicom_folder_are_studies_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "patient"
+    values = a_body((4, 40, 48)).array
+    write_series(folder / "a", values, SeriesNumber=1)
+    write_series(folder, values, SeriesNumber=2)
+    write_series(folder / "mr", values, SeriesNumber=3, Modality="MR")
+    found = find_studies(tmp_path / "data", modality="CT")
+    assert [study.name for study in found] == ["patient/series-1", "patient/series-2"]
+    shapes = {read_volume(study.source, study.series).array.shape for study in found}
+    assert shapes == {(4, 40, 48)}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "arguments", "expected"),
+    [
+        (lambda root: None, [], "is not a folder"),
+        (lambda root: (root / "studies").mkdir(), [], "holds no images"),
+        (lambda root: write_ct(root / "studies/a.nii"), ["--pattern", "*.mha"], "match '*.mha'"),
+        (lambda root: write_ct(root / "studies/a.nii"), ["--write", "stl"], "'stl' is unknown"),
+        (lambda root: write_ct(root / "studies/a.nii"), ["--write", "nrrd,mha"], "two formats"),
+        (lambda root: write_ct(root / "studies/a.nii"), ["--classes", "liver"], "liver"),
+    ],
+    ids=["no folder", "empty", "no match", "format", "two label maps", "structure"],
+)
+def test_mistakes_end_in_one_sentence(
+    tmp_path: Path,
+    model: Path,
+    prepare: Callable[[Path], None],
+    arguments: list[str],
+    expected: str,
+) -> None:
+    prepare(tmp_path)
+    done = batch(tmp_path / "studies", tmp_path / "results", model, *arguments)
+    assert isinstance(done.exception, SDSegError)
+    assert expected in str(done.exception)
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_studies_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_ct(tmp_path / "a.nii")
+    write_ct(tmp_path / "a.nrrd")
+    with pytest.raises(InputError, match="would both give results named a"):
+        find_studies(tmp_path)
+
+
+def test_results_among_the_studies_are_refused(studies: Path, model: Path) -> None:
+    done = batch(studies, studies / "results", model)
+    assert isinstance(done.exception, InputError)
+    assert "choose a folder beside it" in str(done.exception)
+
+
+def made(studies: list[str]) -> list[Study]:
+    return [Study(name, Path(name)) for name in studies]
+
+
+def nothing_found(volume: Volume) -> Segmentation:
+    return Segmentation(np.zeros(volume.array.shape, np.uint8), volume.geometry, ())
+
+
+def test_the_next_is_read_and_the_last_written_during_computing() -> None:
+    """Reading b and writing a both begin while b and c are not computed yet, whatever the speed."""
+    volume = a_body()
+    b_is_read, a_is_written = threading.Event(), threading.Event()
+
+    def load(study: Study) -> tuple[Volume, list]:
+        if study.name == "b":
+            b_is_read.set()
+        return volume, []
+
+    def segment(study: Study, volume: Volume) -> Segmentation:
+        if study.name == "a":
+            assert b_is_read.wait(20)
+        if study.name == "b":
+            assert a_is_written.wait(20)
+        return nothing_found(volume)
+
+    def write(study: Study, volume: Volume, result: Segmentation) -> None:
+        if study.name == "a":
+            a_is_written.set()
+
+    outcomes = list(
+        run_studies(made(["a", "b", "c"]), lambda s: False, load, segment, write, lambda: False)
+    )
+    assert [(o.study.name, o.status) for o in outcomes] == [
+        ("a", "done"), ("b", "done"), ("c", "done"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["load", "segment", "write"])
+def test_what_goes_wrong_with_one_study_stays_with_it(stage: str) -> None:
+    def fails(now: str, study: Study) -> None:
+        if now == stage and study.name == "b":
+            raise ValueError(f"no {stage}")
+
+    def load(study: Study) -> tuple[Volume, list]:
+        fails("load", study)
+        return a_body(), []
+
+    def segment(study: Study, volume: Volume) -> Segmentation:
+        fails("segment", study)
+        return nothing_found(volume)
+
+    def write(study: Study, volume: Volume, result: Segmentation) -> None:
+        fails("write", study)
+
+    outcomes = list(
+        run_studies(made(["a", "b", "c"]), lambda s: False, load, segment, write, lambda: False)
+    )
+    assert [(o.study.name, o.status, o.message) for o in outcomes] == [
+        ("a", "done", ""), ("b", "failed", f"no {stage}"), ("c", "done", ""),
+    ]  # fmt: skip
+
+
+def test_cancelling_keeps_what_is_done() -> None:
+    written = []
+
+    def segment(study: Study, volume: Volume) -> Segmentation:
+        if study.name == "b":
+            raise CancelledError("Cancelled after 3 of 9 slices.")
+        return nothing_found(volume)
+
+    outcomes = run_studies(
+        made(["a", "b", "c"]),
+        lambda study: False,
+        lambda study: (a_body(), []),
+        segment,
+        lambda study, volume, result: written.append(study.name),
+        lambda: False,
+    )
+    assert next(outcomes).study.name == "a"
+    with pytest.raises(CancelledError):
+        next(outcomes)
+    assert written == ["a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_on_the_real_command(tmp_path: Path, model: Path) -> None:
+    for number in range(40):
+        write_ct(tmp_path / "studies" / f"study-{number:02}.nii.gz")
+    output = tmp_path / "results"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "SDSegLib", "batch", str(tmp_path / "studies"), "-o", str(output),
+            "--model", str(model), "--write", "nii.gz", "--device", "cpu",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 90
+    while not list(output.glob("*.nii.gz")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in shown
+    results = list(output.glob("*"))
+    assert all(path.name.endswith((".nii.gz", ".csv")) for path in results)
+    assert 1 <= len(list(output.glob("*.nii.gz"))) < 40
+    for path in output.glob("*.nii.gz"):
+        assert read_volume(path).array.shape == a_body().array.shape
