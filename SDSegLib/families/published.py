@@ -16,6 +16,7 @@ from ..families.description import ModelDescription
 from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from ..networks.unet import DenoisingUNet, UNetConfig
 from ..networks.vision_encoder import VisionEncoder
+from .absent import EmptyMap
 from .base import SegmentationFamily
 
 Sizes = TypeVar("Sizes", KLAutoencoderConfig, UNetConfig)
@@ -77,6 +78,7 @@ class PublishedFamily(SegmentationFamily):
         self.vision_encoder = VisionEncoder(self.config.autoencoder)
         self.unet = DenoisingUNet(self.config.unet)
         self.register_buffer("scale_factor", torch.tensor(1.0))
+        self._empty_map: EmptyMap | None = None
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -135,9 +137,32 @@ class PublishedFamily(SegmentationFamily):
 
     def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
         return self.combine(
-            self.decode(self.reverse(condition, noise, steps, class_id))
+            self._picture(self.reverse(condition, noise, steps, class_id))
             for class_id in self.class_ids(condition)
         )
+
+    def _picture(self, z0: Tensor) -> Tensor:
+        """`decode`; latents of classes that a slice does not show give the picture of nothing."""
+        if not self.is_class_conditional or z0.is_meta:
+            return self.decode(z0)
+        empty = self.empty_map(z0.device)
+        shown = ~empty.matches(z0)
+        picture = empty.picture.expand(len(z0), -1, -1, -1)
+        if bool(shown.any()):
+            picture = picture.clone()
+            picture[shown] = self.decode(z0[shown])
+        return picture
+
+    def empty_map(self, device: torch.device) -> EmptyMap:
+        """How the autoencoder shows a class that is not there; found out once."""
+        if self._empty_map is None or self._empty_map.latent.device != device:
+            self._empty_map = EmptyMap.of(
+                lambda maps: self.encode_label_map(maps, maps.new_ones(len(maps))).float(),
+                self.decode,
+                self.description.input.size,
+                device,
+            )
+        return self._empty_map
 
     def class_ids(self, condition: Tensor) -> list[Tensor | None]:
         """The `class_id` of each UNet call that a batch needs, in the order `combine` expects."""
