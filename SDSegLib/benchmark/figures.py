@@ -23,25 +23,47 @@ _COLORS = (
 
 
 def write_seconds_figure(path: Path, benchmark: Benchmark) -> None:
-    """Bars of seconds by row, one panel for each volume, on a logarithmic scale."""
+    """Seconds of each row on each volume, as points on one logarithmic scale."""
     volumes = benchmark.volumes()
-    most = max(len(benchmark.on(volume)) for volume in volumes)
-    figure = new_figure((6.0 * len(volumes), 1.2 + 0.45 * most))
-    panels = figure.subplots(1, len(volumes), squeeze=False)[0]
-    for axes, volume in zip(panels, volumes, strict=True):
-        measured = benchmark.on(volume)[::-1]
-        seconds = [result.median for _, result in measured]
-        colors = [BLUE if row.name.startswith("compact") else GREY for row, _ in measured]
-        axes.barh([row.title for row, _ in measured], seconds, color=colors)
-        for place, value in enumerate(seconds):
-            axes.text(value * 1.1, place, f"{value:.3g} s", va="center", fontsize=8)
-        axes.set_xscale("log")
-        axes.set_xlim(right=max(seconds) * 6)
+    shown = [row for row in benchmark.rows if any(row.name == r.row for r in benchmark.results)]
+    figure = new_figure((9.0, 1.6 + 0.5 * len(shown)))
+    axes = figure.subplots()
+    places = {row.name: place for place, row in enumerate(shown)}
+    step = 0.5 / max(1, len(volumes))
+    for number, volume in enumerate(volumes):
+        measured = benchmark.on(volume)
         slices, rows, columns = measured[0][1].shape
-        axes.set_title(f"{columns} × {rows} × {slices}", fontsize=10, loc="left")
-        axes.set_xlabel("seconds")
-        _plain(axes)
+        heights = [
+            places[row.name] + step * (number - (len(volumes) - 1) / 2) for row, _ in measured
+        ]
+        seconds = [result.median for _, result in measured]
+        color = (BLUE, ORANGE, GREY)[number % 3]
+        axes.scatter(seconds, heights, s=28, color=color, label=f"{columns} × {rows} × {slices}")
+        for value, height in zip(seconds, heights, strict=True):
+            axes.text(value * 1.15, height, in_words(value), va="center", fontsize=7, color=color)
+    axes.set_yticks(list(places.values()), [row.title for row in shown])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    most = max(result.median for result in benchmark.results)
+    least = min(result.median for result in benchmark.results)
+    axes.set_xlim(least / 2, most * 4)
+    axes.set_xlabel("seconds from array to label map")
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    _plain(axes)
     save_figure(figure, path)
+
+
+def in_words(seconds: float) -> str:
+    """ "0.31 s", "5.0 s", "53 s", "3.3 min" or "1.6 h"."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= 1.5 * size or unit == "s":
+            value = seconds / size
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    raise ValueError(f"{seconds} seconds")
 
 
 def write_stages_figure(path: Path, results: Sequence[Result]) -> None:
@@ -53,10 +75,11 @@ def write_stages_figure(path: Path, results: Sequence[Result]) -> None:
     totals = np.array([sum(result.stages.values()) for result in results])
     for name, color in zip(names, _COLORS, strict=False):
         share = 100 * np.array([result.stages.get(name, 0.0) for result in results]) / totals
-        axes.barh([result.volume for result in results], share, left=left, color=color, label=name)
+        axes.barh(_sizes(results), share, left=left, color=color, label=name)
         left += share
     axes.invert_yaxis()
-    axes.set_xlabel("percent of the time from file to file and node")
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("percent of the time from file to file")
     axes.legend(fontsize=8, frameon=False, ncols=len(names), loc="lower center",
                 bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     _plain(axes)
@@ -81,6 +104,10 @@ def write_scaling_figure(path: Path, results: Sequence[Result]) -> None:
         axes.grid(alpha=0.3)
         _plain(axes)
     save_figure(figure, path)
+
+
+def _sizes(results: Sequence[Result]) -> list[str]:
+    return [" × ".join(str(side) for side in result.shape[::-1]) for result in results]
 
 
 def _plain(axes: Axes) -> None:

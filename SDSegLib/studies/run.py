@@ -52,7 +52,9 @@ def run_studies(
     write: Write,
     is_cancelled: Callable[[], bool],
 ) -> Iterator[Outcome]:
-    """Outcomes in the order of the studies; one that fails leaves the others alone.
+    """Outcomes: first of studies that are there already, then of the others, in their order.
+
+    One that fails leaves the others alone.
 
     Memory holds three studies at most: the one computed, the next, and the one being written.
 
@@ -74,6 +76,7 @@ def run_studies(
         last: _Writing | None = None
         for place, study in enumerate(todo):
             if is_cancelled():
+                yield from _finished(last)
                 raise CancelledError(f"Cancelled after {place} of {len(todo)} studies.")
             assert coming is not None
             reading, started = coming, time.monotonic()

@@ -51,6 +51,11 @@ class DependencyPanel:
         """Whether packages are being installed or tried."""
         return self._isBusy
 
+    @property
+    def areThere(self) -> bool:
+        """Whether segmenting needs nothing more."""
+        return not requirements.unsupportedReason() and not requirements.missingPackages()
+
     def ask(self, packages: tuple[Package, ...], purpose: str, onReady: Callable[[], None]) -> bool:
         """Show what is missing.
 

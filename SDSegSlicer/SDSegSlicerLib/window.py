@@ -21,7 +21,7 @@ from .instabilityOverlay import InstabilityOverlay
 from .messageArea import MessageArea
 from .modelPanel import ModelPanel
 from .outputPanel import OutputPanel
-from .parameters import OutputMode
+from .parameters import OutputMode, Precision
 from .regionPanel import RegionPanel
 from .requirements import PACKAGES
 from .resultPanel import ResultPanel
@@ -53,6 +53,7 @@ class Window(VTKObservationMixin):
         self._logic = logic
         self._guiTag: int | None = None
         self._isUpdating = False
+        self._warmed: tuple[str, str] | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SOON_MS)
@@ -158,6 +159,21 @@ class Window(VTKObservationMixin):
         self.export.update(parameters)
         self._ui.settingsWidget.setEnabled(not isBusy)
         self.runBar.draw(self.controller.run, self._problem())
+        self._warmUp()
+
+    def _warmUp(self) -> None:
+        """Have the worker load the model while the user still looks at the CT.
+
+        Once for each model and device, and only when the next click could start a run.
+        """
+        parameters, model = self.parameters, self.model.current
+        if model is None or parameters.precision is not Precision.AUTO or self._problem():
+            return
+        wanted = (str(model.folder), parameters.device.value)
+        if wanted == self._warmed or self.controller.isBusy or not self.dependencies.areThere:
+            return
+        self._warmed = wanted
+        sharedWorker().warm_up(*wanted)
 
     def _problem(self) -> str:
         if self.dependencies.isBusy:

@@ -265,6 +265,26 @@ def test_cancelling_keeps_what_is_done() -> None:
     assert written == ["a"]
 
 
+def test_a_study_that_is_written_when_the_user_stops_is_counted() -> None:
+    computed = []
+
+    def segment(study: Study, volume: Volume) -> Segmentation:
+        computed.append(study.name)
+        return nothing_found(volume)
+
+    outcomes = run_studies(
+        made(["a", "b"]),
+        lambda study: False,
+        lambda study: (a_body(), []),
+        segment,
+        lambda study, volume, result: None,
+        lambda: bool(computed),
+    )
+    assert next(outcomes).study.name == "a"
+    with pytest.raises(CancelledError, match="after 1 of 2 studies"):
+        next(outcomes)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_on_the_real_command(tmp_path: Path, model: Path) -> None:
     for number in range(40):

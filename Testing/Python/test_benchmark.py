@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from SDSegLib.benchmark import run as running
 from SDSegLib.benchmark.counting import counted
+from SDSegLib.benchmark.figures import in_words
 from SDSegLib.benchmark.findings import Benchmark
 from SDSegLib.benchmark.machine import Machine, faster
 from SDSegLib.benchmark.report import markdown, write_benchmark
@@ -233,6 +234,14 @@ def test_a_disturbed_machine_is_taken_at_its_best() -> None:
     first = found().machine
     both = faster(first, replace(first, gflops=140.0, gigabytes=5.0))
     assert (both.gflops, both.gigabytes) == (140.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.314, "0.31 s"), (4.99, "5.0 s"), (72.8, "73 s"), (195, "3.2 min"), (5787, "1.6 h")],
+)
+def test_times_are_written_in_words(seconds: float, expected: str) -> None:
+    assert in_words(seconds) == expected
 
 
 @pytest.mark.parametrize(

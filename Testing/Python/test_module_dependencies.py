@@ -186,8 +186,9 @@ def test_a_broken_torch_is_reported_and_mended_torch_works(
     (broken / "torch" / "__init__.py").write_text(
         'raise ImportError("libcudart.so.12: cannot open shared object file")', encoding="utf-8"
     )
-    choose_ct(widget)
     monkeypatch.setenv("PYTHONPATH", str(broken))
+    choose_ct(widget)
+    assert not widget.window.messages.text  # the worker that gets ready meanwhile fails in silence
     run = segment(widget)
     assert run.state is State.FAILED
     text = widget.window.messages.text

@@ -43,6 +43,29 @@ def temporary_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_the_model_is_loaded_while_the_user_looks_at_the_ct(widget: Any) -> None:
+    from SDSegSlicerLib.sharedWorker import sharedWorker
+
+    assert sharedWorker().process_id is None
+    choose_ct(widget)
+    process_until(lambda: sharedWorker().poll() or sharedWorker().process_id is not None)
+    assert widget.ui.segmentButton.enabled
+    assert not widget.window.messages.text
+    segment(widget)
+    outcome = sharedWorker().outcome
+    assert outcome is not None
+    assert outcome.warm
+    assert outcome.load_seconds == 0
+
+
+def test_opening_the_module_without_a_ct_starts_nothing(widget: Any) -> None:
+    from SDSegSlicerLib.sharedWorker import sharedWorker
+
+    widget.enter()
+    process_until(lambda: True)
+    assert sharedWorker().process_id is None
+
+
 def test_a_click_on_the_sample_gives_segments(
     widget: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

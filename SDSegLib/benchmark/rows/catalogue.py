@@ -15,8 +15,8 @@ ROWS = (
     NNUNET_2D,
     NNUNET_3D,
     SEGRESNET,
-    PUBLISHED,
     REFERENCE,
+    PUBLISHED,
     DDIM_10,
     DDIM_50,
 )
