@@ -103,7 +103,7 @@ def batch(
     _prepare(output, folder, kinds)
     console = Console(stderr=True)
     started = time.perf_counter()
-    counts = {"done": 0, "there already": 0, "failed": 0}
+    counts, warned = {"done": 0, "there already": 0, "failed": 0}, 0
     with studies_bar(console, len(studies), quiet=as_json) as bar, Interrupt() as interrupt:
         from ..inference.load import load_segmenter
 
@@ -131,6 +131,7 @@ def batch(
         try:
             for outcome in run_studies(studies, is_there, load, compute, save, interrupt.is_set):
                 counts[outcome.status] += 1
+                warned += bool(outcome.warnings)
                 table.add(outcome)
                 bar.finish(outcome)
                 if as_json:
@@ -143,7 +144,7 @@ def batch(
             ) from None
     seconds = time.perf_counter() - started
     console.print(
-        f"{counts['done']} done, {counts['there already']} there already, "
+        f"{counts['done']} done ({warned} with warnings), {counts['there already']} there already, "
         f"{counts['failed']} failed in {seconds:.0f} s on {escape(str(segmenter.choice))}; "
         f"see {escape(str(table.path))}",
         highlight=False,

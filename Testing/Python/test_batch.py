@@ -73,6 +73,8 @@ def test_every_study_gets_its_results_and_the_damaged_one_a_reason(
     done = batch(studies, output, model, "--write", "nii.gz,png")
     assert done.exit_code == 1
     lines = table(output)
+    warned = sum(bool(line["warnings"]) for line in lines.values())
+    assert f"3 done ({warned} with warnings), 0 there already, 1 failed" in done.stderr
     assert {name: line["status"] for name, line in lines.items()} == {
         "Müller 2/ct": "done", "damaged": "failed", "one": "done", "three": "done",
     }  # fmt: skip
