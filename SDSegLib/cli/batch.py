@@ -125,8 +125,11 @@ def batch(
 
         def save(study: Study, volume: Volume, result: Segmentation) -> None:
             paths = files(study)
-            next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
-            write_outputs(result, volume, paths, overwrite=True)
+            if not overwrite:  # what is there may have been edited since
+                paths = {kind: path for kind, path in paths.items() if not path.exists()}
+            for path in paths.values():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_outputs(result, volume, paths, overwrite)
 
         try:
             for outcome in run_studies(studies, is_there, load, compute, save, interrupt.is_set):

@@ -123,6 +123,20 @@ def test_a_second_run_does_only_what_is_missing(studies: Path, tmp_path: Path, m
     assert (output / "one.nii.gz").stat().st_mtime_ns > before
 
 
+def test_a_result_that_was_edited_is_kept_when_another_format_is_added(
+    studies: Path, tmp_path: Path, model: Path
+) -> None:
+    output = tmp_path / "results"
+    (studies / "damaged.nii.gz").unlink()
+    batch(studies, output, model, "--write", "nii.gz")
+    (output / "one.nii.gz").write_bytes(b"edited by hand")
+    assert batch(studies, output, model, "--write", "nii.gz,png").exit_code == 0
+    assert (output / "one.nii.gz").read_bytes() == b"edited by hand"
+    assert (output / "one.png").stat().st_size > 1000
+    assert batch(studies, output, model, "--write", "nii.gz", "--overwrite").exit_code == 0
+    assert (output / "one.nii.gz").read_bytes() != b"edited by hand"
+
+
 def test_a_pattern_chooses_the_ct_beside_other_images(tmp_path: Path, model: Path) -> None:
     for name in ("pt_1", "pt_2"):
         write_ct(tmp_path / "data" / name / "ct.nii.gz")
