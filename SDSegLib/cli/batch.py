@@ -15,6 +15,7 @@ from ..errors import CancelledError, InputError
 from .batch_screen import outcome_json, outcome_line, studies_bar
 from .interrupt import Interrupt
 from .segment_files import write_outputs
+from .structure_names import structure_names
 
 if TYPE_CHECKING:
     from ..studies.find import Study
@@ -97,7 +98,7 @@ def batch(
     description = find_model(model).description
     if description.input.pictures is not None:
         raise InputError(f"The model {description.name} segments pictures; choose one of volumes.")
-    wanted = None if classes is None else [name for name in classes.split(",") if name.strip()]
+    wanted = None if classes is None else structure_names(classes)
     structures = select_structures(description.structures, wanted)
     studies = find_studies(folder, pattern, description.expects.get("modality"))
     _prepare(output, folder, kinds)

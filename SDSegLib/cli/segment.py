@@ -16,6 +16,7 @@ from .interrupt import Interrupt
 from .progress_bar import progress_bar
 from .segment_files import check_outputs, write_outputs
 from .segment_screen import result_json, result_table
+from .structure_names import structure_names
 
 if TYPE_CHECKING:
     from ..volume.region import Region
@@ -116,7 +117,7 @@ def segment(
     from ..volume.coverage import check_coverage
 
     installed = find_model(model)
-    wanted = None if classes is None else _names(classes)
+    wanted = None if classes is None else structure_names(classes)
     select_structures(installed.description.structures, wanted)
     volume = read_volume(source, series)
     findings = check_volume(volume) + check_coverage(volume, installed.description.expects)
@@ -145,13 +146,6 @@ def segment(
     console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False, markup=False)
     for path in outputs.values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
-
-
-def _names(text: str) -> list[str]:
-    names = [name for name in text.split(",") if name.strip()]
-    if not names:
-        raise InputError(f"--classes {text!r} names no structure; leave it out for all of them.")
-    return names
 
 
 def _region(text: str) -> Region:

@@ -80,6 +80,16 @@ class PublishedFamily(SegmentationFamily):
         self.register_buffer("scale_factor", torch.tensor(1.0))
         self._empty_map: EmptyMap | None = None
 
+        self.register_load_state_dict_post_hook(lambda *_: self._forget_empty_map())
+
+    def train(self, mode: bool = True) -> PublishedFamily:
+        """As for any module; other weights may follow, so what they gave is forgotten."""
+        self._forget_empty_map()
+        return super().train(mode)
+
+    def _forget_empty_map(self) -> None:
+        self._empty_map = None
+
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         rows, columns = self.description.input.size

@@ -142,6 +142,25 @@ def test_the_smallest_structure_is_never_taken_for_nothing(trained: KnowsTheAnsw
     assert empty.matches(latent).tolist() == [True, True, True, False, False]
 
 
+def test_small_discs_are_told_from_nothing_wherever_they_lie(trained: KnowsTheAnswer) -> None:
+    empty = trained.empty_map(torch.device("cpu"))
+    rows, columns = torch.arange(SIDE)[:, None], torch.arange(SIDE)[None, :]
+    middles = [(y, x) for y in range(2, SIDE - 2, 3) for x in range(2, SIDE - 2, 3)]
+    maps = [((rows - y) ** 2 + (columns - x) ** 2 <= 4).long() for y, x in middles]
+    latent = trained.encode_label_map(torch.stack(maps), torch.ones(len(maps)))
+    assert not empty.matches(latent).any()
+
+
+def test_other_weights_make_another_empty_map(trained: KnowsTheAnswer) -> None:
+    before = trained.empty_map(torch.device("cpu"))
+    assert trained.empty_map(torch.device("cpu")) is before
+    trained.load_state_dict(trained.state_dict())
+    after = trained.empty_map(torch.device("cpu"))
+    assert after is not before
+    trained.eval()
+    assert trained.empty_map(torch.device("cpu")) is not after
+
+
 def test_an_estimate_far_from_every_map_is_decoded(trained: KnowsTheAnswer) -> None:
     empty = trained.empty_map(torch.device("cpu"))
     assert not empty.matches(empty.latent + 3 * empty.tolerance).any()

@@ -167,8 +167,9 @@ def test_series_of_one_dicom_folder_are_studies_of_their_own(tmp_path: Path) -> 
         (lambda root: write_ct(root / "studies/a.nii"), ["--write", "stl"], "'stl' is unknown"),
         (lambda root: write_ct(root / "studies/a.nii"), ["--write", "nrrd,mha"], "two formats"),
         (lambda root: write_ct(root / "studies/a.nii"), ["--classes", "liver"], "liver"),
+        (lambda root: write_ct(root / "studies/a.nii"), ["--classes", ","], "names no structure"),
     ],
-    ids=["no folder", "empty", "no match", "format", "two label maps", "structure"],
+    ids=["no folder", "empty", "no match", "format", "two label maps", "structure", "no structure"],
 )
 def test_mistakes_end_in_one_sentence(
     tmp_path: Path,
