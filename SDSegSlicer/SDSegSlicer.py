@@ -129,6 +129,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
         overwriteEdited: bool = False,
         precision: str = "auto",
         samples: int = 1,
+        mirror: bool = False,
     ) -> vtkMRMLSegmentationNode | SegmentationRun:
         """Segment a volume; a sequence's volume frame by frame.
 
@@ -145,6 +146,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
             overwriteEdited: Whether segments that somebody edited may be overwritten.
             precision: "auto", "float32", "float16" or "bfloat16".
             samples: Noises to average over; two or more also give a map of the instability.
+            mirror: Average with what is found in mirrored slices; twice the time.
 
         Returns:
             The segmentation node; the run if it is not waited for.
@@ -170,6 +172,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
                 overwriteEdited=overwriteEdited,
                 precision=precision,
                 samples=samples,
+                mirror=mirror,
             ),
         )
         if waitForCompletion:

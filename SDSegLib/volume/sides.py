@@ -10,7 +10,7 @@ from ..errors import InputError
 from .model_input import InputDescription
 from .structure import LEFT, RIGHT, Structure
 
-WAY_OUT = "leave mirroring off (training.mirror=false, or no --mirror)"
+WAY_OUT = "leave `mirror` off"
 OTHER_SIDE = {RIGHT.value: LEFT.value, LEFT.value: RIGHT.value}
 
 
@@ -49,6 +49,16 @@ def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
             )
         table[item.label] = partners[0]
     return table
+
+
+def mirror_problem(structures: Sequence[Structure], description: InputDescription) -> str:
+    """Why slices of these structures cannot be mirrored; "" if they can."""
+    try:
+        mirrored_labels(structures)
+        mirrored_axis(description)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def mirrored_axis(description: InputDescription) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..models.folder import CARD
 from ..models.registry import InstalledModel, find_model, list_models
+from ..volume.sides import mirror_problem
 from ..volume.structure import Structure
 from .desk import Desk
 from .page_state import Action
@@ -28,6 +29,7 @@ class ModelPanel:
         self._model = find_model(model)
         self._ticked = {item.name for item in self._model.description.structures}
         self.samples = 1
+        self._wants_mirror = False
         self.device = "auto"
         self.draw()
 
@@ -39,6 +41,7 @@ class ModelPanel:
             "tick_all": self._tick_all,
             "samples": self.set_samples,
             "device": self._set_device,
+            "mirror": self._set_mirror,
         }
 
     @property
@@ -57,6 +60,11 @@ class ModelPanel:
         return tuple(
             item for item in self._model.description.structures if item.name in self._ticked
         )
+
+    @property
+    def mirror(self) -> bool:
+        """Whether to average with mirrored slices; never with a model that cannot."""
+        return self._wants_mirror and not self._mirror_problem()
 
     def set_samples(self, count: int) -> None:
         """How many noises to average over."""
@@ -78,7 +86,13 @@ class ModelPanel:
             sample_choices=list(SAMPLES),
             device=self.device,
             devices=list(DEVICES),
+            mirror=self.mirror,
+            mirror_problem=self._mirror_problem(),
         )
+
+    def _mirror_problem(self) -> str:
+        description = self._model.description
+        return mirror_problem(description.structures, description.input)
 
     def _described(self, model: InstalledModel) -> dict[str, Any]:
         description = model.description
@@ -119,4 +133,8 @@ class ModelPanel:
         if device not in DEVICES:
             raise InputError(f"There is no device called {device}.")
         self.device = device
+        self.draw()
+
+    def _set_mirror(self, is_on: bool) -> None:
+        self._wants_mirror = bool(is_on)
         self.draw()

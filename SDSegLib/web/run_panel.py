@@ -74,6 +74,7 @@ class RunPanel:
                 model=self._models.path,
                 structures=tuple(item.name for item in self._models.structures),
                 device=self._models.device,
+                mirror=self._models.mirror,
                 samples=self._models.samples,
             )
         )
@@ -81,7 +82,9 @@ class RunPanel:
     def warm_up(self) -> None:
         """Load the model before it is asked for, so that the first run begins at once."""
         if not self.controller.is_busy:
-            self.controller.client.warm_up(self._models.path, self._models.device)
+            self.controller.client.warm_up(
+                self._models.path, self._models.device, self._models.mirror
+            )
 
     def draw(self) -> None:
         """Show where the run is."""

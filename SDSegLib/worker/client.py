@@ -112,6 +112,7 @@ class WorkerClient:
             request.device,
             request.precision,
             request.batch,
+            request.mirror,
             self._environment,
         )
         self._run = Run(self._next_number(), request, request.volume.geometry, order)
@@ -129,13 +130,13 @@ class WorkerClient:
             self._note("Cancelling.")
             self._supervisor.cancel(self._run)
 
-    def warm_up(self, model: str, device: str = "auto") -> None:
+    def warm_up(self, model: str, device: str = "auto", mirror: bool = False) -> None:
         """Start the child and load a model before it is needed; problems go to the log only.
 
         Does nothing while a run is going on.
         """
         if not self.is_busy:
-            order = load_order(model, device, environment=self._environment)
+            order = load_order(model, device, mirror=mirror, environment=self._environment)
             self._supervise().warm_up(self._next_number(), order)
 
     def poll(self) -> bool:

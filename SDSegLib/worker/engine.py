@@ -29,7 +29,7 @@ SAME_AGAIN = "The volume and all settings are those of the run before, so its re
 
 
 class Engine:
-    """Keeps the last segmenter, for the model, weights, device, precision and batch it was for.
+    """Keeps the last segmenter, for what it was loaded for: model, weights and how to compute.
 
     It also keeps that segmenter's last result.
     """
@@ -68,11 +68,11 @@ class Engine:
             Whether it was ready already.
 
         Raises:
-            SDSegError: If model, device or precision cannot be used.
+            SDSegError: If model, device or precision cannot be used, or slices not be mirrored.
         """
         from ..inference.load import load_segmenter
 
-        wanted = (order["device"], order["batch"], order["precision"])
+        wanted = (order["device"], order["batch"], order["precision"], order["mirror"])
         key = (str(model.folder), model.description.weights_sha256, *wanted)
         if self._segmenter is not None and key == self._key:
             return True

@@ -21,6 +21,7 @@ class Request:
         device: "auto", "cuda", "mps" or "cpu".
         precision: "auto", "float32", "float16" or "bfloat16".
         batch: Slices at a time; the device decides by default.
+        mirror: Average with what is found in mirrored slices; twice the time.
         samples: Noises to average over; with more than one, the result holds the instability.
         region: The part of the volume that is wanted; None for all of it.
     """
@@ -31,6 +32,7 @@ class Request:
     device: str = "auto"
     precision: str = "auto"
     batch: int | None = None
+    mirror: bool = False
     samples: int = 1
     region: Region | None = None
 

@@ -26,6 +26,7 @@ def load_order(
     device: str,
     precision: str = "auto",
     batch: int | None = None,
+    mirror: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The entries of a "load" message.
@@ -42,6 +43,7 @@ def load_order(
         "device": str(device),
         "precision": str(precision),
         "batch": None if batch is None else int(batch),
+        "mirror": bool(mirror),
     }
 
 

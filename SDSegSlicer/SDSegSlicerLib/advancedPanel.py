@@ -45,11 +45,13 @@ class AdvancedPanel:
         ui.copyLogButton.connect("clicked()", self._copyLog)
         ui.stopWorkerButton.connect("clicked()", self._stopWorker)
 
-    def update(self, parameters: Any, isBusy: bool) -> None:
-        """Follow the parameter node and the worker's log."""
+    def update(self, parameters: Any, isBusy: bool, mirrorProblem: str) -> None:
+        """Follow the parameter node, the worker's log, and why slices cannot be mirrored."""
         several = _("one condition, {count} noises").format(count=parameters.samples)
         single = _("2 or more show where it is unsure")
         self._ui.samplesFacts.setText(several if parameters.samples > 1 else single)
+        self._ui.mirrorCheckBox.setEnabled(not mirrorProblem)
+        self._ui.mirrorFacts.setText(mirrorProblem or _("twice the time"))
         self._ui.stopWorkerButton.setEnabled(not isBusy)
         text = "\n".join(sharedWorker().log)
         if text != self._ui.logView.plainText:

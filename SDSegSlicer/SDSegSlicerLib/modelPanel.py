@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from SDSegLib.models.folder import CARD
 from SDSegLib.models.registry import InstalledModel, list_models
+from SDSegLib.volume.sides import mirror_problem
 
 
 class ModelPanel:
@@ -18,12 +19,14 @@ class ModelPanel:
     Attributes:
         current: The chosen model; None if it is not installed.
         problem: Why no model can be used, or "".
+        mirrorProblem: Why its slices cannot be mirrored, or "".
         notes: What is wrong with model folders that cannot be used.
     """
 
     def __init__(self, ui: Any) -> None:
         self.current: InstalledModel | None = None
         self.problem = ""
+        self.mirrorProblem = ""
         self.notes: list[str] = []
         self._ui = ui
         self._models: list[InstalledModel] = []
@@ -45,11 +48,14 @@ class ModelPanel:
         wanted = parameters.model
         self.current = next((m for m in self._models if m.description.name == wanted), None)
         self._fill(wanted)
-        self.problem = ""
+        self.problem = self.mirrorProblem = ""
         if self.current is None:
             self.problem = _(
                 'The model "{name}" is not installed; choose another, or install it under Advanced.'
             ).format(name=wanted)
+        else:
+            model = self.current.description
+            self.mirrorProblem = mirror_problem(model.structures, model.input)
         self._ui.modelFacts.setText(self._facts())
         self._ui.modelCardButton.setEnabled(self.current is not None)
         self._showCard()

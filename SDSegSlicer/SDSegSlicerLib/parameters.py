@@ -76,11 +76,13 @@ class SDSegParameters:
         overwriteEdited: Whether segments that somebody edited may be overwritten.
         device: Where to compute.
         precision: How to compute.
+        mirror: Whether to average with what is found in mirrored slices.
         samples: Noises to average over.
         resultSegmentation: What the last run wrote.
         resultVolume: What it segmented.
         resultRegion: The box that it was limited to; None for the whole volume.
         resultModel: The model's name or folder.
+        resultMirror: Whether mirrored slices were averaged with.
         instabilityMap: Where it was unsure, in percent; None for a single sample.
         showInstability: Whether the map lies over the CT.
         instabilityOpacity: How much of the CT it covers, 0 … 1.
@@ -100,11 +102,13 @@ class SDSegParameters:
     overwriteEdited: bool = False
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
+    mirror: bool = False
     samples: Annotated[int, WithinRange(1, MOST_SAMPLES)] = 1
     resultSegmentation: vtkMRMLSegmentationNode
     resultVolume: vtkMRMLScalarVolumeNode
     resultRegion: vtkMRMLMarkupsROINode
     resultModel: str = ""
+    resultMirror: bool = False
     instabilityMap: vtkMRMLScalarVolumeNode
     showInstability: bool = False
     instabilityOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5

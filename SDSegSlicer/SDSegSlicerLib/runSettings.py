@@ -25,6 +25,7 @@ class RunSettings:
         allFrames: Of a sequence, all time points.
         device: "auto", "cuda", "mps" or "cpu".
         precision: "auto", "float32", "float16" or "bfloat16".
+        mirror: Average with what is found in mirrored slices; twice the time.
         samples: Noises to average over.
     """
 
@@ -38,4 +39,5 @@ class RunSettings:
     allFrames: bool = True
     device: str = "auto"
     precision: str = "auto"
+    mirror: bool = False
     samples: int = 1

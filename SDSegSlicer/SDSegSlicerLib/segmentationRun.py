@@ -186,6 +186,7 @@ class SegmentationRun:
                 structures=settings.structures or None,
                 device=settings.device,
                 precision=settings.precision,
+                mirror=settings.mirror,
                 samples=settings.samples,
                 region=region,
             )

@@ -53,7 +53,7 @@ class Window(VTKObservationMixin):
         self._logic = logic
         self._guiTag: int | None = None
         self._isUpdating = False
-        self._warmed: tuple[str, str] | None = None
+        self._warmed: tuple[str, str, bool] | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SOON_MS)
@@ -150,7 +150,7 @@ class Window(VTKObservationMixin):
         self.structures.update(parameters, description)
         self.region.update(parameters)
         self.output.update(parameters, description)
-        self.advanced.update(parameters, isBusy)
+        self.advanced.update(parameters, isBusy, self.model.mirrorProblem)
         summary = RunSummary.fromText(parameters.summary)
         self.result.update(parameters, summary, self.editor.canUndo(parameters) and not isBusy)
         self.review.update(parameters, summary, isBusy)
@@ -164,12 +164,13 @@ class Window(VTKObservationMixin):
     def _warmUp(self) -> None:
         """Have the worker load the model while the user still looks at the CT.
 
-        Once for each model and device, and only when the next click could start a run.
+        Once for each way to load it, and only when the next click could start a run.
         """
         parameters, model = self.parameters, self.model.current
         if model is None or parameters.precision is not Precision.AUTO or self._problem():
             return
-        wanted = (str(model.folder), parameters.device.value)
+        mirror = parameters.mirror and not self.model.mirrorProblem
+        wanted = (str(model.folder), parameters.device.value, mirror)
         if wanted == self._warmed or self.controller.isBusy or not self.dependencies.areThere:
             return
         self._warmed = wanted
@@ -217,6 +218,7 @@ class Window(VTKObservationMixin):
             allFrames=parameters.allFrames,
             device=parameters.device.value,
             precision=parameters.precision.value,
+            mirror=parameters.mirror and not self.model.mirrorProblem,
             samples=parameters.samples,
         )
 
@@ -243,6 +245,7 @@ class Window(VTKObservationMixin):
             parameters.resultSegmentation = run.resultNode
             parameters.resultRegion = settings.roiNode
             parameters.resultModel = settings.model
+            parameters.resultMirror = settings.mirror
             parameters.instabilityMap = run.instabilityNode
             parameters.showInstability = run.instabilityNode is not None
             parameters.summary = summary.toText()
@@ -272,6 +275,7 @@ class Window(VTKObservationMixin):
             allFrames=False,
             device=parameters.device.value,
             precision=parameters.precision.value,
+            mirror=parameters.resultMirror,
             samples=MEASURE_SAMPLES,
         )
 

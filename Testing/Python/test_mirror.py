@@ -80,7 +80,7 @@ def test_several_noises_in_the_mirror(model: Path) -> None:
 def test_sagittal_slices_have_no_mirror(tmp_path: Path) -> None:
     description = tiny_description()
     sagittal = replace(description, input=replace(description.input, axes="PSL"))
-    with pytest.raises(InputError, match=r"both sides of the patient .* no --mirror"):
+    with pytest.raises(InputError, match=r"both sides of the patient .* leave `mirror` off"):
         Mirror(sagittal, CPU)
 
 

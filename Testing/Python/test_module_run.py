@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from module_parts import (
 )
 from phantom import a_body
 from standin_fixtures import StallMeter, application, module_widget, process_until
+from tiny_model import STRUCTURES, write_tiny_model
 from worker_parts import blocks_of, is_running, posix_only, wait_until
 
 from SDSegLib.reading.files import read_volume
@@ -311,3 +314,47 @@ def test_the_worker_ends_on_request(widget: Any) -> None:
     widget.ui.stopWorkerButton.click()
     assert wait_until(lambda: not is_running(pid))
     assert segment(widget).state is State.DONE
+
+
+def test_mirrored_slices_are_averaged_with_where_a_model_has_both_sides(widget: Any) -> None:
+    from SDSegLib.inference.load import load_segmenter
+
+    ct = choose_ct(widget)
+    plain = segment(widget).resultNode
+    widget.ui.mirrorCheckBox.click()
+    assert widget.ui.mirrorFacts.text == "twice the time"
+    run = segment(widget)
+    assert run.state is State.DONE, run.error
+    both = load_segmenter(run.settings.model, "cpu", mirror=True).segment(a_body())
+    for item in both.structures:
+        found = mask_of(run.resultNode, item.name, ct)
+        np.testing.assert_array_equal(found, both.label_map == item.label)
+    assert any(
+        (mask_of(plain, name, ct) != mask_of(run.resultNode, name, ct)).any() for name in NAMES
+    )
+
+    parameters = widget.window.parameters
+    parameters.mirror = False
+    assert parameters.resultMirror
+    widget.ui.measureButton.click()  # about the result that is there, as it was made
+    finish(widget)
+    assert widget.window.controller.run.settings.mirror
+
+
+def test_a_model_of_one_side_cannot_look_in_the_mirror(widget: Any, tiny_models: Path) -> None:
+    right = replace(STRUCTURES[2], label=1)
+    write_tiny_model(tiny_models / "right", name="right", structures=(right,))
+    parameters = widget.window.parameters
+    parameters.mirror = True
+    assert widget.ui.mirrorCheckBox.enabled
+    try:
+        widget.window.model.reload()
+        parameters.model = "right"
+        process_until(lambda: not widget.ui.mirrorCheckBox.enabled)
+        assert "no counterpart" in widget.ui.mirrorFacts.text
+        choose_ct(widget)
+        run = segment(widget)
+    finally:
+        shutil.rmtree(tiny_models / "right")
+    assert run.state is State.DONE, run.error
+    assert not run.settings.mirror

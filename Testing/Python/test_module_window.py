@@ -239,8 +239,8 @@ def test_everything_has_a_tool_tip_and_the_keyboard_goes_from_top_to_bottom(widg
     process_events(0.1)
     order = focus_order(ui.inputSection)
     expected = ["modelCardButton", "structureList", "allStructuresButton", "noStructuresButton",
-                "deviceComboBox", "precisionComboBox", "samplesSpinBox", "installModelButton",
-                "copyLogButton", "segmentButton"]  # fmt: skip
+                "deviceComboBox", "precisionComboBox", "samplesSpinBox", "mirrorCheckBox",
+                "installModelButton", "copyLogButton", "segmentButton"]  # fmt: skip
     places = [order.index(name) for name in expected]
     assert places == sorted(places), order
 

@@ -176,3 +176,18 @@ def test_several_samples_give_slices_to_review(
     assert page.is_checked("#map")
     page.keyboard.press("n")
     wait_for(lambda: page.locator(".review-item.done").count() == 1)
+
+
+def test_mirrored_slices_can_be_averaged_with(
+    web_page: Any, body_file: Path, tmp_path: Path
+) -> None:
+    page = web_page
+    open_file(page, body_file)
+    segment(page)
+    plain = masks_of(save(page, "segmentation", tmp_path / "plain"))
+    page.click("text=More settings")
+    page.check("#mirror")
+    segment(page)
+    both = masks_of(save(page, "segmentation", tmp_path / "both"))
+    assert any(not np.array_equal(plain[name], both[name]) for name in plain)
+    assert page.is_checked("#mirror")

@@ -84,7 +84,7 @@ def test_a_changed_ct_is_computed_anew(client: WorkerClient, model: str, change)
     np.testing.assert_array_equal(found.label_map, here.label_map)
 
 
-def test_samples_region_and_model_are_part_of_what_is_the_same(
+def test_samples_region_mirror_and_model_are_part_of_what_is_the_same(
     client: WorkerClient, model: str, tmp_path: Path
 ) -> None:
     body, region = a_body(), Region((2, 5, 5), (6, 30, 30))
@@ -95,11 +95,15 @@ def test_samples_region_and_model_are_part_of_what_is_the_same(
         Request(body, model, device="cpu"),
         several,
         boxed,
+        Request(body, model, device="cpu", mirror=True),
         Request(body, other, device="cpu"),
     ]
     for request in requests:
         first, computed = result_of(client, request)
         assert computed
+        if request.mirror:
+            here = load_segmenter(model, "cpu", mirror=True).segment(body)
+            np.testing.assert_array_equal(first.label_map, here.label_map)
         second, computed = result_of(client, request)
         assert not computed
         np.testing.assert_array_equal(first.label_map, second.label_map)
