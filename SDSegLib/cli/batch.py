@@ -14,6 +14,7 @@ from rich.markup import escape
 from ..errors import CancelledError, InputError
 from .batch_screen import outcome_json, outcome_line, studies_bar
 from .interrupt import Interrupt
+from .options import DEFAULT_MODEL, Batch, Device, Mirror, ModelName, Precision, Structures
 from .segment_files import write_outputs
 from .structure_names import structure_names
 
@@ -53,26 +54,12 @@ def batch(
         str,
         typer.Option(help="Files for each study, with commas: " + ", ".join(ENDINGS) + "."),
     ] = "seg.nrrd",
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a model, or its folder.")
-    ] = "head-neck-oar",
-    classes: Annotated[
-        str | None, typer.Option(help="Structures wanted, by id, with commas; all without it.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    slices: Annotated[
-        int | None,
-        typer.Option("--batch", min=1, help="Slices at a time; by default the device decides."),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, float32, float16 or bfloat16, for the networks.")
-    ] = "auto",
-    mirror: Annotated[
-        bool,
-        typer.Option(
-            "--mirror", help="Average with what is found in mirrored slices: twice the time."
-        ),
-    ] = False,
+    model: ModelName = DEFAULT_MODEL,
+    classes: Structures = None,
+    device: Device = "auto",
+    slices: Batch = None,
+    precision: Precision = "auto",
+    mirror: Mirror = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do studies again that have their results.")
     ] = False,

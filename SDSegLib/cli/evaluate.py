@@ -11,18 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ..errors import InputError
+from .chosen_cases import choose_cases
 from .evaluate_screen import print_notes, progress_of_cases, results_table, with_interval
+from .options import (
+    DEFAULT_MODEL,
+    CaseFolder,
+    CaseFolderAgain,
+    DataSet,
+    DataSetOptions,
+    Device,
+    ImageName,
+    Mirror,
+    ReferenceName,
+    Split,
+    Steps,
+)
 
 if TYPE_CHECKING:
-    from ..datasets.collection import Collection
     from ..evaluation.jobs import Result
-    from ..evaluation.scores import Absent, Rules
+    from ..evaluation.scores import Rules
     from ..evaluation.summary import Summary
-
-DEFAULT_MODEL = "head-neck-oar"
 
 
 class ConventionChoice(str, Enum):
@@ -43,30 +53,11 @@ def evaluate(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for tables, figures and pictures.")
     ],
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="DATA",
-            help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
-            "or the folders images and labels. With --dataset: the data set's folder.",
-            show_default=False,
-        ),
-    ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The same as DATA.")] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
-            "kvasir-seg, head-neck-oar, nnunet or folder. Needed for 2-D pictures."
-        ),
-    ] = None,
-    split: Annotated[
-        str, typer.Option(help="Of the data set: train, validation, test or all.")
-    ] = "test",
-    option: Annotated[
-        list[str] | None,
-        typer.Option(help="For the data set, like labels=masks; several are possible."),
-    ] = None,
+    folder: CaseFolder = None,
+    data: CaseFolderAgain = None,
+    dataset: DataSet = None,
+    split: Split = "test",
+    option: DataSetOptions = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -77,12 +68,8 @@ def evaluate(
         Path | None,
         typer.Option(help="Instead of a model: a folder of label maps named by case."),
     ] = None,
-    reference: Annotated[
-        str, typer.Option(help="Name of the reference label map in a case's folder.")
-    ] = "organs.nii.gz",
-    image: Annotated[
-        str, typer.Option(help="Name of the CT, or of its DICOM folder, in a case's folder.")
-    ] = "ct.nii.gz",
+    reference: ReferenceName = "organs.nii.gz",
+    image: ImageName = "ct.nii.gz",
     absent: Annotated[
         AbsentChoice | None,
         typer.Option(
@@ -109,13 +96,10 @@ def evaluate(
     pictures: Annotated[
         int, typer.Option(min=0, max=99, help="How many of the worst results to draw.")
     ] = 6,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    mirror: Annotated[
-        bool,
-        typer.Option(
-            "--mirror", help="Average with what is found in mirrored slices: twice the time."
-        ),
-    ] = False,
+    device: Device = "auto",
+    mirror: Mirror = False,
+    samples: Annotated[int, typer.Option(min=1, help="Noises to average over.")] = 1,
+    steps: Steps = 1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an evaluation that exists.")
     ] = False,
@@ -132,11 +116,9 @@ def evaluate(
     Writes metrics.csv, summary.json, dice.png, and pictures of the worst results. Label maps are
     compared where they lie in the patient, on the reference's voxels.
     """
-    root = _one_folder(folder, data)
     if predictions is not None and (model is not None or autoencoder):
         other = "--model" if model is not None else "--autoencoder"
         raise InputError(f"{other} and --predictions exclude each other; leave one of them out.")
-    from ..evaluation.collections import cases_of
     from ..evaluation.jobs import (
         Options,
         evaluate_autoencoder_of,
@@ -144,39 +126,34 @@ def evaluate(
         evaluate_model,
     )
     from ..evaluation.metrics import require_scipy
-    from ..evaluation.pairs import find_pairs
     from ..evaluation.report import prepare_output, write_results
     from ..evaluation.scores import Rules
     from ..evaluation.summary import summarise
     from ..models.registry import find_model
 
     console = Console(stderr=True)
-    collection = _collection(dataset, root, option, console)
-    if collection is None:
-        cases = find_pairs(root, image, reference)
-    else:
-        cases = cases_of(collection, split)
+    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
+    cases, collection = chosen.found, chosen.collection
     if predictions is None:
         find_model(model or DEFAULT_MODEL)
     if not autoencoder and (collection is None or collection.dimensions == 3):
         require_scipy()
     prepare_output(output, overwrite)
-    meaning = absent.value if absent is not None else _absent(collection)
+    meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)
     with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
-        options = Options(rules, pictures, device, mirror, reports.cases, reports.slices)
+        options = Options(
+            rules, pictures, device, mirror, samples, steps, reports.cases, reports.slices
+        )
         if predictions is not None:
-            names = {item.label: item.name for item in collection.structures} if collection else {}
-            result = evaluate_folder(root, predictions, cases.pairs, options, names)
+            result = evaluate_folder(chosen.root, predictions, cases.pairs, options, chosen.names)
         elif autoencoder:
             name = model or DEFAULT_MODEL
             result = evaluate_autoencoder_of(name, cases.pairs, options, collection)
         else:
             result = evaluate_model(model or DEFAULT_MODEL, cases.pairs, options, collection)
     summary = summarise(result.evaluation.scores)
-    facts = _facts(result, rules, cases.skipped)
-    if collection is not None:
-        facts |= {"dataset": dataset, "source": collection.source, "split": split}
+    facts = _facts(result, rules, cases.skipped) | chosen.facts
     title = _title(result, summary)
     content = write_results(output, result.evaluation, summary, result.names, facts, title)
     if as_json:
@@ -185,32 +162,6 @@ def evaluate(
     Console().print(results_table(result, summary))
     print_notes(console, cases.skipped, result.evaluation.notes)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)
-
-
-def _one_folder(argument: Path | None, named: Path | None) -> Path:
-    if (argument is None) == (named is None):
-        problem = "is missing" if argument is None else "was given twice"
-        raise InputError(f"The data folder {problem}; give it once, as DATA or with --data.")
-    return argument or named or Path()
-
-
-def _collection(
-    dataset: str | None, root: Path, options: list[str] | None, console: Console
-) -> Collection | None:
-    if dataset is None:
-        if options:
-            raise InputError(f"--option {options[0]} is for a data set; name it with --dataset.")
-        return None
-    from ..datasets.catalogue import open_dataset, parse_options
-
-    collection = open_dataset(dataset, root, **parse_options(options or []))
-    for note in collection.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
-    return collection
-
-
-def _absent(collection: Collection | None) -> Absent:
-    return "unknown" if collection is None else collection.recipe.absent
 
 
 def _facts(result: Result, rules: Rules, skipped: tuple[str, ...]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def with_interval(estimate: Estimate, places: int) -> str:
 
 
 def print_notes(console: Console, skipped: tuple[str, ...], notes: dict[str, list[str]]) -> None:
-    """Show the first warnings, and how many more `summary.json` holds."""
+    """Show the first warnings, and how many more the reports hold."""
     sentences = [f"{case}: {note}" for case, found in notes.items() for note in found]
     if skipped:
         shown = ", ".join(skipped[:MOST_NOTES]) + (", …" if len(skipped) > MOST_NOTES else "")
@@ -113,4 +113,4 @@ def print_notes(console: Console, skipped: tuple[str, ...], notes: dict[str, lis
     for sentence in sentences[:MOST_NOTES]:
         console.print(f"[yellow]Warning:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
     if len(sentences) > MOST_NOTES:
-        console.print(f"… and {len(sentences) - MOST_NOTES} more warnings; see summary.json")
+        console.print(f"… and {len(sentences) - MOST_NOTES} more warnings; see the reports")

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from ..errors import InputError
 from .interrupt import Interrupt
+from .options import DEFAULT_MODEL, Batch, Device, Mirror, ModelName, Precision, Structures
 from .progress_bar import progress_bar
 from .segment_files import check_outputs, write_outputs
 from .segment_screen import result_json, result_table
@@ -50,26 +51,12 @@ def segment(
             "needs --samples."
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a model, or its folder.")
-    ] = "head-neck-oar",
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Structures wanted, by id, with commas; all without it."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Slices at a time; by default the device decides.")
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, float32, float16 or bfloat16, for the networks.")
-    ] = "auto",
-    mirror: Annotated[
-        bool,
-        typer.Option(
-            "--mirror", help="Average with what is found in mirrored slices: twice the time."
-        ),
-    ] = False,
+    model: ModelName = DEFAULT_MODEL,
+    classes: Structures = None,
+    device: Device = "auto",
+    batch: Batch = None,
+    precision: Precision = "auto",
+    mirror: Mirror = False,
     samples: Annotated[
         int,
         typer.Option(

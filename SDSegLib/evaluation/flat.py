@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..reading.pictures import read_mask
-from ..volume.geometry import Geometry
+from ..volume.pictures import flat_geometry
 from ..volume.volume import Volume
 
 LARGEST_LABEL = 255
@@ -16,8 +16,8 @@ LARGEST_LABEL = 255
 
 def flat_label_map(labels: np.ndarray, name: str) -> Volume:
     """Labels (H, W) as a volume (1, H, W)."""
-    shape = (1, labels.shape[0], labels.shape[1])
-    geometry = Geometry(shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
+    rows, columns = labels.shape
+    geometry = flat_geometry((rows, columns))
     return Volume(labels[None].astype(np.uint8, copy=False), geometry, name=name)
 
 

@@ -29,6 +29,8 @@ class Options:
         pictures: Of how many of the worst results to keep slices.
         device: "auto", "cuda", "mps" or "cpu".
         mirror: Whether a model of volumes looks at mirrored slices as well.
+        samples: Noises to average over.
+        steps: UNet calls of the reverse process.
         report_case: Told the number of cases done and the name of the next.
         report_slices: Told of each batch of slices that a model segments.
     """
@@ -37,6 +39,8 @@ class Options:
     pictures: int = 0
     device: str = "auto"
     mirror: bool = False
+    samples: int = 1
+    steps: int = 1
     report_case: CaseReport | None = None
     report_slices: ProgressCallback | None = None
 
@@ -116,17 +120,19 @@ def evaluate_model(
 
     require_images(pairs)
     installed = find_model(model)
-    names = _names(installed.description)
+    names = names_of(installed.description)
     refuse_other_dimensions(installed.description, pairs)
     if collection is not None:
         pairs, names = in_labels_of(installed.description, collection, pairs)
     family, choice = load_family(installed.folder), choose_device(options.device)
     predictor: Predictor
     if installed.description.input.pictures is not None:
-        predictor = PicturePredictor(PictureSegmenter(family, choice))
+        predictor = PicturePredictor(
+            PictureSegmenter(family, choice, steps=options.steps), options.samples
+        )
     else:
-        segmenter = Segmenter(family, choice, mirror=options.mirror)
-        predictor = ModelPredictor(segmenter, options.report_slices)
+        segmenter = Segmenter(family, choice, mirror=options.mirror, steps=options.steps)
+        predictor = ModelPredictor(segmenter, options.report_slices, options.samples)
     evaluation = evaluate_cases(
         pairs,
         predictor,
@@ -137,9 +143,11 @@ def evaluate_model(
     )
     facts = {
         "evaluated": "model",
-        "model": _identity(installed.description),
+        "model": identity(installed.description),
         "device": str(choice),
         "mirror": options.mirror,
+        "samples": options.samples,
+        "steps": options.steps,
         "grid": "reference",
     }
     return Result(installed.description.title, names, facts, evaluation)
@@ -167,7 +175,7 @@ def evaluate_autoencoder_of(
     installed = find_model(model)
     choice = choose_device(options.device)
     family = compact_only(load_family(installed.folder)).to(choice.device)
-    names = _names(installed.description)
+    names = names_of(installed.description)
     if collection is not None:
         refuse_other_labels(installed.description, collection)
     evaluation = evaluate_autoencoder(
@@ -175,7 +183,7 @@ def evaluate_autoencoder_of(
     )
     facts = {
         "evaluated": "autoencoder",
-        "model": _identity(installed.description),
+        "model": identity(installed.description),
         "device": str(choice),
         "grid": "model",
     }
@@ -183,11 +191,13 @@ def evaluate_autoencoder_of(
     return Result(title, names, facts, evaluation)
 
 
-def _names(description: ModelDescription) -> dict[int, str]:
+def names_of(description: ModelDescription) -> dict[int, str]:
+    """Name of each label of a model."""
     return {item.label: item.name for item in description.structures}
 
 
-def _identity(description: ModelDescription) -> dict[str, str]:
+def identity(description: ModelDescription) -> dict[str, str]:
+    """Which model it is, for the facts of a report."""
     return {
         "name": description.name,
         "version": description.version,

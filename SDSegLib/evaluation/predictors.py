@@ -49,18 +49,22 @@ class ModelPredictor:
     Args:
         segmenter: The model on its device.
         report: Told of each batch of slices.
+        samples: Noises to average over.
     """
 
-    def __init__(self, segmenter: Segmenter, report: ProgressCallback | None = None) -> None:
+    def __init__(
+        self, segmenter: Segmenter, report: ProgressCallback | None = None, samples: int = 1
+    ) -> None:
         self._segmenter = segmenter
         self._report = report
+        self._samples = samples
 
     def __call__(self, pair: CasePair) -> Prediction:
         require_images((pair,))
         assert pair.image is not None
         image = read_volume(pair.image)
         notes = tuple(finding.message for finding in check_volume(image))
-        result = self._segmenter.segment(image, report=self._report)
+        result = self._segmenter.segment(image, report=self._report, samples=self._samples)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 
 
@@ -69,16 +73,18 @@ class PicturePredictor:
 
     Args:
         segmenter: The model on its device.
+        samples: Noises to average over.
     """
 
-    def __init__(self, segmenter: PictureSegmenter) -> None:
+    def __init__(self, segmenter: PictureSegmenter, samples: int = 1) -> None:
         self._segmenter = segmenter
+        self._samples = samples
 
     def __call__(self, pair: CasePair) -> Prediction:
         require_images((pair,))
         assert pair.image is not None
         picture = read_picture(pair.image)
-        label_map = self._segmenter.segment(picture).label_map
+        label_map = self._segmenter.segment(picture, self._samples).label_map
         return Prediction(flat_label_map(label_map, pair.name), None, picture=picture)
 
 

@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reading.files import read_volume
 from ..review.slices import slice_scores, slices_to_review
-from ..volume.checks import check_volume
-from ..volume.orientation import reorientation_to
 from ..volume.segmentation import Segmentation
 from .grids import on_grid
 from .metrics import box_of
-from .pairs import CasePair, require_images
-from .scores import StructureScore, evaluate_pair
+from .pairs import CasePair
+from .scores import Rules, StructureScore, evaluate_pair
 from .similarity import SampleSimilarity
 from .slices import slice_dice
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..inference.progress import ProgressCallback
-    from ..inference.segmenter import Segmenter
+    from .samplers import Sampler
 
 Distance = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -61,7 +57,7 @@ class CaseStability:
             are left out.
         similarity: "psnr_db", "ssim", "lpips" as far as measured.
         slices: Of structures that the reference has, slices on which the mean finds them or that
-            it leaves out between two such slices.
+            it leaves out between two such slices. A picture is one slice, and never named.
         notes: What the user should know, one sentence each.
     """
 
@@ -75,49 +71,42 @@ class CaseStability:
 
 
 def judge_case(
-    segmenter: Segmenter,
+    sampler: Sampler,
     pair: CasePair,
-    samples: int,
-    report: ProgressCallback | None = None,
+    labels: Sequence[int],
+    rules: Rules | None = None,
     perceptual: Distance | None = None,
 ) -> CaseStability:
     """Segment a case with several noises and compare them, on the grid of the image.
 
     Args:
-        segmenter: The model on its device.
+        sampler: Gives the label map of each noise.
         pair: Image and reference.
-        samples: Noises, at least two.
-        report: Told of each batch of slices.
+        labels: Structures to compare.
+        rules: How structures are counted that the reference lacks.
         perceptual: As for `SampleSimilarity`.
 
     Raises:
         InputError: If a file cannot be used.
     """
-    from ..inference.each_sample import segment_each
-
-    require_images((pair,))
-    assert pair.image is not None
-    image = read_volume(pair.image)
-    notes = [finding.message for finding in check_volume(image)]
-    reference, resampled = on_grid(pair.read_reference(pair.reference), image.geometry)
+    similarity = SampleSimilarity(perceptual)
+    case = sampler(pair, similarity.look)
+    found, mean, notes = case.samples, case.samples.mean, list(case.notes)
+    reference, resampled = on_grid(pair.read_reference(pair.reference), mean.geometry)
     if resampled:
         notes.append("The reference is on another grid than the image; it was resampled to it.")
-    similarity = SampleSimilarity(perceptual)
-    result = segment_each(segmenter, image, samples, report, similarity.look)
-    labels = [item.label for item in result.mean.structures]
-    axis = reorientation_to(image.geometry, segmenter.description.input.axes).order[0]
-    i, j, k = image.geometry.spacing
+    i, j, k = mean.geometry.spacing
 
     def scores(label_map: np.ndarray) -> list[StructureScore]:
-        return evaluate_pair(label_map, reference, (k, j, i), labels, distances=False)
+        return evaluate_pair(label_map, reference, (k, j, i), labels, rules, distances=False)
 
     return CaseStability(
         name=pair.name,
-        of_sample=tuple(scores(label_map) for label_map in result.label_maps),
-        of_mean=scores(result.mean.label_map),
-        pairwise=pairwise_dice(result.label_maps, labels),
+        of_sample=tuple(scores(label_map) for label_map in found.label_maps),
+        of_mean=scores(mean.label_map),
+        pairwise=pairwise_dice(found.label_maps, labels),
         similarity=similarity.means(),
-        slices=_slices(result.mean, reference, axis),
+        slices=_slices(mean, reference, labels, case.axis, is_flat=pair.is_flat),
         notes=tuple(notes),
     )
 
@@ -147,15 +136,20 @@ def pairwise_dice(label_maps: Sequence[np.ndarray], labels: Sequence[int]) -> di
 
 
 def _slices(
-    segmentation: Segmentation, reference: np.ndarray, axis: int
+    segmentation: Segmentation,
+    reference: np.ndarray,
+    labels: Sequence[int],
+    axis: int,
+    is_flat: bool,
 ) -> tuple[SliceJudgement, ...]:
-    labels = [item.label for item in segmentation.structures]
+    structures = [item for item in segmentation.structures if item.label in labels]
     dice = slice_dice(segmentation.label_map, reference, labels, axis)
-    named = {
-        (item.structure.label, item.index) for item in slices_to_review(segmentation, axis=axis)
-    }
+    named = set()
+    if not is_flat:  # of a picture the only slice would be named
+        named = {(i.structure.label, i.index) for i in slices_to_review(segmentation, axis=axis)}
     found = []
-    for column, structure in enumerate(segmentation.structures):
+    for structure in structures:
+        column = labels.index(structure.label)
         scores = slice_scores(segmentation, structure, axis)
         for index in np.flatnonzero(np.isfinite(scores) & np.isfinite(dice[:, column])):
             found.append(

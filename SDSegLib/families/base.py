@@ -26,6 +26,7 @@ class SegmentationFamily(nn.Module, ABC):
         description: Sizes, schedule and classes.
     """
 
+    has_reverse_process = True
     stored_noise: Tensor
     vision_encoder: nn.Module
     unet: DenoisingUNet

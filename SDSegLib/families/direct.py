@@ -19,6 +19,8 @@ class DirectFamily(SegmentationFamily):
     logits; the noise is ignored, and there is no latent.
     """
 
+    has_reverse_process = False
+
     def __init__(self, description: ModelDescription) -> None:
         self.config = _config(description.network)
         super().__init__(description)

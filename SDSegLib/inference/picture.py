@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 from ..families.base import SegmentationFamily
@@ -14,7 +15,8 @@ from ..volume.slices import apply_windows
 from ..volume.structure import Structure
 from .device import DeviceChoice
 from .precision import choose_precision, computing_with
-from .samples import average_over, noises_of
+from .restore import likeliest
+from .samples import Reduce, average_of, check_steps, noises_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +43,20 @@ class PictureSegmenter:
         family: The model's networks; its input must say "grey" or "rgb" for `pictures`.
         choice: Where to compute.
         precision: As for `Segmenter`.
+        steps: As for `Segmenter`.
 
     Raises:
-        InputError: If the model is for volumes, or the precision cannot be used.
+        InputError: If the model is for volumes, or precision or steps cannot be used.
     """
 
     def __init__(
-        self, family: SegmentationFamily, choice: DeviceChoice, precision: str = "auto"
+        self,
+        family: SegmentationFamily,
+        choice: DeviceChoice,
+        precision: str = "auto",
+        steps: int = 1,
     ) -> None:
+        check_steps(family, steps)
         description = family.description
         if description.input.pictures is None:
             raise InputError(
@@ -57,15 +65,38 @@ class PictureSegmenter:
         self._number_type = choose_precision(precision, choice.device)
         self.family = family.eval().requires_grad_(False).to(choice.device)
         self.choice = choice
+        self._steps = steps
         self.description = description
 
-    @torch.inference_mode()
     def segment(self, picture: np.ndarray, samples: int = 1) -> SegmentedPicture:
         """Segment one picture.
 
         Args:
             picture: uint8, (H, W) or (H, W, 3) in red, green and blue.
             samples: Noises to average over.
+
+        Raises:
+            InputError: If it is not such a picture.
+        """
+        values = self.run(picture, samples, average_of)[: self.family.num_classes]
+        probability = resize_probabilities(values, picture.shape[:2])
+        return SegmentedPicture(
+            label_map=likeliest(probability).cpu().numpy(),
+            probabilities=probability.cpu().numpy(),
+            structures=self.description.structures,
+        )
+
+    @torch.inference_mode()
+    def run(self, picture: np.ndarray, samples: int, reduce: Reduce) -> Tensor:
+        """Run the networks.
+
+        Args:
+            picture: As for `segment`.
+            samples: Noises.
+            reduce: What to keep of their probabilities, channel by channel.
+
+        Returns:
+            (channels, h, w), float32, at the size that the networks see.
 
         Raises:
             InputError: If it is not such a picture.
@@ -77,15 +108,9 @@ class PictureSegmenter:
         channels = apply_windows(image[None].to(device), sees.windows, sees.repeat)
         with computing_with(self._number_type, device):
             condition = self.family.condition(channels)
-            averages = average_over(noises_of(self.family, samples), self.family, condition)
-        small = averages[0, : self.family.num_classes].float()
-        height, width = picture.shape[:2]
-        probability = resize_probabilities(small, (height, width))
-        return SegmentedPicture(
-            label_map=probability.argmax(dim=0).to(torch.uint8).cpu().numpy(),
-            probabilities=probability.cpu().numpy(),
-            structures=self.description.structures,
-        )
+            noises = noises_of(self.family, samples)
+            each = (self.family.probabilities(condition, noise, self._steps) for noise in noises)
+            return reduce(each)[0].float()
 
 
 def _check(picture: np.ndarray) -> None:

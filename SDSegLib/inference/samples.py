@@ -23,17 +23,24 @@ def check_samples(samples: int) -> None:
         raise InputError(f"{samples} samples; 1 to {MOST_SAMPLES} are possible.")
 
 
+def check_steps(family: SegmentationFamily, steps: int) -> None:
+    """Raise `InputError` unless a model can take that many reverse steps."""
+    most = family.schedule.last_timestep + 1
+    if not 1 <= steps <= most:
+        raise InputError(f"{steps} reverse steps; 1 to {most} are possible.")
+    if steps > 1 and not family.has_reverse_process:
+        raise InputError(
+            f"The model '{family.description.name}' is a plain network without reverse steps; "
+            "leave their number at 1."
+        )
+
+
 def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor]:
     """The model's stored z_T, and `samples` − 1 others that are the same on every device."""
     generator = torch.Generator().manual_seed(SEED)
     others = [torch.randn(family.latent_shape, generator=generator) for _ in range(samples - 1)]
     stored = family.stored_noise
     return [stored, *(noise.to(stored.device, stored.dtype) for noise in others)]
-
-
-def average_over(noises: list[Tensor], family: SegmentationFamily, condition: Tensor) -> Tensor:
-    """`average_of` the probabilities that noises give for one condition, run one by one."""
-    return average_of(family.probabilities(condition, noise) for noise in noises)
 
 
 def average_of(samples: Iterable[Tensor]) -> Tensor:

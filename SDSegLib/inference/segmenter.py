@@ -33,6 +33,7 @@ from .samples import (
     average_of,
     background,
     check_samples,
+    check_steps,
     instability_of,
     noises_of,
 )
@@ -66,10 +67,11 @@ class Segmenter:
             which is float32. Estimates of z0 and probabilities are always float32.
         mirror: Average what is found in each slice with what is found in its mirror image; twice
             the work.
+        steps: UNet calls of the reverse process (DDIM), to compare the single step with.
 
     Raises:
-        InputError: If the precision is unknown or the device does not compute with it, or if
-            slices of this model cannot be mirrored.
+        InputError: If the precision is unknown or the device does not compute with it, if slices
+            of this model cannot be mirrored, or if it cannot take so many steps.
     """
 
     def __init__(
@@ -79,13 +81,16 @@ class Segmenter:
         batch: int | None = None,
         precision: str = "auto",
         mirror: bool = False,
+        steps: int = 1,
     ) -> None:
+        check_steps(family, steps)
         self._number_type = choose_precision(precision, choice.device)
         self.family = family.eval().requires_grad_(False).to(choice.device)
         self.choice = choice
         self.batch = batch or DEFAULT_BATCH[family.description.family][choice.device.type]
         self.description = family.description
         self._mirrors = mirror
+        self._steps = steps
         self._mirror()
 
     @property
@@ -287,14 +292,15 @@ class Segmenter:
 
     def _probabilities(self, tiles: Tensor, noises: list[Tensor]) -> Iterator[Tensor]:
         """Class probabilities (N, C, H, W) of each noise; the image is encoded once for all."""
-        family, mirror = self.family, self._mirror()
+        family, mirror, steps = self.family, self._mirror(), self._steps
         with record_function("condition"):
             condition = family.condition(tiles)
             mirrored = None if mirror is None else family.condition(mirror.image(tiles))
         for noise in noises:
-            found = family.probabilities(condition, noise)
+            found = family.probabilities(condition, noise, steps)
             if mirror is not None and mirrored is not None:
-                found = (found + mirror.turned_back(family.probabilities(mirrored, noise))) / 2
+                other = family.probabilities(mirrored, noise, steps)
+                found = (found + mirror.turned_back(other)) / 2
             yield found
 
     def _mirror(self) -> Mirror | None:

@@ -9,8 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .geometry import Geometry
+
 # Red, green and blue in a grey value (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
+
+
+def flat_geometry(size: tuple[int, int]) -> Geometry:
+    """The grid of a picture of so many rows and columns as a volume of one slice of 1 mm pixels."""
+    return Geometry((1, *size), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
 
 
 def resize_picture(

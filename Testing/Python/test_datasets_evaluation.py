@@ -36,6 +36,7 @@ from SDSegLib.families.base import SegmentationFamily
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.inference.device import choose_device
 from SDSegLib.inference.picture import PictureSegmenter
+from SDSegLib.models.folder import load_family
 from SDSegLib.models.labels import read_structures, structures_named
 from SDSegLib.reading.pictures import read_mask, read_picture
 from SDSegLib.volume.model_input import InputDescription
@@ -187,6 +188,29 @@ def test_the_command_judges_a_model_on_pictures(tmp_path: Path) -> None:
     code, said = run(*arguments, "--split", "all", "-o", tmp_path / "own", "--device", "cpu")
     assert code == 0, said
     assert summary(tmp_path / "own")["cases"] == 20
+
+
+def test_several_steps_and_samples_are_judged_like_the_single_one(tmp_path: Path) -> None:
+    root = write_kvasir(tmp_path / "data", 20)
+    model = write_tiny_model(tmp_path / "model", input=SEES, structures=(POLYP,))
+    arguments = (root, "--dataset", "kvasir-seg", "-m", model, "--device", "cpu")
+    picture = read_picture(root / "images" / "cju19.jpg")
+    truth = read_mask(root / "masks" / "cju19.jpg") > 127
+    family, cpu = load_family(model), choose_device("cpu")
+    dice = set()
+    for steps, samples in ((1, 1), (1, 3), (4, 1)):
+        out = tmp_path / f"{steps}-{samples}"
+        code, said = run(*arguments, "-o", out, "--steps", steps, "--samples", samples)
+        assert code == 0, said
+        assert (summary(out)["steps"], summary(out)["samples"]) == (steps, samples)
+        found = PictureSegmenter(family, cpu, steps=steps).segment(picture, samples).label_map
+        wanted = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+        assert summary(out)["per_case"]["cju19"]["dice"] == pytest.approx(wanted, abs=1e-4)
+        dice.add(round(float(wanted), 6))
+    assert len(dice) == 3
+    code, said = run(*arguments, "-o", tmp_path / "many", "--steps", 2000)
+    assert code != 0
+    assert "2000 reverse steps; 1 to 1000 are possible" in said
 
 
 def test_masks_of_another_program_are_judged(tmp_path: Path) -> None:

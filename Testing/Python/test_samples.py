@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -14,7 +15,7 @@ from tiny_model import tiny_description, write_tiny_model
 
 from SDSegLib.errors import InputError
 from SDSegLib.inference.device import DeviceChoice
-from SDSegLib.inference.samples import average_over, noises_of
+from SDSegLib.inference.samples import average_of, noises_of
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.models.folder import load_family
 
@@ -77,10 +78,10 @@ def test_the_image_is_encoded_once_for_all_samples(segmenter: Segmenter) -> None
         calls["condition"] += 1
         return condition(image)
 
-    def counted_probabilities(code: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def counted_probabilities(code: torch.Tensor, noise: torch.Tensor, steps: int) -> torch.Tensor:
         assert len(code) <= 4
         calls["probabilities"] += 1
-        return probabilities(code, noise)
+        return probabilities(code, noise, steps)
 
     family.condition, family.probabilities = counted_condition, counted_probabilities
     segmenter.segment(a_body(), samples=5)
@@ -96,20 +97,17 @@ def test_a_longer_row_of_noises_begins_with_the_shorter_one(segmenter: Segmenter
     assert not torch.equal(many[4], many[5])
 
 
-def test_agreement_is_the_chance_that_two_noises_draw_the_same_class(
-    segmenter: Segmenter,
-) -> None:
+def test_agreement_is_the_chance_that_two_noises_draw_the_same_class() -> None:
     """By hand: each pair of samples, class by class."""
-    family = segmenter.family
     answers = iter(torch.rand(3, 2, 8, 32, 32).softmax(dim=2))
     given = []
 
-    def told(condition: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        given.append(next(answers))
-        return given[-1]
+    def told() -> Iterator[torch.Tensor]:
+        for answer in answers:
+            given.append(answer)
+            yield answer
 
-    family.probabilities = told
-    averages = average_over(noises_of(family, 3), family, torch.zeros(2, 1))
+    averages = average_of(told())
     mean = (given[0] + given[1] + given[2]) / 3
     pairs = [(given[a] * given[b]).sum(dim=1) for a, b in ((0, 1), (0, 2), (1, 2))]
     torch.testing.assert_close(averages[:, :8], mean)

@@ -13,17 +13,22 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from dataset_trees import write_kvasir
 from phantom import a_body
 from tiny_model import write_tiny_model
 
 from SDSegLib.cli.app import main
+from SDSegLib.datasets.published_pictures import POLYP
 from SDSegLib.evaluation.rank import rank_correlation
 from SDSegLib.evaluation.similarity import SampleSimilarity, learned_distance
 from SDSegLib.evaluation.stability import pairwise_dice
 from SDSegLib.inference.device import DeviceChoice
 from SDSegLib.inference.each_sample import segment_each
+from SDSegLib.inference.picture import PictureSegmenter
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.models.folder import load_family
+from SDSegLib.reading.pictures import read_mask, read_picture
+from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.volume import Volume
 
 CPU = DeviceChoice(torch.device("cpu"), "test")
@@ -154,6 +159,7 @@ def test_a_model_deaf_to_noise_is_perfectly_stable(
         (["--model", "nobody"], "no model called 'nobody'"),
         (["--reference", "truth.nii.gz"], "holds no cases"),
         (["--image", "mr.nii.gz"], "no image"),
+        (["--option", "labels=masks"], "name it with --dataset"),
     ],
 )
 def test_what_cannot_work_is_refused(
@@ -169,6 +175,40 @@ def test_what_cannot_work_is_refused(
     assert run(monkeypatch, data, "-o", tmp_path / "out", *chosen, *arguments) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_a_data_set_are_judged_as_the_paper_does(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    root = write_kvasir(tmp_path / "data", 20)
+    sees = InputDescription((32, 32), None, "LPS", ((0.0, 255.0),), outside=0.0, pictures="rgb")
+    polyps = write_tiny_model(tmp_path / "polyps", input=sees, structures=(POLYP,))
+    arguments = (root, "--dataset", "kvasir-seg", "-m", polyps, "--samples", 4)
+    assert run(monkeypatch, *arguments, "-o", tmp_path / "out", "--split", "all") == 0
+    assert "Polyp" in capsys.readouterr().out
+    content = json.loads((tmp_path / "out" / "stability.json").read_text(encoding="utf-8"))
+    assert (content["cases"], content["dataset"], content["split"]) == (20, "kvasir-seg", "all")
+    segmenter = PictureSegmenter(load_family(polyps), CPU)
+    dice = []
+    for number in range(20):
+        found = segmenter.segment(read_picture(root / "images" / f"cju{number:02d}.jpg")).label_map
+        truth = read_mask(root / "masks" / f"cju{number:02d}.jpg") > 127
+        dice.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+    assert content["dice"]["values"][0] == pytest.approx(np.mean(dice), abs=1e-4)
+    assert content["dice"]["deviation"] > 0
+    assert 0 < content["pairwise"] < 1
+    assert {"psnr_db", "ssim"} <= set(content["similarity"])
+    assert content["structures"][0]["slices"] > 10
+    assert content["named_dice"] is None
+
+    assert run(monkeypatch, *arguments, "-o", tmp_path / "four", "--steps", 4) == 0
+    content = json.loads((tmp_path / "four" / "stability.json").read_text(encoding="utf-8"))
+    assert (content["cases"], content["steps"]) == (2, 4)
+    assert run(monkeypatch, *arguments, "-o", tmp_path / "many", "--steps", 2000) == 2
+    assert "2000 reverse steps; 1 to 1000" in capsys.readouterr().err
+    assert run(monkeypatch, root, "-m", polyps, "-o", tmp_path / "none") == 2
 
 
 def test_pairwise_dice_by_hand() -> None:
