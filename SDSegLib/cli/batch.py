@@ -75,6 +75,7 @@ def batch(
     are there are passed over, so a run that was stopped goes on where it was. One that cannot be
     read does not stop the others: studies.csv says why, and the exit code is 1.
     """
+    from ..inference.device import choose_device
     from ..inference.selection import select_structures
     from ..models.registry import find_model
     from ..studies.find import find_studies
@@ -88,7 +89,9 @@ def batch(
     wanted = None if classes is None else structure_names(classes)
     structures = select_structures(description.structures, wanted)
     studies = find_studies(folder, pattern, description.expects.get("modality"))
-    _prepare(output, folder, kinds)
+    choose_device(device)
+    _prepare(output, folder)
+    table = StudyTable(output, structures)
     console = Console(stderr=True)
     started = time.perf_counter()
     counts, warned = {"done": 0, "there already": 0, "failed": 0}, 0
@@ -96,7 +99,6 @@ def batch(
         from ..inference.load import load_segmenter
 
         segmenter = load_segmenter(model, device, slices, precision, mirror)
-        table = StudyTable(output, structures)
 
         def files(study: Study) -> dict[str, Path]:
             return {kind: output / f"{study.name}.{ending}" for ending, kind in kinds.items()}
@@ -141,7 +143,11 @@ def batch(
         highlight=False,
         soft_wrap=True,
     )
-    if counts["failed"]:
+    if table.problem:
+        table.write()
+    if table.problem:
+        console.print(f"[yellow]Warning:[/] {escape(table.problem)}", soft_wrap=True)
+    if counts["failed"] or table.problem:
         raise typer.Exit(1)
 
 
@@ -162,7 +168,7 @@ def _kinds(text: str) -> dict[str, str]:
     return kinds
 
 
-def _prepare(output: Path, folder: Path, kinds: dict[str, str]) -> None:
+def _prepare(output: Path, folder: Path) -> None:
     """Make the output folder; results that would be taken for studies next time are refused."""
     from ..export.atomic import check_output
     from ..studies.table import TABLE

@@ -28,7 +28,8 @@ def segment(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series.",
+            help="A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series. "
+            "For a model of pictures: PNG, JPEG, BMP or TIFF.",
         ),
     ],
     output: Annotated[
@@ -84,7 +85,11 @@ def segment(
     [bold]sdseg segment ct.nii.gz -o organs.seg.nrrd --preview organs.png[/]
 
     The segmentation lies exactly on the CT's own voxels, whatever its orientation and spacing.
+
+    With a model of 2-D pictures: [bold]sdseg segment photo.jpg -m MODEL --labelmap mask.png[/]
     """
+    from ..models.registry import find_model
+
     started = time.perf_counter()
     console = Console(stderr=True)
     wanted_files = {
@@ -94,17 +99,43 @@ def segment(
         "dicom_seg": dicom_seg,
         "preview": preview,
     }
+    installed = find_model(model)
+    wanted = None if classes is None else structure_names(classes)
+    if installed.description.input.pictures is not None:
+        from .segment_picture import PictureRun, segment_picture
+
+        for_volumes = {
+            "--output": output,
+            "--dicom-seg": dicom_seg,
+            "--region": region,
+            "--series": series,
+            "--batch": batch,
+            "--mirror": mirror or None,
+        }
+        given = tuple(name for name, value in for_volumes.items() if value is not None)
+        segment_picture(
+            PictureRun(
+                source,
+                model,
+                wanted_files,
+                wanted,
+                device,
+                precision,
+                samples,
+                given,
+                overwrite,
+                as_json,
+            )
+        )
+        return
     outputs = check_outputs(wanted_files, source, samples, overwrite)
     box = None if region is None else _region(region)
     from ..inference.selection import select_structures
-    from ..models.registry import find_model
     from ..reading.files import read_volume
     from ..review.slices import slices_to_review
     from ..volume.checks import check_volume
     from ..volume.coverage import check_coverage
 
-    installed = find_model(model)
-    wanted = None if classes is None else structure_names(classes)
     select_structures(installed.description.structures, wanted)
     volume = read_volume(source, series)
     findings = check_volume(volume) + check_coverage(volume, installed.description.expects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,21 @@ _ENDINGS = {
     "dicom_seg": (".dcm",),
     "preview": (".png",),
 }
+_OPTIONS = {
+    "segmentation": "--output",
+    "label_map": "--labelmap",
+    "uncertainty": "--uncertainty",
+    "dicom_seg": "--dicom-seg",
+    "preview": "--preview",
+}
 
 
 def check_outputs(
-    wanted: dict[str, Path | None], source: Path, samples: int, overwrite: bool
+    wanted: dict[str, Path | None],
+    source: Path,
+    samples: int,
+    overwrite: bool,
+    endings: Mapping[str, tuple[str, ...]] = _ENDINGS,
 ) -> dict[str, Path]:
     """Find out before the work whether its results can be written.
 
@@ -32,6 +44,7 @@ def check_outputs(
         source: The input.
         samples: How many noises are asked for.
         overwrite: Whether to replace files that exist.
+        endings: What their names may end in, by kind.
 
     Returns:
         The paths that are not None.
@@ -44,10 +57,10 @@ def check_outputs(
 
     outputs = {kind: path for kind, path in wanted.items() if path is not None}
     for kind, path in outputs.items():
-        if not path.name.lower().endswith(_ENDINGS[kind]):
+        if not path.name.lower().endswith(endings[kind]):
             raise InputError(
                 f"The {kind.replace('_', ' ')} {path.name!r} must end in "
-                f"{' or '.join(_ENDINGS[kind])}."
+                f"{' or '.join(endings[kind])}."
             )
         check_output(path, overwrite)
         if path.resolve() == source.resolve():
@@ -56,9 +69,8 @@ def check_outputs(
         if len(same) > 1:
             raise InputError(f"{path} is to hold two things, {' and '.join(same)}; name two files.")
     if not outputs:
-        raise InputError(
-            "Nothing to write: name at least one of --output, --labelmap, --dicom-seg, --preview."
-        )
+        possible = ", ".join(_OPTIONS[kind] for kind in wanted)
+        raise InputError(f"Nothing to write: name at least one of {possible}.")
     if "uncertainty" in outputs and samples < 2:
         raise InputError("--uncertainty needs several samples; add --samples 8.")
     if "segmentation" in outputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..models.folder import load_family
 from ..models.registry import find_model
 from .device import choose_device
+from .picture import PictureSegmenter
 from .segmenter import Segmenter
 
 DEFAULT_MODEL = "head-neck-oar"
@@ -33,3 +34,20 @@ def load_segmenter(
     """
     family = load_family(find_model(model).folder)
     return Segmenter(family, choose_device(device), batch, precision, mirror)
+
+
+def load_picture_segmenter(
+    model: str, device: str = "auto", precision: str = "auto"
+) -> PictureSegmenter:
+    """Load a verified model of 2-D pictures onto a device.
+
+    Args:
+        model: As for `load_segmenter`.
+        device: As for `load_segmenter`.
+        precision: As for `load_segmenter`.
+
+    Raises:
+        ModelError: As `load_segmenter`.
+        InputError: As `load_segmenter`, and if the model is for volumes.
+    """
+    return PictureSegmenter(load_family(find_model(model).folder), choose_device(device), precision)

@@ -16,7 +16,14 @@ from ..volume.structure import Structure
 from .device import DeviceChoice
 from .precision import choose_precision, computing_with
 from .restore import likeliest
-from .samples import Reduce, average_of, check_steps, noises_of
+from .samples import (
+    Reduce,
+    average_of,
+    check_samples,
+    check_steps,
+    instability_of,
+    noises_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +34,14 @@ class SegmentedPicture:
         label_map: uint8, (H, W) of the picture; 0 is background.
         probabilities: Of background and each structure, float32, (C, H, W).
         structures: In the order of their labels.
+        instability: With several samples, uint8 (H, W): the chance that the labels of two noises
+            differ, 255 for 1.
     """
 
     label_map: np.ndarray
     probabilities: np.ndarray
     structures: tuple[Structure, ...]
+    instability: np.ndarray | None = None
 
 
 class PictureSegmenter:
@@ -76,14 +86,17 @@ class PictureSegmenter:
             samples: Noises to average over.
 
         Raises:
-            InputError: If it is not such a picture.
+            InputError: If it is not such a picture, or samples are not 1 … 64.
         """
-        values = self.run(picture, samples, average_of)[: self.family.num_classes]
-        probability = resize_probabilities(values, picture.shape[:2])
+        check_samples(samples)
+        classes, size = self.family.num_classes, picture.shape[:2]
+        values = resize_probabilities(self.run(picture, samples, average_of), size)
+        probability, agreement = values[:classes], values[classes:]
         return SegmentedPicture(
             label_map=likeliest(probability).cpu().numpy(),
             probabilities=probability.cpu().numpy(),
             structures=self.description.structures,
+            instability=instability_of(agreement[0]).cpu().numpy() if samples > 1 else None,
         )
 
     @torch.inference_mode()

@@ -7,11 +7,13 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import InputError, OutputError
 from ..export.atomic import atomic_write
 from ..volume.structure import Structure
 from .run import Outcome
 
 TABLE = "studies.csv"
+_KEPT = ["study", "status", "seconds"]
 
 
 class StudyTable:
@@ -22,20 +24,24 @@ class StudyTable:
     Args:
         folder: Of the results.
         structures: Whose volumes get a column each.
+
+    Attributes:
+        problem: Why the table could not be written the last time, or "". A program that shows it
+            may lock it; the lines are kept and written with the next one.
+
+    Raises:
+        InputError: If there is another file of that name.
     """
 
     def __init__(self, folder: Path, structures: Sequence[Structure]) -> None:
         self.path = folder / TABLE
+        self.problem = ""
         self._volumes = {f"{item.name}, mL": item.name for item in structures}
-        self._head = ["study", "status", "seconds", *self._volumes, "warnings", "message"]
+        self._head = [*_KEPT, *self._volumes, "warnings", "message"]
         self._lines = self._earlier()
 
     def add(self, outcome: Outcome) -> None:
-        """Take an outcome in.
-
-        Raises:
-            OutputError: If the table cannot be written.
-        """
+        """Take an outcome in, and write the table if that is possible."""
         name = outcome.study.name
         if outcome.status == "there already" and name in self._lines:
             return
@@ -52,7 +58,16 @@ class StudyTable:
             "warnings": " ".join(outcome.warnings),
             "message": outcome.message,
         }
-        self._write()
+        self.write()
+
+    def write(self) -> None:
+        """Write the table; `problem` says if that failed."""
+        try:
+            self._write()
+        except OutputError as error:
+            self.problem = str(error)
+        else:
+            self.problem = ""
 
     def _write(self) -> None:
         text = io.StringIO(newline="")
@@ -65,5 +80,14 @@ class StudyTable:
     def _earlier(self) -> dict[str, dict[str, str]]:
         if not self.path.is_file():
             return {}
-        with self.path.open(encoding="utf-8", newline="") as file:
-            return {line["study"]: line for line in csv.DictReader(file) if line.get("study")}
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file)
+                if list(reader.fieldnames or ())[: len(_KEPT)] != _KEPT:
+                    raise ValueError("other columns")
+                return {line["study"]: line for line in reader if line.get("study")}
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(
+                f"{self.path} is no table of sdseg batch and would be replaced ({error}); move it, "
+                "or choose another folder."
+            ) from error

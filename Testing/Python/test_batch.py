@@ -329,3 +329,53 @@ def test_ctrl_c_on_the_real_command(tmp_path: Path, model: Path) -> None:
     assert 1 <= len(list(output.glob("*.nii.gz"))) < 40
     for path in output.glob("*.nii.gz"):
         assert read_volume(path).array.shape == a_body().array.shape
+
+
+def test_a_table_that_another_program_holds_does_not_stop_the_studies(
+    studies: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "results"
+    replace, tries = os.replace, []
+
+    def locked(source: str, target: str) -> None:
+        if Path(target).name == "studies.csv" and len(tries) < 3:
+            tries.append(target)
+            raise PermissionError(13, "used by another process")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    done = batch(studies, output, model, "--write", "nii.gz")
+    assert len(tries) == 3
+    assert "Warning" not in done.stderr.splitlines()[-1]
+    assert len(table(output)) == 4
+
+    def locked_for_ever(source: str, target: str) -> None:
+        if Path(target).name == "studies.csv":
+            raise PermissionError(13, "used by another process")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked_for_ever)
+    (studies / "damaged.nii.gz").unlink()
+    (output / "one.nii.gz").unlink()
+    done = batch(studies, output, model, "--write", "nii.gz")
+    assert done.exit_code == 1
+    assert "used by another process" in " ".join(done.stderr.split())
+    assert (output / "one.nii.gz").is_file()
+
+
+def test_a_foreign_table_is_never_replaced(studies: Path, tmp_path: Path, model: Path) -> None:
+    output = tmp_path / "results"
+    output.mkdir()
+    (output / "studies.csv").write_text("patient;age\nmine;41\n", encoding="utf-8")
+    done = batch(studies, output, model)
+    assert isinstance(done.exception, InputError)
+    assert "is no table of sdseg batch" in str(done.exception)
+    assert "mine;41" in (output / "studies.csv").read_text(encoding="utf-8")
+
+
+def test_a_device_that_is_not_there_leaves_no_folder(
+    studies: Path, tmp_path: Path, model: Path
+) -> None:
+    done = batch(studies, tmp_path / "results", model, "--device", "abacus")
+    assert isinstance(done.exception, InputError)
+    assert not (tmp_path / "results").exists()

@@ -302,3 +302,78 @@ def test_a_picture_and_its_mask_stay_together_through_evaluation(tmp_path: Path)
         assert stored.array.shape == (1, 12, 16)
         assert set(np.unique(stored.array)) == {0, 1}
     assert structures_named({1: "Polyp"})[0].name == collection.structures[0].name
+
+
+# --- a picture of one's own -----------------------------------------------------------------------
+
+
+def segment_command(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
+    message = result.output + (str(result.exception) if result.exception else "")
+    return result.exit_code, " ".join(message.split())
+
+
+def test_a_photograph_becomes_a_mask_an_overlay_and_a_map_of_doubt(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model", input=SEES, structures=(POLYP,))
+    folder = tmp_path / "Bilder é"
+    folder.mkdir()
+    photo, mask, overlay = folder / "photo.png", folder / "mask.png", folder / "overlay.png"
+    save_picture(a_photo(0, (60, 83)), photo)
+    files = ("--labelmap", mask, "--preview", overlay, "--uncertainty", folder / "unsure.png")
+    code, said = segment_command(photo, "-m", model, *files, "--samples", 3)
+    assert code == 0, said
+    family = load_family(model)
+    found = PictureSegmenter(family, choose_device("cpu")).segment(a_photo(0, (60, 83)), 3)
+    np.testing.assert_array_equal(read_mask(mask), found.label_map * np.uint8(255))
+    np.testing.assert_array_equal(read_mask(folder / "unsure.png"), found.instability)
+    assert f"{found.label_map.mean():.1%}" in said
+    shown = read_picture(overlay).astype(int)
+    changed = (shown != a_photo(0, (60, 83))).any(axis=2)
+    assert changed.any()
+    assert not changed[found.label_map == 0].any()
+    code, said = segment_command(photo, "-m", model, *files[:2])
+    assert "exists already" in said
+    code, said = segment_command(photo, "-m", model, *files[:2], "--overwrite", "--json")
+    content = json.loads(said)
+    assert content["structures"][0]["pixels"] == np.count_nonzero(read_mask(mask))
+
+
+def test_several_structures_of_a_picture_keep_their_numbers_and_colours(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model", input=SEES)
+    photo, mask = tmp_path / "photo.png", tmp_path / "mask.png"
+    save_picture(a_photo(0, (60, 83)), photo)
+    assert segment_command(photo, "-m", model, "--labelmap", mask)[0] == 0
+    labels = read_mask(mask)
+    family = load_family(model)
+    found = PictureSegmenter(family, choose_device("cpu")).segment(a_photo(0, (60, 83)))
+    np.testing.assert_array_equal(labels, found.label_map)
+    color_of = {item.label: item.color for item in family.description.structures}
+    label = int(labels.max())
+    row, column = np.argwhere(labels == label)[0]
+    assert tuple(read_picture(mask)[row, column]) == color_of[label]
+    names = ("--classes", "mandible,larynx", "--overwrite")
+    assert segment_command(photo, "-m", model, "--labelmap", mask, *names)[0] == 0
+    np.testing.assert_array_equal(read_mask(mask), np.where(labels >= 6, labels, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-o", "a.seg.nrrd"], "--output is for volumes"),
+        (["--labelmap", "a.nii.gz"], "must end in .png"),
+        (["--labelmap", "a.png", "--region", "0,1,0,1,0,1"], "--region is for volumes"),
+        (["--uncertainty", "a.png"], "needs several samples"),
+        (["--labelmap", "a.png", "--samples", "65"], "65 samples; 1 to 64"),
+        ([], "at least one of --labelmap, --uncertainty, --preview"),
+    ],
+)
+def test_what_a_picture_cannot_give_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = write_tiny_model(tmp_path / "model", input=SEES, structures=(POLYP,))
+    save_picture(a_photo(), tmp_path / "photo.png")
+    code, said = segment_command("photo.png", "-m", model, *arguments)
+    assert code != 0
+    assert says in said
+    assert not (tmp_path / "a.png").exists()
