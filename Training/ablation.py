@@ -47,6 +47,7 @@ SIZES = (
     "training.batch=8",
     "training.steps=1500",
 )
+SQUARED = "training.noise_loss=l2"
 STEPS = 10
 SAMPLES = 5
 SEEDS = 5
@@ -74,6 +75,8 @@ class Row:
 ROWS = (
     Row("as published", "full"),
     Row("without latent estimation", "no-latent", ("training.latent_weight=0",)),
+    Row("noise loss alone, squared (DDPM)", "ddpm", ("training.latent_weight=0", SQUARED)),
+    Row("squared noise loss, with latent estimation", "squared", (SQUARED,)),
     Row("frozen vision encoder", "frozen", ("training.train_vision_encoder=false",)),
     Row("cross-attention", "cross", ("training.fusion=cross-attention",)),
     Row(f"{STEPS} reverse steps (DDIM)", "full", steps=STEPS),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+Norm = Literal["l1", "l2"]
 NOT_DRAWN_LOGIT = -1e4
 
 
@@ -62,13 +63,16 @@ def latent_l1(estimate: Tensor, z0: Tensor, logits: Tensor, drawn: Tensor) -> Te
     return error.sum() / (known.sum() * z0.shape[1]).clamp(min=1)
 
 
-def l1_of_known(prediction: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """L1 over the slices whose target is known; 0 if none is.
+def error_of_known(prediction: Tensor, target: Tensor, known: Tensor, norm: Norm = "l1") -> Tensor:
+    """Mean error over the slices whose target is known; 0 if none is.
 
     Args:
         prediction: (N, …).
         target: The same shape.
         known: (N,), 1 or 0.
+        norm: "l1" for the absolute error, "l2" for its square.
     """
-    error = (prediction - target).abs().flatten(1).mean(dim=1)
+    error = prediction - target
+    error = error.abs() if norm == "l1" else error.square()
+    error = error.flatten(1).mean(dim=1)
     return (error * known).sum() / known.sum().clamp(min=1)

@@ -65,6 +65,7 @@ PAPER = Preset(
         gradient_clip=0.0,  # [configuration]: none
         ema_decay=0.9999,  # [LDM]
         ema_warm_up=True,  # [LDM]
+        noise_loss="l1",  # [paper]
         noise_weight=1.0,  # [paper] latent estimation: both losses count the same
         latent_weight=1.0,  # [paper] latent estimation, equation 5
         train_vision_encoder=True,  # [paper] trainable vision encoder

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..families.published import PublishedFamily
 from ..volume.slices import apply_windows
 from .class_draw import draw_classes, gaussian_latent
-from .losses import l1_of_known
+from .losses import error_of_known
 from .settings import PublishedSettings
 from .stage import Batch, Stage
 
@@ -52,8 +52,8 @@ class PublishedStage(Stage):
         estimate = family.schedule.estimate_z0(prediction, z_t, timestep, kind)
         target = family.schedule.target(z0, noise, timestep, kind)
         parts = {
-            "noise": l1_of_known(prediction, target, known),
-            "latent": l1_of_known(estimate, z0, known),
+            "noise": error_of_known(prediction, target, known, settings.noise_loss),
+            "latent": error_of_known(estimate, z0, known),
         }
         total = settings.noise_weight * parts["noise"]
         if settings.latent_weight:

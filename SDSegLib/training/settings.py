@@ -130,7 +130,9 @@ class PublishedSettings(StageSettings):
     """SDSeg's own training.
 
     Attributes:
-        noise_weight: Of L1 between predicted and drawn noise.
+        noise_loss: Between predicted and drawn noise: "l1" as published, or "l2", which diffusion
+            models are commonly trained with (DDPM).
+        noise_weight: Of that loss.
         latent_weight: Of the latent estimation loss, L1 between estimated and true latent; 0
             trains without latent estimation.
         train_vision_encoder: Off for a frozen vision encoder.
@@ -139,6 +141,7 @@ class PublishedSettings(StageSettings):
         absent_share: Share of slices for which a class that is absent is drawn (multi-class only).
     """
 
+    noise_loss: Literal["l1", "l2"] = "l1"
     noise_weight: float = 1.0
     latent_weight: float = 1.0
     train_vision_encoder: bool = True

@@ -17,7 +17,7 @@ from SDSegLib.training.describe import describe
 from SDSegLib.training.diffusion_stage import DiffusionStage
 from SDSegLib.training.direct_stage import DirectStage
 from SDSegLib.training.job import check_drawn
-from SDSegLib.training.losses import l1_of_known, latent_l1
+from SDSegLib.training.losses import error_of_known, latent_l1
 from SDSegLib.training.published_stage import PublishedStage
 from SDSegLib.training.stage import Stage
 from SDSegLib.training.validation import dice_of, mean_dice
@@ -119,8 +119,11 @@ def test_single_structure_counts_only_where_it_was_drawn():
     assert known.tolist() == [1.0, 0.0]
     wrong, right = torch.full((2, 3), 7.0), torch.zeros(2, 3)
     wrong[0] = 1.0
-    assert l1_of_known(wrong, right, known) == pytest.approx(1.0)
-    assert l1_of_known(wrong, right, torch.zeros(2)) == 0.0
+    assert error_of_known(wrong, right, known) == pytest.approx(1.0)
+    assert error_of_known(wrong, right, torch.zeros(2)) == 0.0
+    wrong[0] = 3.0
+    assert error_of_known(wrong, right, known) == pytest.approx(3.0)
+    assert error_of_known(wrong, right, known, "l2") == pytest.approx(9.0)
 
 
 def test_published_losses_do_not_hear_of_what_was_not_drawn(tmp_path):
