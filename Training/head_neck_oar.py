@@ -68,13 +68,13 @@ def main() -> None:
     description = ModelDescription.from_json(
         json.loads((HERE / "head-neck-oar.json").read_text(encoding="utf-8"))
     )
+    description = replace(description, network={**vars(preset.network)})
     if arguments.preset == "unet2d":
         description = replace(
             description,
             name="head-neck-unet2d",
             title="Head and neck: plain U-Net",
             family="direct",
-            network={**vars(preset.network)},
         )
     sources = (arguments.start,) if arguments.start is not None else ()
     keep_record(arguments.output, record_of(preset, "head-neck-oar", {}, list(sources)))

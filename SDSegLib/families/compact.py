@@ -12,6 +12,7 @@ from ..errors import ModelError
 from ..families.description import ModelDescription
 from ..networks.compact import LabelMapAutoencoder, LightVisionEncoder, one_hot
 from ..networks.unet import DenoisingUNet, UNetConfig
+from ..networks.vision_unet import VisionUNet
 from .base import SegmentationFamily
 
 
@@ -26,6 +27,9 @@ class CompactConfig:
         autoencoder_blocks: Its residual blocks in encoder and decoder each.
         encoder_channels: Widths of the vision encoder at half and at latent resolution.
         encoder_blocks: Its residual blocks at each resolution.
+        encoder_filters: Channels of each level of a vision encoder that is a U-Net on the image's
+            own grid; empty for the light one, which has the two entries above.
+        encoder_supervised: Coarser levels of that U-Net that training supervises.
         condition_channels: Channels of the condition latent.
         unet_channels: First width of the UNet.
         unet_mult: Widths of its levels in multiples of that.
@@ -41,6 +45,8 @@ class CompactConfig:
     autoencoder_blocks: int = 2
     encoder_channels: tuple[int, int] = (48, 96)
     encoder_blocks: int = 2
+    encoder_filters: tuple[int, ...] = ()
+    encoder_supervised: int = 2
     condition_channels: int = 64
     unet_channels: int = 96
     unet_mult: tuple[int, ...] = (1, 2, 3)
@@ -88,14 +94,27 @@ class CompactFamily(SegmentationFamily):
             num_res_blocks=config.autoencoder_blocks,
             factor=config.factor,
         )
-        self.vision_encoder = LightVisionEncoder(
-            in_channels=description.input.channels,
+        self.vision_encoder = self._vision_encoder(description.input.channels)
+        self.unet = DenoisingUNet(config.unet())
+
+    def _vision_encoder(self, in_channels: int) -> VisionUNet | LightVisionEncoder:
+        config = self.config
+        if config.encoder_filters:
+            return VisionUNet(
+                in_channels=in_channels,
+                filters=config.encoder_filters,
+                num_classes=self.num_classes,
+                supervised=config.encoder_supervised,
+                condition_channels=config.condition_channels,
+                factor=config.factor,
+            )
+        return LightVisionEncoder(
+            in_channels=in_channels,
             channels=config.encoder_channels,
             condition_channels=config.condition_channels,
             num_res_blocks=config.encoder_blocks,
             factor=config.factor,
         )
-        self.unet = DenoisingUNet(config.unet())
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -41,7 +42,8 @@ def describe(
         )
     elif isinstance(preset.network, CompactConfig):
         family, network = "compact", _plain(preset.network)
-        factor = preset.network.factor * 2 ** (len(preset.network.unet_mult) - 1)
+        latent_side = preset.network.factor * 2 ** (len(preset.network.unet_mult) - 1)
+        factor = math.lcm(latent_side, 2 ** max(0, len(preset.network.encoder_filters) - 1))
     else:
         family, network = "direct", _plain(preset.network)
         factor = preset.network.factor

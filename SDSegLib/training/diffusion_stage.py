@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..families.compact import CompactFamily
+from ..networks.vision_unet import VisionUNet
 from ..volume.slices import apply_windows
-from .losses import dice_and_cross_entropy, latent_l1, without_undrawn
+from .losses import deep_supervision, dice_and_cross_entropy, latent_l1, without_undrawn
 from .settings import CompactSettings
 from .stage import Batch, Stage
 
@@ -24,6 +25,11 @@ class DiffusionStage(Stage):
         trained = ("vision_encoder", "unet") if settings.train_vision_encoder else ("unet",)
         super().__init__(family, trained, settings)
         self.criterion = dice_and_cross_entropy()
+        self.supervised = None
+        encoder = family.vision_encoder
+        is_supervised = settings.train_vision_encoder and settings.encoder_weight > 0
+        if is_supervised and isinstance(encoder, VisionUNet):
+            self.supervised = deep_supervision(len(encoder.deep_supervision_heads) + 1)
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         family = self.family
@@ -36,7 +42,8 @@ class DiffusionStage(Stage):
         timestep = self._timesteps(len(z0), z0.device)
         noise = torch.randn_like(z0)
         z_t = family.schedule.add_noise(z0, noise, timestep)
-        prediction = family.predict(z_t, family.condition(image), timestep)
+        condition, levels = self._condition(image)
+        prediction = family.predict(z_t, condition, timestep)
         estimate = family.schedule.estimate_z0(
             prediction, z_t, timestep, family.description.diffusion.prediction
         )
@@ -44,7 +51,19 @@ class DiffusionStage(Stage):
         latent = latent_l1(estimate, z0, logits, drawn)
         decoded = self.criterion(without_undrawn(logits, drawn), label_map[:, None])
         total = decoded + self.settings.latent_weight * latent
-        return total, {"latent": latent, "decoded": decoded}
+        parts = {"latent": latent, "decoded": decoded}
+        if self.supervised is not None:
+            known = [without_undrawn(one.float(), drawn) for one in levels]
+            parts["encoder"] = self.supervised(known, label_map[:, None].float())
+            total = total + self.settings.encoder_weight * parts["encoder"]
+        return total, parts
+
+    def _condition(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The condition latent, and what the vision encoder says by itself if that is asked for."""
+        encoder = self.family.vision_encoder
+        if self.supervised is not None and isinstance(encoder, VisionUNet):
+            return encoder.with_logits(image)
+        return self.family.condition(image), []
 
     def _timesteps(self, count: int, device: torch.device) -> Tensor:
         last = self.family.schedule.last_timestep

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..families.direct import DirectFamily
 from ..volume.slices import apply_windows
-from .losses import dice_and_cross_entropy, without_undrawn
+from .losses import deep_supervision, without_undrawn
 from .settings import DirectSettings
 from .stage import Batch, Stage
 
@@ -18,14 +18,8 @@ class DirectStage(Stage):
     settings: DirectSettings
 
     def __init__(self, family: DirectFamily, settings: DirectSettings) -> None:
-        from monai.losses import DeepSupervisionLoss
-
         super().__init__(family, ("network",), settings)
-        levels = family.config.supervised + 1
-        weights = [0.5**level for level in range(levels)]
-        self.criterion = DeepSupervisionLoss(
-            dice_and_cross_entropy(), weights=[weight / sum(weights) for weight in weights]
-        )
+        self.criterion = deep_supervision(family.config.supervised + 1)
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         description = self.family.description.input

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..families.base import SegmentationFamily
+from ..families.compact import CompactFamily
 from ..families.description import ModelDescription
+from ..families.direct import DirectFamily
 from ..families.published import PublishedFamily
 from ..models.folder import load_family
 from ..models.lightning_checkpoint import read_tensors
+from ..networks.vision_unet import VisionUNet, from_deep_unet
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ def begin_with(family: SegmentationFamily, sources: Iterable[Path]) -> set[str]:
     """Load what each source has for the family's networks.
 
     A model folder gives all of its weights, also to a compact model that sees other context slices
-    or windows. A checkpoint (only tensors are read from it) is
+    or windows; one of the plain U-Net gives its weights to a vision encoder that is one, too. A
+    checkpoint (only tensors are read from it) is
     recognised by its names: kl-f8 gives the autoencoder and a copy of its encoder to the vision
     encoder, as in the paper; a latent diffusion model gives its UNet, whose first convolution is
     widened with zeros for the condition; SDSeg's own gives all of that.
@@ -57,6 +61,8 @@ def begin_with(family: SegmentationFamily, sources: Iterable[Path]) -> set[str]:
 
 def _from_folder(family: SegmentationFamily, folder: Path) -> set[str]:
     other = load_family(folder)
+    if isinstance(other, DirectFamily) and isinstance(family, CompactFamily):
+        return _encoder_from_direct(family, other, folder)
     if other.description.family != family.description.family:
         raise ModelError(
             f"{folder} is of the {other.description.family} family and cannot begin one of the "
@@ -75,6 +81,28 @@ def _from_folder(family: SegmentationFamily, folder: Path) -> set[str]:
         ) from error
     parts = {name.partition(".")[0] for name in state}
     return parts & {"autoencoder", "vision_encoder", "unet", "scale_factor", "network"}
+
+
+def _encoder_from_direct(family: CompactFamily, other: DirectFamily, folder: Path) -> set[str]:
+    """The vision encoder begins as a plain U-Net that was trained by itself."""
+    encoder = family.vision_encoder
+    own = encoder.state_dict()
+    if not isinstance(encoder, VisionUNet):
+        raise ModelError(
+            f"{folder} is a plain U-Net, and the vision encoder here is none; give it the same "
+            "sizes with network.encoder_filters."
+        )
+    weights = from_deep_unet(other.network.state_dict())
+    fits = {name: value for name, value in weights.items() if name in own}
+    if any(own[name].shape != value.shape for name, value in fits.items()) or any(
+        name not in fits for name in own if not name.startswith("condition.")
+    ):
+        raise ModelError(
+            f"The plain U-Net of {folder} does not fit the vision encoder; choose the same "
+            "network.encoder_filters, slices, windows and structures."
+        )
+    encoder.load_state_dict({**own, **fits})
+    return {"vision_encoder"}
 
 
 def _channel_names(description: ModelDescription) -> list[Channel]:

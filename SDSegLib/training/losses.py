@@ -41,6 +41,19 @@ def dice_and_cross_entropy() -> Any:
     )
 
 
+def deep_supervision(levels: int) -> Any:
+    """`dice_and_cross_entropy` of logits at several levels, each half the weight of the next finer.
+
+    As in nnU-Net (Isensee et al. 2021); takes a list of logits, the finest first.
+    """
+    from monai.losses import DeepSupervisionLoss
+
+    weights = [0.5**level for level in range(levels)]
+    return DeepSupervisionLoss(
+        dice_and_cross_entropy(), weights=[weight / sum(weights) for weight in weights]
+    )
+
+
 def latent_l1(estimate: Tensor, z0: Tensor, logits: Tensor, drawn: Tensor) -> Tensor:
     """The latent estimation loss (SDSeg eq. 5), L1(z0_hat, z0), where z0 is known.
 

@@ -100,17 +100,21 @@ class CompactSettings(StageSettings):
             uniform over 0 … T − 1.
         latent_weight: Weight of the latent estimation loss beside Dice and cross-entropy of the
             decoded label map.
+        encoder_weight: Weight of Dice and cross-entropy of the logits that a vision encoder which
+            is a U-Net gives at several levels (deep supervision).
         train_vision_encoder: Off to keep the vision encoder as it begins.
     """
 
     last_timestep_share: float = 0.7
     latent_weight: float = 0.5
+    encoder_weight: float = 1.0
     train_vision_encoder: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self, "last_timestep_share", 0 <= self.last_timestep_share <= 1, "from 0 to 1")
-        _require(self, "latent_weight", self.latent_weight >= 0, "0 or more")
+        for name in ("latent_weight", "encoder_weight"):
+            _require(self, name, getattr(self, name) >= 0, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

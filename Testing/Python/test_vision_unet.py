@@ -1,0 +1,100 @@
+"""A compact model whose vision encoder is a U-Net: begun with one trained by itself, supervised."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from phantom import a_body
+from tiny_model import INPUT, NETWORK, tiny_description, write_tiny_model
+from training_parts import a_job, curve_of, tiny_preset
+
+from SDSegLib.errors import ModelError
+from SDSegLib.families import build_family
+from SDSegLib.inference.load import load_segmenter
+from SDSegLib.models.folder import load_family
+from SDSegLib.networks.deep_unet import DeepUNet, DeepUNetConfig
+from SDSegLib.networks.vision_unet import VisionUNet, from_deep_unet
+from SDSegLib.training.initial import begin_with
+from SDSegLib.training.job import train
+from SDSegLib.training.run import Machine
+
+FILTERS = (8, 16, 16)
+DEEP: dict[str, Any] = {**NETWORK, "encoder_filters": list(FILTERS), "encoder_supervised": 1}
+PLAIN: dict[str, Any] = {"filters": list(FILTERS), "supervised": 1}
+
+
+def test_it_is_the_plain_unet_with_its_weights() -> None:
+    plain = DeepUNet(DeepUNetConfig(FILTERS, 1), INPUT.channels, 3)
+    encoder = VisionUNet(INPUT.channels, FILTERS, 3, 1, condition_channels=5, factor=4)
+    encoder.load_state_dict(
+        {**encoder.state_dict(), **from_deep_unet(plain.state_dict())}, strict=True
+    )
+    image = torch.randn(2, INPUT.channels, 32, 48)
+    condition, levels = encoder.with_logits(image)
+    assert condition.shape == (2, 5, 8, 12)
+    torch.testing.assert_close(encoder(image), condition)
+    for found, wanted in zip(levels, plain.all_logits(image), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_a_compact_model_begins_with_a_plain_unet(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "plain", family="direct", network=PLAIN)
+    family = build_family(tiny_description(network=DEEP))
+    assert begin_with(family, [folder]) == {"vision_encoder"}
+    image = torch.randn(1, INPUT.channels, 32, 32)
+    encoder = family.vision_encoder
+    assert isinstance(encoder, VisionUNet)
+    with torch.inference_mode():
+        wanted = load_family(folder).eval().condition(image)
+        torch.testing.assert_close(encoder.eval().with_logits(image)[1][0], wanted)
+
+
+def test_a_plain_unet_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "plain", family="direct", network=PLAIN)
+    with pytest.raises(ModelError, match=r"sizes with network\.encoder_filters"):
+        begin_with(build_family(tiny_description()), [folder])
+    for filters in ([8, 16, 32], [8, 16, 16, 16]):
+        other = tiny_description(network={**DEEP, "encoder_filters": filters})
+        with pytest.raises(ModelError, match="does not fit the vision encoder"):
+            begin_with(build_family(other), [folder])
+
+
+def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
+    deep = ("network.encoder_filters=8,8,16", "network.encoder_supervised=1")
+    preset = tiny_preset("compact", *deep, "training.steps=12", "training.rate=5e-3")
+    assert train(a_job(preset, tmp_path / "run"), Machine("cpu")).is_finished
+    curve = curve_of(tmp_path / "run" / "diffusion")
+    losses = [float(row["encoder"]) for row in curve.values()]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    trained = load_family(tmp_path / "run" / "model")
+    assert isinstance(trained.vision_encoder, VisionUNet)
+
+    alone = tiny_preset("compact", *deep, "training.encoder_weight=0", "training.steps=2")
+    train(a_job(alone, tmp_path / "alone"), Machine("cpu"))
+    assert "encoder" not in curve_of(tmp_path / "alone" / "diffusion")[1]
+    frozen = tiny_preset(
+        "compact", *deep, "training.train_vision_encoder=false", "training.steps=2"
+    )
+    train(a_job(frozen, tmp_path / "frozen"), Machine("cpu"))
+    assert "encoder" not in curve_of(tmp_path / "frozen" / "diffusion")[1]
+
+
+def test_segmenting_with_it_needs_no_monai(tmp_path: Path) -> None:
+    """Which takes longer to import than a small CT takes to segment."""
+    folder = write_tiny_model(tmp_path / "deep", network=DEEP)
+    code = (
+        "import sys\n"
+        "from SDSegLib.inference.load import load_segmenter\n"
+        f"load_segmenter({str(folder)!r}, 'cpu')\n"
+        "sys.exit('monai' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    found = load_segmenter(str(folder), "cpu").segment(a_body()).label_map
+    assert found.shape == a_body().array.shape
+    assert len(np.unique(found)) > 2
