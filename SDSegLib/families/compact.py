@@ -100,6 +100,13 @@ class CompactFamily(SegmentationFamily):
     def _vision_encoder(self, in_channels: int) -> VisionUNet | LightVisionEncoder:
         config = self.config
         if config.encoder_filters:
+            most = len(config.encoder_filters) - 2
+            if not 0 <= config.encoder_supervised <= most:
+                raise ModelError(
+                    f"A vision encoder of {len(config.encoder_filters)} levels can supervise 0 to "
+                    f"{max(most, 0)} coarser ones, not {config.encoder_supervised}; change "
+                    "encoder_supervised or encoder_filters."
+                )
             return VisionUNet(
                 in_channels=in_channels,
                 filters=config.encoder_filters,

@@ -85,6 +85,26 @@ def test_model_that_was_trained_segments_and_is_measured(training: Run, sdseg: R
     assert measured.code == 0, measured.err
 
 
+def test_plain_unet_becomes_the_vision_encoder_of_a_compact_model(
+    training: Run, sdseg: Run, tmp_path: Path
+):
+    seen = ("input.slice_offsets_mm=-3,0,3", "network.filters=8,8,16,16")
+    plain = training("unet2d", "--output", tmp_path / "plain", changes=seen)
+    assert plain.code == 0, plain.err
+    deep = (
+        *seen[:1], "network.encoder_filters=8,8,16,16", "training.warm_up=1", "training.steps=2",
+    )  # fmt: skip
+    trained = training("compact", "--init", tmp_path / "plain" / "model", changes=deep)
+    assert trained.code == 0, trained.err
+    model = tmp_path / "run" / "model"
+    facts = json.loads((model / "model.json").read_text(encoding="utf-8"))
+    assert facts["training"]["began_with"] == ["model"]
+    assert facts["network"]["encoder_filters"] == [8, 8, 16, 16]
+    image, out = tmp_path / "patients" / "images" / "p0.nii.gz", tmp_path / "labels.nii.gz"
+    assert sdseg("segment", image, "--labelmap", out, "--model", model).code == 0
+    assert "vision encoder" in sdseg("cost", model).out
+
+
 def test_plain_unet_goes_through_the_same_commands(training: Run, sdseg: Run, tmp_path: Path):
     trained = training("unet2d", "--json")
     assert trained.code == 0, trained.err

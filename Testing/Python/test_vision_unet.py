@@ -65,6 +65,11 @@ def test_a_plain_unet_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             begin_with(build_family(other), [folder])
 
 
+def test_more_supervised_levels_than_there_are_is_refused() -> None:
+    with pytest.raises(ModelError, match="3 levels can supervise 0 to 1 coarser ones, not 2"):
+        build_family(tiny_description(network={**DEEP, "encoder_supervised": 2}))
+
+
 def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
     deep = ("network.encoder_filters=8,8,16", "network.encoder_supervised=1")
     preset = tiny_preset("compact", *deep, "training.steps=12", "training.rate=5e-3")
