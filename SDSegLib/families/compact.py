@@ -28,7 +28,7 @@ class CompactConfig:
         encoder_channels: Widths of the vision encoder at half and at latent resolution.
         encoder_blocks: Its residual blocks at each resolution.
         encoder_filters: Channels of each level of a vision encoder that is a U-Net on the image's
-            own grid; empty for the light one, which has the two entries above.
+            own grid; None for the light one, which has the two entries above.
         encoder_supervised: Coarser levels of that U-Net that training supervises.
         condition_channels: Channels of the condition latent.
         unet_channels: First width of the UNet.
@@ -45,7 +45,7 @@ class CompactConfig:
     autoencoder_blocks: int = 2
     encoder_channels: tuple[int, int] = (48, 96)
     encoder_blocks: int = 2
-    encoder_filters: tuple[int, ...] = ()
+    encoder_filters: tuple[int, ...] | None = None
     encoder_supervised: int = 2
     condition_channels: int = 64
     unet_channels: int = 96

@@ -43,7 +43,7 @@ def describe(
     elif isinstance(preset.network, CompactConfig):
         family, network = "compact", _plain(preset.network)
         latent_side = preset.network.factor * 2 ** (len(preset.network.unet_mult) - 1)
-        factor = math.lcm(latent_side, 2 ** max(0, len(preset.network.encoder_filters) - 1))
+        factor = math.lcm(latent_side, 2 ** max(0, len(preset.network.encoder_filters or ()) - 1))
     else:
         family, network = "direct", _plain(preset.network)
         factor = preset.network.factor

@@ -71,7 +71,7 @@ def test_every_voxel_of_tissue_is_seen_however_large_or_small_the_slice(
     family = load_family(model_folder)
     always_label_one = torch.zeros(8, 32, 32)
     always_label_one[1] = 1.0
-    family.probabilities = lambda condition, noise: always_label_one.expand(
+    family.probabilities = lambda condition, noise, steps: always_label_one.expand(
         len(condition), -1, -1, -1
     )
     volume = a_body(shape)
