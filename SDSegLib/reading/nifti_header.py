@@ -43,6 +43,24 @@ _NAMES = (
     "qform_origin",
     "sform",
 )
+
+
+def _layout(version: int, byte_order: Literal["<", ">"]) -> np.dtype:
+    formats = [np.dtype(item).newbyteorder(byte_order) for item in _FORMATS[version].split()]
+    return np.dtype(
+        {
+            "names": _NAMES,
+            "formats": formats,
+            "offsets": _OFFSETS[version],
+            "itemsize": _SIZES[version],
+        }
+    )
+
+
+# Made once, at import: NumPy parses such formats with `ast`, which fails now and then in CPython
+# 3.11 when several threads use it, and files are read by several.
+_ORDERS: tuple[Literal["<", ">"], ...] = ("<", ">")
+_LAYOUTS = {(version, order): _layout(version, order) for version in _FORMATS for order in _ORDERS}
 _NUMBERS = {
     2: "u1",
     4: "i2",
@@ -84,7 +102,7 @@ class NiftiHeader:
         for byte_order in _BYTE_ORDERS:
             for version, size in _SIZES.items():
                 if len(head) >= size and np.frombuffer(head, byte_order + "i4", 1)[0] == size:
-                    layout = _layout(version, byte_order)
+                    layout = _LAYOUTS[version, byte_order]
                     record = np.frombuffer(head, layout, 1)[0]
                     if record["magic"] in (b"n+1", b"n+2", b"ni1", b"ni2"):
                         return cls({key: record[key] for key in layout.names or ()}, byte_order)
@@ -225,18 +243,6 @@ class NiftiHeader:
         affine = affine @ self._scaling()
         affine[:3, 3] = self.fields["qform_origin"].astype(float) * self._mm()
         return affine
-
-
-def _layout(version: int, byte_order: Literal["<", ">"]) -> np.dtype:
-    formats = [np.dtype(item).newbyteorder(byte_order) for item in _FORMATS[version].split()]
-    return np.dtype(
-        {
-            "names": _NAMES,
-            "formats": formats,
-            "offsets": _OFFSETS[version],
-            "itemsize": _SIZES[version],
-        }
-    )
 
 
 def _largest_distance(one: np.ndarray, other: np.ndarray, shape: tuple[int, int, int]) -> float:

@@ -446,3 +446,19 @@ def test_real_files_agree_with_itk(shared_data: Path) -> None:
         expected = Geometry.from_affine_lps(volume.array.shape, affine(image))
         assert volume.geometry.matches(expected)
         assert volume.notes == ()
+
+
+def test_headers_are_read_without_python_s_parser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails now and then when several threads use it (CPython 3.11), and they read files."""
+    import ast
+
+    image = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16))
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr(ast, "parse", refuse)
+    assert read_volume(tmp_path / "a.nii.gz").array.shape == (3, 4, 5)
