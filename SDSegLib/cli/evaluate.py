@@ -98,7 +98,7 @@ def evaluate(
     ] = 6,
     device: Device = "auto",
     mirror: Mirror = False,
-    samples: Annotated[int, typer.Option(min=1, help="Noises to average over.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Noises to average over.")] = 1,
     steps: Steps = 1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an evaluation that exists.")
@@ -119,6 +119,11 @@ def evaluate(
     if predictions is not None and (model is not None or autoencoder):
         other = "--model" if model is not None else "--autoencoder"
         raise InputError(f"{other} and --predictions exclude each other; leave one of them out.")
+    how = {"--mirror": mirror, "--samples": samples > 1, "--steps": steps > 1}
+    if predictions is not None or autoencoder:
+        for name in (name for name, is_given in how.items() if is_given):
+            other = "--autoencoder" if autoencoder else "--predictions"
+            raise InputError(f"{name} says how a model segments; leave it out with {other}.")
     from ..evaluation.jobs import (
         Options,
         evaluate_autoencoder_of,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from .collections import in_labels_of, refuse_other_dimensions, refuse_other_labels
 from .names import label_names
 from .pairs import CasePair, find_predictions, require_images
@@ -127,6 +128,8 @@ def evaluate_model(
     family, choice = load_family(installed.folder), choose_device(options.device)
     predictor: Predictor
     if installed.description.input.pictures is not None:
+        if options.mirror:
+            raise InputError("Only models of volumes look at mirrored slices; leave mirroring off.")
         predictor = PicturePredictor(
             PictureSegmenter(family, choice, steps=options.steps), options.samples
         )

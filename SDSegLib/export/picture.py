@@ -62,8 +62,7 @@ def write_overlay_picture(
     Raises:
         OutputError: As above.
     """
-    from PIL import Image
-    from scipy import ndimage
+    from PIL import Image, ImageFilter
 
     shown = (picture if picture.ndim == 3 else picture[..., None].repeat(3, axis=2)).astype(float)
     width = max(1, round(min(labels.shape) * OUTLINE))
@@ -73,7 +72,8 @@ def write_overlay_picture(
             continue
         color = np.array(item.color, float)
         shown[mask] += (color - shown[mask]) * OPACITY
-        shown[mask & ~ndimage.binary_erosion(mask, iterations=width)] = color
+        inner = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MinFilter(2 * width + 1))
+        shown[mask & (np.asarray(inner) == 0)] = color
     _save(Image.fromarray(shown.round().astype(np.uint8)), path, overwrite)
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from monai.networks.nets import DynUNet
 from torch import Tensor
+
+from .vision_unet import way_up
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,7 @@ class DeepUNet(DynUNet):
 
     def all_logits(self, image: Tensor) -> list[Tensor]:
         """Logits of the finest level and of the supervised ones, each on its own grid."""
-        skips = [self.input_block(image)]
-        for down in self.downsamples:
-            skips.append(down(skips[-1]))
-        hidden = self.bottleneck(skips[-1])
-        decoded = []
-        for up, skip in zip(self.upsamples, reversed(skips), strict=True):
-            hidden = up(hidden, skip)
-            decoded.append(hidden)
-        finest, *coarser = reversed(decoded)
+        finest, *coarser = way_up(self, image)
         heads = self.deep_supervision_heads if self.training else []
         coarse = [head(one) for head, one in zip(heads, coarser, strict=False)]
         return [self.output_block(finest), *coarse]
-
-
-def supervision_weights(levels: int) -> Tensor:
-    """Weights of the levels' losses: halved from one to the next, 1 in all."""
-    weights = 0.5 ** torch.arange(levels)
-    return weights / weights.sum()

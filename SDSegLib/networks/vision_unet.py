@@ -7,6 +7,8 @@ because importing MONAI takes longer than segmenting a small CT.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -79,26 +81,33 @@ class VisionUNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (N, C, H, W) in [−1, 1] → condition latent (N, K, H/f, W/f)."""
-        return self.condition(self._decoded(image)[0])
+        return self.condition(way_up(self, image)[0])
 
     def with_logits(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The condition latent, and logits of the finest level and of the supervised ones."""
-        finest, *coarser = self._decoded(image)
+        finest, *coarser = way_up(self, image)
         heads = zip(self.deep_supervision_heads, coarser, strict=False)
         logits = [self.output_block(finest), *(head(one) for head, one in heads)]
         return self.condition(finest), logits
 
-    def _decoded(self, image: Tensor) -> list[Tensor]:
-        """Features of the way up, the finest first."""
-        skips = [self.input_block(image)]
-        for down in self.downsamples:
-            skips.append(down(skips[-1]))
-        hidden = self.bottleneck(skips[-1])
-        decoded = []
-        for up, skip in zip(self.upsamples, reversed(skips), strict=True):
-            hidden = up(hidden, skip)
-            decoded.append(hidden)
-        return decoded[::-1]
+
+def way_up(network: Any, image: Tensor) -> list[Tensor]:
+    """Features of a U-Net's way up, the finest first.
+
+    Args:
+        network: With the parts `input_block`, `downsamples`, `bottleneck` and `upsamples`, as
+            MONAI's DynUNet names them.
+        image: (N, channels, H, W).
+    """
+    skips = [network.input_block(image)]
+    for down in network.downsamples:
+        skips.append(down(skips[-1]))
+    hidden = network.bottleneck(skips[-1])
+    decoded = []
+    for up, skip in zip(network.upsamples, reversed(skips), strict=True):
+        hidden = up(hidden, skip)
+        decoded.append(hidden)
+    return decoded[::-1]
 
 
 def from_deep_unet(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -28,8 +28,12 @@ class DiffusionStage(Stage):
         self.supervised = None
         encoder = family.vision_encoder
         is_supervised = settings.train_vision_encoder and settings.encoder_weight > 0
-        if is_supervised and isinstance(encoder, VisionUNet):
-            self.supervised = deep_supervision(len(encoder.deep_supervision_heads) + 1)
+        if isinstance(encoder, VisionUNet):
+            if is_supervised:
+                self.supervised = deep_supervision(len(encoder.deep_supervision_heads) + 1)
+            else:  # several devices refuse weights that no loss depends on
+                encoder.output_block.requires_grad_(False)
+                encoder.deep_supervision_heads.requires_grad_(False)
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         family = self.family

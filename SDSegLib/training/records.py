@@ -87,7 +87,8 @@ def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
         if before.get(name) != now[name]
     ]
     if not differences:
-        old, new = before["values"], now["values"]
+        # A setting that came after the run was begun does by default what was done before.
+        old, new = flattened(find_preset(before["preset"])) | before["values"], now["values"]
         differences = [
             f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
             for name in sorted(old.keys() | new.keys())

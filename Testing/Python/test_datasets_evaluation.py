@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,28 @@ def test_several_steps_and_samples_are_judged_like_the_single_one(tmp_path: Path
     assert "2000 reverse steps; 1 to 1000 are possible" in said
 
 
+@pytest.mark.parametrize("way", [["--mirror"], ["--samples", "3"], ["--steps", "2"]])
+def test_how_a_model_segments_means_nothing_for_masks_that_are_there(
+    tmp_path: Path, way: list[str]
+) -> None:
+    root = write_kvasir(tmp_path / "data", 20)
+    common = (root, "--dataset", "kvasir-seg", "-o", tmp_path / "out")
+    code, said = run(*common, "--predictions", root / "masks", *way)
+    assert code != 0
+    assert f"{way[0]} says how a model segments" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_have_no_mirror(tmp_path: Path) -> None:
+    root = write_kvasir(tmp_path / "data", 20)
+    model = write_tiny_model(tmp_path / "model", input=SEES, structures=(POLYP,))
+    code, said = run(
+        root, "--dataset", "kvasir-seg", "-m", model, "-o", tmp_path / "out", "--mirror"
+    )
+    assert code != 0
+    assert "Only models of volumes look at mirrored slices" in said
+
+
 def test_masks_of_another_program_are_judged(tmp_path: Path) -> None:
     root = write_kvasir(tmp_path / "data", 20)
     masks = tmp_path / "masks"
@@ -313,7 +336,10 @@ def segment_command(*arguments: object) -> tuple[int, str]:
     return result.exit_code, " ".join(message.split())
 
 
-def test_a_photograph_becomes_a_mask_an_overlay_and_a_map_of_doubt(tmp_path: Path) -> None:
+def test_a_photograph_becomes_a_mask_an_overlay_and_a_map_of_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)  # which only evaluation asks for
     model = write_tiny_model(tmp_path / "model", input=SEES, structures=(POLYP,))
     folder = tmp_path / "Bilder é"
     folder.mkdir()
@@ -331,6 +357,9 @@ def test_a_photograph_becomes_a_mask_an_overlay_and_a_map_of_doubt(tmp_path: Pat
     changed = (shown != a_photo(0, (60, 83))).any(axis=2)
     assert changed.any()
     assert not changed[found.label_map == 0].any()
+    outlined = (shown == POLYP.color).all(axis=2)
+    assert 0 < outlined.sum() < found.label_map.sum()
+    assert not outlined[found.label_map == 0].any()
     code, said = segment_command(photo, "-m", model, *files[:2])
     assert "exists already" in said
     code, said = segment_command(photo, "-m", model, *files[:2], "--overwrite", "--json")

@@ -192,6 +192,17 @@ def test_time_that_is_up_is_no_error(training: Run, tmp_path: Path):
     assert not (tmp_path / "run" / "model").exists()
 
 
+def test_a_run_that_is_older_than_a_setting_goes_on(training: Run, tmp_path: Path):
+    assert training("unet2d", "--max-minutes", "0").code == 0
+    path = tmp_path / "run" / "settings.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["values"]["training.elastic"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    refused = training("unet2d", changes=("training.elastic=2",))
+    assert "training.elastic" in refused.err
+    assert training("unet2d").code == 0
+
+
 def test_trained_model_begins_another(training: Run, sdseg: Run, tmp_path: Path):
     assert training("compact").code == 0
     model = tmp_path / "run" / "model"

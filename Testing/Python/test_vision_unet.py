@@ -20,6 +20,7 @@ from SDSegLib.inference.load import load_segmenter
 from SDSegLib.models.folder import load_family
 from SDSegLib.networks.deep_unet import DeepUNet, DeepUNetConfig
 from SDSegLib.networks.vision_unet import VisionUNet, from_deep_unet
+from SDSegLib.training.diffusion_stage import DiffusionStage
 from SDSegLib.training.initial import begin_with
 from SDSegLib.training.job import train
 from SDSegLib.training.run import Machine
@@ -83,6 +84,10 @@ def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
     alone = tiny_preset("compact", *deep, "training.encoder_weight=0", "training.steps=2")
     train(a_job(alone, tmp_path / "alone"), Machine("cpu"))
     assert "encoder" not in curve_of(tmp_path / "alone" / "diffusion")[1]
+    unsupervised = DiffusionStage(load_family(tmp_path / "alone" / "model"), alone.training)
+    named = dict(unsupervised.trained.named_parameters())
+    assert not named["vision_encoder.output_block.weight"].requires_grad
+    assert named["vision_encoder.condition.1.weight"].requires_grad
     frozen = tiny_preset(
         "compact", *deep, "training.train_vision_encoder=false", "training.steps=2"
     )
