@@ -460,5 +460,5 @@ def test_headers_are_read_without_python_s_parser(
     def refuse(*_: object, **__: object) -> None:
         raise SystemError("AST constructor recursion depth mismatch")
 
-    monkeypatch.setattr(ast, "parse", refuse)
+    monkeypatch.setattr(ast, "literal_eval", refuse)
     assert read_volume(tmp_path / "a.nii.gz").array.shape == (3, 4, 5)

@@ -14,6 +14,7 @@ from phantom import a_body, stored_as
 from tiny_model import tiny_description, write_tiny_model
 
 from SDSegLib.errors import InputError
+from SDSegLib.families import build_family
 from SDSegLib.inference.device import DeviceChoice
 from SDSegLib.inference.samples import average_of, noises_of
 from SDSegLib.inference.segmenter import Segmenter
@@ -189,3 +190,32 @@ def test_the_estimate_of_a_model_that_predicts_noise_stays_float32(tmp_path: Pat
     schedule.estimate_z0 = watched
     segmenter.segment(a_body())
     assert set(kinds) == {torch.float32}
+
+
+def test_reverse_steps_are_those_of_the_family(segmenter: Segmenter) -> None:
+    family, asked = segmenter.family, []
+    probabilities = family.probabilities
+
+    def told(code: torch.Tensor, noise: torch.Tensor, steps: int) -> torch.Tensor:
+        asked.append(steps)
+        return probabilities(code, noise, steps)
+
+    single = segmenter.segment(a_body()).label_map
+    family.probabilities = told
+    several = Segmenter(family, CPU, steps=4).segment(a_body()).label_map
+    assert set(asked) == {4}
+    assert (single != several).any()
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_steps_that_the_schedule_lacks_are_refused(segmenter: Segmenter, steps: int) -> None:
+    with pytest.raises(InputError, match=f"{steps} reverse steps; 1 to 1000 are possible"):
+        Segmenter(segmenter.family, CPU, steps=steps)
+
+
+def test_a_plain_network_has_no_reverse_steps() -> None:
+    plain = {"filters": [8, 16, 16], "supervised": 1}
+    family = build_family(tiny_description(family="direct", network=plain))
+    with pytest.raises(InputError, match="plain network without reverse steps"):
+        Segmenter(family, CPU, steps=2)
+    Segmenter(family, CPU)

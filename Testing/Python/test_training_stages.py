@@ -159,3 +159,18 @@ def test_memory_grows_with_the_batch(name: str, tmp_path: Path):
     weights = sum(p.numel() * 4 for p in stage.trained.parameters())
     assert small > 5 * weights
     assert large > 1.5 * small
+
+
+def test_noise_loss_is_squared_when_asked_to(tmp_path: Path):
+    first = {}
+    for norm in ("l1", "l2"):
+        chosen = tiny_preset("paper-tiny", f"training.noise_loss={norm}", "training.steps=1")
+        train(a_job(chosen, tmp_path / norm), Machine("cpu"))
+        row = curve_of(tmp_path / norm / "diffusion")[1]
+        first[norm] = {name: float(row[name]) for name in ("loss", "noise", "latent")}
+    # The same noise and the same weights: the mean square is above the square of the mean.
+    assert first["l2"]["noise"] > 1.05 * first["l1"]["noise"] ** 2
+    assert first["l2"]["noise"] != pytest.approx(first["l1"]["noise"], rel=0.01)
+    assert first["l2"]["latent"] == pytest.approx(first["l1"]["latent"], rel=1e-5)
+    total = first["l2"]["noise"] + first["l2"]["latent"]
+    assert first["l2"]["loss"] == pytest.approx(total, rel=1e-5)
