@@ -17,7 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from SDSegLib.datasets.cases import load_cases
+from SDSegLib.datasets.cases import load_items
+from SDSegLib.datasets.head_neck import head_neck_oar
+from SDSegLib.datasets.packed import is_packed, open_packed
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.training.job import Job, train
 from SDSegLib.training.overrides import with_overrides
@@ -32,7 +34,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with pt_*/ct.nii.gz")
+    parser.add_argument("--data", type=Path, required=True, help="folder with pt_*, or packed")
     parser.add_argument("--output", type=Path, required=True, help="checkpoints and logs")
     parser.add_argument("--preset", default="compact", choices=("compact", "unet2d"))
     parser.add_argument("--accelerator", default="auto")
@@ -53,6 +55,8 @@ def main() -> None:
     )
     parser.add_argument("--start", type=Path, help="model folder whose weights to go on from")
     arguments = parser.parse_args()
+    minutes = arguments.max_minutes
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     named = {
@@ -78,14 +82,16 @@ def main() -> None:
         )
     sources = (arguments.start,) if arguments.start is not None else ()
     keep_record(arguments.output, record_of(preset, "head-neck-oar", {}, list(sources)))
-    cases = load_cases(arguments.data, description.input, len(description.structures) + 1)
-    training = [case for number, case in enumerate(cases) if number % 12 != 5]
-    held_out = [case for number, case in enumerate(cases) if number % 12 == 5]
+    collection = open_packed(arguments.data) if is_packed(arguments.data) else None
+    collection = collection or head_neck_oar(arguments.data)
+    training, held_out = (
+        load_items(items, collection, description.input, collection.num_classes)
+        for items in (collection.train, collection.validation)
+    )
     log.info("%d patients to train on, %d held back", len(training), len(held_out))
     description = replace(
         description, training={"data": "OpenKBP", "source": "", "preset": preset.name}
     )
-    minutes = arguments.max_minutes
     with StopRequest() as stop:
         outcome = train(
             Job(preset, description, training, held_out, arguments.output, sources),
@@ -93,7 +99,7 @@ def main() -> None:
                 accelerator=arguments.accelerator,
                 precision=arguments.precision,
                 workers=arguments.workers,
-                deadline=None if minutes is None else time.monotonic() + 60 * minutes,
+                deadline=deadline,
                 is_stopped=stop.is_set,
                 part_megabytes=arguments.part_megabytes,
                 console=Console(stderr=True) if sys.stderr.isatty() else None,

@@ -8,6 +8,7 @@ import lzma
 import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,15 @@ def read_packed(path: Path, name: str, description: InputDescription) -> Case:
 
 
 def _content(path: Path) -> dict[str, Any]:
+    """What the file says of itself; it is read once, not for every case."""
     if not path.is_file():
         raise InputError(f"The packed file {path} does not exist; check the spelling.")
+    facts = path.stat()
+    return _read_content(path.resolve(), facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read_content(path: Path, changed: int, size: int) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(CONTENT))

@@ -10,7 +10,7 @@ from torch.profiler import record_function
 
 from ..errors import ModelError
 from ..families.description import ModelDescription
-from ..networks.compact import LabelMapAutoencoder, LightVisionEncoder, one_hot
+from ..networks.compact import Fusion, LabelMapAutoencoder, LightVisionEncoder, one_hot
 from ..networks.unet import DenoisingUNet, UNetConfig
 from ..networks.vision_unet import VisionUNet
 from .base import SegmentationFamily
@@ -30,6 +30,8 @@ class CompactConfig:
         encoder_filters: Channels of each level of a vision encoder that is a U-Net on the image's
             own grid; None for the light one, which has the two entries above.
         encoder_supervised: Coarser levels of that U-Net that training supervises.
+        encoder_skip: Whether the class probabilities that this U-Net gives by itself are part of
+            the condition and are brought together with the decoded label map.
         condition_channels: Channels of the condition latent.
         unet_channels: First width of the UNet.
         unet_mult: Widths of its levels in multiples of that.
@@ -47,6 +49,7 @@ class CompactConfig:
     encoder_blocks: int = 2
     encoder_filters: tuple[int, ...] | None = None
     encoder_supervised: int = 2
+    encoder_skip: bool = False
     condition_channels: int = 64
     unet_channels: int = 96
     unet_mult: tuple[int, ...] = (1, 2, 3)
@@ -65,9 +68,9 @@ class CompactConfig:
         except TypeError as error:
             raise ModelError(f"The model's network sizes are not valid: {error}.") from error
 
-    def unet(self) -> UNetConfig:
+    def unet(self, skip_channels: int = 0) -> UNetConfig:
         return UNetConfig(
-            in_channels=self.latent_channels + self.condition_channels,
+            in_channels=self.latent_channels + self.condition_channels + skip_channels,
             out_channels=self.latent_channels,
             model_channels=self.unet_channels,
             channel_mult=self.unet_mult,
@@ -95,7 +98,9 @@ class CompactFamily(SegmentationFamily):
             factor=config.factor,
         )
         self.vision_encoder = self._vision_encoder(description.input.channels)
-        self.unet = DenoisingUNet(config.unet())
+        self.fusion = self._fusion()
+        skip_channels = 0 if self.fusion is None else self.fusion.channels
+        self.unet = DenoisingUNet(config.unet(skip_channels))
 
     def _vision_encoder(self, in_channels: int) -> VisionUNet | LightVisionEncoder:
         config = self.config
@@ -114,6 +119,7 @@ class CompactFamily(SegmentationFamily):
                 supervised=config.encoder_supervised,
                 condition_channels=config.condition_channels,
                 factor=config.factor,
+                skip=config.encoder_skip,
             )
         return LightVisionEncoder(
             in_channels=in_channels,
@@ -122,6 +128,16 @@ class CompactFamily(SegmentationFamily):
             num_res_blocks=config.encoder_blocks,
             factor=config.factor,
         )
+
+    def _fusion(self) -> Fusion | None:
+        if not self.config.encoder_skip:
+            return None
+        if not self.config.encoder_filters:
+            raise ModelError(
+                "Only a vision encoder that is a U-Net sees a label map by itself; set "
+                "encoder_filters, or encoder_skip to false."
+            )
+        return Fusion(self.num_classes, self.config.factor)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -143,4 +159,9 @@ class CompactFamily(SegmentationFamily):
     def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
         z0 = self.reverse(condition, noise, steps).to(condition.dtype)
         with record_function("decode"):
-            return self.autoencoder.decode(z0).float().softmax(dim=1)
+            return self.decode(z0, condition).float().softmax(dim=1)
+
+    def decode(self, z0: Tensor, condition: Tensor) -> Tensor:
+        """Latent (N, z, h, w) and condition → class logits (N, C, H, W)."""
+        logits = self.autoencoder.decode(z0)
+        return logits if self.fusion is None else self.fusion(logits, condition)

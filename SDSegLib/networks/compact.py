@@ -1,4 +1,4 @@
-"""The compact family's other two networks: label-map autoencoder and light vision encoder.
+"""The compact family's small networks: label-map autoencoder, light vision encoder, fusion.
 
 Both work by space-to-depth: a block of pixels becomes channels of one position, so that every
 convolution runs on a small grid.
@@ -6,10 +6,12 @@ convolution runs on a small grid.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 GROUPS = 16
+LEAST = 1e-4  # probability
 
 
 class ResidualBlock(nn.Module):
@@ -78,6 +80,35 @@ class LabelMapAutoencoder(nn.Module):
         return self.decoder(latent * self.latent_std + self.latent_mean)
 
 
+class Fusion(nn.Module):
+    """Brings together what was decoded and what the vision encoder saw by itself.
+
+    Class probabilities become proportional to p_decoded^a · p_encoder^b; both exponents are learnt
+    and begin at one half.
+
+    Args:
+        num_classes: Classes with background, C.
+        factor: Side of the pixel block behind one latent position, f.
+    """
+
+    def __init__(self, num_classes: int, factor: int) -> None:
+        super().__init__()
+        self.channels = num_classes * factor**2
+        self.factor = factor
+        self.exponents = nn.Parameter(torch.tensor([0.5, 0.5]))
+
+    def forward(self, logits: Tensor, condition: Tensor) -> Tensor:
+        """Class logits of both.
+
+        Args:
+            logits: Decoded, (N, C, H, W).
+            condition: (N, K + C·f², H/f, W/f); the encoder's probabilities are its last channels.
+        """
+        decoded, encoder = self.exponents
+        seen = functional.pixel_shuffle(condition[:, -self.channels :], self.factor)
+        return decoded * logits + encoder * seen.clamp(min=LEAST).log()
+
+
 class LightVisionEncoder(nn.Module):
     """Image to condition latent, most of it on the latent's own grid.
 
@@ -120,6 +151,4 @@ def one_hot(label_map: Tensor, num_classes: int) -> Tensor:
 
 
 def _row(values: list[float]) -> Tensor:
-    from torch import tensor
-
-    return tensor(values).view(1, -1, 1, 1)
+    return torch.tensor(values).view(1, -1, 1, 1)

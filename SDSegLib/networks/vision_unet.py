@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SLOPE = 0.01
 
@@ -53,6 +54,9 @@ class VisionUNet(nn.Module):
         supervised: Coarser levels that are supervised beside the finest.
         condition_channels: Channels of the condition latent, K.
         factor: Ratio of image to latent size, f.
+        skip: Whether the class probabilities that the U-Net gives by itself follow the condition
+            latent, each block of f × f pixels as channels of one position. No gradient goes back
+            through them: they learn from `with_logits` alone.
     """
 
     def __init__(
@@ -63,8 +67,11 @@ class VisionUNet(nn.Module):
         supervised: int,
         condition_channels: int,
         factor: int,
+        skip: bool = False,
     ) -> None:
         super().__init__()
+        self.skip = skip
+        self.factor = factor
         first, *others = filters
         self.input_block = _Block(in_channels, first, 1)
         steps = list(zip(filters, others, strict=False))
@@ -80,15 +87,26 @@ class VisionUNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image (N, C, H, W) in [−1, 1] → condition latent (N, K, H/f, W/f)."""
-        return self.condition(way_up(self, image)[0])
+        """Image (N, channels, H, W) in [−1, 1] → condition latent (N, K, H/f, W/f).
+
+        With the skip it has K + C·f² channels.
+        """
+        finest = way_up(self, image)[0]
+        return self._condition(finest, self.output_block(finest) if self.skip else None)
 
     def with_logits(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The condition latent, and logits of the finest level and of the supervised ones."""
         finest, *coarser = way_up(self, image)
         heads = zip(self.deep_supervision_heads, coarser, strict=False)
         logits = [self.output_block(finest), *(head(one) for head, one in heads)]
-        return self.condition(finest), logits
+        return self._condition(finest, logits[0]), logits
+
+    def _condition(self, finest: Tensor, logits: Tensor | None) -> Tensor:
+        condition = self.condition(finest)
+        if not self.skip or logits is None:
+            return condition
+        own = functional.pixel_unshuffle(logits.detach().float().softmax(dim=1), self.factor)
+        return torch.cat([condition, own.to(condition.dtype)], dim=1)
 
 
 def way_up(network: Any, image: Tensor) -> list[Tensor]:

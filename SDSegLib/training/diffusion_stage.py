@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..families.compact import CompactFamily
 from ..networks.vision_unet import VisionUNet
 from ..volume.slices import apply_windows
@@ -14,7 +15,15 @@ from .stage import Batch, Stage
 
 
 class DiffusionStage(Stage):
-    """Latent estimation (SDSeg) with z0 prediction, plus losses on the decoded map."""
+    """Latent estimation (SDSeg) with z0 prediction, plus losses on the decoded map.
+
+    Args:
+        family: The networks.
+        settings: Budget, optimiser and weights of the losses.
+
+    Raises:
+        InputError: If the settings leave untrained what the networks build on.
+    """
 
     family: CompactFamily
     settings: CompactSettings
@@ -22,8 +31,12 @@ class DiffusionStage(Stage):
     def __init__(self, family: CompactFamily, settings: CompactSettings) -> None:
         family.autoencoder.requires_grad_(False)
         family.vision_encoder.requires_grad_(settings.train_vision_encoder)
-        trained = ("vision_encoder", "unet") if settings.train_vision_encoder else ("unet",)
-        super().__init__(family, trained, settings)
+        trained = [
+            *(["vision_encoder"] if settings.train_vision_encoder else []),
+            "unet",
+            *(["fusion"] if family.fusion is not None else []),
+        ]
+        super().__init__(family, tuple(trained), settings)
         self.criterion = dice_and_cross_entropy()
         self.supervised = None
         encoder = family.vision_encoder
@@ -34,6 +47,11 @@ class DiffusionStage(Stage):
             else:  # several devices refuse weights that no loss depends on
                 encoder.output_block.requires_grad_(False)
                 encoder.deep_supervision_heads.requires_grad_(False)
+                if encoder.skip and settings.train_vision_encoder:
+                    raise InputError(
+                        "training.encoder_weight is 0, so the vision encoder's own label map would "
+                        "never be learnt; give it a weight or set network.encoder_skip=false."
+                    )
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         family = self.family
@@ -51,7 +69,7 @@ class DiffusionStage(Stage):
         estimate = family.schedule.estimate_z0(
             prediction, z_t, timestep, family.description.diffusion.prediction
         )
-        logits = family.autoencoder.decode(estimate).float()
+        logits = family.decode(estimate, condition).float()
         latent = latent_l1(estimate, z0, logits, drawn)
         decoded = self.criterion(without_undrawn(logits, drawn), label_map[:, None])
         total = decoded + self.settings.latent_weight * latent

@@ -72,6 +72,8 @@ def _from_folder(family: SegmentationFamily, folder: Path) -> set[str]:
     if STEM in state:
         before, after = (_channel_names(one.description) for one in (other, family))
         state[STEM] = rearranged(state[STEM], before, after)
+    if isinstance(family, CompactFamily) and family.fusion is not None:
+        state = with_skip(state, family)
     try:
         family.load_state_dict(state | {"stored_noise": family.stored_noise})
     except RuntimeError as error:
@@ -81,6 +83,14 @@ def _from_folder(family: SegmentationFamily, folder: Path) -> set[str]:
         ) from error
     parts = {name.partition(".")[0] for name in state}
     return parts & {"autoencoder", "vision_encoder", "unet", "scale_factor", "network"}
+
+
+def with_skip(state: Weights, family: CompactFamily) -> Weights:
+    """Weights of a model without the encoder's skip, for one that has it: what is new is unused."""
+    first = f"unet.{FIRST_CONVOLUTION}"
+    new = {name: value for name, value in family.state_dict().items() if name.startswith("fusion.")}
+    wide = widened(state[first], family.unet.config.in_channels)
+    return {**new, **state, first: wide}
 
 
 def _encoder_from_direct(family: CompactFamily, other: DirectFamily, folder: Path) -> set[str]:

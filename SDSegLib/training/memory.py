@@ -57,9 +57,10 @@ def _forward(family: torch.nn.Module, image: Tensor) -> Tensor:
         timestep if isinstance(family, PublishedFamily) and family.is_class_conditional else None
     )
     z_t = torch.empty(1, *family.latent_shape, device="meta")
-    prediction = family.predict(z_t, family.condition(image), timestep, class_id)
+    condition = family.condition(image)
+    prediction = family.predict(z_t, condition, timestep, class_id)
     if isinstance(family, CompactFamily):
-        return family.autoencoder.decode(prediction)
+        return family.decode(prediction, condition)
     return prediction
 
 

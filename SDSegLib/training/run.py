@@ -156,6 +156,7 @@ def run_stage(
         max_steps=settings.steps,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip or None,
+        benchmark=True,  # slices are of one size
         limit_val_batches=0,
         use_distributed_sampler=False,
         plugins=[PartsIO(machine.part_megabytes)],

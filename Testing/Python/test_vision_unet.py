@@ -14,8 +14,9 @@ from phantom import a_body
 from tiny_model import INPUT, NETWORK, tiny_description, write_tiny_model
 from training_parts import a_job, curve_of, tiny_preset
 
-from SDSegLib.errors import ModelError
+from SDSegLib.errors import InputError, ModelError
 from SDSegLib.families import build_family
+from SDSegLib.families.compact import CompactFamily
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.models.folder import load_family
 from SDSegLib.networks.deep_unet import DeepUNet, DeepUNetConfig
@@ -81,7 +82,10 @@ def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
     trained = load_family(tmp_path / "run" / "model")
     assert isinstance(trained.vision_encoder, VisionUNet)
 
-    alone = tiny_preset("compact", *deep, "training.encoder_weight=0", "training.steps=2")
+    alone = tiny_preset(
+        "compact", *deep, "network.encoder_skip=false", "training.encoder_weight=0",
+        "training.steps=2",
+    )  # fmt: skip
     train(a_job(alone, tmp_path / "alone"), Machine("cpu"))
     assert "encoder" not in curve_of(tmp_path / "alone" / "diffusion")[1]
     unsupervised = DiffusionStage(load_family(tmp_path / "alone" / "model"), alone.training)
@@ -108,3 +112,53 @@ def test_segmenting_with_it_needs_no_monai(tmp_path: Path) -> None:
     found = load_segmenter(str(folder), "cpu").segment(a_body()).label_map
     assert found.shape == a_body().array.shape
     assert len(np.unique(found)) > 2
+
+
+SKIP: dict[str, Any] = {**DEEP, "encoder_skip": True}
+
+
+def compact(network: dict[str, Any]) -> CompactFamily:
+    torch.manual_seed(5)
+    family = build_family(tiny_description(network=network)).eval().requires_grad_(False)
+    assert isinstance(family, CompactFamily)
+    return family
+
+
+def test_what_the_encoder_sees_by_itself_joins_what_is_decoded(tmp_path: Path) -> None:
+    """A model that begins with one without the skip gives the product of both at first."""
+    folder = write_tiny_model(tmp_path / "deep", network=DEEP)
+    without = load_family(folder).eval()
+    family = compact(SKIP)
+    assert begin_with(family, [folder]) == {"autoencoder", "vision_encoder", "unet"}
+    image = torch.randn(2, INPUT.channels, 32, 32)
+    encoder = without.vision_encoder
+    assert isinstance(encoder, VisionUNet)
+    condition = family.condition(image)
+    assert condition.shape == (2, NETWORK["condition_channels"] + 16 * family.num_classes, 8, 8)
+    by_itself = encoder.with_logits(image)[1][0].log_softmax(dim=1)
+    noise = torch.randn(family.latent_shape)
+    decoded = without.probabilities(without.condition(image), noise)
+    both = (by_itself / 2 + decoded.log() / 2).softmax(dim=1)
+    torch.testing.assert_close(family.probabilities(condition, noise), both, rtol=1e-3, atol=1e-5)
+
+
+def test_a_light_encoder_has_nothing_to_skip() -> None:
+    with pytest.raises(ModelError, match="set encoder_filters, or encoder_skip to false"):
+        build_family(tiny_description(network={**NETWORK, "encoder_skip": True}))
+
+
+def test_with_a_frozen_encoder_its_own_map_still_joins(tmp_path: Path) -> None:
+    preset = tiny_preset("compact", "training.train_vision_encoder=false", "training.steps=3")
+    job = a_job(preset, tmp_path / "run")
+    assert job.description.network["encoder_skip"]
+    assert train(job, Machine("cpu")).is_finished
+    stage = DiffusionStage(load_family(tmp_path / "run" / "model"), preset.training)
+    assert sorted({name.partition(".")[0] for name in stage.averaged_state()}) == ["fusion", "unet"]
+    assert stage.family.fusion is not None
+    assert not torch.allclose(stage.family.fusion.exponents, torch.tensor([0.5, 0.5]), atol=1e-4)
+
+
+def test_an_encoder_whose_own_map_nobody_teaches_is_refused(tmp_path: Path) -> None:
+    preset = tiny_preset("compact", "training.encoder_weight=0")
+    with pytest.raises(InputError, match="give it a weight or set network"):
+        train(a_job(preset, tmp_path / "run"), Machine("cpu"))

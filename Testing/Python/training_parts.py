@@ -28,7 +28,8 @@ SEEN = InputDescription((32, 32), (3.5, 2.5), "LPS", ((-160.0, 240.0), (-1000.0,
 EACH = ("steps=6", "batch=2", "warm_up=2", "log_every=1", "checkpoint_minutes=0")
 TINY = {
     "compact": (
-        "network.autoencoder_channels=16", "network.encoder_channels=16,16",
+        "network.autoencoder_channels=16", "network.encoder_filters=8,8,16",
+        "network.encoder_supervised=1",
         "network.condition_channels=16", "network.unet_channels=32", "network.unet_mult=1,1",
         "training.validate_every=3", "input.slice_offsets_mm=-6,-3,0,3,6",
     ),
