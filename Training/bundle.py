@@ -26,6 +26,7 @@ def main() -> None:
         "--best", action="store_true", help="weights of the best validation, not the last ones"
     )
     parser.add_argument("--autoencoder", type=Path, help="its weights, of refine_decoder.py")
+    parser.add_argument("--exponents", help="of choose_exponents.py, like 0.1,0.5; else as learnt")
     parser.add_argument("--figures", type=Path, help="summary.json that `sdseg evaluate` wrote")
     parser.add_argument("--output", type=Path, default=TARGET)
     arguments = parser.parse_args()
@@ -40,6 +41,9 @@ def main() -> None:
     if arguments.autoencoder:
         refined = torch.load(arguments.autoencoder, weights_only=True)
         weights = {**weights, **{f"autoencoder.{name}": value for name, value in refined.items()}}
+    if arguments.exponents:
+        chosen = [float(value) for value in arguments.exponents.split(",")]
+        weights = {**weights, "fusion.exponents": torch.tensor(chosen)}
     card = (
         (HERE / "head-neck-oar.md").read_text(encoding="utf-8").replace("{figures}", table(figures))
     )

@@ -31,9 +31,11 @@ class DiffusionStage(Stage):
     def __init__(self, family: CompactFamily, settings: CompactSettings) -> None:
         family.autoencoder.requires_grad_(False)
         family.vision_encoder.requires_grad_(settings.train_vision_encoder)
+        family.autoencoder.decoder.requires_grad_(settings.train_decoder)
         trained = [
             *(["vision_encoder"] if settings.train_vision_encoder else []),
             "unet",
+            *(["autoencoder"] if settings.train_decoder else []),
             *(["fusion"] if family.fusion is not None else []),
         ]
         super().__init__(family, tuple(trained), settings)
@@ -69,11 +71,15 @@ class DiffusionStage(Stage):
         estimate = family.schedule.estimate_z0(
             prediction, z_t, timestep, family.description.diffusion.prediction
         )
-        logits = family.decode(estimate, condition).float()
+        logits = family.autoencoder.decode(estimate).float()
         latent = latent_l1(estimate, z0, logits, drawn)
         decoded = self.criterion(without_undrawn(logits, drawn), label_map[:, None])
         total = decoded + self.settings.latent_weight * latent
         parts = {"latent": latent, "decoded": decoded}
+        if family.fusion is not None:
+            both = family.fusion(logits.detach(), condition).float()
+            parts["fused"] = self.criterion(without_undrawn(both, drawn), label_map[:, None])
+            total = total + parts["fused"]
         if self.supervised is not None:
             known = [without_undrawn(one.float(), drawn) for one in levels]
             parts["encoder"] = self.supervised(known, label_map[:, None].float())

@@ -103,12 +103,14 @@ class CompactSettings(StageSettings):
         encoder_weight: Weight of Dice and cross-entropy of the logits that a vision encoder which
             is a U-Net gives at several levels (deep supervision).
         train_vision_encoder: Off to keep the vision encoder as it begins.
+        train_decoder: Whether the decoder of label maps learns on, from estimated latents.
     """
 
     last_timestep_share: float = 0.7
     latent_weight: float = 0.5
     encoder_weight: float = 1.0
     train_vision_encoder: bool = True
+    train_decoder: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

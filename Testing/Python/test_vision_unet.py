@@ -24,6 +24,7 @@ from SDSegLib.networks.vision_unet import VisionUNet, from_deep_unet
 from SDSegLib.training.diffusion_stage import DiffusionStage
 from SDSegLib.training.initial import begin_with
 from SDSegLib.training.job import train
+from SDSegLib.training.parts import load_parts
 from SDSegLib.training.run import Machine
 
 FILTERS = (8, 16, 16)
@@ -156,6 +157,22 @@ def test_with_a_frozen_encoder_its_own_map_still_joins(tmp_path: Path) -> None:
     assert sorted({name.partition(".")[0] for name in stage.averaged_state()}) == ["fusion", "unet"]
     assert stage.family.fusion is not None
     assert not torch.allclose(stage.family.fusion.exponents, torch.tensor([0.5, 0.5]), atol=1e-4)
+
+
+def test_the_decoder_learns_on_from_estimated_latents(tmp_path: Path) -> None:
+    changed = {}
+    for choice in ("false", "true"):
+        preset = tiny_preset("compact", f"training.train_decoder={choice}", "training.rate=1e-2")
+        folder = tmp_path / choice
+        train(a_job(preset, folder), Machine("cpu"))
+        before = load_parts(folder / "autoencoder.pt")
+        after = load_family(folder / "model").autoencoder.state_dict()
+        changed[choice] = {
+            name.partition(".")[0]
+            for name in after
+            if not torch.allclose(after[name], before[name], rtol=1e-2, atol=1e-3)
+        }
+    assert changed == {"false": set(), "true": {"decoder"}}
 
 
 def test_an_encoder_whose_own_map_nobody_teaches_is_refused(tmp_path: Path) -> None:
