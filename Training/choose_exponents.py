@@ -27,7 +27,8 @@ def main() -> None:
     arguments = parser.parse_args()
     segmenter = load_segmenter(arguments.model)
     family = segmenter.family
-    assert isinstance(family, CompactFamily) and family.fusion is not None
+    assert isinstance(family, CompactFamily)
+    assert family.fusion is not None
     learnt = tuple(round(float(value), 3) for value in family.fusion.exponents)
     pairs = [learnt, *(tuple(map(float, pair.split(","))) for pair in arguments.pairs)]
     rows: dict[tuple[float, ...], list[list[float]]] = {pair: [] for pair in pairs}
@@ -47,7 +48,8 @@ def main() -> None:
 def dice(found: np.ndarray, reference: np.ndarray, label: int) -> float:
     """NaN if the reference does not show the structure."""
     ours, theirs = found == label, reference == label
-    return float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())) if theirs.any() else np.nan
+    both = ours.sum() + theirs.sum()
+    return float(2 * (ours & theirs).sum() / both) if theirs.any() else np.nan
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ def begin_with(family: SegmentationFamily, sources: Iterable[Path]) -> set[str]:
     """Load what each source has for the family's networks.
 
     A model folder gives all of its weights, also to a compact model that sees other context slices
-    or windows; one of the plain U-Net gives its weights to a vision encoder that is one, too. A
-    checkpoint (only tensors are read from it) is recognised by its names: kl-f8 gives the
-    autoencoder and a copy of its encoder to the vision encoder, as in the paper; a latent diffusion
-    model gives its UNet, whose first convolution is widened with zeros for the condition; SDSeg's
-    own gives all of that.
+    or windows, or has the encoder's skip; one of the plain U-Net gives its weights to a vision
+    encoder that is one, too. A checkpoint (only tensors are read from it) is recognised by its
+    names: kl-f8 gives the autoencoder and a copy of its encoder to the vision encoder, as in the
+    paper; a latent diffusion model gives its UNet, whose first convolution is widened with zeros
+    for the condition; SDSeg's own gives all of that.
 
     Args:
         family: To change; the published one, unless all sources are model folders.

@@ -394,6 +394,16 @@ def test_a_packed_file_gives_the_same_cases_elsewhere(
         load_items(found.train, found, replace(INPUT, spacing=None), 3)
 
 
+def test_a_packed_file_that_is_replaced_is_read_anew(decathlon: Collection, tmp_path: Path) -> None:
+    path = tmp_path / "livers.zip"
+    assert len(packed(decathlon, path, INPUT).train) > 1
+    first = replace(decathlon, train=decathlon.train[:1])
+    path.unlink()
+    found = packed(first, path, INPUT)
+    assert [item.name for item in found.train] == [decathlon.train[0].name]
+    assert len(load_cases(path, INPUT, 3)) == len(found.train) + len(found.validation)
+
+
 def test_pictures_are_packed_too(tmp_path: Path) -> None:
     collection = open_dataset("kvasir-seg", write_kvasir(tmp_path / "k", 4))
     assert collection.input is not None
