@@ -59,8 +59,7 @@ class SavePanel:
     async def _save(self, kind: str) -> None:
         if self._is_busy:
             return
-        self._is_busy = True
-        self.draw()
+        self._set_busy(True)
         await asyncio.sleep(0)  # the page shows it before the scene is written
         key = secrets.token_hex(8)
         folder = self._desk.folder / f"download-{key}"
@@ -72,14 +71,23 @@ class SavePanel:
         finally:
             if path is None:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._is_busy = False
-            self.draw()
+            self._set_busy(False)
         self._files[key] = path
         self._remove_older()
         self._mark_saved()
         name = file_name(self._desk.study, kind)
         self._desk.page.download(f"/download/{key}/{name}", name)
         self._desk.page.tell(f"{name} is in the browser's downloads.")
+
+    def _set_busy(self, is_busy: bool) -> None:
+        """Begin or end saving; the menu is closed here too.
+
+        The page closes it at once, but what it then tells can be lost among the other news of that
+        moment, and the next page would begin with an open menu.
+        """
+        self._is_busy = is_busy
+        self._desk.page.show(menu=False)
+        self.draw()
 
     def _remove_older(self) -> None:
         """Keep the last files only: a browser has fetched the others long ago."""
