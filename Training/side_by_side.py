@@ -56,6 +56,8 @@ def main() -> None:
         return
     steps = arguments.steps
     if steps is None:
+        if not counted.is_file():
+            parser.error(f"{counted} does not exist; run the pilot first, or give --steps")
         rates = json.loads(counted.read_text(encoding="utf-8"))
         steps = int(SPARE * min(rates.values()) * (arguments.minutes - LOADING))
     log.info("%d steps in %.1f minutes", steps, arguments.minutes)

@@ -1,7 +1,7 @@
 """The compact family's small networks: label-map autoencoder, light vision encoder, fusion.
 
-Both work by space-to-depth: a block of pixels becomes channels of one position, so that every
-convolution runs on a small grid.
+The first two work by space-to-depth: a block of pixels becomes channels of one position, so that
+every convolution runs on a small grid.
 """
 
 from __future__ import annotations

@@ -141,6 +141,44 @@ def test_what_the_encoder_sees_by_itself_joins_what_is_decoded(tmp_path: Path) -
     decoded = without.probabilities(without.condition(image), noise)
     both = (by_itself / 2 + decoded.log() / 2).softmax(dim=1)
     torch.testing.assert_close(family.probabilities(condition, noise), both, rtol=1e-3, atol=1e-5)
+    assert family.fusion is not None
+    for exponents, alone in (((1.0, 0.0), decoded), ((0.0, 1.0), by_itself.exp())):
+        family.fusion.exponents.copy_(torch.tensor(exponents))
+        found = family.probabilities(condition, noise)
+        torch.testing.assert_close(found, alone, rtol=1e-3, atol=1e-3)
+
+
+def test_each_map_learns_by_its_own_loss(tmp_path: Path) -> None:
+    """The loss on both together teaches the exponents, and nothing else."""
+    job = a_job(tiny_preset("compact"), tmp_path)
+    family = build_family(job.description)
+    assert isinstance(family, CompactFamily)
+    stage = DiffusionStage(family, job.preset.training)
+    torch.nn.init.normal_(family.unet.out[-1].weight)  # zero at first, which would hide a path
+    side = job.description.input.size[0]
+    batch = {
+        "image": torch.randn(2, len(job.description.input.slice_offsets_mm), side, side) * 100,
+        "label_map": torch.randint(0, family.num_classes, (2, side, side)),
+        "drawn": torch.ones(2, family.num_classes, dtype=torch.bool),
+    }
+    _, parts = stage.losses(batch)
+    reached = {
+        loss: {
+            name.partition(".")[0]
+            for name, parameter in family.named_parameters()
+            if parameter.requires_grad
+            for gradient in torch.autograd.grad(
+                parts[loss], parameter, retain_graph=True, allow_unused=True
+            )
+            if gradient is not None and gradient.any()
+        }
+        for loss in ("fused", "decoded", "encoder")
+    }
+    assert reached["fused"] == {"fusion"}
+    assert reached["decoded"] == {"unet", "vision_encoder"}
+    assert reached["encoder"] == {"vision_encoder"}
+    head = family.vision_encoder.get_parameter("output_block.weight")
+    assert torch.autograd.grad(parts["decoded"], head, allow_unused=True) == (None,)
 
 
 def test_a_light_encoder_has_nothing_to_skip() -> None:

@@ -205,3 +205,14 @@ def test_a_file_is_dropped_onto_the_page(fresh: Any, body_file: Path) -> None:
     )
     fresh.dispatch_event("#app", "drop", {"dataTransfer": transfer})
     fresh.wait_for_selector(f"#image-name:has-text('{body_file.name.partition('.')[0]}')")
+
+
+def test_saving_closes_the_menu_whatever_the_page_told(fresh: Any, body_file: Path) -> None:
+    """Else the next page could begin with an open menu."""
+    send_files(fresh, body_file)
+    segment(fresh)
+    fresh.click("#save")
+    fresh.wait_for_selector(".menu")
+    with fresh.expect_download():  # without the click that closes the menu on the page
+        fresh.evaluate("() => window.trame.trigger('save', ['segmentation'])")
+    fresh.wait_for_selector(".menu", state="detached")
