@@ -16,7 +16,6 @@ from ..errors import InputError
 from .chosen_cases import choose_cases
 from .evaluate_screen import print_notes, progress_of_cases, results_table, with_interval
 from .options import (
-    DEFAULT_MODEL,
     CaseFolder,
     CaseFolderAgain,
     DataSet,
@@ -61,7 +60,7 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help=f"Name of a model, or its folder; {DEFAULT_MODEL} without it."
+            "--model", "-m", help="Name of a model, or its folder; the bundled one without it."
         ),
     ] = None,
     predictions: Annotated[
@@ -134,13 +133,13 @@ def evaluate(
     from ..evaluation.report import prepare_output, write_results
     from ..evaluation.scores import Rules
     from ..evaluation.summary import summarise
-    from ..models.registry import find_model
+    from ..models.registry import default_model, find_model
 
     console = Console(stderr=True)
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
-        find_model(model or DEFAULT_MODEL)
+        find_model(model or default_model())
     if not autoencoder and (collection is None or collection.dimensions == 3):
         require_scipy()
     prepare_output(output, overwrite)
@@ -153,10 +152,10 @@ def evaluate(
         if predictions is not None:
             result = evaluate_folder(chosen.root, predictions, cases.pairs, options, chosen.names)
         elif autoencoder:
-            name = model or DEFAULT_MODEL
+            name = model or default_model()
             result = evaluate_autoencoder_of(name, cases.pairs, options, collection)
         else:
-            result = evaluate_model(model or DEFAULT_MODEL, cases.pairs, options, collection)
+            result = evaluate_model(model or default_model(), cases.pairs, options, collection)
     summary = summarise(result.evaluation.scores)
     facts = _facts(result, rules, cases.skipped) | chosen.facts
     title = _title(result, summary)

@@ -14,7 +14,6 @@ from rich.console import Console
 from .chosen_cases import choose_cases
 from .evaluate_screen import print_notes, progress_of_cases
 from .options import (
-    DEFAULT_MODEL,
     CaseFolder,
     CaseFolderAgain,
     DataSet,
@@ -38,7 +37,7 @@ def stability(
     dataset: DataSet = None,
     split: Split = "test",
     option: DataSetOptions = None,
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelName = None,
     samples: Annotated[
         int, typer.Option(min=2, max=64, help="Noises; the first is the model's stored one.")
     ] = 8,
@@ -70,11 +69,12 @@ def stability(
     from ..evaluation.stability_job import StabilityOptions, judge_model
     from ..evaluation.stability_report import write_stability
     from ..evaluation.stability_summary import summarise_stability
-    from ..models.registry import find_model
+    from ..models.registry import default_model, find_model
     from ..version import VERSION
 
     console = Console(stderr=True)
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
+    model = model or default_model()
     find_model(model)
     require_images(chosen.found.pairs)
     prepare_output(output, overwrite)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reading.files import read_volume
 from ..reading.pictures import read_picture
-from ..volume.checks import check_volume
+from ..volume.judgement import judge_input, refuse
 from ..volume.volume import Volume
 from .flat import flat_label_map, read_flat_prediction
 from .grids import read_label_map
@@ -63,7 +63,9 @@ class ModelPredictor:
         require_images((pair,))
         assert pair.image is not None
         image = read_volume(pair.image)
-        notes = tuple(finding.message for finding in check_volume(image))
+        findings = judge_input(image)
+        refuse(findings)
+        notes = tuple(finding.message for finding in findings)
         result = self._segmenter.segment(image, report=self._report, samples=self._samples)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 

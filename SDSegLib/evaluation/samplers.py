@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..inference.each_sample import Look, Samples, segment_each, segment_picture_each
+from ..inference.each_sample import OnSamples, Samples, segment_each, segment_picture_each
 from ..inference.picture import PictureSegmenter
 from ..inference.progress import ProgressCallback
 from ..inference.segmenter import Segmenter
 from ..reading.files import read_volume
 from ..reading.pictures import read_picture
-from ..volume.checks import check_volume
+from ..volume.judgement import judge_input, refuse
 from ..volume.orientation import reorientation_to
 from .pairs import CasePair, require_images
 
@@ -31,7 +31,7 @@ class SampledCase:
     notes: tuple[str, ...] = ()
 
 
-Sampler = Callable[[CasePair, Look], SampledCase]
+Sampler = Callable[[CasePair, OnSamples], SampledCase]
 
 
 class VolumeSampler:
@@ -50,11 +50,13 @@ class VolumeSampler:
         self._samples = samples
         self._report = report
 
-    def __call__(self, pair: CasePair, look: Look) -> SampledCase:
+    def __call__(self, pair: CasePair, look: OnSamples) -> SampledCase:
         require_images((pair,))
         assert pair.image is not None
         image = read_volume(pair.image)
-        notes = tuple(finding.message for finding in check_volume(image))
+        findings = judge_input(image)
+        refuse(findings)
+        notes = tuple(finding.message for finding in findings)
         found = segment_each(self._segmenter, image, self._samples, self._report, look)
         axes = self._segmenter.description.input.axes
         return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
@@ -72,7 +74,7 @@ class PictureSampler:
         self._segmenter = segmenter
         self._samples = samples
 
-    def __call__(self, pair: CasePair, look: Look) -> SampledCase:
+    def __call__(self, pair: CasePair, look: OnSamples) -> SampledCase:
         require_images((pair,))
         assert pair.image is not None
         picture = read_picture(pair.image)
