@@ -20,6 +20,7 @@ from .structure_names import structure_names
 
 if TYPE_CHECKING:
     from ..studies.find import Study
+    from ..volume.expectation import Expectation
     from ..volume.finding import Finding
     from ..volume.segmentation import Segmentation
     from ..volume.volume import Volume
@@ -88,7 +89,7 @@ def batch(
         raise InputError(f"The model {description.name} segments pictures; choose one of volumes.")
     wanted = None if classes is None else structure_names(classes)
     structures = select_structures(description.structures, wanted)
-    studies = find_studies(folder, pattern, description.expects.get("modality"))
+    studies = find_studies(folder, pattern, description.expects.modality or None)
     choose_device(device)
     _prepare(output, folder)
     table = StudyTable(output, structures)
@@ -188,7 +189,7 @@ def _prepare(output: Path, folder: Path) -> None:
     check_output(output / TABLE, overwrite=True)
 
 
-def _load(study: Study, expects: dict[str, object]) -> tuple[Volume, list[Finding]]:
+def _load(study: Study, expects: Expectation) -> tuple[Volume, list[Finding]]:
     from ..reading.files import read_volume
     from ..volume.checks import check_volume
     from ..volume.coverage import check_coverage

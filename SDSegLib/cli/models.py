@@ -38,11 +38,8 @@ def list_command(
         table.add_row(
             f"[bold]{escape(description.name)}[/] {escape(description.version)}",
             escape(description.summary),
-            escape(
-                f"{description.expects.get('modality', '?')}, "
-                f"{description.expects.get('region', '?')}"
-            ),
-            escape(description.licence or "not stated"),
+            escape(f"{description.expects.modality or '?'}, {description.expects.region or '?'}"),
+            escape(description.license or "not stated"),
             "bundled" if model.bundled else escape(str(model.folder)),
         )
     console.print(table)

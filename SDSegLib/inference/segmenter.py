@@ -41,12 +41,6 @@ from .selection import select_structures
 
 log = logging.getLogger(__name__)
 
-DEFAULT_BATCH = {
-    "compact": {"cuda": 64, "mps": 16, "cpu": 16},
-    "direct": {"cuda": 64, "mps": 16, "cpu": 16},
-    "published": {"cuda": 16, "mps": 4, "cpu": 2},
-}
-
 Take = Callable[[int, Tensor, PlaneGrids], None]
 """Told the number of a slice in the box, its values (channels, h, w) on the needed part of the
 model's grid, and the way back to the voxels of the box."""
@@ -87,7 +81,7 @@ class Segmenter:
         self._number_type = choose_precision(precision, choice.device)
         self.family = family.eval().requires_grad_(False).to(choice.device)
         self.choice = choice
-        self.batch = batch or DEFAULT_BATCH[family.description.family][choice.device.type]
+        self.batch = batch or family.default_batch(choice.device.type)
         self.description = family.description
         self._mirrors = mirror
         self._steps = steps
@@ -213,7 +207,7 @@ class Segmenter:
             gone = self.choice.device.type
             self.choice = DeviceChoice(torch.device("cpu"), f"{gone} ran out of memory")
             self.family.to(self.choice.device)
-            self.batch = DEFAULT_BATCH[self.description.family]["cpu"]
+            self.batch = self.family.default_batch("cpu")
             self._number_type = torch.float32
             message = f"The memory of {gone} is too small; going on with the processor."
         else:
@@ -263,7 +257,7 @@ class Segmenter:
         indices: list[int],
         planes: ResampledPlanes,
         grids: PlaneGrids,
-        noises: list[Tensor],
+        noises: list[Tensor | None],
         reduce: Reduce,
         empty: Tensor,
     ) -> Canvas | None:
@@ -290,7 +284,7 @@ class Segmenter:
                 canvas.add(some, reduced)
         return canvas
 
-    def _probabilities(self, tiles: Tensor, noises: list[Tensor]) -> Iterator[Tensor]:
+    def _probabilities(self, tiles: Tensor, noises: list[Tensor | None]) -> Iterator[Tensor]:
         """Class probabilities (N, C, H, W) of each noise; the image is encoded once for all."""
         family, mirror, steps = self.family, self._mirror(), self._steps
         with record_function("condition"):

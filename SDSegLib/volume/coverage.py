@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from .checks import finite_values
+from .expectation import Expectation
 from .finding import Finding
 from .orientation import reorientation_to
 from .volume import Volume
 
-SECTION = "section_cm2"
 _TISSUE_HU = -200
 _STEP_MM = 4.0
 _LEAST_CM2 = 20.0  # slices with less are blank or the very end of the body
 _SHARE = 10.0  # percent of the slices
 
 
-def check_coverage(volume: Volume, expects: Mapping[str, Any]) -> list[Finding]:
+def check_coverage(volume: Volume, expects: Expectation) -> list[Finding]:
     """Compare cross-sections of tissue with those of the region that a model is for.
 
     Args:
         volume: CT in HU.
-        expects: A model's; the entry "section_cm2" is the area that the smallest tenth of the
-            slices stays below wherever the region is in the image. In 93 CTs of head and neck they
-            were below 250 cm²; an adult's abdomen measures 600 and more. Without it nothing is
-            checked.
+        expects: Of a model; without `section_cm2` nothing is checked. In 93 CTs of head and neck
+            cross-sections were below 250 cm²; an adult's abdomen measures 600 and more.
 
     Returns:
         At most one finding.
     """
-    limit = expects.get(SECTION)
+    limit = expects.section_cm2
     if limit is None:
         return []
     areas = section_areas_cm2(volume)
@@ -40,14 +35,14 @@ def check_coverage(volume: Volume, expects: Mapping[str, Any]) -> list[Finding]:
     if not areas.size:
         return []
     smallest = float(np.percentile(areas, _SHARE))
-    if smallest <= float(limit):
+    if smallest <= limit:
         return []
-    region = expects.get("region", "another region")
+    region = expects.region or "another region"
     return [
         Finding(
             "coverage",
             f"The model is for CT of the {region}, where cross-sections of the body are below "
-            f"{float(limit):.0f} cm²; here nearly all are above {smallest:.0f} cm². The image "
+            f"{limit:.0f} cm²; here nearly all are above {smallest:.0f} cm². The image "
             "seems to show another region, and what is found in it means little. Give a CT that "
             f"covers the {region}, or choose another model.",
         )

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
+from SDSegLib.volume.expectation import Expectation
 from SDSegLib.worker.outcome import State
 
 from .advancedPanel import AdvancedPanel
@@ -146,7 +147,9 @@ class Window(VTKObservationMixin):
         self.model.update(parameters)
         current = self.model.current
         description = None if current is None else current.description
-        self.input.update(parameters, {} if description is None else description.expects)
+        self.input.update(
+            parameters, Expectation("") if description is None else description.expects
+        )
         self.structures.update(parameters, description)
         self.region.update(parameters)
         self.output.update(parameters, description)

@@ -8,6 +8,7 @@ from typing import Any
 
 from SDSegLib.diffusion.description import DiffusionDescription
 from SDSegLib.families.description import ModelDescription
+from SDSegLib.volume.expectation import Expectation
 from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import LEFT, RIGHT, Code, Structure
 
@@ -72,11 +73,11 @@ def tiny_description(**changes: Any) -> ModelDescription:
         family="compact",
         summary="Random weights; its labels mean nothing.",
         network=NETWORK,
-        diffusion=DiffusionDescription(prediction="z0"),
+        diffusion=DiffusionDescription(prediction="sample"),
         input=INPUT,
         structures=STRUCTURES,
-        expects={"modality": "CT", "region": "head and neck"},
-        licence="Apache-2.0",
+        expects=Expectation("CT", "head and neck"),
+        license="Apache-2.0",
     )
     return replace(description, **changes)
 
