@@ -89,7 +89,7 @@ class RunOptions:
     structures: tuple[str, ...] | None = _option(
         None, title="Structures", help="Structures wanted, by name or id; all without it."
     )
-    region: Region | None = _option(
+    region: Region | None = _option(  # noqa: RUF009
         None,
         title="Region",
         help="Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it.",

@@ -3,7 +3,7 @@
     python Training/ablation.py --image ct.nii.gz --labels organs.nii.gz --values 1,2,3,5 \
         --output runs/ablation
 
-Tiny networks (preset paper-tiny) learn the slices by heart, with one switch of the paper changed
+Tiny networks (preset published-tiny) are fitted to the slices, with one switch of the paper changed
 in each row; then one reverse step, several, or several samples are compared on the same slices.
 Resumes where it was stopped.
 """
@@ -25,14 +25,12 @@ from SDSegLib.datasets.case import Case, volume_case
 from SDSegLib.datasets.collection import Collection
 from SDSegLib.datasets.recipe import LabelRecipe
 from SDSegLib.families import build_family
-from SDSegLib.families.base import SegmentationFamily
+from SDSegLib.families.base import LatentFamily
 from SDSegLib.reading.files import read_volume
-from SDSegLib.training.describe import describe
-from SDSegLib.training.export import weights_of
-from SDSegLib.training.job import Job, train
-from SDSegLib.training.journal import read_curve
+from SDSegLib.training.job import TrainingJob, train, weights_of
+from SDSegLib.training.logs import read_curve
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.presets import find_preset
+from SDSegLib.training.recipe import describe, find_preset
 from SDSegLib.training.run import Machine
 from SDSegLib.training.validation import dice_of
 from SDSegLib.volume.model_input import InputDescription
@@ -166,11 +164,13 @@ def run_row(
         "training.validate_every=250",
         f"training.validation_slices={len(case.image)}",
     ]
-    preset = with_overrides(find_preset("paper-tiny"), [*changes, *row.changes, *arguments.changes])
+    preset = with_overrides(
+        find_preset("published-tiny"), [*changes, *row.changes, *arguments.changes]
+    )
     output = arguments.output / row.run
     share_autoencoder(arguments.output, output)
     description = describe(preset, collection, seen, row.run)
-    job = Job(preset, description, [case], [case], output)
+    job = TrainingJob(preset, description, [case], [case], output)
     train(job, Machine(accelerator="cpu", precision=arguments.precision))
     family = build_family(description).eval()
     family.load_state_dict(weights_of(output / "diffusion", description, use_best=False)[0])
@@ -205,7 +205,7 @@ def share_autoencoder(root: Path, output: Path) -> None:
         (output / "autoencoder.pt").write_bytes(trained.read_bytes())
 
 
-def some_noises(family: SegmentationFamily, count: int) -> list[Tensor]:
+def some_noises(family: LatentFamily, count: int) -> list[Tensor]:
     """The model's stored noise, and others."""
     generator = torch.Generator().manual_seed(1)
     others = [torch.randn(family.latent_shape, generator=generator) for _ in range(count - 1)]

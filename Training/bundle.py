@@ -13,7 +13,7 @@ import torch
 
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.models.folder import write_model_folder
-from SDSegLib.training.export import weights_of
+from SDSegLib.training.job import weights_of
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "Resources" / "Models" / "head-neck-oar"

@@ -1,7 +1,7 @@
 """Train the bundled model head-neck-oar: label-map autoencoder first, then the diffusion part.
 
 Both stages resume where they were stopped. Every twelfth patient of the training folder is held
-back for choosing; the validation folder is never read here. With `--preset unet2d` the rival is
+back for choosing; the validation folder is never read here. With `--preset direct` a plain U-Net is
 trained on the same slices in the same order.
 """
 
@@ -21,12 +21,11 @@ from SDSegLib.datasets.cases import load_items
 from SDSegLib.datasets.head_neck import head_neck_oar
 from SDSegLib.datasets.packed import is_packed, open_packed
 from SDSegLib.families.description import ModelDescription
-from SDSegLib.training.job import Job, train
+from SDSegLib.training.job import TrainingJob, train
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.presets import find_preset
+from SDSegLib.training.recipe import find_preset
 from SDSegLib.training.records import keep_record, record_of
-from SDSegLib.training.run import Machine
-from SDSegLib.training.stop import StopRequest
+from SDSegLib.training.run import Machine, StopRequest
 
 log = logging.getLogger("train")
 HERE = Path(__file__).parent
@@ -36,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with pt_*, or packed")
     parser.add_argument("--output", type=Path, required=True, help="checkpoints and logs")
-    parser.add_argument("--preset", default="compact", choices=("compact", "unet2d"))
+    parser.add_argument("--preset", default="compact", choices=("compact", "direct"))
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--workers", type=int, default=0)
@@ -73,10 +72,10 @@ def main() -> None:
         json.loads((HERE / "head-neck-oar.json").read_text(encoding="utf-8"))
     )
     description = replace(description, network={**vars(preset.network)})
-    if arguments.preset == "unet2d":
+    if arguments.preset == "direct":
         description = replace(
             description,
-            name="head-neck-unet2d",
+            name="head-neck-direct",
             title="Head and neck: plain U-Net",
             family="direct",
         )
@@ -93,8 +92,8 @@ def main() -> None:
         description, training={"data": "OpenKBP", "source": "", "preset": preset.name}
     )
     with StopRequest() as stop:
-        outcome = train(
-            Job(preset, description, training, held_out, arguments.output, sources),
+        progress = train(
+            TrainingJob(preset, description, training, held_out, arguments.output, sources),
             Machine(
                 accelerator=arguments.accelerator,
                 precision=arguments.precision,
@@ -105,7 +104,7 @@ def main() -> None:
                 console=Console(stderr=True) if sys.stderr.isatty() else None,
             ),
         )
-    log.info("%s", outcome)
+    log.info("%s", progress)
 
 
 if __name__ == "__main__":

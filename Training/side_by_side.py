@@ -1,4 +1,4 @@
-"""Train head-neck-oar's diffusion part and its rival at once, from random weights, in given time.
+"""Train head-neck-oar's diffusion part and a plain U-Net at once, in given time.
 
     python Training/side_by_side.py --data head-neck.zip --output runs/gpu --minutes 1 --pilot
     python Training/side_by_side.py --data head-neck.zip --output runs/gpu --minutes 9
@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 
 from SDSegLib.models.folder import load_family
-from SDSegLib.training.journal import read_curve
-from SDSegLib.training.parts import save_parts
+from SDSegLib.training.checkpoints import save_parts
+from SDSegLib.training.logs import read_curve
 
 log = logging.getLogger("side by side")
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ BUNDLED = HERE.parent / "Resources" / "Models" / "head-neck-oar"
 ENDLESS = 10**6
 SPARE = 0.93  # of the steps that the pilot promises
 LOADING = 0.6  # minutes until the first step
-STAGE = {"compact": "diffusion", "unet2d": "network"}
+STAGE = {"compact": "diffusion", "direct": "network"}
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ sees = segmenter.description.input
 with torch.inference_mode():
     image = torch.zeros(segmenter.batch, sees.channels, *sees.size, device=segmenter.choice.device)
     family = segmenter.family
-    family.probabilities(family.condition(image), family.stored_noise)
+    family.probabilities(family.condition(image))
 step("first batch")
 print(json.dumps(steps))
 """

@@ -78,7 +78,7 @@ def batch(
             else select_structures(model.description.structures, options.structures)
         )
     ]
-    modalities = {model.description.expects.modality for model in models}
+    modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
     studies = find_studies(folder, pattern, modality)
     choose_device(options.device)

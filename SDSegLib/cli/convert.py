@@ -16,7 +16,7 @@ CONFIG_ENTRIES = {
     "title": "a text",
     "summary": "a text",
     "version": "a text",
-    "licence": "a text",
+    "license": "a text",
     "size": "two whole numbers of pixels, rows and columns",
     "window": "two numbers, in HU",
     "axes": "a text",
@@ -112,6 +112,6 @@ def _card(description: Any, checkpoint: Path) -> str:
     return (
         f"# {description.title}\n\nConverted from the official SDSeg checkpoint "
         f"`{checkpoint.name}`.\n\n## Structures\n\n{structures}\n\n## Licence\n\n"
-        f"{description.licence or 'Not stated; ask whoever gave you the checkpoint.'}\n\n"
+        f"{description.license or 'Not stated; ask whoever gave you the checkpoint.'}\n\n"
         "## Quality\n\nNot measured by this conversion.\n"
     )

@@ -16,10 +16,10 @@ def cost(
 ) -> None:
     """Count a model's parameters, GFLOP a slice by part, and measure peak memory."""
     from ..inference.cost import measure_cost
-    from ..models.folder import load_family
+    from ..models.folder import load_networks
     from ..models.registry import find_model
 
-    result = measure_cost(load_family(find_model(model).folder))
+    result = measure_cost(load_networks(find_model(model).folder))
     if as_json:
         typer.echo(json.dumps(result.to_json()))
         return

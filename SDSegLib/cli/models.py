@@ -39,7 +39,7 @@ def list_command(
             f"[bold]{escape(description.name)}[/] {escape(description.version)}",
             escape(description.summary),
             escape(f"{description.expects.modality}, {description.expects.region or 'any region'}"),
-            escape(description.licence or "not stated"),
+            escape(description.license or "not stated"),
             "bundled" if model.bundled else escape(str(model.folder)),
         )
     console.print(table)

@@ -16,8 +16,8 @@ from rich.console import Console
 from ..errors import CancelledError, InputError, MissingPackageError
 
 if TYPE_CHECKING:
-    from ..training.job import Job, Outcome
-    from ..training.preset import AnyPreset
+    from ..training.job import TrainingJob, TrainingProgress
+    from ..training.settings import Preset
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -32,7 +32,7 @@ def train(
         typer.Option("--output", "-o", help="Folder of the run; it goes on from what is there."),
     ],
     preset: Annotated[
-        str | None, typer.Option(help="paper, paper-tiny, compact (without it) or unet2d.")
+        str | None, typer.Option(help="compact (without it), published, published-tiny or direct.")
     ] = None,
     init: Annotated[
         list[Path] | None,
@@ -93,9 +93,8 @@ def train(
     from ..inference.device import choose_device
     from ..training.job import train as run_job
     from ..training.records import keep_record
-    from ..training.run import Machine, is_main_process
-    from ..training.stop import StopRequest
-    from .train_screen import plan_of, print_outcome, print_plan
+    from ..training.run import Machine, StopRequest, is_main_process
+    from .train_screen import plan_of, print_plan, print_progress
 
     _quiet()
     chosen = _preset(preset, settings, changes or [])
@@ -112,25 +111,25 @@ def train(
         part_megabytes=part_megabytes,
     )
     plan = plan_of(job, machine, choice)
-    speaks = is_main_process()
+    prints = is_main_process()
     console = Console(stderr=True)
-    if speaks and not as_json:
+    if prints and not as_json:
         print_plan(Console(), plan)
     if plan_only:
         if as_json:
             typer.echo(json.dumps({"plan": plan}))
         return
-    goes_on = keep_record(output, record)
-    if goes_on and speaks and not as_json:
+    continues = keep_record(output, record)
+    if continues and prints and not as_json:
         console.print(f"Going on with the run in {output}.", highlight=False, soft_wrap=True)
     with StopRequest() as stop:
         shown = None if as_json else console
-        outcome = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
-    if speaks:
-        _report(outcome, output, plan, as_json, print_outcome)
-    if stop.is_set() and not outcome.is_finished:
+        progress = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
+    if prints:
+        _report(progress, output, plan, as_json, print_progress)
+    if stop.is_set() and not progress.is_finished:
         raise CancelledError(
-            f"Stopped at step {outcome.step} of {outcome.steps} of the stage {outcome.stage}, "
+            f"Stopped at step {progress.step} of {progress.steps} of the stage {progress.stage}, "
             "which is saved; the same command goes on from there."
         )
 
@@ -148,15 +147,15 @@ def require_lightning() -> None:
         raise MissingPackageError(error.name or "lightning", "train", "Training") from error
 
 
-def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> AnyPreset:
+def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> Preset:
     from ..training.overrides import with_overrides, with_value
-    from ..training.presets import find_preset
+    from ..training.recipe import find_preset
     from ..training.records import read_record
 
     if settings is None:
         return with_overrides(find_preset(preset or "compact"), changes)
     record = read_record(settings)
-    if preset not in (None, record["preset"]):
+    if preset is not None and find_preset(preset).name != record["preset"]:
         raise InputError(
             f"{settings} is of the preset {record['preset']}, not {preset}; leave one of them out."
         )
@@ -167,7 +166,7 @@ def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> An
 
 
 def _job(
-    preset: AnyPreset,
+    preset: Preset,
     dataset: str,
     data: Path,
     options: list[str],
@@ -175,12 +174,12 @@ def _job(
     output: Path,
     sources: list[Path],
     cache: Path | None,
-) -> tuple[Job, dict[str, Any]]:
+) -> tuple[TrainingJob, dict[str, Any]]:
     from ..datasets.cases import load_items
     from ..datasets.catalogue import open_dataset, parse_options
     from ..datasets.proposal import input_for
-    from ..training.describe import describe
-    from ..training.job import Job
+    from ..training.job import TrainingJob
+    from ..training.recipe import describe
     from ..training.records import record_of
 
     for source in sources:
@@ -199,19 +198,22 @@ def _job(
 
     collection.items("train")
     held_out = load("validation") if preset.training.validate_every else []
-    return Job(preset, description, load("train"), held_out, output, tuple(sources)), record
+    job = TrainingJob(preset, description, load("train"), held_out, output, tuple(sources))
+    return job, record
 
 
-def _report(outcome: Outcome, output: Path, plan: dict[str, Any], as_json: bool, show: Any) -> None:
+def _report(
+    progress: TrainingProgress, output: Path, plan: dict[str, Any], as_json: bool, show: Any
+) -> None:
     if as_json:
         values = {
-            **vars(outcome),
-            "model": None if outcome.model is None else str(outcome.model),
+            **vars(progress),
+            "model": None if progress.model is None else str(progress.model),
             "plan": plan,
         }
         typer.echo(json.dumps(values))
         return
-    show(Console(), outcome, output)
+    show(Console(), progress, output)
 
 
 def _quiet() -> None:

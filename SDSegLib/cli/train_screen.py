@@ -1,4 +1,4 @@
-"""What `sdseg train` shows: the plan before, the outcome after."""
+"""What `sdseg train` shows: the plan before, the progress after."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ..inference.device import DeviceChoice
-    from ..training.job import Job, Outcome
+    from ..training.job import TrainingJob, TrainingProgress
     from ..training.run import Machine
 
 
-def plan_of(job: Job, machine: Machine, choice: DeviceChoice) -> dict[str, Any]:
+def plan_of(job: TrainingJob, machine: Machine, choice: DeviceChoice) -> dict[str, Any]:
     """What a run will do, in JSON types."""
     import torch
 
@@ -101,22 +101,22 @@ def print_plan(console: Console, plan: dict[str, Any]) -> None:
     console.print(table)
 
 
-def print_outcome(console: Console, outcome: Outcome, output: Path) -> None:
+def print_progress(console: Console, progress: TrainingProgress, output: Path) -> None:
     """Say what came out and what to do next."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
-    if not outcome.is_finished:
+    if not progress.is_finished:
         say(
-            f"Saved at step {outcome.step} of {outcome.steps} of the stage {outcome.stage} in "
+            f"Saved at step {progress.step} of {progress.steps} of the stage {progress.stage} in "
             f"{output}; the same command goes on from there."
         )
         return
-    if outcome.dice is not None:
-        say(f"Best Dice on the held-out cases: {outcome.dice:.3f} (a tile of some slices)")
-    say(f"Wrote the model {outcome.model}. Measure it with:")
-    say(f"  sdseg evaluate CASES --model {outcome.model} --output REPORT")
+    if progress.dice is not None:
+        say(f"Best Dice on the held-out cases: {progress.dice:.3f} (a tile of some slices)")
+    say(f"Wrote the model {progress.model}. Measure it with:")
+    say(f"  sdseg evaluate CASES --model {progress.model} --output REPORT")
 
 
 def _size(megabytes: float) -> str:

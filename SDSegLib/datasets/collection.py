@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import InputError
+from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.structure import Structure
 from .recipe import LabelRecipe
@@ -76,10 +77,9 @@ class Collection:
         return len(self.structures) + 1
 
     @property
-    def expects(self) -> dict[str, str]:
+    def expects(self) -> Expectation:
         """`expects` of the description of a model that was trained on it."""
-        entries = {"modality": self.modality, "region": self.region}
-        return {key: value for key, value in entries.items() if value}
+        return Expectation(self.modality or "", self.region)
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The items of "train", "validation", "test" or "all".

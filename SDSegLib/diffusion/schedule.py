@@ -1,14 +1,17 @@
-"""The noise schedule: betas linear in √β, and the algebra between noise, z0 and v.
+"""The noise schedule: betas linear in √β, conversion between epsilon, sample and v, and DDIM.
 
-Source: Ho et al. 2020 (forward process), Salimans and Ho 2022 (v), SDSeg section 2.
+Sources: Ho et al. 2020 (forward process), Salimans and Ho 2022 (v), SDSeg section 2 (single step),
+Song et al. 2021 (DDIM, eta = 0), with timesteps spaced as in Lin et al. 2024 ("trailing").
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from ..diffusion.description import DiffusionDescription, Prediction
+from .description import DiffusionDescription, Prediction
 
 
 class NoiseSchedule(nn.Module):
@@ -46,28 +49,28 @@ class NoiseSchedule(nn.Module):
     def estimate_z0(
         self, prediction: Tensor, z_t: Tensor, timestep: Tensor, kind: Prediction
     ) -> Tensor:
-        """The latent estimate (SDSeg eq. 4) from what the UNet predicted, in float32.
+        """The latent estimate (SDSeg eq. 4) from the output of the UNet, in float32.
 
-        At t = T − 1 a noise prediction is amplified 38.7 times, so the subtraction is never done
-        in half precision.
+        At t = T − 1 an epsilon prediction is amplified 38.7 times, so the subtraction is never
+        done in half precision.
         """
-        if kind == "z0":
+        if kind == "sample":
             return prediction.float()
         signal, sigma = self._levels(timestep, z_t)
-        if kind == "v":
+        if kind == "v_prediction":
             return signal * z_t.float() - sigma * prediction.float()
         return (z_t.float() - sigma * prediction.float()) / signal
 
     def estimate_noise(self, z0: Tensor, z_t: Tensor, timestep: Tensor) -> Tensor:
-        """The noise that, with `z0`, makes up `z_t`."""
+        """The noise (epsilon) that was added to `z0` to give `z_t`."""
         signal, sigma = self._levels(timestep, z_t)
         return (z_t.float() - signal * z0.float()) / sigma
 
     def target(self, z0: Tensor, noise: Tensor, timestep: Tensor, kind: Prediction) -> Tensor:
-        """What a UNet that predicts `kind` should give for `z0` and `noise`."""
-        if kind == "z0":
+        """The training target of a UNet that predicts `kind`, for `z0` and `noise`."""
+        if kind == "sample":
             return z0
-        if kind == "noise":
+        if kind == "epsilon":
             return noise
         signal, sigma = self._levels(timestep, z0)
         return signal * noise - sigma * z0
@@ -75,3 +78,46 @@ class NoiseSchedule(nn.Module):
     def _levels(self, timestep: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1,) + (1,) * (like.ndim - 1)
         return self.signal[timestep].view(shape), self.noise[timestep].view(shape)
+
+
+def ddim_timesteps(timesteps: int, steps: int) -> tuple[int, ...]:
+    """`steps` evenly spaced timesteps that begin at `timesteps` − 1, falling.
+
+    Raises:
+        ValueError: If `steps` is not in 1 … `timesteps`.
+    """
+    if not 1 <= steps <= timesteps:
+        raise ValueError(f"{steps} steps; 1 to {timesteps} are possible")
+    return tuple(round(timesteps * left / steps) - 1 for left in range(steps, 0, -1))
+
+
+def ddim(
+    schedule: NoiseSchedule,
+    kind: Prediction,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    steps: int,
+) -> Tensor:
+    """z0 (N, z, h, w) in float32 after `steps` UNet calls; with one, the single-step estimate.
+
+    Args:
+        schedule: Noise levels of the timesteps.
+        kind: What `predict` gives.
+        predict: From z_t (N, z, h, w) and timestep (N,).
+        noise: z_T (N, z, h, w).
+        steps: UNet calls.
+
+    Raises:
+        ValueError: If `steps` is not in 1 … T.
+    """
+    times = [
+        torch.full((len(noise),), time, device=noise.device)
+        for time in ddim_timesteps(schedule.last_timestep + 1, steps)
+    ]
+    z_t = noise
+    for time, following in zip(times, [*times[1:], None], strict=True):
+        z0 = schedule.estimate_z0(predict(z_t, time), z_t, time, kind)
+        if following is not None:
+            estimated_noise = schedule.estimate_noise(z0, z_t, time)
+            z_t = schedule.add_noise(z0, estimated_noise, following)
+    return z0

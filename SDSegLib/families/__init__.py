@@ -1,24 +1,43 @@
-"""The families of networks behind one interface: two with a single reverse step, one without."""
+"""The registry of network families. To add one, write its module and add one line to `FAMILIES`.
+
+Importing this package imports neither PyTorch nor any family.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..errors import ModelError
+
 if TYPE_CHECKING:
-    from ..families.description import ModelDescription
-    from .base import SegmentationFamily
+    from .base import Family
+    from .description import ModelDescription
+
+FAMILIES = {
+    "compact": "SDSegLib.families.compact:CompactFamily",
+    "published": "SDSegLib.families.published:PublishedFamily",
+    "direct": "SDSegLib.families.direct:DirectFamily",
+}
+"""By the name in `model.json`: module and class, imported when a model of the family is built."""
 
 
-def build_family(description: ModelDescription) -> SegmentationFamily:
-    """Networks of the family and sizes that a description names, with random weights."""
-    if description.family == "compact":
-        from .compact import CompactFamily
+def family_class(name: str) -> type[Family]:
+    """Import the class of a family.
 
-        return CompactFamily(description)
-    if description.family == "direct":
-        from .direct import DirectFamily
+    Raises:
+        ModelError: If no family has this name.
+    """
+    if name not in FAMILIES:
+        raise ModelError(f"There is no family {name!r}; the known ones are {', '.join(FAMILIES)}.")
+    module, _, attribute = FAMILIES[name].partition(":")
+    return getattr(import_module(module), attribute)
 
-        return DirectFamily(description)
-    from .published import PublishedFamily
 
-    return PublishedFamily(description)
+def build_family(description: ModelDescription) -> Family:
+    """The networks that a description names, with random weights.
+
+    Raises:
+        ModelError: If the family is unknown or the network sizes are not valid.
+    """
+    return family_class(description.family)(description)

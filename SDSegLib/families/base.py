@@ -1,48 +1,127 @@
-"""The small interface behind which all families stand."""
+"""What families of networks have in common: one interface for all, one for latent diffusion.
+
+In shapes N is the batch, C the number of classes with background, H × W a tile, z the number of
+latent channels and h × w the size of a latent.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from ..diffusion.ddim import ddim
-from ..diffusion.schedule import NoiseSchedule
-from ..networks.compact import LabelMapAutoencoder
-from ..networks.kl_autoencoder import KLAutoencoder
+from ..diffusion.schedule import NoiseSchedule, ddim
+from ..errors import ModelError
 from ..networks.unet import DenoisingUNet
 from .description import ModelDescription
 
+Sizes = TypeVar("Sizes")
 
-class SegmentationFamily(nn.Module, ABC):
-    """Latent diffusion segmentation: condition, one reverse step, decode.
 
-    The pipeline calls `condition`, `single_step` and `probabilities`; training also calls
-    `encode_label_map`. N is the batch, C the classes with background, z the latent channels.
+@dataclass(frozen=True)
+class NetworkPart:
+    """One part of a family, as `sdseg cost` lists it.
 
-    Args:
-        description: Sizes, schedule and classes.
+    Attributes:
+        name: For people.
+        networks: The modules that belong to it.
+        run: Runs a part that only training needs; None for what segmenting a slice runs.
     """
 
-    has_reverse_process = True
-    stored_noise: Tensor
-    vision_encoder: nn.Module
-    unet: DenoisingUNet
-    autoencoder: LabelMapAutoencoder | KLAutoencoder
+    name: str
+    networks: tuple[nn.Module, ...]
+    run: Callable[[], object] | None = None
+
+
+class Family(nn.Module, ABC):
+    """The networks of one model.
+
+    Args:
+        description: Network sizes, input and structures.
+    """
+
+    DEFAULT_BATCH: ClassVar[dict[str, int]]
+    """Slices at a time by device type, at least for "cpu"."""
+    TRAINING: ClassVar[str]
+    """Name of the module whose `RECIPE` trains the family; imported by training alone."""
 
     def __init__(self, description: ModelDescription) -> None:
         super().__init__()
         self.description = description
-        self.schedule = NoiseSchedule(description.diffusion)
-        generator = torch.Generator().manual_seed(0)
-        self.register_buffer("stored_noise", torch.randn(self.latent_shape, generator=generator))
+
+    @classmethod
+    def default_batch(cls, device_type: str) -> int:
+        """Slices at a time on a device: "cuda", "mps", "cpu"; those of "cpu" on any other."""
+        return cls.DEFAULT_BATCH.get(device_type, cls.DEFAULT_BATCH["cpu"])
 
     @property
     def num_classes(self) -> int:
         """C: the structures and the background."""
         return len(self.description.structures) + 1
+
+    @abstractmethod
+    def parts(self) -> tuple[NetworkPart, ...]:
+        """All networks, in the order in which a slice passes through them."""
+
+    @abstractmethod
+    def run_one_slice(self) -> Tensor:
+        """Segment one empty slice on the device of the weights; `sdseg cost` measures this."""
+
+    def empty_slice(self) -> Tensor:
+        """An image (1, channels, H, W) of zeros on the device of the weights."""
+        seen = self.description.input
+        device = next(self.parameters()).device
+        return torch.zeros(1, seen.channels, *seen.size, device=device)
+
+
+class SegmentationFamily(Family):
+    """A family that gives the label map of a whole slice from its image alone."""
+
+    @abstractmethod
+    def condition(self, image: Tensor) -> Tensor:
+        """Encode an image (N, channels, H, W) in [−1, 1]; computed once for all noises."""
+
+    @abstractmethod
+    def probabilities(
+        self, condition: Tensor, noise: Tensor | None = None, steps: int = 1
+    ) -> Tensor:
+        """Class probabilities (N, C, H, W), float32.
+
+        Args:
+            condition: As `condition` gives it.
+            noise: z_T of a latent family, (z, h, w) for all slices or (N, z, h, w); the stored
+                noise without it. A family without a reverse process has none.
+            steps: UNet calls of the reverse process; a family without one has a single pass.
+        """
+
+    def run_one_slice(self) -> Tensor:
+        return self.probabilities(self.condition(self.empty_slice()))
+
+
+class LatentFamily(SegmentationFamily):
+    """A family that segments by latent diffusion: condition, one reverse step, decoding.
+
+    Its weights hold `stored_noise`, the z_T (z, h, w) from which the reverse process starts, so
+    that results do not depend on a random number generator.
+
+    Args:
+        description: Network sizes, noise schedule, input and structures.
+    """
+
+    stored_noise: Tensor
+    vision_encoder: nn.Module
+    unet: DenoisingUNet
+
+    def __init__(self, description: ModelDescription) -> None:
+        super().__init__(description)
+        self.schedule = NoiseSchedule(description.diffusion)
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("stored_noise", torch.randn(self.latent_shape, generator=generator))
 
     @property
     @abstractmethod
@@ -50,28 +129,14 @@ class SegmentationFamily(nn.Module, ABC):
         """(z, h, w) of one latent."""
 
     @abstractmethod
-    def condition(self, image: Tensor) -> Tensor:
-        """Condition latent of an image (N, channels, H, W) in [−1, 1]."""
-
-    @abstractmethod
     def predict(
         self, z_t: Tensor, condition: Tensor, timestep: Tensor, class_id: Tensor | None = None
     ) -> Tensor:
-        """What the UNet gives for a noisy latent: noise, z0 or v, as the description says."""
+        """Output of the UNet for a noisy latent: epsilon, sample or v, as the description says."""
 
     @abstractmethod
     def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
         """Latent z0 of label maps (N, H, W) with values 0 … C − 1."""
-
-    @abstractmethod
-    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
-        """Reverse step and decoding: class probabilities (N, C, H, W), float32.
-
-        Args:
-            condition: As `condition` gives it.
-            noise: z_T, (z, h, w) for all or (N, z, h, w).
-            steps: UNet calls (DDIM); more than one only to compare the single step with.
-        """
 
     def single_step(
         self, condition: Tensor, noise: Tensor, class_id: Tensor | None = None
@@ -80,9 +145,10 @@ class SegmentationFamily(nn.Module, ABC):
         return self.reverse(condition, noise, 1, class_id)
 
     def reverse(
-        self, condition: Tensor, noise: Tensor, steps: int, class_id: Tensor | None = None
+        self, condition: Tensor, noise: Tensor | None, steps: int, class_id: Tensor | None = None
     ) -> Tensor:
-        """z0 after `steps` UNet calls (DDIM), to compare the single step with; float32."""
+        """z0 after `steps` UNet calls (DDIM), float32; more than one only for comparison."""
+        noise = self.stored_noise if noise is None else noise
         with record_function("step"):
             return ddim(
                 self.schedule,
@@ -91,3 +157,35 @@ class SegmentationFamily(nn.Module, ABC):
                 noise.expand(len(condition), *self.latent_shape),
                 steps,
             )
+
+    def empty_label_map(self) -> Tensor:
+        """A label map (1, H, W) of background on the device of the weights."""
+        size, device = self.description.input.size, self.stored_noise.device
+        return torch.zeros(1, *size, dtype=torch.long, device=device)
+
+
+def segmentation_family(family: Family) -> SegmentationFamily:
+    """The same family, if it segments whole slices from the image alone.
+
+    Raises:
+        ModelError: If it needs more than the image.
+    """
+    if not isinstance(family, SegmentationFamily):
+        raise ModelError(
+            f"The model '{family.description.name}' is of the family {family.description.family}, "
+            "which needs more than an image; choose a model that segments whole volumes."
+        )
+    return family
+
+
+def read_sizes(kind: type[Sizes], data: dict[str, Any]) -> Sizes:
+    """A dataclass of network sizes from an object of `model.json`; lists become tuples.
+
+    Raises:
+        ModelError: Naming the entry that is unknown.
+    """
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ModelError(f"The model's network sizes are not valid: {error}.") from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.profiler import record_function
 
 from ..errors import ModelError
-from ..families.description import ModelDescription
 from ..networks.compact import Fusion, LabelMapAutoencoder, LightVisionEncoder, one_hot
+from ..networks.segmentation_unet import VisionUNet
 from ..networks.unet import DenoisingUNet, UNetConfig
-from ..networks.vision_unet import VisionUNet
-from .base import SegmentationFamily
+from .base import LatentFamily, NetworkPart, read_sizes
+from .description import ModelDescription
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,18 @@ class CompactConfig:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CompactConfig:
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-        }
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ModelError(f"The model's network sizes are not valid: {error}.") from error
+        """Read `network`.
+
+        Raises:
+            ModelError: Naming the entry that is unknown.
+        """
+        return read_sizes(cls, data)
+
+    @property
+    def tile_factor(self) -> int:
+        """The sides of a tile are multiples of this."""
+        latent_side = self.factor * 2 ** (len(self.unet_mult) - 1)
+        return math.lcm(latent_side, 2 ** max(0, len(self.encoder_filters or ()) - 1))
 
     def unet(self, skip_channels: int = 0) -> UNetConfig:
         return UNetConfig(
@@ -81,8 +87,11 @@ class CompactConfig:
         )
 
 
-class CompactFamily(SegmentationFamily):
+class CompactFamily(LatentFamily):
     """Vision encoder, UNet that predicts z0, and autoencoder of one-hot label maps."""
+
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 64, "mps": 16, "cpu": 16}
+    TRAINING = "SDSegLib.training.compact"
 
     autoencoder: LabelMapAutoencoder
 
@@ -145,6 +154,19 @@ class CompactFamily(SegmentationFamily):
         factor = self.config.factor
         return (self.config.latent_channels, rows // factor, columns // factor)
 
+    def parts(self) -> tuple[NetworkPart, ...]:
+        decoder = (self.autoencoder.decoder, *([] if self.fusion is None else [self.fusion]))
+        return (
+            NetworkPart("vision encoder", (self.vision_encoder,)),
+            NetworkPart("UNet, one reverse step", (self.unet,)),
+            NetworkPart("decoder", decoder),
+            NetworkPart(
+                "label-map encoder (training)",
+                (self.autoencoder.encoder,),
+                lambda: self.encode_label_map(self.empty_label_map()),
+            ),
+        )
+
     def condition(self, image: Tensor) -> Tensor:
         return self.vision_encoder(image)
 
@@ -156,7 +178,9 @@ class CompactFamily(SegmentationFamily):
     def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
         return self.autoencoder.encode(one_hot(label_map, self.num_classes))
 
-    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
+    def probabilities(
+        self, condition: Tensor, noise: Tensor | None = None, steps: int = 1
+    ) -> Tensor:
         z0 = self.reverse(condition, noise, steps).to(condition.dtype)
         with record_function("decode"):
             return self.decode(z0, condition).float().softmax(dim=1)

@@ -1,9 +1,9 @@
-"""`model.json`: everything about a model that its weights do not say."""
+"""`model.json`: everything about a model that its weights do not say; needs no PyTorch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from ..diffusion.description import DiffusionDescription, Prediction
 from ..errors import ModelError
@@ -11,9 +11,12 @@ from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
 from ..volume.structure import Structure
+from . import FAMILIES
 
-FORMAT = 1
-Family = Literal["compact", "published", "direct"]
+FORMAT = 2
+READABLE = (1, 2)
+FORMER_PREDICTIONS = {"noise": "epsilon", "z0": "sample", "v": "v_prediction"}
+"""Prediction types by their names in format 1."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,16 @@ class ModelDescription:
         name: Folder and command-line name, for example "head-neck-oar".
         title: Name for people.
         version: Of the weights.
-        family: "published" (the paper's networks), "compact" (whole label map in one pass) or
-            "direct" (a plain U-Net without diffusion).
+        family: One of `families.FAMILIES`, for example "compact".
         summary: One sentence on what it segments.
-        network: Sizes of the networks; keys are those of the family's config class.
-        diffusion: Schedule and prediction type.
+        network: Sizes of the networks; keys are those of the family's configuration class.
+        diffusion: Noise schedule and prediction type; without meaning for a family that has no
+            reverse process.
         input: Axes, spacing, windows and tile size.
         structures: Labels 1 … N.
-        expects: What images the model is for.
+        expects: Modality, region and appearance of the images that the model was trained for.
         training: Data, citation and how it was trained.
-        licence: SPDX identifier of the weights' licence.
+        license: SPDX identifier of the license of the weights; empty if not stated.
         figures: Measured quality with the command that produced it.
         weights_sha256: SHA-256 of `model.safetensors`.
     """
@@ -41,7 +44,7 @@ class ModelDescription:
     name: str
     title: str
     version: str
-    family: Family
+    family: str
     summary: str
     network: dict[str, Any]
     diffusion: DiffusionDescription
@@ -49,26 +52,26 @@ class ModelDescription:
     structures: tuple[Structure, ...]
     expects: Expectation = field(default_factory=Expectation)
     training: dict[str, Any] = field(default_factory=dict)
-    licence: str = ""
+    license: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
 
     @classmethod
     def from_json(cls, data: Any, where: str = "model.json") -> ModelDescription:
-        """Check and read the parsed content of `model.json`.
+        """Check and read the parsed content of `model.json`, format 1 or 2.
 
         Raises:
             ModelError: Naming the entry that is missing or wrong.
         """
         if not isinstance(data, dict):
             raise ModelError(f"{where} is not a JSON object; reinstall the model.")
-        if data.get("format") != FORMAT:
+        if data.get("format") not in READABLE:
             raise ModelError(
-                f"{where} has format {data.get('format')!r}; this version of SDSeg reads format "
-                f"{FORMAT}. Install a matching model or update SDSeg."
+                f"{where} has format {data.get('format')!r}; this version of SDSeg reads formats "
+                f"{' and '.join(map(str, READABLE))}. Install a matching model or update SDSeg."
             )
         try:
-            return cls._read(data)
+            return cls._read(_from_format_1(data) if data["format"] == 1 else data)
         except KeyError as error:
             raise ModelError(f"{where} lacks the entry {error}; reinstall the model.") from error
         except (TypeError, ValueError, IndexError, AttributeError) as error:
@@ -76,13 +79,11 @@ class ModelDescription:
 
     @classmethod
     def _read(cls, data: dict[str, Any]) -> ModelDescription:
-        plain = {
-            item.name: data[item.name]
-            for item in fields(cls)
-            if item.name not in ("diffusion", "input", "structures", "expects", "weights_sha256")
-        }
+        read = ("diffusion", "expects", "input", "structures", "weights_sha256")
+        if not isinstance(data["expects"], dict):
+            raise ValueError(f"expects {data['expects']!r} is not an object")
         model = cls(
-            **plain,
+            **{item.name: data[item.name] for item in fields(cls) if item.name not in read},
             diffusion=DiffusionDescription(**data["diffusion"]),
             input=InputDescription.from_json(data["input"]),
             structures=tuple(Structure.from_json(item) for item in data["structures"]),
@@ -93,13 +94,14 @@ class ModelDescription:
         return model
 
     def _check(self) -> None:
-        for entry in ("name", "title", "version", "summary", "licence"):
+        for entry in ("name", "title", "version", "summary", "license"):
             if not isinstance(getattr(self, entry), str):
                 raise ValueError(f"{entry} {getattr(self, entry)!r} is not a text")
-        if self.family not in get_args(Family):
-            raise ValueError(f"family {self.family!r} is none of {', '.join(get_args(Family))}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
         if self.diffusion.prediction not in get_args(Prediction):
-            raise ValueError(f"prediction {self.diffusion.prediction!r} is unknown")
+            known = ", ".join(get_args(Prediction))
+            raise ValueError(f"prediction {self.diffusion.prediction!r} is none of {known}")
         if not is_axes(self.input.axes):
             raise ValueError(f"axes {self.input.axes!r} do not name three patient directions")
         for entry in ("network", "training", "figures"):
@@ -127,17 +129,26 @@ class ModelDescription:
             raise ValueError(f"betas {betas} do not rise from above 0 to below 1")
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `model.json`; `from_json` reads it back."""
-        data: dict[str, Any] = {"format": FORMAT}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name in ("diffusion", "input"):
-                data[item.name] = dict(vars(value))
-            elif item.name == "expects":
-                data[item.name] = value.to_json()
-            elif item.name == "structures":
-                data[item.name] = [structure.to_json() for structure in value]
-            elif item.name != "weights_sha256":
-                data[item.name] = value
-        data["weights"] = {"file": "model.safetensors", "sha256": self.weights_sha256}
-        return data
+        """The content of `model.json` in format 2; `from_json` reads it back."""
+        plain = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name != "weights_sha256"
+        }
+        return {
+            "format": FORMAT,
+            **plain,
+            "diffusion": dict(vars(self.diffusion)),
+            "input": dict(vars(self.input)),
+            "structures": [structure.to_json() for structure in self.structures],
+            "expects": self.expects.to_json(),
+            "weights": {"file": "model.safetensors", "sha256": self.weights_sha256},
+        }
+
+
+def _from_format_1(data: dict[str, Any]) -> dict[str, Any]:
+    """The same content with the names of format 2; `Structure` reads both formats itself."""
+    diffusion = dict(data["diffusion"])
+    prediction = diffusion.get("prediction", "noise")
+    diffusion["prediction"] = FORMER_PREDICTIONS.get(prediction, prediction)
+    return {**data, "license": data["licence"], "diffusion": diffusion}

@@ -1,65 +1,85 @@
-"""The direct family: a plain 2-D U-Net without diffusion, to compare the other two with."""
+"""The direct family: a plain 2-D U-Net without diffusion, to compare the other families with."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..errors import ModelError
-from ..networks.deep_unet import DeepUNet, DeepUNetConfig
-from .base import SegmentationFamily
+from ..networks.segmentation_unet import SegmentationUNet, he_initialized
+from .base import NetworkPart, SegmentationFamily, read_sizes
 from .description import ModelDescription
 
 
-class DirectFamily(SegmentationFamily):
-    """One network from image to class logits, behind the interface of the diffusion families.
+@dataclass(frozen=True)
+class DirectConfig:
+    """Sizes of the U-Net; `network` in `model.json`.
 
-    So it shares tiles, windows, training data and evaluation with them. Its `condition` is the
-    logits; the noise is ignored, and there is no latent.
+    Attributes:
+        filters: Channels of each level; each but the first halves the size.
+        supervised: Coarser levels that training supervises beside the finest.
     """
 
-    has_reverse_process = False
+    filters: tuple[int, ...] = (28, 56, 112, 224, 320)
+    supervised: int = 2
 
-    def __init__(self, description: ModelDescription) -> None:
-        self.config = _config(description.network)
-        super().__init__(description)
-        self.network = DeepUNet(self.config, description.input.channels, self.num_classes)
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DirectConfig:
+        """Read `network`.
+
+        Raises:
+            ModelError: If an entry is unknown or the levels cannot be supervised.
+        """
+        config = read_sizes(cls, data)
+        if not 1 <= config.supervised < len(config.filters) - 1:
+            raise ModelError(
+                f"A U-Net of {len(config.filters)} levels can supervise 1 to "
+                f"{len(config.filters) - 2} coarser ones, not {config.supervised}."
+            )
+        return config
 
     @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        return (1, 1, 1)
+    def factor(self) -> int:
+        """The sides of a tile are multiples of this."""
+        return 2 ** (len(self.filters) - 1)
+
+
+class DirectFamily(SegmentationFamily):
+    """One network from image to class logits.
+
+    It shares tiles, windows, training data and evaluation with the other families. Its condition
+    is the logits; there is no latent and no noise.
+    """
+
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 64, "mps": 16, "cpu": 16}
+    TRAINING = "SDSegLib.training.direct"
+
+    def __init__(self, description: ModelDescription) -> None:
+        super().__init__(description)
+        self.config = DirectConfig.from_json(description.network)
+        self.network = he_initialized(
+            SegmentationUNet(
+                description.input.channels,
+                self.config.filters,
+                self.num_classes,
+                self.config.supervised,
+            )
+        )
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Also accept weights of earlier versions, which stored an unused noise with them."""
+        state_dict.pop(f"{prefix}stored_noise", None)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def parts(self) -> tuple[NetworkPart, ...]:
+        return (NetworkPart("network", (self.network,)),)
 
     def condition(self, image: Tensor) -> Tensor:
         return self.network(image)
 
-    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
-        return condition.float().softmax(dim=1)
-
-    def predict(
-        self, z_t: Tensor, condition: Tensor, timestep: Tensor, class_id: Tensor | None = None
+    def probabilities(
+        self, condition: Tensor, noise: Tensor | None = None, steps: int = 1
     ) -> Tensor:
-        raise self._no_latents()
-
-    def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
-        raise self._no_latents()
-
-    def _no_latents(self) -> ModelError:
-        return ModelError(
-            f"The model '{self.description.name}' is a plain U-Net without latents; choose a model "
-            "of the compact or the published family for this."
-        )
-
-
-def _config(network: dict[str, Any]) -> DeepUNetConfig:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in network.items()}
-    try:
-        config = DeepUNetConfig(**values)
-    except TypeError as error:
-        raise ModelError(f"The model's network sizes are not valid: {error}.") from error
-    if not 1 <= config.supervised < len(config.filters) - 1:
-        raise ModelError(
-            f"A U-Net of {len(config.filters)} levels can supervise 1 to "
-            f"{len(config.filters) - 2} coarser ones, not {config.supervised}."
-        )
-    return config
+        return condition.float().softmax(dim=1)

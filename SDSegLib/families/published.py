@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.profiler import record_function
 
 from ..errors import ModelError
-from ..families.description import ModelDescription
-from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
+from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig, VisionEncoder
 from ..networks.unet import DenoisingUNet, UNetConfig
-from ..networks.vision_encoder import VisionEncoder
-from .absent import EmptyMap
-from .base import SegmentationFamily
+from .base import LatentFamily, NetworkPart, read_sizes
+from .description import ModelDescription
 
-Sizes = TypeVar("Sizes", KLAutoencoderConfig, UNetConfig)
+SMALLEST_RADIUS = 2.0
+"""Radius in pixels of the smallest structure that is distinguished from an empty map."""
+_CENTERS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,74 @@ class PublishedConfig:
         if unknown:
             raise ModelError(f"The model's network sizes have unknown entries {sorted(unknown)}.")
         return cls(
-            autoencoder=_sizes(KLAutoencoderConfig, data.get("autoencoder", {})),
-            unet=_sizes(UNetConfig, data.get("unet", {})),
+            autoencoder=read_sizes(KLAutoencoderConfig, data.get("autoencoder", {})),
+            unet=read_sizes(UNetConfig, data.get("unet", {})),
         )
+
+    @property
+    def tile_factor(self) -> int:
+        """The sides of a tile are multiples of this."""
+        return self.autoencoder.factor * 2 ** (len(self.unet.channel_mult) - 1)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `network`, of JSON types only; `from_json` reads it back."""
         return json.loads(json.dumps(asdict(self, dict_factory=_without_none)))
 
 
-class PublishedFamily(SegmentationFamily):
+@dataclass(frozen=True, eq=False)
+class EmptyMap:
+    """Latent and decoded picture of a map in which the class is absent.
+
+    Decoding is nine tenths of the published family's work for a class, and most slices show few
+    classes, so latents that match this one are not decoded. A latent matches if none of its values
+    differs by more than `tolerance`: half of what a disc of `SMALLEST_RADIUS` pixels changes, at
+    the place where it changes least. So no structure of that size or larger is left out.
+
+    Attributes:
+        latent: (1, z, h, w).
+        picture: Decoded, (1, channels, H, W).
+        tolerance: Largest difference of a value.
+    """
+
+    latent: Tensor
+    picture: Tensor
+    tolerance: float
+
+    @classmethod
+    def of(
+        cls,
+        encode: Callable[[Tensor], Tensor],
+        decode: Callable[[Tensor], Tensor],
+        size: tuple[int, int],
+        device: torch.device,
+    ) -> EmptyMap:
+        """Encode an empty map and nine small discs.
+
+        Args:
+            encode: Maps (N, H, W) of 0 and 1 → latents.
+            decode: Latents → pictures.
+            size: Rows and columns of a map.
+            device: The device of the networks.
+        """
+        latent = encode(torch.zeros(1, *size, dtype=torch.long, device=device))
+        discs = [encode(disc[None]) for disc in _discs(size, device)]
+        smallest = min(float((disc - latent).abs().max()) for disc in discs)
+        return cls(latent, decode(latent), smallest / 2)
+
+    def matches(self, latents: Tensor) -> Tensor:
+        """Which latents (N, z, h, w) are empty: (N,) of bool."""
+        return (latents - self.latent).abs().amax(dim=(1, 2, 3)) <= self.tolerance
+
+
+class PublishedFamily(LatentFamily):
     """Vision encoder, UNet that predicts noise, and KL autoencoder of binary maps.
 
     With one structure the decoded picture is the probability of that structure. With more, the
     UNet and the decoder run once per class, background included.
     """
+
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 16, "mps": 4, "cpu": 2}
+    TRAINING = "SDSegLib.training.published"
 
     autoencoder: KLAutoencoder
     scale_factor: Tensor
@@ -83,7 +136,7 @@ class PublishedFamily(SegmentationFamily):
         self.register_load_state_dict_post_hook(lambda *_: self._forget_empty_map())
 
     def train(self, mode: bool = True) -> PublishedFamily:
-        """As for any module; other weights may follow, so what they gave is forgotten."""
+        """As for any module; the cached `EmptyMap` is dropped, because the weights may change."""
         self._forget_empty_map()
         return super().train(mode)
 
@@ -100,6 +153,20 @@ class PublishedFamily(SegmentationFamily):
     def is_class_conditional(self) -> bool:
         """Whether the UNet is told the class and runs once for each."""
         return self.config.unet.num_classes is not None
+
+    def parts(self) -> tuple[NetworkPart, ...]:
+        networks = self.autoencoder
+        class_id = self.empty_label_map()[:, 0, 0] if self.is_class_conditional else None
+        return (
+            NetworkPart("vision encoder", (self.vision_encoder,)),
+            NetworkPart("UNet, one reverse step", (self.unet,)),
+            NetworkPart("decoder", (networks.post_quant_conv, networks.decoder)),
+            NetworkPart(
+                "label-map encoder (training)",
+                (networks.encoder, networks.quant_conv),
+                lambda: self.encode_label_map(self.empty_label_map(), class_id),
+            ),
+        )
 
     def condition(self, image: Tensor) -> Tensor:
         return self.vision_encoder(image)
@@ -145,14 +212,16 @@ class PublishedFamily(SegmentationFamily):
         with record_function("decode"):
             return self.autoencoder.decode(latent.to(self._autoencoder_type)).float()
 
-    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
+    def probabilities(
+        self, condition: Tensor, noise: Tensor | None = None, steps: int = 1
+    ) -> Tensor:
         return self.combine(
             self._picture(self.reverse(condition, noise, steps, class_id))
             for class_id in self.class_ids(condition)
         )
 
     def _picture(self, z0: Tensor) -> Tensor:
-        """`decode`; latents of classes that a slice does not show give the picture of nothing."""
+        """`decode`, but latents of absent classes give the stored picture of an empty map."""
         if not self.is_class_conditional or z0.is_meta:
             return self.decode(z0)
         empty = self.empty_map(z0.device)
@@ -164,7 +233,7 @@ class PublishedFamily(SegmentationFamily):
         return picture
 
     def empty_map(self, device: torch.device) -> EmptyMap:
-        """How the autoencoder shows a class that is not there; found out once."""
+        """Latent and picture of an absent class; computed once for the weights and device."""
         if self._empty_map is None or self._empty_map.latent.device != device:
             self._empty_map = EmptyMap.of(
                 lambda maps: self.encode_label_map(maps, maps.new_ones(len(maps))).float(),
@@ -205,9 +274,8 @@ def _without_none(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in entries if value is not None}
 
 
-def _sizes(kind: type[Sizes], data: dict[str, Any]) -> Sizes:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ModelError(f"The model's network sizes are not valid: {error}.") from error
+def _discs(size: tuple[int, int], device: torch.device) -> list[Tensor]:
+    rows = torch.arange(size[0], device=device)[:, None]
+    columns = torch.arange(size[1], device=device)[None, :]
+    middles = [(round(size[0] * y), round(size[1] * x)) for y in _CENTERS for x in _CENTERS]
+    return [((rows - y) ** 2 + (columns - x) ** 2 <= SMALLEST_RADIUS**2).long() for y, x in middles]

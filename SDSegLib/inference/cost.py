@@ -7,23 +7,24 @@ take a moment and no memory. A multiply and an add are two operations.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..families import build_family
-from ..families.base import SegmentationFamily
+from ..families.base import Family, NetworkPart
 
 
 @dataclass(frozen=True)
 class Part:
-    """One network: what it holds and what it does for one slice."""
+    """One part of a family: its parameters, and its operations for one slice."""
 
     name: str
     parameters: int
@@ -38,7 +39,7 @@ class Cost:
         name: The model's name.
         rows: Tile height.
         columns: Tile width.
-        parts: The networks; the label-map encoder is only needed for training.
+        parts: The networks, with those that only training needs.
         gflop: Operations to segment one slice, in 10⁹.
         peak_megabytes: Most memory that float32 activations take at once, in 10⁶ bytes.
     """
@@ -67,69 +68,62 @@ class Cost:
         }
 
 
-def measure_cost(model: SegmentationFamily) -> Cost:
+def measure_cost(model: Family) -> Cost:
     """Count a model's cost from its description."""
     description = model.description
-    rows, columns = description.input.size
     with torch.device("meta"):
         family = build_family(description).eval().requires_grad_(False)
-        image = torch.empty(1, description.input.channels, rows, columns)
-        label_map = torch.zeros(1, rows, columns, dtype=torch.long)
-        class_id = torch.zeros(1, dtype=torch.long)
     family.to("meta")
-
-    def step_and_decode(condition: Tensor) -> Tensor:
-        return family.probabilities(condition, family.stored_noise)
-
+    parts = family.parts()
     with PeakMemory() as memory:
-        condition, encoder = _counted(family, lambda: family.condition(image))
-        _, both = _counted(family, lambda: step_and_decode(condition))
-    parts: tuple[Part, ...]
-    if description.family == "direct":
-        network = _parameters(family.get_submodule("network"))
-        parts = (Part("network", network, encoder["total"]),)
-    else:
-        _, mask_encoder = _counted(family, lambda: family.encode_label_map(label_map, class_id))
-        unet = both.get("unet", 0.0)
-        parts = (
-            Part("vision encoder", _parameters(family.vision_encoder), encoder["total"]),
-            Part("UNet, one reverse step", _parameters(family.unet), unet),
-            Part("decoder", _parameters(family.autoencoder.decoder), both["total"] - unet),
-            Part(
-                "label-map encoder (training)",
-                _parameters(family.autoencoder) - _parameters(family.autoencoder.decoder),
-                mask_encoder["total"],
-            ),
-        )
+        total, by_part = _gflop(family.run_one_slice, parts)
+    for part in parts:
+        if part.run is not None:
+            by_part[part.name] = _gflop(part.run, [part])[0]
     return Cost(
         name=description.name,
-        rows=rows,
-        columns=columns,
-        parts=parts,
-        gflop=encoder["total"] + both["total"],
+        rows=description.input.size[0],
+        columns=description.input.size[1],
+        parts=tuple(
+            Part(part.name, sum(map(_parameters, part.networks)), by_part[part.name])
+            for part in parts
+        ),
+        gflop=total,
         peak_megabytes=memory.peak / 1e6,
     )
 
 
-def _counted(
-    family: SegmentationFamily, run: Callable[[], Tensor]
-) -> tuple[Tensor, dict[str, float]]:
-    """Result of `run` and GFLOP by top-level network, with "total"."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        result = run()
-    root = type(family).__name__
-    counts: dict[str, float] = {"total": counter.get_total_flops() / 1e9}
-    for name, operations in counter.get_flop_counts().items():
-        path = name.removeprefix(root + ".").split(".")
-        if len(path) == 1:
-            counts[_NETWORKS.get(path[0], path[0])] = sum(operations.values()) / 1e9
-    return result, counts
+def _gflop(
+    run: Callable[[], object], parts: tuple[NetworkPart, ...] | list[NetworkPart]
+) -> tuple[float, dict[str, float]]:
+    """Operations of `run` in 10⁹: all of them, and those inside the networks of each part."""
+    by_part = dict.fromkeys((part.name for part in parts), 0.0)
+    with ExitStack() as stack:
+        counter = FlopCounterMode(display=False)
+
+        def watch(network: nn.Module, name: str) -> None:
+            def entered(*_: object) -> None:
+                by_part[name] -= counter.get_total_flops() / 1e9
+
+            def left(*_: object) -> None:
+                by_part[name] += counter.get_total_flops() / 1e9
+
+            for hook in (
+                network.register_forward_pre_hook(entered),
+                network.register_forward_hook(left),
+            ):
+                stack.callback(hook.remove)
+
+        for part in parts:
+            for network in part.networks:
+                watch(network, part.name)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(counter)
+        run()
+    return counter.get_total_flops() / 1e9, by_part
 
 
-_NETWORKS = {"DenoisingUNet": "unet"}
-
-
-def _parameters(module: torch.nn.Module) -> int:
+def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 

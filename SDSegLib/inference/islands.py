@@ -15,7 +15,7 @@ def remove_islands(
     structures: Sequence[Structure],
     goes_on: Sequence[tuple[bool, bool]] = ((False, False),) * 3,
 ) -> None:
-    """Remove the pieces that each structure's `smallest_piece` calls islands, in place.
+    """Remove the pieces that each structure's `minimum_component_fraction` calls islands, in place.
 
     Args:
         labels: uint8 (k, j, i).
@@ -24,7 +24,9 @@ def remove_islands(
             reach such a face are kept: what lies behind it may be the rest of the structure.
     """
     shares = {
-        item.label: item.smallest_piece for item in structures if item.smallest_piece is not None
+        item.label: item.minimum_component_fraction
+        for item in structures
+        if item.minimum_component_fraction is not None
     }
     wanted = np.zeros(256, bool)
     wanted[list(shares)] = True

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..families.base import SegmentationFamily
+from ..families.base import LatentFamily, SegmentationFamily
 
 SEED = 1
 
@@ -18,18 +18,33 @@ Reduce = Callable[[Iterable[Tensor]], Tensor]
 
 def check_steps(family: SegmentationFamily, steps: int) -> None:
     """Raise `InputError` unless a model can take that many reverse steps."""
-    most = family.schedule.last_timestep + 1
-    if not 1 <= steps <= most:
-        raise InputError(f"{steps} reverse steps; 1 to {most} are possible.")
-    if steps > 1 and not family.has_reverse_process:
+    most = 1
+    if isinstance(family, LatentFamily):
+        most = family.schedule.last_timestep + 1
+    elif steps > 1:
         raise InputError(
             f"The model '{family.description.name}' is a plain network without reverse steps; "
             "leave their number at 1."
         )
+    if not 1 <= steps <= most:
+        raise InputError(f"{steps} reverse steps; 1 to {most} are possible.")
 
 
-def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor]:
-    """The model's stored z_T, and `samples` − 1 others that are the same on every device."""
+def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor | None]:
+    """The model's stored z_T, and `samples` − 1 others that are the same on every device.
+
+    A family without a reverse process has one pass without noise, [None].
+
+    Raises:
+        InputError: If several are wanted of such a family.
+    """
+    if not isinstance(family, LatentFamily):
+        if samples > 1:
+            raise InputError(
+                f"The model '{family.description.name}' is a plain network without noise, so all "
+                "samples would be equal; leave their number at 1."
+            )
+        return [None]
     generator = torch.Generator().manual_seed(SEED)
     others = [torch.randn(family.latent_shape, generator=generator) for _ in range(samples - 1)]
     stored = family.stored_noise

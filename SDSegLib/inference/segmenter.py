@@ -33,12 +33,6 @@ from .volume_task import VolumeTask
 
 log = logging.getLogger(__name__)
 
-DEFAULT_BATCH = {
-    "compact": {"cuda": 64, "mps": 16, "cpu": 16},
-    "direct": {"cuda": 64, "mps": 16, "cpu": 16},
-    "published": {"cuda": 16, "mps": 4, "cpu": 2},
-}
-
 OnSlice = Callable[[int, Tensor, PlaneGrids], None]
 """Receives the number of a slice in the box, its values (channels, h, w) on the needed part of the
 model's grid, and the matrices that lead back to the voxels of the box. After a restart with less
@@ -100,7 +94,7 @@ class Segmenter:
         self.family = family.eval().requires_grad_(False)
         self.check(self.options)
         self.family.to(choice.device)
-        self.batch = batch or self._default_batch()
+        self.batch = batch or self.family.default_batch(self.choice.device.type)
         self._largest_batch: int | None = None  # that memory has sufficed for, once it ran short
 
     @property
@@ -252,7 +246,7 @@ class Segmenter:
             report: Receives the progress of each batch.
             is_cancelled: Asked between batches.
         """
-        self.batch = options.batch or self._default_batch()
+        self.batch = options.batch or self.family.default_batch(self.choice.device.type)
         if self._largest_batch is not None:
             self.batch = min(self.batch, self._largest_batch)
         counter = SliceCounter(task.box.shape[0], report, is_cancelled)
@@ -278,9 +272,6 @@ class Segmenter:
                 if self.choice.device != device:
                     options = options.with_changes(precision="float32")
 
-    def _default_batch(self) -> int:
-        return DEFAULT_BATCH[self.description.family][self.choice.device.type]
-
     def _use_less_memory(self) -> str:
         if self.batch > 1:
             self.batch = self._largest_batch = self.batch // 2
@@ -290,7 +281,7 @@ class Segmenter:
             self.choice = DeviceChoice(torch.device("cpu"), f"{gone} ran out of memory")
             self.family.to(self.choice.device)
             self._largest_batch = None
-            self.batch = self._default_batch()
+            self.batch = self.family.default_batch(self.choice.device.type)
             message = f"The memory of {gone} is too small; going on with the processor."
         else:
             raise SDSegError(
@@ -332,7 +323,7 @@ class Segmenter:
         indices: list[int],
         planes: ResampledPlanes,
         grids: PlaneGrids,
-        noises: list[Tensor],
+        noises: list[Tensor | None],
     ) -> Canvas | None:
         """Slices on the model's grid; None if all is air."""
         description, task = self.description.input, run.task
@@ -357,7 +348,9 @@ class Segmenter:
                 canvas.add(some, reduced)
         return canvas
 
-    def _probabilities(self, run: _Pass, tiles: Tensor, noises: list[Tensor]) -> Iterator[Tensor]:
+    def _probabilities(
+        self, run: _Pass, tiles: Tensor, noises: list[Tensor | None]
+    ) -> Iterator[Tensor]:
         """Class probabilities (N, C, H, W) of each noise; the image is encoded once for all."""
         family, mirror, steps = self.family, run.mirror, run.options.steps
         with record_function("condition"):

@@ -81,17 +81,18 @@ def _fit(
 ) -> ModelFit:
     description = model.description
     expects, name = description.expects, description.title
+    modality = expects.modality or "CT"
     if description.input.pictures is not None:
         return ModelFit(model, "unsuitable", f"{name} is for 2-D pictures.")
-    if volume.modality not in (None, expects.modality):
+    if volume.modality not in (None, modality):
         return ModelFit(
             model,
             "unsuitable",
-            f"{name} is for {expects.modality}, the image is {volume.modality}.",
+            f"{name} is for {modality}, the image is {volume.modality}.",
         )
-    if expects.modality != "CT":
-        level: Level = "fits" if volume.modality == expects.modality else "doubtful"
-        return ModelFit(model, level, f"{name} is for {expects.modality}.")
+    if modality != "CT":
+        level: Level = "fits" if volume.modality == modality else "doubtful"
+        return ModelFit(model, level, f"{name} is for {modality}.")
     if is_doubtful:
         return ModelFit(model, "doubtful", f"{name} is for CT; the values are not those of a CT.")
     region = f" of the {expects.region}" if expects.region else ""

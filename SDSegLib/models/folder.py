@@ -21,7 +21,7 @@ from ..families.description import ModelDescription
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..families.base import SegmentationFamily
+    from ..families.base import Family, SegmentationFamily
 
 DESCRIPTION = "model.json"
 WEIGHTS = "model.safetensors"
@@ -71,6 +71,17 @@ def verify_weights(folder: Path, description: ModelDescription) -> Path:
 
 
 def load_family(folder: Path) -> SegmentationFamily:
+    """`load_networks` of a model that segments slices from the image alone.
+
+    Raises:
+        ModelError: As `load_networks`, and if the model is of another kind.
+    """
+    from ..families.base import segmentation_family
+
+    return segmentation_family(load_networks(folder))
+
+
+def load_networks(folder: Path) -> Family:
     """Build a model's networks and load its verified weights, as float32 on the CPU.
 
     Raises:
@@ -109,8 +120,9 @@ def write_model_folder(
         description: Its checksum is filled in here.
         weights: State dict of the family.
         card: Text of the model card.
-        half: Store weights as float16; by default unless the model predicts noise, whose rounding
-            the single step would amplify 38.7 times. The stored noise stays float32.
+        half: Store weights as float16; by default unless the model predicts epsilon, whose
+            rounding errors the single step would amplify 38.7 times. The stored noise stays
+            float32.
         overwrite: Replace a folder that exists.
 
     Returns:
@@ -125,7 +137,7 @@ def write_model_folder(
 
     check_replaceable(folder, overwrite)
     if half is None:
-        half = description.diffusion.prediction != "noise"
+        half = description.diffusion.prediction != "epsilon"
     stored = {
         name: (
             tensor.detach().cpu().half()
@@ -203,7 +215,7 @@ def check_weights_file(path: Path) -> None:
         raise ModelError(f"{path} is cut short ({size:,} bytes); fetch it again.")
 
 
-def _build(description: ModelDescription, folder: Path) -> SegmentationFamily:
+def _build(description: ModelDescription, folder: Path) -> Family:
     """The networks of a description whose sizes nobody has tried yet."""
     from ..families import build_family
 

@@ -102,12 +102,12 @@ def official_description(
     title: str,
     summary: str,
     version: str = "1",
-    licence: str = "",
+    license: str = "",
     size: tuple[int, int] = (256, 256),
     window: tuple[float, float] = BTCV_WINDOW,
     axes: str = BTCV_AXES,
     spacing: tuple[float, float] | None = BTCV_SPACING,
-    expects: dict[str, Any] | None = None,
+    expects: Expectation | None = None,
     training: dict[str, Any] | None = None,
 ) -> ModelDescription:
     """Describe a converted checkpoint; what the file does not tell defaults to BTCV's values.
@@ -119,7 +119,7 @@ def official_description(
         title: Name for people.
         summary: One sentence on what it segments.
         version: Of the weights.
-        licence: SPDX identifier of the weights' licence.
+        license: SPDX identifier of the license of the weights.
         size: Rows and columns of a tile.
         window: HU mapped to −1 and 1.
         axes: Patient directions in which columns, rows and slices of a tile grow. For slices
@@ -164,9 +164,9 @@ def official_description(
             repeat=checkpoint.network["autoencoder"]["in_channels"],
         ),
         structures=structures,
-        expects=Expectation.from_json(expects or {"modality": "CT", "region": "abdomen"}),
+        expects=Expectation("CT", "abdomen") if expects is None else expects,
         training={} if training is None else training,
-        licence=licence,
+        license=license,
     )
     return ModelDescription.from_json(description.to_json(), where=f"the description of '{name}'")
 
@@ -302,5 +302,5 @@ def _schedule(tensors: dict[str, Tensor], path: Path) -> DiffusionDescription:
             "SDSeg knows; it cannot be converted."
         )
     return DiffusionDescription(
-        timesteps=len(betas), beta_start=first, beta_end=last, prediction="noise"
+        timesteps=len(betas), beta_start=first, beta_end=last, prediction="epsilon"
     )

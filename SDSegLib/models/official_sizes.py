@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..families.published import PublishedConfig
-from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
+from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig, VisionEncoder
 from ..networks.unet import DenoisingUNet, UNetConfig
-from ..networks.vision_encoder import VisionEncoder
 
 Weights = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 GROUPS = 16
-LEAST = 1e-4  # probability
+LOWEST_PROBABILITY = 1e-4
 
 
 class ResidualBlock(nn.Module):
@@ -81,10 +81,10 @@ class LabelMapAutoencoder(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Brings together what was decoded and what the vision encoder saw by itself.
+    """Combines the decoded class probabilities with those of the vision encoder's own label map.
 
-    Class probabilities become proportional to p_decoded^a · p_encoder^b; both exponents are learnt
-    and begin at one half.
+    They become proportional to p_decoded^a · p_encoder^b; both exponents are learnt and start at
+    one half.
 
     Args:
         num_classes: Classes with background, C.
@@ -98,15 +98,15 @@ class Fusion(nn.Module):
         self.exponents = nn.Parameter(torch.tensor([0.5, 0.5]))
 
     def forward(self, logits: Tensor, condition: Tensor) -> Tensor:
-        """Class logits of both.
+        """Class logits of the combination.
 
         Args:
             logits: Decoded, (N, C, H, W).
             condition: (N, K + C·f², H/f, W/f); the encoder's probabilities are its last channels.
         """
         decoded, encoder = self.exponents
-        seen = functional.pixel_shuffle(condition[:, -self.channels :], self.factor)
-        return decoded * logits + encoder * seen.clamp(min=LEAST).log()
+        own = functional.pixel_shuffle(condition[:, -self.channels :], self.factor)
+        return decoded * logits + encoder * own.clamp(min=LOWEST_PROBABILITY).log()
 
 
 class LightVisionEncoder(nn.Module):

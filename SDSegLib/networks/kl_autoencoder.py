@@ -1,4 +1,5 @@
-"""The published family's KL autoencoder, in the form of Stable Diffusion v1's f = 8 first stage.
+"""The published family's KL autoencoder, in the form of Stable Diffusion v1's f = 8 first stage,
+and its vision encoder, which has the same encoder.
 
 Source: Rombach et al. 2022 (latent diffusion), Esser et al. 2021 (the residual blocks). Module
 names follow the published checkpoints, so their state dicts load without renaming.
@@ -6,7 +7,7 @@ names follow the published checkpoints, so their state dicts load without renami
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,8 +37,8 @@ class KLAutoencoderConfig:
     num_res_blocks: int = 2
     z_channels: int = 4
     embed_dim: int = 4
-    in_channels: int = 3
-    out_channels: int = 3
+    in_channels: int = field(default=3, metadata={"derived": True})
+    out_channels: int = field(default=3, metadata={"derived": True})
 
     @property
     def factor(self) -> int:
@@ -231,6 +232,23 @@ class KLAutoencoder(nn.Module):
     def decode(self, latent: Tensor) -> Tensor:
         """Unscaled latent (N, e, h, w) → image (N, C, h·f, w·f)."""
         return self.decoder(self.post_quant_conv(latent))
+
+
+class VisionEncoder(nn.Module):
+    """Image to condition latent (SDSeg section 2.2); trained, deterministic, never scaled.
+
+    Args:
+        config: Sizes of the autoencoder whose encoder it copies.
+    """
+
+    def __init__(self, config: KLAutoencoderConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.out = nn.Conv2d(2 * config.z_channels, config.z_channels, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image (N, C, H, W) in [−1, 1] → condition latent (N, z, H/f, W/f)."""
+        return self.out(self.encoder(image))
 
 
 def _norm(channels: int) -> nn.GroupNorm:

@@ -1,24 +1,24 @@
 """The denoising UNet in the ADM form (Dhariwal and Nichol 2021), sized by a config.
 
 Module names follow the published checkpoints, so their state dicts load without renaming. Both
-families use it: the published one to predict noise, the compact one to predict z0.
+latent families use it: the published one to predict epsilon, the compact one to predict z0.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import GROUPS, AttentionBlock, zeroed
+GROUPS = 32
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes of the denoising UNet.
+    """Sizes of the denoising UNet; training works out the derived ones from the data.
 
     Attributes:
         in_channels: Channels of cat(z_t, condition); of z_t alone with cross-attention.
@@ -30,20 +30,20 @@ class UNetConfig:
         num_heads: Attention heads.
         dropout: In each residual block, during training.
         num_classes: Size of the class embedding; None without one.
-        context_channels: Channels of a condition that is looked up by cross-attention wherever
-            attention is used (Rombach et al. 2022); None to concatenate it, as SDSeg does.
+        context_channels: Channels of a condition that enters by cross-attention wherever attention
+            is used (Rombach et al. 2022); None to concatenate it, as SDSeg does.
     """
 
-    in_channels: int = 8
-    out_channels: int = 4
+    in_channels: int = field(default=8, metadata={"derived": True})
+    out_channels: int = field(default=4, metadata={"derived": True})
     model_channels: int = 192
     channel_mult: tuple[int, ...] = (1, 2, 2, 4, 4)
     num_res_blocks: int = 2
     attention_resolutions: tuple[int, ...] = (1, 2, 4, 8)
     num_heads: int = 8
     dropout: float = 0.2
-    num_classes: int | None = None
-    context_channels: int | None = None
+    num_classes: int | None = field(default=None, metadata={"derived": True})
+    context_channels: int | None = field(default=None, metadata={"derived": True})
 
 
 def timestep_embedding(timestep: Tensor, dimension: int) -> Tensor:
@@ -99,6 +99,68 @@ class ResidualBlock(nn.Module):
         return x
 
 
+class AttentionBlock(nn.Module):
+    """Self-attention over all positions; each head's q, k and v lie next to each other.
+
+    Args:
+        channels: Of the positions.
+        num_heads: Attention heads.
+        context_channels: Of a condition that is attended to afterwards; None without one.
+    """
+
+    def __init__(self, channels: int, num_heads: int, context_channels: int | None = None) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = zeroed(nn.Conv1d(channels, channels, 1))
+        if context_channels is not None:
+            self.cross = CrossAttention(channels, context_channels, num_heads)
+
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None = None) -> Tensor:
+        """x (N, C, h, w), context (N, K, h', w') → (N, C, h, w); the embedding is not used."""
+        batch, channels, height, width = x.shape
+        flat = x.reshape(batch, channels, height * width)
+        qkv = self.qkv(self.norm(flat)).view(batch, self.num_heads, -1, height * width)
+        query, key, value = qkv.transpose(2, 3).chunk(3, dim=-1)
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        attended = attended.transpose(2, 3).reshape(batch, channels, height * width)
+        flat = flat + self.proj_out(attended)
+        if context is not None:
+            flat = self.cross(flat, context.flatten(2))
+        return flat.view(x.shape)
+
+
+class CrossAttention(nn.Module):
+    """Attention of all positions to the positions of a condition (Rombach et al. 2022)."""
+
+    def __init__(self, channels: int, context_channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.query = nn.Conv1d(channels, channels, 1)
+        self.key_value = nn.Conv1d(context_channels, 2 * channels, 1)
+        self.proj_out = zeroed(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, flat: Tensor, context: Tensor) -> Tensor:
+        """Positions (N, C, L) and condition (N, K, M) → (N, C, L)."""
+        query = self._by_head(self.query(self.norm(flat)))
+        key, value = map(self._by_head, self.key_value(context).chunk(2, dim=1))
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        return flat + self.proj_out(attended.transpose(2, 3).reshape(flat.shape))
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(N, C, L) → (N, heads, L, C / heads)."""
+        return x.unflatten(1, (self.num_heads, -1)).transpose(2, 3)
+
+
+def zeroed(layer: nn.Module) -> nn.Module:
+    """The layer with all its parameters set to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class Stage(nn.ModuleList):
     """Blocks in sequence; those that take the embedding and the context get them."""
 
@@ -109,7 +171,7 @@ class Stage(nn.ModuleList):
 
 
 class DenoisingUNet(nn.Module):
-    """Predicts noise, z0 or v from z_t, a condition, the timestep and, if it has one, a class.
+    """Predicts epsilon, z0 or v from z_t, a condition, the timestep and, if trained so, a class.
 
     Args:
         config: Sizes.

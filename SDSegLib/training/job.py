@@ -1,52 +1,37 @@
-"""A whole training run: stages in order, each resumed where it was stopped, then a model folder."""
+"""A whole training run: stages in order, each continued where it stopped, then a model folder."""
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..datasets.cases import Case
-from ..datasets.slices import SliceDataset
-from ..errors import InputError
 from ..families import build_family
-from ..families.base import SegmentationFamily
-from ..families.compact import CompactFamily
+from ..families.base import Family
 from ..families.description import ModelDescription
-from ..families.direct import DirectFamily
-from ..families.published import PublishedFamily
+from ..models.folder import write_model_folder
 from ..version import VERSION
-from ..volume.sides import mirrored_labels
-from .autoencoder_stage import AutoencoderStage
-from .diffusion_stage import DiffusionStage
-from .direct_stage import DirectStage
-from .export import write_model
-from .initial import begin_with
-from .kl_autoencoder_stage import KLAutoencoderStage
+from .checkpoints import is_saved, load_parts, save_parts
 from .overrides import flattened
-from .parts import is_saved, load_parts, save_parts
-from .preset import AnyPreset
-from .published_stage import PublishedStage
+from .recipe import LatentRecipe, begin_with, recipe_of
 from .run import Machine, is_main_process, run_stage
-from .settings import (
-    CompactSettings,
-    DirectSettings,
-    KLAutoencoderSettings,
-    LabelMapAutoencoderSettings,
-    PublishedSettings,
-    StageSettings,
-)
+from .settings import Preset
 from .stage import Stage
 
 log = logging.getLogger(__name__)
 
+AVERAGED = "averaged.module."
+FAMILY = "family."
+
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class TrainingJob:
     """What to train on what.
 
     Attributes:
@@ -58,7 +43,7 @@ class Job:
         sources: Weights to begin with; see `begin_with`.
     """
 
-    preset: AnyPreset
+    preset: Preset
     description: ModelDescription
     training: list[Case]
     held_out: list[Case]
@@ -67,14 +52,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingProgress:
     """How far a run came.
 
     Attributes:
         is_finished: Whether all stages are done.
         stage: The stage it ended in: "autoencoder" or "training".
         step: Optimiser steps of that stage.
-        steps: That it has.
+        steps: Steps that the stage has.
         model: The model folder, once finished.
         dice: Best Dice on the held-out cases, if there are any.
     """
@@ -87,7 +72,7 @@ class Outcome:
     dice: float | None = None
 
 
-def train(job: Job, machine: Machine) -> Outcome:
+def train(job: TrainingJob, machine: Machine) -> TrainingProgress:
     """Run all stages that are not done yet, and write `model/` in the output folder.
 
     Raises:
@@ -95,131 +80,155 @@ def train(job: Job, machine: Machine) -> Outcome:
         ModelError: If weights to begin with do not fit.
         OutputError: If something cannot be written.
     """
-    check_drawn(job.training, job.description)
-    torch.manual_seed(job.preset.training.seed)
+    recipe, preset = recipe_of(job.description.family), job.preset
+    recipe.check_cases(job.training, job.description)
+    torch.manual_seed(preset.training.seed)
     family = build_family(job.description)
     given = begin_with(family, job.sources)
-    first = job.preset.autoencoder
-    if first is not None and "autoencoder" not in given:
-        outcome = _train_autoencoder(family, first, job, machine)
-        if not outcome.is_finished:
-            return outcome
-        if isinstance(family, PublishedFamily):
-            _copy_encoder(family, given)
-    stage, folder = main_stage(family, job, given)
-    outcome = _run(stage, "training", folder, job, machine)
-    if not outcome.is_finished:
-        return outcome
+    has_first_stage = preset.autoencoder is not None and "autoencoder" not in given
+    if isinstance(recipe, LatentRecipe) and has_first_stage:
+        progress = _train_autoencoder(family, recipe, job, machine)
+        if not progress.is_finished:
+            return progress
+        recipe.after_autoencoder(family, given)
+    stage, folder = recipe.main_stage(family, preset.training, given)
+    progress = _run(stage, "training", job.output / folder, job, machine)
+    if not progress.is_finished:
+        return progress
     model = job.output / "model"
     if is_main_process():
-        write_model(model, folder, job.description, _facts(job, outcome))
-    return Outcome(True, "training", outcome.step, outcome.steps, model, outcome.dice)
-
-
-def check_drawn(cases: list[Case], description: ModelDescription) -> None:
-    """Find out whether every class can be learnt from these cases.
-
-    Raises:
-        InputError: Naming what none of them shows.
-    """
-    known = frozenset[int]().union(*(case.drawn for case in cases))
-    missing = [item.name for item in description.structures if item.label not in known]
-    if missing:
-        raise InputError(
-            f"No case to train on knows about {', '.join(missing)}; leave them out of the data set "
-            "or add cases in which they are drawn."
-        )
-    everything = frozenset(item.label for item in description.structures)
-    if description.family != "published" or len(everything) < 2:
-        return
-    if not any(everything <= case.drawn for case in cases):
-        raise InputError(
-            "In none of the cases to train on are all structures drawn, so none says what is "
-            "background, which the published family learns as a class of its own. Train the "
-            "compact family, or leave out structures that are seldom drawn."
-        )
+        write_model(model, job.output / folder, job.description, _facts(job, progress))
+    return replace(progress, model=model)
 
 
 def _train_autoencoder(
-    family: SegmentationFamily, settings: StageSettings, job: Job, machine: Machine
-) -> Outcome:
+    family: Family, recipe: LatentRecipe, job: TrainingJob, machine: Machine
+) -> TrainingProgress:
     """The first stage; its result is `autoencoder.pt`, which later runs only read."""
-    done = job.output / "autoencoder.pt"
-    network = family.autoencoder
+    settings, done = job.preset.autoencoder, job.output / "autoencoder.pt"
+    network = family.get_submodule("autoencoder")
     if is_saved(done):
         network.load_state_dict(load_parts(done))
-        return Outcome(True, "autoencoder", settings.steps, settings.steps)
-    stage: Stage
-    if isinstance(settings, LabelMapAutoencoderSettings):
-        assert isinstance(family, CompactFamily)
-        stage = AutoencoderStage(family, settings)
-    else:
-        assert isinstance(settings, KLAutoencoderSettings)
-        assert isinstance(family, PublishedFamily)
-        stage = KLAutoencoderStage(family, settings)
-    outcome = _run(stage, "autoencoder", job.output / "autoencoder", job, machine)
-    if outcome.is_finished:
+        return TrainingProgress(True, "autoencoder", settings.steps, settings.steps)
+    stage = recipe.autoencoder_stage(family, settings)
+    progress = _run(stage, "autoencoder", job.output / "autoencoder", job, machine)
+    if progress.is_finished:
         network.load_state_dict(stage.averaged_network("autoencoder").state_dict())
         if is_main_process():
             save_parts(network.state_dict(), done, machine.part_megabytes)
-    return outcome
+    return progress
 
 
-def _copy_encoder(family: PublishedFamily, given: set[str]) -> None:
-    """The vision encoder begins as the autoencoder's encoder, as with kl-f8."""
-    if "vision_encoder" not in given:
-        family.vision_encoder.load_state_dict(
-            {f"encoder.{k}": v for k, v in family.autoencoder.encoder.state_dict().items()},
-            strict=False,
-        )
-
-
-def main_stage(family: SegmentationFamily, job: Job, given: set[str]) -> tuple[Stage, Path]:
-    """The stage that trains the family proper, and where it keeps its checkpoints."""
-    settings = job.preset.training
-    if isinstance(family, CompactFamily):
-        assert isinstance(settings, CompactSettings)
-        return DiffusionStage(family, settings), job.output / "diffusion"
-    if isinstance(family, PublishedFamily):
-        assert isinstance(settings, PublishedSettings)
-        measure_scale = "scale_factor" not in given
-        return PublishedStage(family, settings, measure_scale), job.output / "diffusion"
-    assert isinstance(family, DirectFamily)
-    assert isinstance(settings, DirectSettings)
-    return DirectStage(family, settings), job.output / "network"
-
-
-def _run(stage: Stage, name: str, folder: Path, job: Job, machine: Machine) -> Outcome:
+def _run(
+    stage: Stage, name: str, folder: Path, job: TrainingJob, machine: Machine
+) -> TrainingProgress:
     settings = stage.settings
     done = folder / "done.json"
     found = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else None
     if found is None or (found["step"] < settings.steps and not found["has_stopped"]):
-        dataset = SliceDataset(
-            job.training,
-            job.description.input,
-            len(job.description.structures) + 1,
-            settings.seed,
-            settings.steps * settings.batch * settings.accumulate,
-            augment=settings.augment,
-            mirrored=mirrored_labels(job.description.structures) if settings.mirror else None,
-            elastic=settings.elastic,
-        )
+        recipe = recipe_of(job.description.family)
+        dataset = recipe.dataset(job.training, job.description, settings)
         held_out = job.held_out if name == "training" and settings.validate_every else []
         found = run_stage(name, stage, dataset, held_out, folder, machine)
         if found["is_finished"] and is_main_process():
             done.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    return Outcome(
+    return TrainingProgress(
         found["is_finished"], name, found["step"], settings.steps, dice=found["held_out_dice"]
     )
 
 
-def _facts(job: Job, outcome: Outcome) -> dict[str, Any]:
+def _facts(job: TrainingJob, progress: TrainingProgress) -> dict[str, Any]:
     return {
         "sdseg": VERSION,
-        "steps": outcome.step,
+        "steps": progress.step,
         "training_cases": len(job.training),
         "held_out_cases": len(job.held_out),
-        "held_out_dice": outcome.dice,
+        "held_out_dice": progress.dice,
         "began_with": [path.name for path in job.sources],
         "settings": flattened(job.preset),
+    }
+
+
+def weights_of(
+    folder: Path, description: ModelDescription, use_best: bool = True
+) -> tuple[dict[str, Tensor], int]:
+    """The state dict of a family from the checkpoints of its main stage.
+
+    Averaged weights are those of the best validation, or the last ones without one; networks that
+    were not trained are as the stage kept them.
+
+    Args:
+        folder: Of the stage, with `last.ckpt` and perhaps `best.ckpt`.
+        description: The model.
+        use_best: Take those of the best validation.
+
+    Returns:
+        Weights, and the step that they are of.
+
+    Raises:
+        InputError: If there is no checkpoint.
+    """
+    last = load_parts(folder / "last.ckpt")
+    state, step = last["state_dict"], int(last["global_step"])
+    family = build_family(description)
+    family.load_state_dict(_beginning(state, FAMILY))
+    averaged = _beginning(state, AVERAGED)
+    if use_best and is_saved(folder / "best.ckpt"):
+        best = load_parts(folder / "best.ckpt")
+        averaged, step = best["state"], int(best["step"])
+    family.load_state_dict(averaged, strict=False)
+    return family.state_dict(), step
+
+
+def write_model(
+    folder: Path, stage_folder: Path, description: ModelDescription, facts: dict[str, Any]
+) -> ModelDescription:
+    """Write the model folder of a run.
+
+    Args:
+        folder: Where; replaced if it exists.
+        stage_folder: Of the main stage.
+        description: The model.
+        facts: On its training, added to `training` in `model.json`.
+
+    Raises:
+        InputError: If there is no checkpoint.
+        OutputError: If it cannot be written.
+    """
+    weights, step = weights_of(stage_folder, description)
+    described = replace(
+        description, training={**description.training, **facts, "weights_of_step": step}
+    )
+    return write_model_folder(folder, described, weights, card(described), overwrite=True)
+
+
+def card(description: ModelDescription) -> str:
+    """Text of `MODEL_CARD.md`."""
+    training = description.training
+    structures = "\n".join(f"- {item.label}: {item.name}" for item in description.structures)
+    held_out = training.get("held_out_dice")
+    chosen = (
+        "There were no held-out cases to choose by."
+        if held_out is None
+        else f"While training, Dice on {training['held_out_cases']} held-out cases was "
+        f"{held_out:.3f} for the weights of step {training['weights_of_step']}, which are these. "
+        "It was measured on one tile of some slices, so it says which weights are better, not how "
+        "good the model is."
+    )
+    return (
+        f"# {description.title}\n\n{description.summary}\n\nNot a medical device.\n\n"
+        f"## Structures\n\n{structures}\n\n"
+        f"## Data\n\n{training['data']}. {training['source']}\n\n"
+        f"{training['training_cases']} cases to train on, "
+        f"{training['held_out_cases']} held out.\n\n"
+        f"## Training\n\nPreset `{training['preset']}`, {training['steps']} steps. {chosen} All "
+        "settings are in `model.json`.\n\n"
+        "## Quality\n\nNot measured. `sdseg evaluate` measures it on cases with references.\n\n"
+        f"## Licence\n\n{description.license or 'Not stated; the data may set terms.'}\n"
+    )
+
+
+def _beginning(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }

@@ -7,10 +7,8 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..families import build_family
-from ..families.compact import CompactFamily
 from ..families.description import ModelDescription
-from ..families.direct import DirectFamily
-from ..families.published import PublishedFamily
+from .recipe import recipe_of
 from .settings import StageSettings
 
 # Weight, gradient, AdamW's two moments and the running average.
@@ -39,29 +37,12 @@ def training_bytes(description: ModelDescription, settings: StageSettings, preci
         parameter.numel() * 4 * (COPIES_OF_TRAINED if parameter.requires_grad else 1)
         for parameter in family.parameters()
     )
-    rows, columns = description.input.size
-    image = torch.empty(1, description.input.channels, rows, columns, device="meta")
+    image = family.empty_slice()
     kept = _Kept()
     with kept.counting():
-        _forward(family, image)
+        recipe_of(description.family).forward(family, image)
     share = 0.5 if precision.startswith(("16", "bf16")) else 1.0
     return int(weights + kept.bytes * settings.batch * share)
-
-
-def _forward(family: torch.nn.Module, image: Tensor) -> Tensor:
-    if isinstance(family, DirectFamily):
-        return family.network.all_logits(image)[0]
-    assert isinstance(family, CompactFamily | PublishedFamily)
-    timestep = torch.zeros(1, dtype=torch.long, device="meta")
-    class_id = (
-        timestep if isinstance(family, PublishedFamily) and family.is_class_conditional else None
-    )
-    z_t = torch.empty(1, *family.latent_shape, device="meta")
-    condition = family.condition(image)
-    prediction = family.predict(z_t, condition, timestep, class_id)
-    if isinstance(family, CompactFamily):
-        return family.decode(prediction, condition)
-    return prediction
 
 
 class _Kept:

@@ -6,37 +6,47 @@ import difflib
 import json
 import types
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import InputError
 
 Settings = TypeVar("Settings")
 
-# Worked out from the data and the other values, so there is no setting them.
-DERIVED = {
-    "name",
-    "summary",
-    "network.autoencoder.in_channels",
-    "network.autoencoder.out_channels",
-    "network.unet.in_channels",
-    "network.unet.out_channels",
-    "network.unet.num_classes",
-    "network.unet.context_channels",
-}
-
 
 def flattened(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """All values by dotted name, for example {"training.steps": 3000}; tuples become lists."""
+    """All values by dotted name, for example {"training.steps": 3000}; tuples become lists.
+
+    Values that follow from the data, whose fields are marked as derived, are left out.
+    """
     values: dict[str, Any] = {}
-    kinds = get_type_hints(type(settings))
-    for item in fields(settings):
-        name, value = f"{prefix}{item.name}", getattr(settings, item.name)
+    for item, value in _fields(settings):
+        name = f"{prefix}{item.name}"
         if is_dataclass(value):
             values |= flattened(value, f"{name}.")
-        elif name not in DERIVED and not isinstance(kinds[item.name], TypeVar):
+        elif not item.metadata.get("derived"):
             values[name] = json.loads(json.dumps(value))
     return values
+
+
+def _derived(settings: Any, prefix: str = "") -> set[str]:
+    """Dotted names of the values that follow from the data and so cannot be set."""
+    names = set()
+    for item, value in _fields(settings):
+        if is_dataclass(value):
+            names |= _derived(value, f"{prefix}{item.name}.")
+        elif item.metadata.get("derived"):
+            names.add(f"{prefix}{item.name}")
+    return names
+
+
+def _fields(settings: Any) -> list[tuple[Field[Any], Any]]:
+    """Fields with their values, without a stage that a preset does not have."""
+    return [
+        (item, getattr(settings, item.name))
+        for item in fields(settings)
+        if not (item.name == "autoencoder" and settings.autoencoder is None)
+    ]
 
 
 def with_overrides(settings: Settings, assignments: Iterable[str]) -> Settings:
@@ -62,7 +72,7 @@ def with_value(settings: Settings, name: str, value: Any) -> Settings:
     known = flattened(settings)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        derived = " (it follows from the data)" if name in DERIVED else ""
+        derived = " (it follows from the data)" if name in _derived(settings) else ""
         hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}."
         raise InputError(f"There is no setting {name!r}{derived}; {hint}")
     return _replaced(settings, name.split("."), value, name)

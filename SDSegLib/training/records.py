@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..families.description import FORMER_PREDICTIONS
 from ..version import VERSION
 from .overrides import flattened
-from .preset import AnyPreset
-from .presets import find_preset
+from .recipe import find_preset
+from .settings import Preset
 
 FORMAT = 1
 FILE = "settings.json"
-# What may differ when a run goes on: it changes how long, not what is learnt in a step.
+# What may differ when a run is continued: it changes how long it takes, not what a step learns.
 FREE = (
     "steps",
     "checkpoint_minutes",
@@ -27,7 +28,7 @@ FREE = (
 
 
 def record_of(
-    preset: AnyPreset, dataset: str, options: dict[str, Any], sources: list[Path]
+    preset: Preset, dataset: str, options: dict[str, Any], sources: list[Path]
 ) -> dict[str, Any]:
     """What `settings.json` says of a run; JSON types only."""
     return {
@@ -42,10 +43,10 @@ def record_of(
 
 
 def keep_record(folder: Path, record: dict[str, Any]) -> bool:
-    """Write the record, or see that the run in the folder is the same one.
+    """Write the record, or check that the run in the folder is the same one.
 
     Returns:
-        Whether a run goes on.
+        Whether a run is continued.
 
     Raises:
         InputError: Naming what differs from the run in the folder.
@@ -62,7 +63,7 @@ def keep_record(folder: Path, record: dict[str, Any]) -> bool:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a `settings.json`.
+    """Read a `settings.json`; names that earlier versions wrote become those of today.
 
     Raises:
         InputError: If it is not there or not one.
@@ -71,13 +72,15 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']!r}, not {FORMAT}")
-        find_preset(record["preset"])
-        dict(record["values"])
+        values = dict(record["values"])
+        prediction = values.get("diffusion.prediction")
+        if prediction in FORMER_PREDICTIONS:
+            values["diffusion.prediction"] = FORMER_PREDICTIONS[prediction]
+        return {**record, "preset": find_preset(record["preset"]).name, "values": values}
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no settings of a training run ({error}).") from error
-    return record
 
 
 def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

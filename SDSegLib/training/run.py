@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,14 +22,13 @@ from rich.console import Console
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..datasets.cases import Case
-from .checkpoints import Checkpoints, PartsIO
-from .journal import CurveLogger, Journal
-from .parts import is_saved
-from .screen import StepBar
+from .checkpoints import Checkpoints, PartsIO, is_saved
+from .logs import CurveLogger, Journal, StepBar
 from .stage import Stage
 from .validation import HeldOutDice
 
 log = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Machine:
         strategy: Lightning's name of how they share the work, for example "ddp".
         precision: Lightning's, for example "bf16-mixed".
         workers: Processes that prepare slices.
-        deadline: When to save and stop, as `time.monotonic` counts.
-        is_stopped: Asked after each step; true saves and stops.
+        deadline: When to save and stop, on the clock of `time.monotonic`.
+        is_stopped: Called after each step; true saves and stops.
         part_megabytes: Split checkpoints into parts of at most this size; None for one file.
         console: Where to draw progress.
     """
@@ -60,7 +61,7 @@ class Machine:
 
 
 class StepSampler(Sampler[int]):
-    """Sample numbers from a step on, without end; step s takes the same ones in every run.
+    """Sample numbers from a step on, without end; a step has the same ones in every run.
 
     Args:
         batch: Slices at a time on one device.
@@ -84,7 +85,7 @@ class StepSampler(Sampler[int]):
 
 
 def batches_from_here(stage: Stage, dataset: Dataset, workers: int) -> DataLoader:
-    """Batches for a stage whose trainer stands at some step."""
+    """Batches for a stage from the step at which its trainer is."""
     settings, trainer = stage.settings, stage.trainer
     first = trainer.global_step * settings.accumulate
     return DataLoader(
@@ -97,7 +98,7 @@ def batches_from_here(stage: Stage, dataset: Dataset, workers: int) -> DataLoade
 
 
 class Batches(LightningDataModule):
-    """Lets Lightning ask for batches once it knows at which step it goes on."""
+    """Makes the batches only once Lightning has restored the step of a checkpoint."""
 
     def __init__(self, stage: Stage, dataset: Dataset, workers: int) -> None:
         super().__init__()
@@ -108,7 +109,7 @@ class Batches(LightningDataModule):
 
 
 def is_main_process() -> bool:
-    """Whether this is the one process that writes files and speaks."""
+    """Whether this is the one process that writes files and prints."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
@@ -120,7 +121,7 @@ def run_stage(
     folder: Path,
     machine: Machine,
 ) -> dict[str, Any]:
-    """Train until the stage's steps are done; go on from `folder/last.ckpt` if it is there.
+    """Train until the stage's steps are done; continue from `folder/last.ckpt` if it exists.
 
     Args:
         title: Name of the stage, for the screen.
@@ -131,8 +132,8 @@ def run_stage(
         machine: Where and for how long.
 
     Returns:
-        JSON types: `is_finished` (all steps taken, or stopped for want of gain), `step`,
-        `has_stopped` (for want of gain), `held_out_dice` (the best; None without validation).
+        JSON types: `is_finished` (all steps taken, or stopped early), `step`, `has_stopped` (early,
+        because Dice no longer rose), `held_out_dice` (the best; None without validation).
     """
     settings = stage.settings
     last = folder / "last.ckpt"
@@ -188,3 +189,29 @@ def run_stage(
         "has_stopped": validation.has_stopped,
         "held_out_dice": validation.best if validation.best_step else None,
     }
+
+
+class StopRequest:
+    """While it is entered, the first Ctrl+C or request to terminate only sets a flag, so that a
+    checkpoint can be saved; the second one has its usual effect.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(number, self._before[number])
+
+    def is_set(self) -> bool:
+        """Whether to save and stop."""
+        return self._asked

@@ -13,8 +13,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..families.base import SegmentationFamily
+from ..datasets.cases import Case
+from ..families.base import Family
 from .settings import StageSettings
+from .validation import dice_of
 
 Batch = dict[str, Tensor]
 SEEDS_APART = 1_000_003
@@ -24,7 +26,7 @@ class Stage(LightningModule):
     """Trains part of a family; subclasses give the losses.
 
     Everything random in a step depends on the stage's seed and the step's number alone, so a run
-    that goes on from a checkpoint does what an unbroken one would have done.
+    that is continued from a checkpoint gives the same weights as an unbroken one.
 
     Args:
         family: The networks. All of them are kept in checkpoints, unless `KEEPS_FAMILY` says
@@ -35,12 +37,10 @@ class Stage(LightningModule):
 
     KEEPS_FAMILY = True
 
-    family: SegmentationFamily
+    family: Family
     averaged: AveragedModel
 
-    def __init__(
-        self, family: SegmentationFamily, trained: tuple[str, ...], settings: StageSettings
-    ) -> None:
+    def __init__(self, family: Family, trained: tuple[str, ...], settings: StageSettings) -> None:
         super().__init__()
         self.settings = settings
         self.trained = nn.ModuleDict({name: getattr(family, name) for name in trained})
@@ -55,6 +55,10 @@ class Stage(LightningModule):
     @abstractmethod
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and its parts for the logs."""
+
+    def held_out_dice(self, family: Any, case: Case) -> Tensor:
+        """Dice of each structure (C − 1,) in a held-out case; NaN where it is not known."""
+        return dice_of(family, case, self.settings.validation_slices, self.settings.batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         total, parts = self.losses(batch)
@@ -98,7 +102,7 @@ class Stage(LightningModule):
             progress[part]["completed"] = progress[part]["processed"]
 
     @contextmanager
-    def averaged_weights(self) -> Iterator[SegmentationFamily]:
+    def averaged_weights(self) -> Iterator[Family]:
         """The family with the averaged weights in place of those being trained, to validate."""
         networks = self.family._modules
         current = {name: networks[name] for name in self.trained}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from ..networks.compact import one_hot
 from ..volume.model_input import InputDescription
 from ..volume.slices import apply_windows, context_positions
 from ..volume.tiles import Tile, cut
-from .parts import save_parts
-from .stage import Stage
+from .checkpoints import save_parts
+
+if TYPE_CHECKING:
+    from .stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ def dice_of(
     case: Case,
     most: int,
     batch: int,
-    noises: Sequence[Tensor] | None = None,
+    noises: Sequence[Tensor | None] = (None,),
     steps: int = 1,
 ) -> Tensor:
     """Dice of each structure over a case's slices together; NaN where it is not known.
@@ -82,9 +84,9 @@ def dice_of(
     Args:
         family: Where its networks are.
         case: On the family's grid.
-        most: Slices to look at.
+        most: Slices to use.
         batch: Slices at a time.
-        noises: To average probabilities over; the stored noise by default.
+        noises: To average probabilities over; the stored noise of the family by default.
         steps: UNet calls of the reverse process.
 
     Returns:
@@ -95,14 +97,12 @@ def dice_of(
     description = family.description.input
     sample = slices_of(case, description, most)
     labels = []
+    device = next(family.parameters()).device
     for image in sample["image"].split(batch):
-        image = image.to(family.stored_noise.device)
+        image = image.to(device)
         image = apply_windows(image, description.windows, description.repeat)
         condition = family.condition(image)
-        total = sum(
-            family.probabilities(condition, noise, steps)
-            for noise in (noises or [family.stored_noise])
-        )
+        total = sum(family.probabilities(condition, noise, steps) for noise in noises)
         labels.append(torch.as_tensor(total).argmax(dim=1).cpu())
     found, wanted = (
         one_hot(label_map, family.num_classes).movedim(1, 0)[None]
@@ -157,12 +157,11 @@ class HeldOutDice(Callback):
 
     def _score(self, trainer: Trainer, module: Stage) -> tuple[float, Tensor]:
         rank, world = trainer.global_rank, trainer.world_size
-        batch, most = module.settings.batch, module.settings.validation_slices
         rows = torch.zeros(len(self.cases), module.family.num_classes - 1, device=module.device)
         module.eval()
         with module.averaged_weights() as family, trainer.precision_plugin.val_step_context():
             for number in range(rank, len(self.cases), world):
-                rows[number] = dice_of(family, self.cases[number], most, batch).to(rows)
+                rows[number] = module.held_out_dice(family, self.cases[number]).to(rows)
         module.train()
         if world > 1:
             rows = trainer.strategy.reduce(rows, reduce_op="sum")

@@ -14,7 +14,7 @@ class Expectation:
     """The entry `expects` of `model.json`.
 
     Attributes:
-        modality: DICOM modality of the images that the model was trained on.
+        modality: DICOM modality such as "CT", or a word such as "endoscopy"; "" if unknown.
         region: Body region in words, for example "head and neck"; "" if none is stated.
         appearance: Ranges that the model's images measure in, by the names of
             `volume.appearance.measure_appearance`. Empty if nothing is to be compared.
@@ -38,12 +38,17 @@ class Expectation:
         if not isinstance(data, Mapping):
             raise ValueError(f"expects {data!r} is not an object")
         known = ("modality", "region", "appearance", "volumes_ml", "section_cm2")
+        modality, region = data.get("modality", ""), data.get("region", "")
+        for name, text in (("modality", modality), ("region", region)):
+            if not isinstance(text, str):
+                raise ValueError(f"expects.{name} {text!r} is not a text")
         appearance = _ranges("appearance", data.get("appearance", {}))
-        if data.get("section_cm2") is not None:
-            appearance = {"section_cm2": (0.0, float(data["section_cm2"])), **appearance}
+        section = data.get("section_cm2")
+        if section is not None:
+            appearance = {**_ranges("appearance", {"section_cm2": [0.0, section]}), **appearance}
         return cls(
-            modality=str(data.get("modality", "CT")),
-            region=str(data.get("region", "")),
+            modality=modality,
+            region=region,
             appearance=appearance,
             volumes_ml=_ranges("volumes_ml", data.get("volumes_ml", {})),
             other={name: value for name, value in data.items() if name not in known},
@@ -54,18 +59,23 @@ class Expectation:
         data: dict[str, Any] = {"modality": self.modality, "region": self.region}
         for name in ("appearance", "volumes_ml"):
             ranges: Mapping[str, Range] = getattr(self, name)
-            if ranges:
-                data[name] = {key: list(value) for key, value in ranges.items()}
-        return {**data, **self.other}
+            data[name] = {key: list(value) for key, value in ranges.items()}
+        return {name: value for name, value in data.items() if value} | dict(self.other)
 
 
 def _ranges(name: str, data: Any) -> dict[str, Range]:
     if not isinstance(data, Mapping):
         raise ValueError(f"expects.{name} {data!r} is not an object")
-    ranges = {}
-    for key, value in data.items():
+    return {str(key): _range(f"expects.{name}.{key}", value) for key, value in data.items()}
+
+
+def _range(name: str, value: Any) -> Range:
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value)):
         low, high = (float(limit) for limit in value)
-        if not low <= high:
-            raise ValueError(f"expects.{name}.{key} {value!r} is not a range from low to high")
-        ranges[str(key)] = (low, high)
-    return ranges
+        if low <= high:
+            return low, high
+    raise ValueError(f"{name} {value!r} is not a lowest and a highest number")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

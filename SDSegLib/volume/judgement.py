@@ -34,13 +34,13 @@ def judge_input(volume: Volume, expectation: Expectation | None = None) -> tuple
     if unusable:
         return tuple(unusable)
     findings = [Finding("reader", note) for note in volume.notes]
-    modality = "CT" if expectation is None else expectation.modality
+    modality = (expectation.modality if expectation is not None else "") or "CT"
     if volume.modality not in (None, modality):
         findings.append(
             Finding(
                 "modality",
-                f"The image's modality is {volume.modality}, not {modality}; a model for {modality} "
-                f"gives meaningless results on it. Give the {modality} series.",
+                f"The image's modality is {volume.modality}, not {modality}; a model for "
+                f"{modality} gives meaningless results on it. Give the {modality} series.",
                 "ask",
             )
         )

@@ -38,8 +38,8 @@ class Structure:
         category: Coded category, for example SCT 123037004 "Anatomical Structure".
         type: Coded type, for example SCT 45289007 "Parotid gland".
         modifier: Coded laterality or other type modifier, if any.
-        smallest_piece: Share of the largest connected piece, 0 … 1: what a model finds in smaller
-            pieces is taken for islands and left out. None keeps all.
+        minimum_component_fraction: Connected components smaller than this fraction, 0 … 1, of the
+            structure's largest component are removed from a result. None keeps all.
     """
 
     label: int
@@ -48,7 +48,7 @@ class Structure:
     type: Code
     category: Code = ANATOMICAL_STRUCTURE
     modifier: Code | None = None
-    smallest_piece: float | None = None
+    minimum_component_fraction: float | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Structure:
@@ -60,7 +60,9 @@ class Structure:
             type=Code.from_json(data["type"]),
             category=Code.from_json(data["category"]) if "category" in data else cls.category,
             modifier=Code.from_json(data["modifier"]) if data.get("modifier") else None,
-            smallest_piece=_share(data.get("smallest_piece")),
+            minimum_component_fraction=_fraction(
+                data.get("minimum_component_fraction", data.get("smallest_piece"))  # format 1
+            ),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -73,8 +75,8 @@ class Structure:
         }
         if self.modifier is not None:
             data["modifier"] = self.modifier.to_json()
-        if self.smallest_piece is not None:
-            data["smallest_piece"] = self.smallest_piece
+        if self.minimum_component_fraction is not None:
+            data["minimum_component_fraction"] = self.minimum_component_fraction
         return data
 
     @property
@@ -83,9 +85,11 @@ class Structure:
         return "-".join("".join(c if c.isalnum() else " " for c in self.name.lower()).split())
 
 
-def _share(value: Any) -> float | None:
+def _fraction(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise ValueError(f"smallest_piece {value!r} is not a share above 0 and up to 1")
+        raise ValueError(
+            f"minimum_component_fraction {value!r} is not a fraction above 0 and up to 1"
+        )
     return float(value)

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..models.folder import CARD
 from ..models.registry import InstalledModel, find_model, list_models
+from ..volume.expectation import Expectation
 from ..volume.sides import mirror_problem
 from ..volume.structure import Structure
 from .desk import Desk
@@ -50,7 +51,7 @@ class ModelPanel:
         return str(self._model.folder)
 
     @property
-    def expects(self) -> dict[str, Any]:
+    def expects(self) -> Expectation:
         """What the model is for, as `ModelDescription.expects`."""
         return self._model.description.expects
 
@@ -102,7 +103,7 @@ class ModelPanel:
             "title": description.title,
             "version": description.version,
             "summary": description.summary,
-            "licence": description.licence or "not stated",
+            "licence": description.license or "not stated",
             "card": card.read_text(encoding="utf-8") if card.is_file() else "",
             "structures": [
                 {

@@ -1,10 +1,10 @@
 """The input volume: its grid, and in words what does not fit, found out beside the window."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import qt
 import vtk
+from SDSegLib.volume.coverage import check_coverage
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLVolumeNode
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -14,7 +14,7 @@ from SDSegLib.mrml.instability import is_instability
 from SDSegLib.mrml.sequences import frames_of
 from SDSegLib.mrml.volume_node import volume_from_node
 from SDSegLib.volume.checks import check_volume
-from SDSegLib.volume.coverage import check_coverage
+from SDSegLib.volume.expectation import Expectation
 from SDSegLib.volume.finding import Finding
 from SDSegLib.volume.volume import Volume
 
@@ -45,7 +45,7 @@ class InputPanel(VTKObservationMixin):
         self._ui = ui
         self._onChange = onChange
         self._node: vtkMRMLScalarVolumeNode | None = None
-        self._expects: Mapping[str, Any] = {}
+        self._expects = Expectation("")
         self._volume: Volume | None = None
         self._error = ""
         self._checkError = ""
@@ -58,7 +58,7 @@ class InputPanel(VTKObservationMixin):
             boxStyle("warning", "inputFindings") + "#inputFindings { padding: 4px; }"
         )
 
-    def update(self, parameters: Any, expects: Mapping[str, Any]) -> None:
+    def update(self, parameters: Any, expects: Expectation) -> None:
         """Follow the parameter node.
 
         Args:
@@ -100,7 +100,7 @@ class InputPanel(VTKObservationMixin):
             self._error = str(error)
             return
         expects = self._expects
-        key = (self._node.GetID(), self._node.GetImageData().GetMTime(), tuple(expects.items()))
+        key = (self._node.GetID(), self._node.GetImageData().GetMTime(), expects)
         if key != self._checkedKey:
             volume = self._volume
             self._checkedKey, self.findings, self._checkError = key, [], ""
@@ -132,7 +132,7 @@ class InputPanel(VTKObservationMixin):
 
     def _show(self, anyModality: bool) -> None:
         modality = None if self._volume is None else self._volume.modality
-        expected = self._expects.get("modality", "CT")
+        expected = self._expects.modality or "CT"
         isOther = modality not in (None, expected)
         self._ui.anyModalityCheckBox.setVisible(isOther)
         frames = None if self._node is None else frames_of(self._node)

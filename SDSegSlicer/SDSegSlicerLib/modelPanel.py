@@ -81,9 +81,9 @@ class ModelPanel:
             return self.problem
         model = self.current.description
         facts = [_("Version {version}").format(version=model.version)]
-        if model.expects.get("region"):
-            facts.append(_("region: {region}").format(region=model.expects["region"]))
-        facts.append(_("licence: {licence}").format(licence=model.licence or _("not stated")))
+        if model.expects.region:
+            facts.append(_("region: {region}").format(region=model.expects.region))
+        facts.append(_("licence: {licence}").format(licence=model.license or _("not stated")))
         figures = model.figures.get("mean_dice")
         if isinstance(figures, float):
             facts.append(_("mean Dice on unseen patients {dice:.2f}").format(dice=figures))

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from slicer.i18n import tr as _
-
 from SDSegLib.worker.outcome import State
+from slicer.i18n import tr as _
 
 from .formatting import formatTimeLeft
 from .segmentationRun import SegmentationRun

@@ -4,11 +4,11 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from SDSegLib.worker.outcome import Outcome
 from slicer.i18n import tr as _
 
 from SDSegLib.review.slices import slices_to_review
 from SDSegLib.volume.segmentation import Segmentation
-from SDSegLib.worker.outcome import Outcome
 
 
 @dataclass(frozen=True)

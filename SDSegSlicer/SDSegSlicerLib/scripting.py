@@ -4,13 +4,13 @@ from typing import Any
 
 import qt
 import slicer
+from SDSegLib.worker.outcome import State
 from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from SDSegLib.errors import CancelledError, InputError, SDSegError
 from SDSegLib.models.registry import find_model
 from SDSegLib.worker.client import WorkerClient
-from SDSegLib.worker.outcome import State
 
 from .requirements import missingPackages, unsupportedReason
 from .runController import POLL_MS

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from SDSegLib.worker.outcome import State
+from SDSegLib.worker.request import Request
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
@@ -20,8 +22,6 @@ from SDSegLib.mrml.volume_node import volume_from_node
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.volume import Volume
 from SDSegLib.worker.client import WorkerClient
-from SDSegLib.worker.outcome import State
-from SDSegLib.worker.request import Request
 
 from .background import Background
 from .runSettings import RunSettings

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import slicer
+from SDSegLib.worker.outcome import State
 
 from SDSegLib.models.registry import MODELS_VARIABLE
-from SDSegLib.worker.outcome import State
 
 from . import selfTestModel
 from .requirements import missingPackages

@@ -6,11 +6,12 @@ from typing import Any
 import qt
 import slicer
 import vtk
+from SDSegLib.worker.outcome import State
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
-from SDSegLib.worker.outcome import State
+from SDSegLib.volume.expectation import Expectation
 
 from .advancedPanel import AdvancedPanel
 from .dependencyPanel import DependencyPanel
@@ -146,7 +147,9 @@ class Window(VTKObservationMixin):
         self.model.update(parameters)
         current = self.model.current
         description = None if current is None else current.description
-        self.input.update(parameters, {} if description is None else description.expects)
+        self.input.update(
+            parameters, Expectation("") if description is None else description.expects
+        )
         self.structures.update(parameters, description)
         self.region.update(parameters)
         self.output.update(parameters, description)

@@ -1,12 +1,12 @@
 """Memory and seconds of one training step, of every preset, on the processor or a GPU.
 
     python Testing/Benchmarks/training_step.py [--device cuda] [--precision bfloat16] \
-        [--presets compact,unet2d] [--steps 5] [--output FILE.json]
+        [--presets compact,direct] [--steps 5] [--output FILE.json]
 
 Each preset runs in a process of its own, so that peak memory is that preset's alone, on random
-slices of 96 × 96 pixels and seven structures (compact, unet2d) or 256 × 256 and one (paper). A step
-is: losses, gradients, AdamW and the running average, as `sdseg train` does them; preparing slices
-is not in it. On a busy machine "cpu_seconds_a_step" says more than the clock does.
+slices of 96 × 96 pixels and seven structures (compact, direct) or 256 × 256 and one (published). A
+step is: losses, gradients, AdamW and the running average, as `sdseg train` does them; preparing
+slices is not in it. On a busy machine "cpu_seconds_a_step" says more than the clock does.
 """
 
 from __future__ import annotations
@@ -28,22 +28,20 @@ from torch import Tensor
 from SDSegLib.datasets.collection import Collection
 from SDSegLib.datasets.recipe import LabelRecipe
 from SDSegLib.families import build_family
-from SDSegLib.training.describe import describe
-from SDSegLib.training.job import Job, main_stage
 from SDSegLib.training.memory import training_bytes
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.presets import find_preset
+from SDSegLib.training.recipe import describe, find_preset, recipe_of
 from SDSegLib.training.stage import Stage
 from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import Code, Structure
 
-PRESETS = ("compact", "unet2d", "paper-tiny")
+PRESETS = ("compact", "direct", "published-tiny")
 LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--presets", default=",".join(PRESETS), help="and paper, if there is room")
+    parser.add_argument("--presets", default=",".join(PRESETS), help="also published")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32", choices=LIGHTNING)
     parser.add_argument("--batch", type=int, help="slices a step; the preset's without it")
@@ -69,14 +67,14 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Time the steps of one preset; the first warms up and is not counted."""
     changes = [] if arguments.batch is None else [f"training.batch={arguments.batch}"]
     preset = with_overrides(find_preset(name), changes)
-    structures = 1 if name.startswith("paper") else 7
-    size = (256, 256) if name == "paper" else (96, 96)
+    structures = 1 if name.startswith("published") else 7
+    size = (256, 256) if name == "published" else (96, 96)
     windows = ((-160.0, 240.0), (-1000.0, 1500.0))
     seen = InputDescription(size, None, "LPS", windows)
     description = describe(preset, a_collection(structures, seen), seen, name)
     family = build_family(description)
     before = peak_memory("cpu")
-    stage, _ = main_stage(family, Job(preset, description, [], [], Path()), {"scale_factor"})
+    stage, _ = recipe_of(preset.family).main_stage(family, preset.training, {"scale_factor"})
     stage.to(arguments.device).train()
     batch = a_batch(description, structures, preset.training.batch, arguments.device)
     optimizer = torch.optim.AdamW(stage.trained.parameters(), lr=1e-5)

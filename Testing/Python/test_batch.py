@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +25,16 @@ from typer.testing import CliRunner, Result
 
 from SDSegLib.cli.app import app
 from SDSegLib.errors import CancelledError, InputError, SDSegError
+from SDSegLib.inference.load import load_segmenter
+from SDSegLib.operations.base import OpenVolume
+from SDSegLib.operations.model_store import ModelStore
+from SDSegLib.options import RunOptions
 from SDSegLib.reading.files import read_volume
 from SDSegLib.studies.find import Study, find_studies
 from SDSegLib.studies.run import run_studies
+from SDSegLib.studies.segment import SegmentedStudy, StudyOptions, StudyResult, segment_study
+from SDSegLib.volume.region import Region
 from SDSegLib.volume.segmentation import Segmentation
-from SDSegLib.volume.volume import Volume
 
 
 @pytest.fixture(scope="module")
@@ -202,104 +209,145 @@ def made(studies: list[str]) -> list[Study]:
     return [Study(name, Path(name)) for name in studies]
 
 
-def nothing_found(volume: Volume) -> Segmentation:
-    return Segmentation(np.zeros(volume.array.shape, np.uint8), volume.geometry, ())
+Step = Callable[[Study], None]
 
 
-def test_the_next_is_read_and_the_last_written_during_computing() -> None:
-    """Reading b and writing a both begin while b and c are not computed yet, whatever the speed."""
-    volume = a_body()
-    b_is_read, a_is_written = threading.Event(), threading.Event()
+def run_with(
+    monkeypatch: pytest.MonkeyPatch,
+    names: list[str],
+    folder: Path,
+    steps: dict[str, Step],
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[StudyResult]:
+    """Run studies whose three steps only call a function each, by turns of the real threads."""
 
-    def load(study: Study) -> tuple[Volume, list]:
+    def step(name: str, study: Study) -> None:
+        steps.get(name, lambda study: None)(study)
+
+    def read(study: Study, *_: object) -> OpenVolume:
+        step("read", study)
+        return OpenVolume(a_body())
+
+    def compute(study: Study, opened: OpenVolume, *_: object) -> SegmentedStudy:
+        step("compute", study)
+        shape = opened.volume.array.shape
+        empty = Segmentation(np.zeros(shape, np.uint8), opened.volume.geometry, ())
+        return SegmentedStudy(study, opened, empty, StudyResult(study, "done"))
+
+    def write(computed: SegmentedStudy, *_: object) -> None:
+        step("write", computed.study)
+
+    for function in (read, compute, write):
+        monkeypatch.setattr(f"SDSegLib.studies.run.{function.__name__}_study", function)
+    options = StudyOptions(RunOptions(), folder, {"nii.gz": "label_map"})
+    return run_studies(
+        made(names),
+        options,
+        ModelStore(),
+        begin=lambda study: None,
+        report=lambda progress: None,
+        is_cancelled=is_cancelled,
+    )
+
+
+def test_the_next_is_read_and_the_last_written_during_computing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step waits for another one that has to run at the same time; without it, it hangs."""
+    c_is_read, a_is_written = threading.Event(), threading.Event()
+
+    def read(study: Study) -> None:
+        if study.name == "c":
+            c_is_read.set()
+
+    def compute(study: Study) -> None:
         if study.name == "b":
-            b_is_read.set()
-        return volume, []
+            assert c_is_read.wait(30)
+            assert a_is_written.wait(30)
 
-    def segment(study: Study, volume: Volume) -> Segmentation:
-        if study.name == "a":
-            assert b_is_read.wait(20)
-        if study.name == "b":
-            assert a_is_written.wait(20)
-        return nothing_found(volume)
-
-    def write(study: Study, volume: Volume, result: Segmentation) -> None:
+    def write(study: Study) -> None:
         if study.name == "a":
             a_is_written.set()
 
-    outcomes = list(
-        run_studies(made(["a", "b", "c"]), lambda s: False, load, segment, write, lambda: False)
-    )
-    assert [(o.study.name, o.status) for o in outcomes] == [
-        ("a", "done"), ("b", "done"), ("c", "done"),
+    steps: dict[str, Step] = {"read": read, "compute": compute, "write": write}
+    results = list(run_with(monkeypatch, ["a", "b", "c"], tmp_path, steps))
+    assert [(item.study.name, item.status, item.message) for item in results] == [
+        ("a", "done", ""), ("b", "done", ""), ("c", "done", ""),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", ["load", "segment", "write"])
-def test_what_goes_wrong_with_one_study_stays_with_it(stage: str) -> None:
-    def fails(now: str, study: Study) -> None:
-        if now == stage and study.name == "b":
+@pytest.mark.parametrize("stage", ["read", "compute", "write"])
+def test_what_goes_wrong_with_one_study_stays_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def fail(study: Study) -> None:
+        if study.name == "b":
             raise ValueError(f"no {stage}")
 
-    def load(study: Study) -> tuple[Volume, list]:
-        fails("load", study)
-        return a_body(), []
-
-    def segment(study: Study, volume: Volume) -> Segmentation:
-        fails("segment", study)
-        return nothing_found(volume)
-
-    def write(study: Study, volume: Volume, result: Segmentation) -> None:
-        fails("write", study)
-
-    outcomes = list(
-        run_studies(made(["a", "b", "c"]), lambda s: False, load, segment, write, lambda: False)
-    )
-    assert [(o.study.name, o.status, o.message) for o in outcomes] == [
+    results = list(run_with(monkeypatch, ["a", "b", "c"], tmp_path, {stage: fail}))
+    assert [(item.study.name, item.status, item.message) for item in results] == [
         ("a", "done", ""), ("b", "failed", f"no {stage}"), ("c", "done", ""),
     ]  # fmt: skip
 
 
-def test_cancelling_keeps_what_is_done() -> None:
+def test_cancelling_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
 
-    def segment(study: Study, volume: Volume) -> Segmentation:
+    def compute(study: Study) -> None:
         if study.name == "b":
             raise CancelledError("Cancelled after 3 of 9 slices.")
-        return nothing_found(volume)
 
-    outcomes = run_studies(
-        made(["a", "b", "c"]),
-        lambda study: False,
-        lambda study: (a_body(), []),
-        segment,
-        lambda study, volume, result: written.append(study.name),
-        lambda: False,
-    )
-    assert next(outcomes).study.name == "a"
+    steps: dict[str, Step] = {"compute": compute, "write": lambda s: written.append(s.name)}
+    results = run_with(monkeypatch, ["a", "b", "c"], tmp_path, steps)
+    assert next(results).study.name == "a"
     with pytest.raises(CancelledError):
-        next(outcomes)
+        next(results)
     assert written == ["a"]
 
 
-def test_a_study_that_is_written_when_the_user_stops_is_counted() -> None:
-    computed = []
-
-    def segment(study: Study, volume: Volume) -> Segmentation:
-        computed.append(study.name)
-        return nothing_found(volume)
-
-    outcomes = run_studies(
-        made(["a", "b"]),
-        lambda study: False,
-        lambda study: (a_body(), []),
-        segment,
-        lambda study, volume, result: None,
-        lambda: bool(computed),
+def test_a_study_that_is_written_when_the_user_stops_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+    results = run_with(
+        monkeypatch,
+        ["a", "b"],
+        tmp_path,
+        {"compute": lambda study: computed.append(study.name)},
+        is_cancelled=lambda: bool(computed),
     )
-    assert next(outcomes).study.name == "a"
+    assert next(results).study.name == "a"
     with pytest.raises(CancelledError, match="after 1 of 2 studies"):
-        next(outcomes)
+        next(results)
+
+
+def test_one_study_is_a_function_that_another_process_can_be_handed(
+    studies: Path, tmp_path: Path, model: Path
+) -> None:
+    options = StudyOptions(
+        RunOptions(
+            model=str(model), device="cpu", samples=2, region=Region((1, 2, 3), (9, 30, 40))
+        ),
+        tmp_path / "results",
+        {"nii.gz": "label_map"},
+    )
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        study = Study("one", studies / "one.nii.gz")
+        result = pool.submit(segment_study, study, options).result()
+        again = pool.submit(segment_study, study, options).result()
+        damaged = pool.submit(segment_study, Study("x", studies / "damaged.nii.gz"), options)
+        with pytest.raises(SDSegError, match=r"damaged\.nii\.gz"):
+            damaged.result()
+    assert (result.status, again.status) == ("done", "there already")
+    assert result.model == "tiny 0.0.1"
+    assert result.device == "cpu: asked for"
+    here = load_segmenter(str(model), "cpu").segment(
+        read_volume(studies / "one.nii.gz"), samples=2, region=options.run.region
+    )
+    np.testing.assert_array_equal(
+        read_volume(tmp_path / "results" / "one.nii.gz").array, here.label_map
+    )
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["one.nii.gz"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")

@@ -36,6 +36,7 @@ from SDSegLib.datasets.proposal import input_for
 from SDSegLib.datasets.splits import hold_out
 from SDSegLib.errors import InputError
 from SDSegLib.models.official import BTCV_AXES, BTCV_SPACING, BTCV_WINDOW
+from SDSegLib.volume.expectation import Expectation
 
 
 def names(items: tuple[Item, ...]) -> list[str]:
@@ -69,7 +70,7 @@ def test_btcv_has_the_papers_twelve_test_volumes(btcv: Path) -> None:
     assert collection.validation == ()
     assert is_partition(collection, 30)
     assert collection.num_classes == 14
-    assert collection.expects == {"modality": "CT", "region": "abdomen"}
+    assert collection.expects == Expectation("CT", "abdomen")
     item = collection.test[4]
     assert item.label is not None
     assert (item.image.name, item.label.name) == ("img0008.nii.gz", "label0008.nii.gz")

@@ -17,7 +17,7 @@ from golden_numbers import (
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from SDSegLib.diffusion.ddim import ddim_timesteps
+from SDSegLib.diffusion.schedule import ddim_timesteps
 from SDSegLib.errors import ModelError
 from SDSegLib.families.published import PublishedConfig, PublishedFamily
 from SDSegLib.models.official import convert, load_official

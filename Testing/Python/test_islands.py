@@ -25,7 +25,7 @@ from SDSegLib.volume.region import Region
 
 CPU = DeviceChoice(torch.device("cpu"), "test")
 ORGAN, OTHER = STRUCTURES[0], STRUCTURES[1]
-BOTH = (replace(ORGAN, smallest_piece=0.3), OTHER)
+BOTH = (replace(ORGAN, minimum_component_fraction=0.3), OTHER)
 
 
 def organ_with(*boxes: tuple[slice, slice, slice]) -> np.ndarray:
@@ -118,7 +118,7 @@ def test_it_takes_a_fraction_of_a_second_on_a_large_ct() -> None:
         labels[20:90, 60 * label : 60 * label + 40, 200:260] = label
         for k, j, i in generator.integers(0, [119, 509, 509], (30, 3)):
             labels[k : k + 2, j : j + 4, i : i + 4] = label
-    structures = [replace(item, smallest_piece=0.3) for item in STRUCTURES]
+    structures = [replace(item, minimum_component_fraction=0.3) for item in STRUCTURES]
     started = time.process_time()
     remove_islands(labels, structures)
     assert time.process_time() - started < 2.0
@@ -128,7 +128,7 @@ def test_it_takes_a_fraction_of_a_second_on_a_large_ct() -> None:
 def test_the_model_says_it_and_the_labels_are_the_same_however_the_ct_is_stored(
     tmp_path: Path,
 ) -> None:
-    one_piece = tuple(replace(item, smallest_piece=1.0) for item in STRUCTURES)
+    one_piece = tuple(replace(item, minimum_component_fraction=1.0) for item in STRUCTURES)
     plain = write_tiny_model(tmp_path / "plain")
     strict = write_tiny_model(tmp_path / "strict", structures=one_piece)
     volume = a_body()
@@ -145,7 +145,7 @@ def test_the_model_says_it_and_the_labels_are_the_same_however_the_ct_is_stored(
 
 
 def test_pieces_at_the_faces_of_a_region_stay(tmp_path: Path) -> None:
-    one_piece = tuple(replace(item, smallest_piece=1.0) for item in STRUCTURES)
+    one_piece = tuple(replace(item, minimum_component_fraction=1.0) for item in STRUCTURES)
     segmenter = Segmenter(
         load_family(write_tiny_model(tmp_path / "strict", structures=one_piece)), CPU
     )
@@ -157,17 +157,17 @@ def test_pieces_at_the_faces_of_a_region_stay(tmp_path: Path) -> None:
 
 
 def test_the_statement_survives_model_json(tmp_path: Path) -> None:
-    structures = (replace(STRUCTURES[0], smallest_piece=0.25), *STRUCTURES[1:])
+    structures = (replace(STRUCTURES[0], minimum_component_fraction=0.25), *STRUCTURES[1:])
     folder = write_tiny_model(tmp_path / "tiny", structures=structures)
     assert read_description(folder).structures == structures
     data = read_description(folder).to_json()
-    assert "smallest_piece" not in data["structures"][1]
+    assert "minimum_component_fraction" not in data["structures"][1]
     for wrong in (0, 1.5, "0.3", True):
-        data["structures"][0]["smallest_piece"] = wrong
-        with pytest.raises(ModelError, match="smallest_piece"):
+        data["structures"][0]["minimum_component_fraction"] = wrong
+        with pytest.raises(ModelError, match="minimum_component_fraction"):
             ModelDescription.from_json(data)
 
 
 def test_the_bundled_model_asks_for_it() -> None:
     description = read_description(resource_folder() / "Models" / "head-neck-oar")
-    assert {item.smallest_piece for item in description.structures} == {0.3}
+    assert {item.minimum_component_fraction for item in description.structures} == {0.3}

@@ -126,7 +126,7 @@ def test_weights_of_another_model_do_not_load(source: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has format 99; this version of SDSeg reads format 1"),
+        ({"format": 99}, "has format 99; this version of SDSeg reads formats 1 and 2"),
         ({"family": "huge"}, "family 'huge' is none of"),
         ({"structures": []}, "are not 1 … N in order"),
         ({"name": None}, "name None is not a text"),

@@ -105,7 +105,7 @@ def test_averaged_weights_scale_factor_and_schedule_come_from_the_file(checkpoin
     assert checkpoint.diffusion.timesteps == 1000
     assert checkpoint.diffusion.beta_start == 0.0015
     assert checkpoint.diffusion.beta_end == 0.0155
-    assert checkpoint.diffusion.prediction == "noise"
+    assert checkpoint.diffusion.prediction == "epsilon"
 
 
 def test_another_scale_factor_and_schedule_are_kept(weights, tmp_path):

@@ -175,7 +175,7 @@ def test_a_device_that_cannot_do_it_says_so(
 
 def test_the_estimate_of_a_model_that_predicts_noise_stays_float32(tmp_path: Path) -> None:
     """Its error would be amplified 38.7 times."""
-    diffusion = replace(tiny_description().diffusion, prediction="noise")
+    diffusion = replace(tiny_description().diffusion, prediction="epsilon")
     folder = write_tiny_model(tmp_path / "noise", diffusion=diffusion)
     segmenter = Segmenter(load_family(folder), CPU, precision="bfloat16")
     kinds = []

@@ -13,7 +13,7 @@ from SDSegLib.errors import ModelError
 from SDSegLib.families import build_family
 from SDSegLib.families.published import PublishedFamily
 from SDSegLib.models.folder import read_description
-from SDSegLib.training.initial import begin_with
+from SDSegLib.training.recipe import begin_with
 
 Weights = dict[str, torch.Tensor]
 NETWORK = {

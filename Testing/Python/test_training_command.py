@@ -89,7 +89,7 @@ def test_plain_unet_becomes_the_vision_encoder_of_a_compact_model(
     training: Run, sdseg: Run, tmp_path: Path
 ):
     seen = ("input.slice_offsets_mm=-3,0,3", "network.filters=8,8,16,16")
-    plain = training("unet2d", "--output", tmp_path / "plain", changes=seen)
+    plain = training("direct", "--output", tmp_path / "plain", changes=seen)
     assert plain.code == 0, plain.err
     deep = (
         *seen[:1], "network.encoder_filters=8,8,16,16", "training.warm_up=1", "training.steps=2",
@@ -106,7 +106,7 @@ def test_plain_unet_becomes_the_vision_encoder_of_a_compact_model(
 
 
 def test_plain_unet_goes_through_the_same_commands(training: Run, sdseg: Run, tmp_path: Path):
-    trained = training("unet2d", "--json")
+    trained = training("direct", "--json")
     assert trained.code == 0, trained.err
     result = trained.json
     assert result["is_finished"]
@@ -125,11 +125,11 @@ def test_plain_unet_goes_through_the_same_commands(training: Run, sdseg: Run, tm
 
 def test_published_family_learns_pictures(sdseg: Run, tmp_path: Path):
     data = write_kvasir(tmp_path / "kvasir", 10)
-    changes = [*tiny_changes("paper-tiny"), "input.size=32,32", "training.validate_every=3"]
+    changes = [*tiny_changes("published-tiny"), "input.size=32,32", "training.validate_every=3"]
     words = [word for change in changes for word in ("--set", change)]
     trained = sdseg(
         "train", "--dataset", "kvasir-seg", "--data", data, "-o", tmp_path / "run",
-        "--device", "cpu", "--preset", "paper-tiny", "--json", *words,
+        "--device", "cpu", "--preset", "published-tiny", "--json", *words,
     )  # fmt: skip
     assert trained.code == 0, trained.err
     family = load_family(Path(trained.json["model"]))
@@ -154,24 +154,24 @@ def test_plan_tells_what_would_be_done_and_does_nothing(training: Run, tmp_path:
 
 
 def test_the_same_command_again_has_nothing_to_do(training: Run, tmp_path: Path):
-    assert training("unet2d").code == 0
+    assert training("direct").code == 0
     before = curve_of(tmp_path / "run" / "network")
-    again = training("unet2d")
+    again = training("direct")
     assert again.code == 0
     assert "Going on with the run" in again.err
     assert curve_of(tmp_path / "run" / "network") == before
 
 
 def test_other_settings_do_not_mix_with_a_run(training: Run):
-    assert training("unet2d").code == 0
-    refused = training("unet2d", changes=("training.rate=5e-3",))
+    assert training("direct").code == 0
+    refused = training("direct", changes=("training.rate=5e-3",))
     assert refused.code == 2
     assert "training.rate" in refused.err
     assert "another --output" in refused.err
 
 
 def test_run_is_repeated_from_its_settings(training: Run, sdseg: Run, tmp_path: Path):
-    assert training("unet2d").code == 0
+    assert training("direct").code == 0
     repeated = sdseg(
         "train", "--dataset", "folder", "--data", tmp_path / "patients", "--output",
         tmp_path / "again", "--option", "validation=0.25", "--device", "cpu",
@@ -186,21 +186,21 @@ def test_run_is_repeated_from_its_settings(training: Run, sdseg: Run, tmp_path: 
 
 
 def test_time_that_is_up_is_no_error(training: Run, tmp_path: Path):
-    stopped = training("unet2d", "--max-minutes", "0")
+    stopped = training("direct", "--max-minutes", "0")
     assert stopped.code == 0, stopped.err
     assert "Saved at step 1 of 6" in stopped.out
     assert not (tmp_path / "run" / "model").exists()
 
 
 def test_a_run_that_is_older_than_a_setting_goes_on(training: Run, tmp_path: Path):
-    assert training("unet2d", "--max-minutes", "0").code == 0
+    assert training("direct", "--max-minutes", "0").code == 0
     path = tmp_path / "run" / "settings.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     del record["values"]["training.elastic"]
     path.write_text(json.dumps(record), encoding="utf-8")
-    refused = training("unet2d", changes=("training.elastic=2",))
+    refused = training("direct", changes=("training.elastic=2",))
     assert "training.elastic" in refused.err
-    assert training("unet2d").code == 0
+    assert training("direct").code == 0
 
 
 def test_trained_model_begins_another(training: Run, sdseg: Run, tmp_path: Path):
@@ -243,7 +243,7 @@ def test_unknown_names_are_told(sdseg: Run, tmp_path: Path):
     assert "btcv13" in refused.err
     refused = sdseg("train", "--dataset", "folder", "--preset", "best", *common)
     assert refused.code == 2
-    assert "paper, paper-tiny, compact, unet2d" in refused.err
+    assert "compact, published, published-tiny, direct" in refused.err
 
 
 def test_missing_packages_are_named(training: Run, monkeypatch: pytest.MonkeyPatch):

@@ -12,13 +12,11 @@ from training_parts import a_case, a_collection, a_job, tiny_preset
 from SDSegLib.datasets.slices import SliceDataset
 from SDSegLib.errors import InputError
 from SDSegLib.families import build_family
-from SDSegLib.training.class_draw import draw_classes, gaussian_latent
-from SDSegLib.training.describe import describe
-from SDSegLib.training.diffusion_stage import DiffusionStage
-from SDSegLib.training.direct_stage import DirectStage
-from SDSegLib.training.job import check_drawn
+from SDSegLib.training.compact import DiffusionStage
+from SDSegLib.training.direct import DirectStage
 from SDSegLib.training.losses import error_of_known, latent_l1
-from SDSegLib.training.published_stage import PublishedStage
+from SDSegLib.training.published import PublishedStage, draw_classes, gaussian_latent
+from SDSegLib.training.recipe import describe, recipe_of
 from SDSegLib.training.stage import Stage
 from SDSegLib.training.validation import dice_of, mean_dice
 
@@ -45,7 +43,7 @@ def gradient_of_bone(stage: Stage, layer: torch.nn.Conv2d, batch: dict[str, Tens
 
 
 def test_plain_unet_is_not_told_that_undrawn_bone_is_background(tmp_path):
-    job = a_job(tiny_preset("unet2d"), tmp_path)
+    job = a_job(tiny_preset("direct"), tmp_path)
     family = build_family(job.description)
     stage = DirectStage(family, job.preset.training)
     layer = family.network.output_block.conv.conv
@@ -128,7 +126,7 @@ def test_single_structure_counts_only_where_it_was_drawn():
 
 def test_published_losses_do_not_hear_of_what_was_not_drawn(tmp_path):
     """A slice of a patient without bone drawn must count nothing, whatever is labelled in it."""
-    preset = tiny_preset("paper-tiny")
+    preset = tiny_preset("published-tiny")
     description = describe(preset, a_collection(1), a_job(preset, tmp_path).description.input, "a")
     family = build_family(description)
     torch.nn.init.normal_(family.unet.out[-1].weight)  # or it predicts 0 whatever it sees
@@ -161,19 +159,19 @@ def test_latent_is_drawn_from_the_autoencoders_gaussian():
 def test_organ_that_nobody_drew_cannot_be_learnt(tmp_path):
     description = a_job(tiny_preset("compact"), tmp_path).description
     with pytest.raises(InputError, match="knows about Spinal cord"):
-        check_drawn([a_case(0, (1,))], description)
-    check_drawn([a_case(0, (1,)), a_case(1, (2,))], description)
+        recipe_of(description.family).check_cases([a_case(0, (1,))], description)
+    recipe_of(description.family).check_cases([a_case(0, (1,)), a_case(1, (2,))], description)
 
 
 def test_published_family_needs_one_patient_with_everything(tmp_path):
-    description = a_job(tiny_preset("paper-tiny"), tmp_path).description
+    description = a_job(tiny_preset("published-tiny"), tmp_path).description
     with pytest.raises(InputError, match="compact family"):
-        check_drawn([a_case(0, (1,)), a_case(1, (2,))], description)
-    check_drawn([a_case(0, (1,)), a_case(1, (1, 2))], description)
+        recipe_of(description.family).check_cases([a_case(0, (1,)), a_case(1, (2,))], description)
+    recipe_of(description.family).check_cases([a_case(0, (1,)), a_case(1, (1, 2))], description)
 
 
 def test_validation_leaves_out_what_was_not_drawn(tmp_path):
-    description = a_job(tiny_preset("unet2d"), tmp_path).description
+    description = a_job(tiny_preset("direct"), tmp_path).description
     family = build_family(description).eval()
     with torch.no_grad():  # says bone everywhere
         family.network.output_block.conv.conv.bias.copy_(torch.tensor([0.0, 0.0, 99.0]))

@@ -16,8 +16,8 @@ from training_parts import STAGE_FOLDER, a_job, curve_of, tiny_changes, tiny_pre
 
 from SDSegLib.errors import InputError, OutputError
 from SDSegLib.training import parts
+from SDSegLib.training.checkpoints import is_saved, load_parts, remove_parts, save_parts
 from SDSegLib.training.job import train
-from SDSegLib.training.parts import is_saved, load_parts, remove_parts, save_parts
 from SDSegLib.training.run import Machine, StepSampler
 from SDSegLib.training.validation import HeldOutDice
 
@@ -126,7 +126,7 @@ def test_every_family_runs_out_of_time_step_by_step(preset: str, tmp_path: Path)
 
 
 def test_more_steps_can_be_asked_for_later(tmp_path: Path):
-    short, long = (tiny_preset("unet2d", f"training.steps={steps}") for steps in (3, 5))
+    short, long = (tiny_preset("direct", f"training.steps={steps}") for steps in (3, 5))
     assert train(a_job(short, tmp_path), Machine("cpu")).step == 3
     again = train(a_job(short, tmp_path), Machine("cpu"))
     assert (again.is_finished, again.step) == (True, 3)
@@ -138,7 +138,7 @@ def test_it_stops_when_nothing_is_gained_and_stays_stopped(tmp_path: Path, monke
     gains = iter([0.5, 0.6, 0.6, 0.1, 0.9])
     monkeypatch.setattr(HeldOutDice, "_score", lambda *_: (next(gains), torch.tensor([0.5, 0.5])))
     preset = tiny_preset(
-        "unet2d", "training.steps=40", "training.validate_every=2", "training.patience=2"
+        "direct", "training.steps=40", "training.validate_every=2", "training.patience=2"
     )
     outcome = train(a_job(preset, tmp_path), Machine("cpu"))
     assert (outcome.is_finished, outcome.step, outcome.dice) == (True, 8, 0.6)

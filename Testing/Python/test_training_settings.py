@@ -9,14 +9,13 @@ import pytest
 from training_parts import SEEN, a_collection
 
 from SDSegLib.errors import InputError
-from SDSegLib.training.describe import describe
 from SDSegLib.training.overrides import flattened, with_overrides, with_value
-from SDSegLib.training.presets import PRESETS, find_preset
+from SDSegLib.training.recipe import describe, find_preset, presets
 from SDSegLib.training.records import keep_record, read_record, record_of
 
 
 def test_paper_preset_has_the_published_values():
-    paper = find_preset("paper")
+    paper = find_preset("published")
     training, unet = paper.training, paper.network.unet
     assert (training.steps, training.batch, training.rate) == (100_000, 4, 1e-5)
     assert (training.scale_rate, training.warm_up, training.decay) == (True, 10_000, "constant")
@@ -25,12 +24,12 @@ def test_paper_preset_has_the_published_values():
     assert training.fusion == "concatenation"
     assert (unet.model_channels, unet.channel_mult) == (192, (1, 2, 2, 4, 4))
     assert (unet.num_heads, unet.dropout) == (8, 0.2)
-    assert paper.diffusion.prediction == "noise"
+    assert paper.diffusion.prediction == "epsilon"
     assert (paper.diffusion.beta_start, paper.diffusion.beta_end) == (0.0015, 0.0155)
 
 
 def test_every_value_of_every_preset_can_be_written_down_and_set_again():
-    for preset in PRESETS.values():
+    for preset in presets().values():
         again = preset
         for name, value in flattened(preset).items():
             as_text = json.dumps(value) if isinstance(value, list) else str(value)
@@ -44,7 +43,7 @@ def test_values_are_changed_by_name():
         [
             "training.steps=10", "training.rate=1e-3", "input.size=64,96", "input.spacing=none",
             "training.train_vision_encoder=no", "input.windows=[[-100,200]]",
-            "network.unet_mult=1,2", "diffusion.prediction=v",
+            "network.unet_mult=1,2", "diffusion.prediction=v_prediction",
         ],
     )  # fmt: skip
     assert changed.training.steps == 10
@@ -53,7 +52,7 @@ def test_values_are_changed_by_name():
     assert changed.input.windows == ((-100.0, 200.0),)
     assert changed.network.unet_mult == (1, 2)
     assert not changed.training.train_vision_encoder
-    assert changed.diffusion.prediction == "v"
+    assert changed.diffusion.prediction == "v_prediction"
     assert find_preset("compact").training.steps == 3000
 
 
@@ -81,12 +80,12 @@ def test_what_cannot_be_set_is_told_with_the_way_out(assignment: str, says: str)
 
 
 def test_unknown_preset_names_those_there_are():
-    with pytest.raises(InputError, match="paper, paper-tiny, compact, unet2d"):
+    with pytest.raises(InputError, match="compact, published, published-tiny, direct"):
         find_preset("Paper")
 
 
 def test_networks_follow_from_the_data():
-    paper = find_preset("paper-tiny")
+    paper = find_preset("published-tiny")
     two = describe(paper, a_collection(2), SEEN, "a")
     one = describe(paper, a_collection(1), SEEN, "b")
     assert two.network["unet"]["num_classes"] == 3
@@ -101,7 +100,7 @@ def test_networks_follow_from_the_data():
     assert compact.input.channels == 18
 
 
-@pytest.mark.parametrize("name", ["paper", "compact", "unet2d"])
+@pytest.mark.parametrize("name", ["published", "compact", "direct"])
 def test_tile_that_the_networks_cannot_halve_is_refused(name: str):
     preset = with_overrides(find_preset(name), ["input.size=100,100"])
     with pytest.raises(InputError, match=r"100 × 100 .* set input\.size=(96,96|128,128)"):
@@ -109,7 +108,7 @@ def test_tile_that_the_networks_cannot_halve_is_refused(name: str):
 
 
 def test_context_slices_do_not_fit_the_published_family():
-    preset = with_overrides(find_preset("paper"), ["input.slice_offsets_mm=-3,3"])
+    preset = with_overrides(find_preset("published"), ["input.slice_offsets_mm=-3,3"])
     with pytest.raises(InputError, match=r"set input\.slice_offsets_mm=0"):
         describe(preset, a_collection(), SEEN, "a")
 

@@ -10,11 +10,11 @@ from training_parts import STAGE_FOLDER, a_case, a_job, curve_of, tiny_preset
 
 from SDSegLib.datasets.slices import SliceDataset
 from SDSegLib.families import build_family
-from SDSegLib.training.export import weights_of
-from SDSegLib.training.job import main_stage, train
+from SDSegLib.training.checkpoints import load_parts
+from SDSegLib.training.job import train, weights_of
 from SDSegLib.training.memory import training_bytes
-from SDSegLib.training.parts import load_parts
-from SDSegLib.training.published_stage import PublishedStage
+from SDSegLib.training.published import PublishedStage
+from SDSegLib.training.recipe import recipe_of
 from SDSegLib.training.run import Machine
 from SDSegLib.training.stage import _warmed_up_ema
 
@@ -41,7 +41,7 @@ def test_average_without_memory_is_the_weights_themselves(preset: str, tmp_path:
 
 
 def test_model_folder_gets_the_averages(tmp_path: Path):
-    chosen = tiny_preset("unet2d", "training.ema_decay=0.9", "training.validate_every=0")
+    chosen = tiny_preset("direct", "training.ema_decay=0.9", "training.validate_every=0")
     job = a_job(chosen, tmp_path)
     train(job, Machine("cpu"))
     trained, averaged = states(tmp_path / "network")
@@ -66,7 +66,7 @@ def test_average_is_short_at_first_as_in_latent_diffusion():
 
 def test_rate_of_the_paper_warms_up_and_stays(tmp_path: Path):
     chosen = tiny_preset(
-        "paper-tiny", "training.rate=1e-5", "training.scale_rate=true", "training.warm_up=3",
+        "published-tiny", "training.rate=1e-5", "training.scale_rate=true", "training.warm_up=3",
         "training.decay=constant", "training.accumulate=2", "training.batch=3",
     )  # fmt: skip
     train(a_job(chosen, tmp_path), Machine("cpu"))
@@ -78,7 +78,7 @@ def test_rate_of_the_paper_warms_up_and_stays(tmp_path: Path):
 
 
 def test_scale_factor_makes_the_first_batchs_latents_of_unit_spread(tmp_path: Path):
-    preset = tiny_preset("paper-tiny", "training.sample_latent=false", "training.steps=2")
+    preset = tiny_preset("published-tiny", "training.sample_latent=false", "training.steps=2")
     job = a_job(preset, tmp_path)
     train(job, Machine("cpu"))
     state = load_parts(tmp_path / "diffusion" / "last.ckpt")["state_dict"]
@@ -98,7 +98,7 @@ def test_scale_factor_makes_the_first_batchs_latents_of_unit_spread(tmp_path: Pa
 
 
 def test_frozen_vision_encoder_stays_as_it_began(tmp_path: Path):
-    chosen = tiny_preset("paper-tiny", "training.train_vision_encoder=false")
+    chosen = tiny_preset("published-tiny", "training.train_vision_encoder=false")
     train(a_job(chosen, tmp_path), Machine("cpu"))
     trained, _ = states(tmp_path / "diffusion")
     assert all(name.startswith("unet.") for name in trained)
@@ -110,7 +110,7 @@ def test_frozen_vision_encoder_stays_as_it_began(tmp_path: Path):
 def test_without_latent_estimation_only_the_noise_counts(tmp_path: Path):
     totals = {}
     for weight in (0, 1):
-        preset = tiny_preset("paper-tiny", f"training.latent_weight={weight}")
+        preset = tiny_preset("published-tiny", f"training.latent_weight={weight}")
         job = a_job(preset, tmp_path)
         torch.manual_seed(0)
         stage = PublishedStage(build_family(job.description), preset.training, measure_scale=False)
@@ -125,7 +125,7 @@ def test_without_latent_estimation_only_the_noise_counts(tmp_path: Path):
 
 
 def test_cross_attention_learns_to_listen(tmp_path: Path):
-    chosen = tiny_preset("paper-tiny", "training.fusion=cross-attention", "training.rate=1e-2")
+    chosen = tiny_preset("published-tiny", "training.fusion=cross-attention", "training.rate=1e-2")
     train(a_job(chosen, tmp_path), Machine("cpu"))
     trained, _ = states(tmp_path / "diffusion")
     assert trained["unet.middle_block.1.cross.proj_out.weight"].any()
@@ -134,8 +134,8 @@ def test_cross_attention_learns_to_listen(tmp_path: Path):
 
 def test_losses_fall_in_every_family(tmp_path: Path):
     for preset, names, more in (
-        ("paper-tiny", ("noise", "latent"), ()),
-        ("unet2d", ("segmentation",), ()),
+        ("published-tiny", ("noise", "latent"), ()),
+        ("direct", ("segmentation",), ()),
     ):
         chosen = tiny_preset(
             preset, "training.steps=60", "training.rate=3e-3", "training.checkpoint_minutes=9",
@@ -155,7 +155,8 @@ def test_memory_grows_with_the_batch(name: str, tmp_path: Path):
         for preset in (tiny_preset(name), tiny_preset(name, "training.batch=20"))
     )
     job = a_job(tiny_preset(name), tmp_path)
-    stage, _ = main_stage(build_family(job.description), job, set())
+    recipe = recipe_of(job.description.family)
+    stage, _ = recipe.main_stage(build_family(job.description), job.preset.training, set())
     weights = sum(p.numel() * 4 for p in stage.trained.parameters())
     assert small > 5 * weights
     assert large > 1.5 * small
@@ -164,7 +165,7 @@ def test_memory_grows_with_the_batch(name: str, tmp_path: Path):
 def test_noise_loss_is_squared_when_asked_to(tmp_path: Path):
     first = {}
     for norm in ("l1", "l2"):
-        chosen = tiny_preset("paper-tiny", f"training.noise_loss={norm}", "training.steps=1")
+        chosen = tiny_preset("published-tiny", f"training.noise_loss={norm}", "training.steps=1")
         train(a_job(chosen, tmp_path / norm), Machine("cpu"))
         row = curve_of(tmp_path / norm / "diffusion")[1]
         first[norm] = {name: float(row[name]) for name in ("loss", "noise", "latent")}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +14,128 @@ import numpy as np
 import pytest
 import torch
 from phantom import a_body
+from safetensors.torch import load_file, save_file
 from tiny_model import INPUT, NETWORK, tiny_description, write_tiny_model
 from training_parts import a_job, curve_of, tiny_preset
 
 from SDSegLib.errors import InputError, ModelError
-from SDSegLib.families import build_family
+from SDSegLib.families import FAMILIES, build_family
 from SDSegLib.families.compact import CompactFamily
 from SDSegLib.inference.load import load_segmenter
-from SDSegLib.models.folder import load_family
-from SDSegLib.networks.deep_unet import DeepUNet, DeepUNetConfig
-from SDSegLib.networks.vision_unet import VisionUNet, from_deep_unet
-from SDSegLib.training.diffusion_stage import DiffusionStage
-from SDSegLib.training.initial import begin_with
+from SDSegLib.models.folder import load_family, sha256_of
+from SDSegLib.networks.segmentation_unet import SegmentationUNet, VisionUNet, he_initialized
+from SDSegLib.training.checkpoints import load_parts
+from SDSegLib.training.compact import DiffusionStage
 from SDSegLib.training.job import train
-from SDSegLib.training.parts import load_parts
+from SDSegLib.training.recipe import begin_with
 from SDSegLib.training.run import Machine
 
 FILTERS = (8, 16, 16)
 DEEP: dict[str, Any] = {**NETWORK, "encoder_filters": list(FILTERS), "encoder_supervised": 1}
 PLAIN: dict[str, Any] = {"filters": list(FILTERS), "supervised": 1}
+SMALL: dict[str, dict[str, Any]] = {
+    "compact": {"network": DEEP},
+    "published": {
+        "network": {
+            "autoencoder": {"ch": 32, "ch_mult": [1, 1], "num_res_blocks": 1},
+            "unet": {
+                "model_channels": 32, "channel_mult": [1], "num_res_blocks": 1,
+                "attention_resolutions": [], "num_heads": 4, "num_classes": 8,
+            },
+        },
+        "input": replace(INPUT, windows=INPUT.windows[:1]),
+    },
+    "direct": {"network": PLAIN},
+}  # fmt: skip
 
 
 def test_it_is_the_plain_unet_with_its_weights() -> None:
-    plain = DeepUNet(DeepUNetConfig(FILTERS, 1), INPUT.channels, 3)
+    plain = SegmentationUNet(INPUT.channels, FILTERS, 3, 1)
     encoder = VisionUNet(INPUT.channels, FILTERS, 3, 1, condition_channels=5, factor=4)
-    encoder.load_state_dict(
-        {**encoder.state_dict(), **from_deep_unet(plain.state_dict())}, strict=True
-    )
+    encoder.load_state_dict({**encoder.state_dict(), **plain.state_dict()}, strict=True)
     image = torch.randn(2, INPUT.channels, 32, 48)
     condition, levels = encoder.with_logits(image)
     assert condition.shape == (2, 5, 8, 12)
     torch.testing.assert_close(encoder(image), condition)
     for found, wanted in zip(levels, plain.all_logits(image), strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+def monai_unet(supervised: int = 2) -> Any:
+    from monai.networks.nets import DynUNet
+
+    filters = (8, 16, 24, 32)
+    return DynUNet(
+        spatial_dims=2, in_channels=3, out_channels=5, kernel_size=[3] * 4,
+        strides=[1, 2, 2, 2], upsample_kernel_size=[2] * 3, filters=list(filters),
+        deep_supervision=True, deep_supr_num=supervised,
+    )  # fmt: skip
+
+
+def test_outputs_and_gradients_are_those_of_monai_with_the_same_weights() -> None:
+    torch.manual_seed(1)
+    theirs = monai_unet()
+    ours = SegmentationUNet(3, (8, 16, 24, 32), 5, 2)
+    weights = {n: v for n, v in theirs.state_dict().items() if not n.startswith(("skip", "heads"))}
+    ours.load_state_dict(weights, strict=True)
+    image = torch.randn(2, 3, 32, 48)
+    with torch.inference_mode():
+        assert torch.equal(ours.eval()(image), theirs.eval()(image))
+    stacked = theirs.train()(image)  # coarser levels enlarged to the finest grid
+    levels = ours.train().all_logits(image)
+    for number, level in enumerate(levels):
+        wanted = torch.nn.functional.interpolate(level, (32, 48))
+        torch.testing.assert_close(stacked[:, number], wanted)
+    levels[0].square().sum().backward()
+    stacked[:, 0].square().sum().backward()
+    first = theirs.input_block.conv1.conv.weight.grad
+    torch.testing.assert_close(ours.input_block.conv1.weight.grad, first)
+
+
+def test_weights_begin_as_those_of_monai() -> None:
+    """Normal with the same spread in every convolution, biases zero."""
+    torch.manual_seed(2)
+    theirs, ours = monai_unet(), he_initialized(SegmentationUNet(3, (8, 16, 24, 32), 5, 2))
+    loaded = SegmentationUNet(3, (8, 16, 24, 32), 5, 2)
+    weights = {n: v for n, v in theirs.state_dict().items() if not n.startswith(("skip", "heads"))}
+    loaded.load_state_dict(weights, strict=True)
+    for name, wanted in loaded.state_dict().items():
+        found = ours.get_parameter(name).detach()
+        if wanted.numel() > 200:
+            assert float(found.std()) == pytest.approx(float(wanted.std()), rel=0.2), name
+        elif wanted.ndim == 1:
+            assert torch.equal(found, wanted), name
+
+
+def test_a_direct_model_of_an_earlier_version_still_loads(tmp_path: Path) -> None:
+    """With MONAI's parameter names, a noise that nothing used, and `model.json` of format 1."""
+    folder = write_tiny_model(tmp_path / "plain", family="direct", network=PLAIN)
+    image = torch.randn(2, INPUT.channels, 32, 32)
+    with torch.inference_mode():
+        wanted = load_family(folder).condition(image)
+    names = {
+        "output_block": "output_block.conv.conv",
+        "deep_supervision_heads.0": "deep_supervision_heads.0.conv.conv",
+    }
+
+    def former(name: str) -> str:
+        *_, layer, kind = name.split(".")
+        if layer in ("conv1", "conv2", "transp_conv"):
+            return name.replace(f"{layer}.{kind}", f"{layer}.conv.{kind}")
+        for new, old in names.items():
+            name = name.replace(f"network.{new}.", f"network.{old}.")
+        return name
+
+    weights = {former(n): v for n, v in load_file(folder / "model.safetensors").items()}
+    assert sum(".conv." in name for name in weights) == 16
+    save_file({**weights, "stored_noise": torch.zeros(1, 1, 1)}, folder / "model.safetensors")
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    content |= {"format": 1, "licence": content.pop("license")}
+    content["diffusion"]["prediction"] = "noise"
+    content["weights"]["sha256"] = sha256_of(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    with torch.inference_mode():
+        assert torch.equal(load_family(folder).condition(image), wanted)
 
 
 def test_a_compact_model_begins_with_a_plain_unet(tmp_path: Path) -> None:
@@ -100,16 +192,32 @@ def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
     assert "encoder" not in curve_of(tmp_path / "frozen" / "diffusion")[1]
 
 
-def test_segmenting_with_it_needs_no_monai(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_segmenting_needs_no_monai(family: str, tmp_path: Path) -> None:
     """Which takes longer to import than a small CT takes to segment."""
-    folder = write_tiny_model(tmp_path / "deep", network=DEEP)
+    assert set(SMALL) == set(FAMILIES)
+    folder = write_tiny_model(tmp_path / "model", family=family, **SMALL[family])
     code = (
         "import sys\n"
-        "from SDSegLib.inference.load import load_segmenter\n"
-        f"load_segmenter({str(folder)!r}, 'cpu')\n"
-        "sys.exit('monai' in sys.modules)\n"
+        "import SDSegLib.inference.load as load\n"
+        "assert 'monai' not in sys.modules\n"
+        f"segmenter = load.load_segmenter({str(folder)!r}, 'cpu')\n"
+        "from SDSegLib.families import FAMILIES\n"
+        "modules = {n.partition(':')[0] for n in FAMILIES.values()} & set(sys.modules)\n"
+        f"assert {FAMILIES[family].partition(':')[0]!r} in modules\n"
+        "from phantom import a_body\n"
+        "segmenter.segment(a_body())\n"
+        "assert not {'monai', 'lightning', 'SDSegLib.training'} & set(sys.modules)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_segmenting_with_a_unet_as_vision_encoder(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "deep", network=DEEP)
     found = load_segmenter(str(folder), "cpu").segment(a_body()).label_map
     assert found.shape == a_body().array.shape
     assert len(np.unique(found)) > 2

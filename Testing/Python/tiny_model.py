@@ -75,11 +75,11 @@ def tiny_description(**changes: Any) -> ModelDescription:
         family="compact",
         summary="Random weights; its labels mean nothing.",
         network=NETWORK,
-        diffusion=DiffusionDescription(prediction="z0"),
+        diffusion=DiffusionDescription(prediction="sample"),
         input=INPUT,
         structures=STRUCTURES,
         expects=Expectation("CT", "head and neck"),
-        licence="Apache-2.0",
+        license="Apache-2.0",
     )
     return replace(description, **changes)
 

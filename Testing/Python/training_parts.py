@@ -15,11 +15,10 @@ from tiny_model import STRUCTURES
 from SDSegLib.datasets.case import Case
 from SDSegLib.datasets.collection import Collection
 from SDSegLib.datasets.recipe import LabelRecipe
-from SDSegLib.training.describe import describe
-from SDSegLib.training.job import Job
+from SDSegLib.training.job import TrainingJob
 from SDSegLib.training.overrides import with_overrides
-from SDSegLib.training.preset import AnyPreset
-from SDSegLib.training.presets import find_preset
+from SDSegLib.training.recipe import describe, find_preset
+from SDSegLib.training.settings import Preset
 from SDSegLib.volume.model_input import InputDescription
 
 SHAPE = (6, 36, 40)
@@ -33,22 +32,22 @@ TINY = {
         "network.condition_channels=16", "network.unet_channels=32", "network.unet_mult=1,1",
         "training.validate_every=3", "input.slice_offsets_mm=-6,-3,0,3,6",
     ),
-    "paper-tiny": (
+    "published-tiny": (
         "network.autoencoder.ch_mult=1,1,1", "network.unet.model_channels=32",
         "network.unet.channel_mult=1,1",
     ),
-    "unet2d": ("network.filters=8,8,16,16", "training.validate_every=3"),
+    "direct": ("network.filters=8,8,16,16", "training.validate_every=3"),
 }  # fmt: skip
-STAGE_FOLDER = {"compact": "diffusion", "paper-tiny": "diffusion", "unet2d": "network"}
+STAGE_FOLDER = {"compact": "diffusion", "published-tiny": "diffusion", "direct": "network"}
 
 
 def tiny_changes(preset: str) -> list[str]:
     """For `--set`: networks and budget of a preset at their smallest."""
-    stages = ["training"] if preset == "unet2d" else ["training", "autoencoder"]
+    stages = ["training"] if preset == "direct" else ["training", "autoencoder"]
     return [f"{stage}.{change}" for stage in stages for change in EACH] + list(TINY[preset])
 
 
-def tiny_preset(name: str, *changes: str) -> AnyPreset:
+def tiny_preset(name: str, *changes: str) -> Preset:
     return with_overrides(find_preset(name), [*tiny_changes(name), *changes])
 
 
@@ -71,10 +70,10 @@ def a_collection(structures: int = 2) -> Collection:
     )
 
 
-def a_job(preset: AnyPreset, output: Path, **changes: Any) -> Job:
+def a_job(preset: Preset, output: Path, **changes: Any) -> TrainingJob:
     """Two patients to learn from and one held out."""
     description = describe(preset, a_collection(), SEEN, "phantoms")
-    job = Job(preset, description, [a_case(0), a_case(1)], [a_case(2)], output)
+    job = TrainingJob(preset, description, [a_case(0), a_case(1)], [a_case(2)], output)
     return replace(job, **changes)
 
 

@@ -1,8 +1,9 @@
-"""What a run writes down: losses, rate, time and Dice as CSV, and for TensorBoard."""
+"""Progress of a stage: losses, rate, time and Dice as CSV, for TensorBoard and on the screen."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import time
 from pathlib import Path
@@ -12,10 +13,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 60
 
 
 class CurveLogger(Logger):
-    """One CSV file that goes on when the run does; a step that is repeated is written once.
+    """One CSV file that a continued run appends to; a step that is repeated has one row.
 
     Args:
         path: For example `curve.csv`; one row a logged step.
@@ -115,3 +121,68 @@ class Journal(Callback):
         self._since = (now, step)
         for logger in trainer.loggers:
             logger.log_metrics(values, step)
+
+
+class StepBar(Callback):
+    """Draws a bar on a terminal, and writes a line a minute elsewhere.
+
+    Args:
+        title: Name of the stage.
+        steps: Of the stage.
+        console: Where to; None for the log alone.
+    """
+
+    def __init__(self, title: str, steps: int, console: Console | None) -> None:
+        self.title = title
+        self.steps = steps
+        self.console = console
+        self._bar: Progress | None = None
+        self._next_line = 0.0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if not trainer.is_global_zero or self.console is None or not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=self.console,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(
+            self.title, total=self.steps, completed=trainer.global_step, losses=""
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        step = trainer.global_step
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, losses=_text(outputs))
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            line = f"{self.title}: step {step} of {self.steps}, {_text(outputs)}"
+            log.info(line)
+            if self.console is not None:
+                self.console.print(line, highlight=False, soft_wrap=True)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: Trainer, module: LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _text(outputs: Any) -> str:
+    return "  ".join(f"{name} {float(value):.4f}" for name, value in outputs.items())

@@ -1,0 +1,86 @@
+"""Training of the direct family: a plain U-Net with Dice and cross-entropy at several levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..families.direct import DirectConfig, DirectFamily
+from ..volume.model_input import InputDescription
+from ..volume.slices import apply_windows
+from .compact import COMPACT
+from .losses import deep_supervision, without_undrawn
+from .recipe import Recipe, sizes_to_json
+from .settings import Preset, StageSettings
+from .stage import Batch, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectSettings(StageSettings):
+    """Training of the plain U-Net."""
+
+
+# Slices, augmentation, steps, batch, warm-up and averaging are those of the compact preset, and the
+# operations a slice are as many within a few percent (`sdseg cost`).
+DIRECT = Preset(
+    name="direct",
+    family="direct",
+    summary="A plain 2-D U-Net with deep supervision, without diffusion, for comparison.",
+    network=DirectConfig(filters=(28, 56, 112, 224, 320), supervised=2),
+    input=COMPACT.input,
+    training=DirectSettings(
+        steps=COMPACT.training.steps,
+        batch=COMPACT.training.batch,
+        rate=1e-3,
+        warm_up=COMPACT.training.warm_up,
+        weight_decay=COMPACT.training.weight_decay,
+        ema_decay=COMPACT.training.ema_decay,
+        validate_every=COMPACT.training.validate_every,
+        seed=COMPACT.training.seed,
+    ),
+)
+
+
+class DirectStage(Stage):
+    """Deep supervision as in nnU-Net: each level half the weight of the next finer one."""
+
+    family: DirectFamily
+    settings: DirectSettings
+
+    def __init__(self, family: DirectFamily, settings: DirectSettings) -> None:
+        super().__init__(family, ("network",), settings)
+        self.criterion = deep_supervision(family.config.supervised + 1)
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        description = self.family.description.input
+        image = apply_windows(batch["image"], description.windows, description.repeat)
+        levels = [
+            without_undrawn(logits.float(), batch["drawn"])
+            for logits in self.family.network.all_logits(image)
+        ]
+        total = self.criterion(levels, batch["label_map"][:, None].float())
+        return total, {"segmentation": total}
+
+
+class DirectRecipe(Recipe):
+    """One stage; model folders of the family can be continued."""
+
+    presets = (DIRECT,)
+
+    def fit_network(
+        self, preset: Preset, seen: InputDescription, num_classes: int
+    ) -> tuple[dict[str, Any], InputDescription, int]:
+        return sizes_to_json(preset.network), seen, preset.network.factor
+
+    def main_stage(
+        self, family: DirectFamily, settings: DirectSettings, given: set[str]
+    ) -> tuple[Stage, str]:
+        return DirectStage(family, settings), "network"
+
+    def forward(self, family: DirectFamily, image: Tensor) -> object:
+        return family.network.all_logits(image)
+
+
+RECIPE = DirectRecipe()

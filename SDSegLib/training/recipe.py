@@ -1,0 +1,283 @@
+"""How families are trained: the interface of their recipes, the presets, the start of a run.
+
+A family names the module of its recipe in `Family.TRAINING`; the module's `RECIPE` is a `Recipe`.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..datasets.cases import Case
+from ..datasets.collection import Collection
+from ..datasets.slices import SliceDataset
+from ..errors import InputError, ModelError
+from ..families import FAMILIES, family_class
+from ..families.base import Family
+from ..families.description import ModelDescription
+from ..models.folder import load_networks
+from ..volume.model_input import InputDescription
+from ..volume.sides import mirrored_labels
+from .settings import Preset, StageSettings
+from .stage import Stage
+
+log = logging.getLogger(__name__)
+
+Weights = dict[str, Tensor]
+FORMER_NAMES = {"paper": "published", "paper-tiny": "published-tiny", "unet2d": "direct"}
+"""Presets by the names that they had in earlier versions."""
+
+
+class Recipe(ABC):
+    """How one family is trained.
+
+    Attributes:
+        presets: The ways to train it; the first has the family's name.
+    """
+
+    presets: tuple[Preset, ...]
+
+    @abstractmethod
+    def fit_network(
+        self, preset: Preset, seen: InputDescription, num_classes: int
+    ) -> tuple[dict[str, Any], InputDescription, int]:
+        """Fit the preset's network to the data.
+
+        Args:
+            preset: One of the family's, perhaps with changes.
+            seen: What the networks will see.
+            num_classes: With background.
+
+        Returns:
+            `network` of `model.json`; the input, changed if the family needs it; the number that
+            the sides of a tile must be multiples of.
+
+        Raises:
+            InputError: If network and data do not go together.
+        """
+
+    @abstractmethod
+    def main_stage(self, family: Any, settings: Any, given: set[str]) -> tuple[Stage, str]:
+        """The stage that trains the family proper, and the name of its folder.
+
+        Args:
+            family: To train.
+            settings: `training` of the preset.
+            given: As `begin_with` returns it.
+        """
+
+    @abstractmethod
+    def forward(self, family: Any, image: Tensor) -> object:
+        """Run the networks as a step of the main stage does, to count its memory."""
+
+    def dataset(
+        self, cases: list[Case], description: ModelDescription, settings: StageSettings
+    ) -> Dataset:
+        """Numbered samples for all steps of a stage."""
+        return SliceDataset(
+            cases,
+            description.input,
+            len(description.structures) + 1,
+            settings.seed,
+            settings.steps * settings.batch * settings.accumulate,
+            augment=settings.augment,
+            mirrored=mirrored_labels(description.structures) if settings.mirror else None,
+            elastic=settings.elastic,
+        )
+
+    def check_cases(self, cases: list[Case], description: ModelDescription) -> None:
+        """Check whether the family can learn from these cases.
+
+        Raises:
+            InputError: If not, with the reason. By default, naming structures that none of them
+                shows.
+        """
+        known = frozenset[int]().union(*(case.drawn for case in cases))
+        missing = [item.name for item in description.structures if item.label not in known]
+        if missing:
+            raise InputError(
+                f"No case to train on knows about {', '.join(missing)}; leave them out of the data "
+                "set or add cases in which they are drawn."
+            )
+
+    def begin_with_folder(self, family: Any, folder: Path) -> set[str]:
+        """Load the weights of a model folder; see `begin_with`."""
+        other = load_networks(folder)
+        if other.description.family != family.description.family:
+            raise ModelError(
+                f"{folder} is of the {other.description.family} family and cannot begin one of "
+                f"the {family.description.family} family."
+            )
+        own = family.state_dict()
+        noise = {name: own[name] for name in ("stored_noise",) if name in own}
+        state = {name: v for name, v in other.state_dict().items() if name not in noise}
+        try:
+            family.load_state_dict(self.adapt(state, other, family) | noise)
+        except RuntimeError as error:
+            raise ModelError(
+                f"The weights of {folder} do not fit ({str(error).splitlines()[1].strip()}); "
+                "choose the same sizes and structures."
+            ) from error
+        return {name.partition(".")[0] for name in state}
+
+    def adapt(self, state: Weights, other: Any, family: Any) -> Weights:
+        """Weights of another model of the family, changed where this one differs from it."""
+        return state
+
+    def begin_with_checkpoint(self, family: Any, path: Path) -> set[str]:
+        """Load the tensors of a checkpoint file; see `begin_with`."""
+        raise ModelError(
+            f"{path} is a checkpoint file, and only the published family begins with one; name a "
+            "model folder instead."
+        )
+
+
+class LatentRecipe(Recipe):
+    """The recipe of a latent family, whose autoencoder is trained first unless it is given."""
+
+    @abstractmethod
+    def autoencoder_stage(self, family: Any, settings: Any) -> Stage:
+        """The stage that trains `family.autoencoder`."""
+
+    def after_autoencoder(self, family: Any, given: set[str]) -> None:
+        """Pass the trained autoencoder on to other networks."""
+
+    def forward(self, family: Any, image: Tensor) -> object:
+        timestep = torch.zeros(1, dtype=torch.long, device=image.device)
+        z_t = torch.empty(1, *family.latent_shape, device=image.device)
+        condition = family.condition(image)
+        return self.forward_latent(family, z_t, condition, timestep)
+
+    @abstractmethod
+    def forward_latent(
+        self, family: Any, z_t: Tensor, condition: Tensor, timestep: Tensor
+    ) -> object:
+        """The part of `forward` that follows the condition."""
+
+
+def recipe_of(family: str) -> Recipe:
+    """The recipe of a family.
+
+    Raises:
+        ModelError: If no family has this name.
+    """
+    return import_module(family_class(family).TRAINING).RECIPE
+
+
+def presets() -> dict[str, Preset]:
+    """The presets of all families, by name."""
+    return {preset.name: preset for name in FAMILIES for preset in recipe_of(name).presets}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name, or of the name that it had in earlier versions.
+
+    Raises:
+        InputError: Naming those there are.
+    """
+    known = presets()
+    name = FORMER_NAMES.get(name, name)
+    if name not in known:
+        raise InputError(f"There is no preset {name!r}; choose one of {', '.join(known)}.")
+    return known[name]
+
+
+def describe(
+    preset: Preset, collection: Collection, proposed: InputDescription, name: str
+) -> ModelDescription:
+    """The `model.json` of the model that a run will give.
+
+    Args:
+        preset: How it is trained.
+        collection: The data.
+        proposed: What networks should see of the data, if the preset does not say otherwise.
+        name: Of the model.
+
+    Raises:
+        InputError: If tile, channels and networks do not fit together.
+    """
+    changes = {key: value for key, value in vars(preset.input).items() if value is not None}
+    if proposed.pictures is not None:
+        changes.pop("slice_offsets_mm", None)
+        changes.pop("spacing", None)
+    network, seen, factor = recipe_of(preset.family).fit_network(
+        preset, replace(proposed, **changes), collection.num_classes
+    )
+    _check_size(seen.size, factor)
+    return ModelDescription(
+        name=name,
+        title=f"{collection.title}: {preset.name}",
+        version="1",
+        family=preset.family,
+        summary=", ".join(item.name for item in collection.structures) + ".",
+        network=network,
+        diffusion=preset.diffusion,
+        input=seen,
+        structures=collection.structures,
+        expects=collection.expects,
+        training={"data": collection.title, "source": collection.source, "preset": preset.name},
+    )
+
+
+def begin_with(family: Family, sources: Iterable[Path]) -> set[str]:
+    """Load what each source has for the family's networks.
+
+    A model folder gives all of its weights, also to a compact model that sees other context slices
+    or windows, or has the encoder's skip; one of the direct family gives its U-Net to a vision
+    encoder that is one, too. A checkpoint (only tensors are read from it) is recognised by its
+    names: kl-f8 gives the autoencoder and a copy of its encoder to the vision encoder, as in the
+    paper; a latent diffusion model gives its UNet, whose first convolution is widened with zeros
+    for the condition; SDSeg's own gives all of that.
+
+    Args:
+        family: To change; the published one, unless all sources are model folders.
+        sources: Model folders and checkpoint files; later ones overwrite earlier ones.
+
+    Returns:
+        The networks that were given, for example "autoencoder", "vision_encoder", "unet".
+
+    Raises:
+        ModelError: If a source has nothing for this family, or does not fit.
+    """
+    recipe = recipe_of(family.description.family)
+    given: set[str] = set()
+    for source in sources:
+        begin = recipe.begin_with_folder if source.is_dir() else recipe.begin_with_checkpoint
+        given |= begin(family, source)
+        log.info("began with %s", source)
+    return given
+
+
+def widened(weight: Tensor, channels: int) -> Tensor:
+    """A convolution's weight (O, I, h, w) for more input channels, which begin at zero.
+
+    z_t comes first in cat(z_t, condition), so the new channels are the condition's.
+    """
+    missing = channels - weight.shape[1]
+    if missing <= 0:
+        return weight
+    zeros = weight.new_zeros(weight.shape[0], missing, *weight.shape[2:])
+    return torch.cat([weight, zeros], dim=1)
+
+
+def sizes_to_json(network: Any) -> dict[str, Any]:
+    """A flat dataclass of network sizes as JSON types."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(network).items()}
+
+
+def _check_size(size: tuple[int, int], factor: int) -> None:
+    if any(side < factor or side % factor for side in size):
+        fitting = ",".join(str(max(factor, round(side / factor) * factor)) for side in size)
+        raise InputError(
+            f"Tiles of {size[0]} × {size[1]} pixels do not suit the networks, whose coarsest grid "
+            f"has a point for {factor} of them; set input.size={fitting}."
+        )
