@@ -130,7 +130,6 @@ def evaluate(
         evaluate_folder,
         evaluate_model,
     )
-    from ..evaluation.metrics import require_scipy
     from ..evaluation.report import prepare_output, write_results
     from ..evaluation.scores import Rules
     from ..evaluation.summary import summarise
@@ -141,8 +140,6 @@ def evaluate(
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
         find_model(model or DEFAULT_MODEL)
-    if not autoencoder and (collection is None or collection.dimensions == 3):
-        require_scipy()
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)

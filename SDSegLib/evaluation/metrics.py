@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from ..errors import MissingPackageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +36,7 @@ def surface_distances(
         prediction: Mask (k, j, i), not empty.
         reference: Mask of the same shape, not empty.
         spacing: Voxel spacing in mm along (k, j, i).
-
-    Raises:
-        MissingPackageError: Without SciPy, with which MONAI finds surfaces.
     """
-    require_scipy()
     from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 
     masks = _one_hot(prediction), _one_hot(reference)
@@ -58,16 +51,6 @@ def surface_distances(
             *masks, include_background=True, symmetric=True, spacing=millimetres
         )
     return float(hausdorff), float(average)
-
-
-def require_scipy() -> None:
-    """Find out before the work whether surface distances can be measured.
-
-    Raises:
-        MissingPackageError: Without SciPy.
-    """
-    if find_spec("scipy") is None:
-        raise MissingPackageError("scipy", "evaluate", "Measuring surface distances")
 
 
 def box_of(mask: np.ndarray) -> tuple[slice, ...] | None:

@@ -89,9 +89,6 @@ def evaluate_pair(
 
     Returns:
         One score per label, in the order of `labels`.
-
-    Raises:
-        MissingPackageError: If distances are wanted and SciPy is not installed.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} is not on {reference.shape}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rank import rank_correlation
 from .stability import CaseStability, SliceJudgement
 from .summary import Estimate, summarise
 
@@ -120,6 +119,15 @@ def summarise_stability(cases: Sequence[CaseStability]) -> StabilitySummary:
     )
 
 
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's correlation; None with fewer than three pairs or if one of both is constant."""
+    from scipy.stats import spearmanr
+
+    if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1:
+        return None
+    return float(spearmanr(first, second).statistic)
+
+
 def _spread(each: Sequence[Estimate | None], mean: Estimate | None) -> Spread | None:
     values = tuple(item.mean for item in each if item is not None)
     if mean is None or len(values) < 2:
@@ -128,9 +136,7 @@ def _spread(each: Sequence[Estimate | None], mean: Estimate | None) -> Spread | 
 
 
 def _rank(slices: Sequence[SliceJudgement]) -> float | None:
-    return rank_correlation(
-        np.array([item.score for item in slices]), np.array([item.dice for item in slices])
-    )
+    return rank_correlation([item.score for item in slices], [item.dice for item in slices])
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -19,8 +19,8 @@ from ..volume.structure import Structure
 from ..volume.tiles import cut, tiles_of, tissue_extents
 from ..volume.volume import Volume
 from .canvas import Canvas
+from .connected_components import remove_small_components
 from .device import DeviceChoice, is_out_of_memory
-from .islands import remove_islands
 from .job import Job
 from .mirror import Mirror
 from .plane import PlaneGrids
@@ -164,7 +164,7 @@ class Segmenter:
 
         `labels` is changed.
         """
-        remove_islands(labels, wanted, job.goes_on)
+        remove_small_components(labels, wanted, job.goes_on)
         if len(wanted) < len(self.description.structures):
             keep = np.zeros(256, np.uint8)
             for item in wanted:
