@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,20 @@ from typing import Any
 from ..errors import InputError
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
-from .collection import Collection, Item
-from .finding import (
+from .collection import Collection, Item, hold_out, usual_share
+from .files import (
     VOLUME_SUFFIXES,
     existing_folder,
+    files_by_channel,
     files_by_stem,
     has_colors,
+    listed,
     refuse_missing,
-    shown,
 )
+from .proposal import picture_input
 from .recipe import Absent, LabelRecipe
-from .splits import hold_out, usual_share
-from .two_dimensions import picture_input
 
 DESCRIPTION = "dataset.json"
-CHANNEL = re.compile(r"_(\d{4})$")
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def nnunet(
     facts = _read(root / DESCRIPTION)
     images = existing_folder(root / "imagesTr", "The training images")
     labels = existing_folder(root / "labelsTr", "The training label maps")
-    is_flat = not files_by_stem(labels, VOLUME_SUFFIXES)
-    suffixes = PICTURE_SUFFIXES if is_flat else VOLUME_SUFFIXES
+    is_2d = not files_by_stem(labels, VOLUME_SUFFIXES)
+    suffixes = PICTURE_SUFFIXES if is_2d else VOLUME_SUFFIXES
     items = _items(images, labels, suffixes, channel, facts)
     refuse_missing(
         sorted(set(facts.listed) - {item.name for item in items}),
@@ -89,11 +87,11 @@ def nnunet(
             raise InputError(
                 f"{names} names {len(structures)} structures, {root / DESCRIPTION} {len(values)}."
             )
-    colored = is_flat and has_colors(items)
+    colored = is_2d and has_colors(items)
     return Collection(
         name="nnunet",
         title=facts.title or root.resolve().name,
-        dimensions=2 if is_flat else 3,
+        dimensions=2 if is_2d else 3,
         channels=3 if colored else 1,
         modality=_modality(facts.channels, channel),
         structures=structures,
@@ -101,7 +99,7 @@ def nnunet(
         validation=held,
         test=tuple(test),
         recipe=LabelRecipe("values", tuple(sorted(values.items())), absent=absent),
-        input=picture_input(colored) if is_flat else None,
+        input=picture_input(colored) if is_2d else None,
         source=f"{facts.title or root.resolve().name}; {share:.0%} of the training patients for "
         f"validation, seed {seed}",
         notes=tuple(notes),
@@ -111,14 +109,8 @@ def nnunet(
 def _items(
     images: Path, labels: Path, suffixes: tuple[str, ...], channel: int | None, facts: _Facts
 ) -> list[Item]:
-    by_case: dict[str, dict[int | None, Path]] = {}
     marks = files_by_stem(labels, suffixes)
-    for stem, path in files_by_stem(images, suffixes).items():
-        number = CHANNEL.search(stem)
-        if number is None or stem in marks:  # the Decathlon's names may end in four digits
-            by_case.setdefault(stem, {})[None] = path
-        else:
-            by_case.setdefault(stem[: number.start()], {})[int(number[1])] = path
+    by_case = files_by_channel(images, marks, suffixes)
     refuse_missing([case for case in by_case if case not in marks], "Label maps", labels)
     refuse_missing([case for case in marks if case not in by_case], "Images", images)
     if not by_case:
@@ -134,15 +126,15 @@ def _image(
 ) -> Path:
     if None in files and len(facts.channels) > 1 and not is_picture(files[None]):
         raise InputError(
-            f"{files[None]} holds {len(facts.channels)} channels ({shown(facts.channels)}) in one "
+            f"{files[None]} holds {len(facts.channels)} channels ({listed(facts.channels)}) in one "
             f"4-D file; save each as a file of its own: {case}_0000.nii.gz, {case}_0001.nii.gz, …"
         )
     if channel is None:
         if len(files) == 1:
             return next(iter(files.values()))
         raise InputError(
-            f"{case} in {folder} has {len(files)} channels ({shown(facts.channels)}), of which one "
-            "can be used; choose it with channel=0 or another number."
+            f"{case} in {folder} has {len(files)} channels ({listed(facts.channels)}), of which "
+            "one can be used; choose it with channel=0 or another number."
         )
     if channel not in files:
         there = ", ".join(f"{number}" for number in files if number is not None) or "no number"

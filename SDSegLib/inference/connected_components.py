@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -61,11 +60,11 @@ def remove_small_components(
 
 def bounding_box(labels: np.ndarray) -> tuple[slice, slice, slice]:
     """The smallest box that holds all labels (k, j, i); empty if there are none."""
-    rows = labels.any(axis=2)
-    k, j = _extent(rows.any(axis=1)), _extent(rows.any(axis=0))
-    return k, j, _extent(labels[k, j].any(axis=(0, 1)))
+    rows = np.any(labels, axis=2)
+    k, j = _extent(np.any(rows, axis=1)), _extent(np.any(rows, axis=0))
+    return k, j, _extent(np.any(labels[k, j], axis=(0, 1)))
 
 
-def _extent(is_used: Any) -> slice:
+def _extent(is_used: np.ndarray) -> slice:
     used = np.flatnonzero(is_used)
     return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)

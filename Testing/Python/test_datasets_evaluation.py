@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from SDSegLib.cli.app import app
 from SDSegLib.datasets.catalogue import open_dataset
-from SDSegLib.datasets.published_pictures import POLYP
+from SDSegLib.datasets.published import POLYP
 from SDSegLib.errors import InputError
 from SDSegLib.evaluation.collections import cases_of, in_labels_of
 from SDSegLib.evaluation.predictors import PicturePredictor

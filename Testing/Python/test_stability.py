@@ -18,7 +18,7 @@ from phantom import a_body
 from tiny_model import write_tiny_model
 
 from SDSegLib.cli.app import main
-from SDSegLib.datasets.published_pictures import POLYP
+from SDSegLib.datasets.published import POLYP
 from SDSegLib.evaluation.similarity import SampleSimilarity, learned_distance
 from SDSegLib.evaluation.stability import pairwise_dice
 from SDSegLib.evaluation.stability_summary import rank_correlation
