@@ -24,11 +24,20 @@ from .proposal import picture_input
 from .recipe import Absent, LabelRecipe
 
 DESCRIPTION = "dataset.json"
+IGNORED = "ignore"
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What `dataset.json` says."""
+class DatasetJson:
+    """The content of `dataset.json`.
+
+    Attributes:
+        title: Name of the data set.
+        channels: Names of the images' channels, by number.
+        names: Name of each value of the label maps but the background.
+        listed: Names of the training cases, where they are listed.
+        count: Number of training cases, where it is given.
+    """
 
     title: str
     channels: tuple[str, ...]
@@ -58,7 +67,12 @@ def nnunet(
         seed: Another one holds back others.
         patients: Regular expression that finds the patient in a case's name.
     """
-    facts = _read(root / DESCRIPTION)
+    facts = read_dataset_json(root / DESCRIPTION)
+    if IGNORED in facts.names.values():
+        raise InputError(
+            f"{root / DESCRIPTION} has an area to ignore ({IGNORED!r}), which is not supported; "
+            "save each structure under a label of its own."
+        )
     images = existing_folder(root / "imagesTr", "The training images")
     labels = existing_folder(root / "labelsTr", "The training label maps")
     is_2d = not files_by_stem(labels, VOLUME_SUFFIXES)
@@ -107,7 +121,7 @@ def nnunet(
 
 
 def _items(
-    images: Path, labels: Path, suffixes: tuple[str, ...], channel: int | None, facts: _Facts
+    images: Path, labels: Path, suffixes: tuple[str, ...], channel: int | None, facts: DatasetJson
 ) -> list[Item]:
     marks = files_by_stem(labels, suffixes)
     by_case = files_by_channel(images, marks, suffixes)
@@ -122,7 +136,7 @@ def _items(
 
 
 def _image(
-    case: str, files: dict[int | None, Path], channel: int | None, folder: Path, facts: _Facts
+    case: str, files: dict[int | None, Path], channel: int | None, folder: Path, facts: DatasetJson
 ) -> Path:
     if None in files and len(facts.channels) > 1 and not is_picture(files[None]):
         raise InputError(
@@ -150,7 +164,12 @@ def _modality(channels: tuple[str, ...], channel: int | None) -> str | None:
     return {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(name.upper(), name) or None
 
 
-def _read(path: Path) -> _Facts:
+def read_dataset_json(path: Path) -> DatasetJson:
+    """Read `dataset.json` as nnU-Net or the Medical Segmentation Decathlon writes it.
+
+    Raises:
+        InputError: If it does not exist, or something in it is not as expected.
+    """
     if not path.is_file():
         raise InputError(
             f"{path} does not exist; it names the labels of a data set in the layout of nnU-Net or "
@@ -160,7 +179,7 @@ def _read(path: Path) -> _Facts:
         data = json.loads(path.read_text(encoding="utf-8"))
         channels = data.get("channel_names", data.get("modality", {}))
         listed = tuple(_stem(entry["image"]) for entry in data.get("training", []))
-        return _Facts(
+        return DatasetJson(
             title=str(data.get("name", "")),
             channels=tuple(str(channels[key]) for key in sorted(channels, key=int)),
             names=_names(data["labels"], path),
@@ -177,11 +196,10 @@ def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
     """Name of each value but the background: {"liver": 1} or, in the Decathlon, {"1": "liver"}."""
     names: dict[int, str] = {}
     for key, value in labels.items():
-        if isinstance(value, (list, tuple)) or key == "ignore":
-            kind = "an area to ignore" if key == "ignore" else "a region of several labels"
+        if isinstance(value, (list, tuple)):
             raise InputError(
-                f"{path} has {kind} ({key!r}), which is not supported; save each structure under "
-                "a label of its own."
+                f"{path} has a region of several labels ({key!r}), which is not supported; save "
+                "each structure under a label of its own."
             )
         number, name = (int(key), str(value)) if key.isdigit() else (int(value), key)
         if number in names:

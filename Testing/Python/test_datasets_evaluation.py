@@ -28,9 +28,10 @@ from SDSegLib.cli.app import app
 from SDSegLib.datasets.catalogue import open_dataset
 from SDSegLib.datasets.published import POLYP
 from SDSegLib.errors import InputError
-from SDSegLib.evaluation.collections import cases_of, in_labels_of
+from SDSegLib.evaluation.cases import cases_of, in_labels_of
+from SDSegLib.evaluation.evaluate import Options, evaluate_cases
 from SDSegLib.evaluation.predictors import PicturePredictor
-from SDSegLib.evaluation.run import evaluate_cases
+from SDSegLib.evaluation.scores import Rules
 from SDSegLib.families import build_family
 from SDSegLib.families.base import SegmentationFamily
 from SDSegLib.families.description import ModelDescription
@@ -161,7 +162,7 @@ def test_a_good_model_gets_a_good_score_on_pictures(tmp_path: Path) -> None:
     cases = cases_of(collection, "test")
     pairs, names = in_labels_of(family.description, collection, cases.pairs)
     predictor = PicturePredictor(PictureSegmenter(family, choose_device("cpu")))
-    evaluation = evaluate_cases(pairs, predictor, names, pictures=2)
+    evaluation = evaluate_cases(pairs, predictor, names, Options(Rules(), pictures=2))
     assert set(evaluation.scores) == {"cju18", "cju19"}
     for (score,) in evaluation.scores.values():
         assert score.dice is not None

@@ -20,8 +20,7 @@ from tiny_model import write_tiny_model
 from SDSegLib.cli.app import main
 from SDSegLib.datasets.published import POLYP
 from SDSegLib.evaluation.similarity import SampleSimilarity, learned_distance
-from SDSegLib.evaluation.stability import pairwise_dice
-from SDSegLib.evaluation.stability_summary import rank_correlation
+from SDSegLib.evaluation.stability import pairwise_dice, rank_correlation
 from SDSegLib.inference.device import DeviceChoice
 from SDSegLib.inference.each_sample import segment_each
 from SDSegLib.inference.picture import PictureSegmenter
@@ -238,12 +237,12 @@ def test_similarity_by_hand() -> None:
     pictures[:, 5:10, 5:10] = 1
     pictures[1, 5:10, 10:12] = 1
     similarity = SampleSimilarity()
-    similarity.look(3, probabilities_of(pictures))
-    similarity.look(4, torch.zeros(2, 2, 20, 20))  # nothing found: left out
+    similarity.add(3, probabilities_of(pictures))
+    similarity.add(4, torch.zeros(2, 2, 20, 20))  # nothing found: left out
     means = similarity.means()
     assert means["psnr_db"] == pytest.approx(-10 * np.log10(10 / 400), rel=1e-4)
     assert 0.3 < means["ssim"] < 0.95
-    similarity.look(3, probabilities_of(pictures[:1].repeat(2, 1, 1)))  # the slice once more
+    similarity.add(3, probabilities_of(pictures[:1].repeat(2, 1, 1)))  # the slice once more
     assert similarity.means()["psnr_db"] == 100
     assert SampleSimilarity().means() == {}
 
@@ -271,7 +270,7 @@ def test_lpips_is_used_where_the_package_is(monkeypatch: pytest.MonkeyPatch) -> 
     pictures = torch.zeros(2, 64, 64)
     pictures[0, :32] = 1
     similarity = SampleSimilarity(distance)
-    similarity.look(0, probabilities_of(pictures))
+    similarity.add(0, probabilities_of(pictures))
     assert similarity.means()["lpips"] == pytest.approx(1.0)
 
     def offline(**_: object) -> None:
