@@ -18,8 +18,8 @@ from pathlib import Path
 from rich.console import Console
 
 from SDSegLib.datasets.cases import load_items
-from SDSegLib.datasets.head_neck import head_neck_oar
 from SDSegLib.datasets.packed import is_packed, open_packed
+from SDSegLib.datasets.published import head_neck_oar
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.training.job import TrainingJob, train
 from SDSegLib.training.overrides import with_overrides

@@ -1,37 +1,93 @@
-"""The cases with references that a command line names: of a folder, or of a data set."""
+"""What `sdseg evaluate` and `sdseg stability` share: choice of cases, progress and warnings."""
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..datasets.collection import Collection
-    from ..evaluation.pairs import FoundCases
+    from ..evaluation.cases import FoundCases
+    from ..evaluation.evaluate import CaseReport
     from ..evaluation.scores import Absent
+    from ..inference.progress import Progress as SliceReport
+    from ..inference.progress import ProgressCallback
+
+MOST_NOTES = 5
+
+OutputFolder = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for tables, figures and pictures.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+CaseFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DATA",
+        help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
+        "or the folders images and labels. With --dataset: the data set's folder.",
+        show_default=False,
+    ),
+]
+CaseFolderAgain = Annotated[Path | None, typer.Option("--data", help="The same as DATA.")]
+DataSet = Annotated[
+    str | None,
+    typer.Option(
+        help="Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
+        "kvasir-seg, head-neck-oar, nnunet or folder. Needed for 2-D pictures."
+    ),
+]
+Split = Annotated[str, typer.Option(help="Of the data set: train, validation, test or all.")]
+DataSetOptions = Annotated[
+    list[str] | None,
+    typer.Option(help="For the data set, like labels=masks; several are possible."),
+]
+ReferenceName = Annotated[
+    str, typer.Option(help="Name of the reference label map in a case's folder.")
+]
+ImageName = Annotated[
+    str, typer.Option(help="Name of the CT, or of its DICOM folder, in a case's folder.")
+]
 
 
 @dataclass(frozen=True)
 class ChosenCases:
-    """Cases and where they are from.
+    """Cases and where they come from.
 
     Attributes:
         root: The data folder.
         found: The cases.
         collection: The data set, if one was named.
-        facts: Of the data set, for reports.
+        dataset_facts: Name, source and split of the data set, for reports.
     """
 
     root: Path
     found: FoundCases
     collection: Collection | None
-    facts: dict[str, Any]
+    dataset_facts: dict[str, Any]
+
+    def facts(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The beginning of a report: version, command, `result`, data set and skipped cases."""
+        from ..version import VERSION
+
+        return {
+            "sdseg": VERSION,
+            "command": shlex.join(["sdseg", *sys.argv[1:]]),
+            **result,
+            **self.dataset_facts,
+            "without_reference": list(self.found.skipped),
+        }
 
     @property
     def absent(self) -> Absent:
@@ -40,7 +96,7 @@ class ChosenCases:
 
     @property
     def names(self) -> dict[int, str]:
-        """Of the data set's labels; nothing without one."""
+        """Name of each label of the data set; empty without one."""
         if self.collection is None:
             return {}
         return {item.label: item.name for item in self.collection.structures}
@@ -69,8 +125,7 @@ def choose_cases(
     Raises:
         InputError: If there are none, or what is typed contradicts itself.
     """
-    from ..evaluation.collections import cases_of
-    from ..evaluation.pairs import find_pairs
+    from ..evaluation.cases import cases_of, find_pairs
 
     if (argument is None) == (named is None):
         problem = "is missing" if argument is None else "was given twice"
@@ -87,3 +142,50 @@ def choose_cases(
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
     facts = {"dataset": dataset, "source": collection.source, "split": split}
     return ChosenCases(root, cases_of(collection, split), collection, facts)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Callbacks that draw progress; None when quiet."""
+
+    cases: CaseReport | None = None
+    slices: ProgressCallback | None = None
+
+
+@contextmanager
+def progress_of_cases(console: Console, cases: int, quiet: bool) -> Iterator[Reports]:
+    """Draw a bar that counts cases, and one that counts the slices of the case at hand."""
+    if quiet:
+        yield Reports()
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        case_task = bar.add_task("cases", total=cases)
+        slice_task = bar.add_task("slices", total=None, visible=False)
+
+        def draw_case(done: int, name: str) -> None:
+            bar.update(case_task, completed=done, description=escape(name))
+
+        def draw_slices(report: SliceReport) -> None:
+            if report.message:
+                bar.console.print(f"[yellow]Note:[/] {escape(report.message)}")
+            bar.update(slice_task, completed=report.done, total=report.total, visible=True)
+
+        yield Reports(draw_case, draw_slices)
+
+
+def print_notes(console: Console, skipped: tuple[str, ...], notes: dict[str, list[str]]) -> None:
+    """Show the first warnings, and how many more the reports hold."""
+    sentences = [f"{case}: {note}" for case, found in notes.items() for note in found]
+    if skipped:
+        shown = ", ".join(skipped[:MOST_NOTES]) + (", …" if len(skipped) > MOST_NOTES else "")
+        sentences.insert(0, f"{len(skipped)} cases without a reference were left out: {shown}")
+    for sentence in sentences[:MOST_NOTES]:
+        console.print(f"[yellow]Warning:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+    if len(sentences) > MOST_NOTES:
+        console.print(f"… and {len(sentences) - MOST_NOTES} more warnings; see the reports")

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from ..errors import InputError
-from .chosen_cases import choose_cases
-from .evaluate_screen import print_notes, progress_of_cases, results_table, with_interval
-from .options import (
+from .chosen_cases import (
     CaseFolder,
     CaseFolderAgain,
     DataSet,
     DataSetOptions,
-    Device,
     ImageName,
-    Mirror,
+    OutputFolder,
+    Overwrite,
     ReferenceName,
     Split,
-    Steps,
+    choose_cases,
+    print_notes,
+    progress_of_cases,
 )
+from .options import AsJson, Device, Mirror, Steps
 
 if TYPE_CHECKING:
-    from ..evaluation.jobs import Result
+    from ..evaluation.evaluate import Result
     from ..evaluation.scores import Rules
-    from ..evaluation.summary import Summary
+    from ..evaluation.summary import Estimate, Summary
 
 
 class ConventionChoice(str, Enum):
@@ -49,9 +51,7 @@ class AbsentChoice(str, Enum):
 
 
 def evaluate(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for tables, figures and pictures.")
-    ],
+    output: OutputFolder,
     folder: CaseFolder = None,
     data: CaseFolderAgain = None,
     dataset: DataSet = None,
@@ -99,12 +99,8 @@ def evaluate(
     mirror: Mirror = False,
     samples: Annotated[int, typer.Option(min=1, max=64, help="Noises to average over.")] = 1,
     steps: Steps = 1,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an evaluation that exists.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print summary.json, for scripts.")
-    ] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure Dice, IoU and surface distances against references.
 
@@ -123,13 +119,12 @@ def evaluate(
         for name in (name for name, is_given in how.items() if is_given):
             other = "--autoencoder" if autoencoder else "--predictions"
             raise InputError(f"{name} says how a model segments; leave it out with {other}.")
-    from ..evaluation.jobs import (
+    from ..evaluation.evaluate import (
         Options,
         evaluate_autoencoder_of,
         evaluate_folder,
         evaluate_model,
     )
-    from ..evaluation.metrics import require_scipy
     from ..evaluation.report import prepare_output, write_results
     from ..evaluation.scores import Rules
     from ..evaluation.summary import summarise
@@ -140,8 +135,6 @@ def evaluate(
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
         find_model(model or default_model())
-    if not autoencoder and (collection is None or collection.dimensions == 3):
-        require_scipy()
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)
@@ -152,32 +145,27 @@ def evaluate(
         if predictions is not None:
             result = evaluate_folder(chosen.root, predictions, cases.pairs, options, chosen.names)
         elif autoencoder:
-            name = model or default_model()
-            result = evaluate_autoencoder_of(name, cases.pairs, options, collection)
+            result = evaluate_autoencoder_of(
+                model or default_model(), cases.pairs, options, collection
+            )
         else:
             result = evaluate_model(model or default_model(), cases.pairs, options, collection)
     summary = summarise(result.evaluation.scores)
-    facts = _facts(result, rules, cases.skipped) | chosen.facts
+    facts = chosen.facts({**result.facts, **_rule_facts(rules)})
     title = _title(result, summary)
     content = write_results(output, result.evaluation, summary, result.names, facts, title)
     if as_json:
         typer.echo(json.dumps(content))
         return
-    Console().print(results_table(result, summary))
+    Console().print(_results_table(result, summary))
     print_notes(console, cases.skipped, result.evaluation.notes)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)
 
 
-def _facts(result: Result, rules: Rules, skipped: tuple[str, ...]) -> dict[str, Any]:
-    from ..version import VERSION
-
+def _rule_facts(rules: Rules) -> dict[str, str]:
     return {
-        "sdseg": VERSION,
-        "command": shlex.join(["sdseg", *sys.argv[1:]]),
-        **result.facts,
         "convention": rules.convention,
         "absent": rules.absent if rules.convention == "field" else "background",
-        "without_reference": list(skipped),
     }
 
 
@@ -185,4 +173,50 @@ def _title(result: Result, summary: Summary) -> str:
     dice = summary.overall.get("dice")
     if dice is None:
         return result.title
-    return f"{result.title}: mean Dice {with_interval(dice, 3)}, {dice.cases} cases"
+    return f"{result.title}: mean Dice {_with_interval(dice, 3)}, {dice.cases} cases"
+
+
+def _results_table(result: Result, summary: Summary) -> Table:
+    """One row per structure and one for their mean."""
+    with_spurious = any(item.spurious for item in summary.structures)
+    counts = ["Cases", "Missed", *(["Spurious"] if with_spurious else [])]
+    table = Table(
+        title=escape(result.title),
+        title_justify="left",
+        caption="95 % bootstrap interval over the cases; distances in mm",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("Structure")
+    for title in (*counts, "Dice", "95 %", "IoU", "HD95", "ASSD"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for item in summary.structures:
+        numbers = [item.cases, item.missed, *([item.spurious] if with_spurious else [])]
+        table.add_row(escape(result.names[item.label]), *map(str, numbers), *_cells(item.metrics))
+    table.add_section()
+    table.add_row("[bold]mean[/]", *("" for _ in counts), *_cells(summary.overall))
+    return table
+
+
+def _cells(metrics: dict[str, Estimate]) -> list[str]:
+    dice = metrics.get("dice")
+    return [
+        "–" if dice is None else f"[bold]{dice.mean:.3f}[/]",
+        "–" if dice is None else _interval(dice, 3),
+        *(
+            f"{metrics[name].mean:.{places}f}" if name in metrics else "–"
+            for name, places in (("iou", 3), ("hd95_mm", 1), ("assd_mm", 2))
+        ),
+    ]
+
+
+def _interval(estimate: Estimate, places: int) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{estimate.low:.{places}f}–{estimate.high:.{places}f}"
+
+
+def _with_interval(estimate: Estimate, places: int) -> str:
+    """A mean with its interval behind it, for example "0.812 (0.790–0.835)"."""
+    mean = f"{estimate.mean:.{places}f}"
+    return mean if estimate.low is None else f"{mean} ({_interval(estimate, places)})"

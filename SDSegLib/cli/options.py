@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -100,34 +99,3 @@ Mirror = run_option("mirror")
 Steps = run_option("steps")
 Samples = run_option("samples")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-# Cases with references
-
-CaseFolder = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="DATA",
-        help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
-        "or the folders images and labels. With --dataset: the data set's folder.",
-        show_default=False,
-    ),
-]
-CaseFolderAgain = Annotated[Path | None, typer.Option("--data", help="The same as DATA.")]
-DataSet = Annotated[
-    str | None,
-    typer.Option(
-        help="Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
-        "kvasir-seg, head-neck-oar, nnunet or folder. Needed for 2-D pictures."
-    ),
-]
-Split = Annotated[str, typer.Option(help="Of the data set: train, validation, test or all.")]
-DataSetOptions = Annotated[
-    list[str] | None,
-    typer.Option(help="For the data set, like labels=masks; several are possible."),
-]
-ReferenceName = Annotated[
-    str, typer.Option(help="Name of the reference label map in a case's folder.")
-]
-ImageName = Annotated[
-    str, typer.Option(help="Name of the CT, or of its DICOM folder, in a case's folder.")
-]

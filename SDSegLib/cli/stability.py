@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from .chosen_cases import choose_cases
-from .evaluate_screen import print_notes, progress_of_cases
-from .options import (
+from .chosen_cases import (
     CaseFolder,
     CaseFolderAgain,
     DataSet,
     DataSetOptions,
-    Device,
     ImageName,
-    ModelName,
+    OutputFolder,
+    Overwrite,
     ReferenceName,
     Split,
-    Steps,
+    choose_cases,
+    print_notes,
+    progress_of_cases,
 )
-from .stability_screen import shown_tables
+from .options import AsJson, Device, ModelName, Steps
+
+if TYPE_CHECKING:
+    from ..evaluation.stability import Spread, StabilitySummary
+
+_MEASURES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
 
 
 def stability(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for tables and the figure.")
-    ],
+    output: OutputFolder,
     folder: CaseFolder = None,
     data: CaseFolderAgain = None,
     dataset: DataSet = None,
@@ -45,12 +49,8 @@ def stability(
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
     device: Device = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print stability.json, for scripts.")
-    ] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Segment the same cases with different noise, and compare.
 
@@ -58,19 +58,17 @@ def stability(
 
     [bold]sdseg stability ROOT --dataset kvasir-seg --model MODEL --output results[/]
 
-    Data set level: how far the mean Dice spreads over the noises. Instance level: how alike the
-    samples of a case are. Slice level: whether unsure slices are the wrong ones; a picture is one
-    slice. Structures that a reference lacks are left out, unless the data set says that they are
-    not there. Writes cases.csv, slices.csv, stability.json and stability.png.
+    Data set level: how far the mean Dice spreads over the noises. Instance level: how similar the
+    samples of a case are. Slice level: whether the model is unsure where it is wrong; a picture is
+    one slice. Structures that a reference lacks are left out, unless the data set says that they
+    are not there. Writes cases.csv, slices.csv, stability.json and stability.png.
     """
-    from ..evaluation.pairs import require_images
-    from ..evaluation.report import prepare_output
+    from ..evaluation.cases import require_images
+    from ..evaluation.evaluate import Options
+    from ..evaluation.report import prepare_output, write_stability
     from ..evaluation.scores import Rules
-    from ..evaluation.stability_job import StabilityOptions, judge_model
-    from ..evaluation.stability_report import write_stability
-    from ..evaluation.stability_summary import summarise_stability
+    from ..evaluation.stability import judge_model, summarise_stability
     from ..models.registry import default_model, find_model
-    from ..version import VERSION
 
     console = Console(stderr=True)
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
@@ -80,24 +78,76 @@ def stability(
     prepare_output(output, overwrite)
     rules = Rules(absent=chosen.absent)
     with progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports:
-        options = StabilityOptions(samples, steps, device, rules, reports.cases, reports.slices)
+        options = Options(
+            rules,
+            device=device,
+            samples=samples,
+            steps=steps,
+            report_case=reports.cases,
+            report_slices=reports.slices,
+        )
         result = judge_model(model, chosen.found.pairs, options, chosen.collection)
     summary = summarise_stability(result.cases)
-    facts = {
-        "sdseg": VERSION,
-        "command": shlex.join(["sdseg", *sys.argv[1:]]),
-        **result.facts,
-        **chosen.facts,
-        "without_reference": list(chosen.found.skipped),
-    }
+    facts = chosen.facts(result.facts)
     title = f"{result.title}: {samples} noises, {len(result.cases)} cases"
     content = write_stability(output, result.cases, summary, result.names, facts, title)
     if as_json:
         typer.echo(json.dumps(content))
         return
     screen = Console()
-    for table in shown_tables(summary, result.names, title):
+    for table in _tables(summary, result.names, title):
         screen.print(table)
     notes = {case.name: list(case.notes) for case in result.cases}
     print_notes(console, chosen.found.skipped, notes)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+
+
+def _tables(summary: StabilitySummary, names: Mapping[int, str], title: str) -> tuple[Table, Table]:
+    """One row per structure, and a table for all structures together."""
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("Structure", no_wrap=True)
+    for heading in ("Dice", "± SD", "Span", "Of mean", "Pairs", "Rank"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for item in summary.structures:
+        table.add_row(
+            escape(names[item.label]),
+            *_spread(item.dice),
+            _number(item.pairwise, 3),
+            _number(item.rank, 2),
+        )
+    table.add_section()
+    table.add_row(
+        "[bold]mean[/]",
+        *_spread(summary.dice),
+        _number(summary.pairwise, 3),
+        _number(summary.rank, 2),
+    )
+    facts = Table(box=None, show_header=False)
+    facts.add_row("Dice", "of the data set with one noise: mean and spread over the noises")
+    facts.add_row("Of mean", "Dice of the mean of all samples")
+    facts.add_row("Pairs", "mean Dice of two samples of a case; 1 if the noise makes no difference")
+    facts.add_row("Rank", "Spearman's correlation of how unsure a slice is with its Dice")
+    facts.add_row("Rank, all structures", _number(summary.rank_pooled, 2))
+    facts.add_row(
+        "Dice of a slice",
+        f"{_number(summary.slice_dice, 3)}; of those to look at {_number(summary.named_dice, 3)}",
+    )
+    for name, value in summary.similarity.items():
+        unit = " dB" if name == "psnr_db" else ""
+        facts.add_row(f"{_MEASURES[name]} of two samples", f"{value:.3f}{unit}")
+    return table, facts
+
+
+def _spread(spread: Spread | None) -> list[str]:
+    if spread is None:
+        return ["–"] * 4
+    return [
+        f"[bold]{spread.mean:.3f}[/]",
+        f"{spread.deviation:.4f}",
+        f"{spread.span:.4f}",
+        f"{spread.of_mean:.3f}",
+    ]
+
+
+def _number(value: float | None, places: int) -> str:
+    return "–" if value is None else f"{value:.{places}f}"

@@ -17,7 +17,7 @@ from ..volume.volume import Volume
 from .cache import cached
 from .case import Case, picture_case, volume_case
 from .collection import SPLITS, Collection, Item
-from .each import each
+from .files import load_in_threads
 from .packed import is_packed, open_packed, read_packed
 from .recipe import LabelRecipe
 
@@ -58,7 +58,7 @@ def load_items(
 
         return make() if cache is None else cached(cache, item, collection, description, make)
 
-    return each(items, load)
+    return load_in_threads(items, load)
 
 
 def load_item(
@@ -104,12 +104,12 @@ def load_cases(root: Path, description: InputDescription, num_classes: int) -> l
     if is_packed(root):
         packed = open_packed(root)
         names = sorted(item.name for split in SPLITS for item in getattr(packed, split))
-        return each(names, lambda name: read_packed(root, name, description))
+        return load_in_threads(names, lambda name: read_packed(root, name, description))
     folders = sorted(path.parent for path in root.glob("*/ct.nii.gz"))
     if not folders:
         raise InputError(f"{root} has no case folders with ct.nii.gz and organs.nii.gz.")
     log.info("reading %d cases from %s", len(folders), root)
-    return each(folders, lambda folder: load_case(folder, description, num_classes))
+    return load_in_threads(folders, lambda folder: load_case(folder, description, num_classes))
 
 
 def check_suits(collection: Collection, description: InputDescription, num_classes: int) -> None:

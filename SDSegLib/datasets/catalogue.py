@@ -10,11 +10,18 @@ from typing import Any
 from ..errors import InputError
 from .collection import Collection
 from .folder import folder
-from .head_neck import head_neck_oar
 from .nnunet import nnunet
 from .packed import open_packed
-from .published_ct import btcv8, btcv13, btcv_binary, sts3d
-from .published_pictures import cvc_clinicdb, kvasir_seg, refuge2_cup
+from .published import (
+    btcv8,
+    btcv13,
+    btcv_binary,
+    cvc_clinicdb,
+    head_neck_oar,
+    kvasir_seg,
+    refuge2_cup,
+    sts3d,
+)
 
 _OPENERS: dict[str, Callable[..., Collection]] = {
     "btcv13": btcv13,

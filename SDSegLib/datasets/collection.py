@@ -1,7 +1,11 @@
-"""A data set on disk: its items by split, what its labels stand for, and how it is to be read."""
+"""A data set on disk: its items by split, its structures, and how its files are to be read."""
 
 from __future__ import annotations
 
+import hashlib
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -36,23 +40,23 @@ class Collection:
     """A data set whose files were found but not read.
 
     Attributes:
-        name: What `open_dataset` calls it.
-        title: Name for people.
+        name: As `open_dataset` takes it.
+        title: Name for display.
         dimensions: 3 for volumes, 2 for pictures.
         channels: 1 for grey values, 3 for red, green and blue.
         modality: DICOM modality ("CT", "MR") or a word such as "endoscopy"; None if unknown.
         region: Part of the body, in words; empty if unknown.
         structures: Labels 1 … N, as label maps have them once `recipe` is applied.
-        train: Items to learn from.
-        validation: Items for choosing; may be empty.
-        test: Items that only figures are reported on; may be empty.
+        train: Training items.
+        validation: Items for choosing between trained weights; may be empty.
+        test: Items for reported results only; may be empty.
         recipe: How the values of label files become labels.
-        input: What networks see of it, as its publication does; None where the images have to be
-            measured first (`proposal.input_for` does it, and should be asked for the input).
+        input: Input of the networks as in its publication; None where the images have to be
+            measured first. `proposal.input_for` gives the input in both cases.
         whole_slices: Whether the spacing in `input` has to be measured too: the publication
-            squeezes slices to the tile, whatever their spacing.
+            resizes whole slices to the tile, whatever their spacing.
         source: Where it comes from and how its splits are made, for model cards.
-        notes: What the user should know about the files that were found, one sentence each.
+        notes: Remarks on the files that were found, one sentence each.
     """
 
     name: str
@@ -98,3 +102,71 @@ class Collection:
                 f"{self.title} has nothing in the split {split}; choose {' or '.join(filled)}."
             )
         return found
+
+
+def hold_out(
+    items: Sequence[Item], fraction: float, seed: int = 0, patients: str | None = None
+) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Divide items into those that stay and those held back.
+
+    Patients are put in the order of a hash of the seed and their name, and the first ones are held
+    back, so the choice depends on nothing else: not on the order of files, nor on the machine.
+
+    Args:
+        items: What to divide.
+        fraction: Share of the patients to hold back, at least one unless it is 0.
+        seed: Another one gives another choice.
+        patients: Regular expression that finds the patient in an item's name (its first group if
+            it has one), where a patient has several items. Each item is a patient without it.
+
+    Returns:
+        Those that stay and those held back, both in the order of `items`.
+
+    Raises:
+        InputError: If the fraction or the expression cannot be used, or nothing would stay.
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise InputError(f"A share of {fraction:g} cannot be held back; give 0 up to below 1.")
+    if fraction == 0.0 or not items:
+        return tuple(items), ()
+    patient_of = _patients(items, patients)
+    names = sorted(set(patient_of.values()), key=lambda name: _order(seed, name))
+    count = math.ceil(len(names) * fraction - 1e-9)
+    if count >= len(names):
+        raise InputError(
+            f"Of {len(names)} patients none would be left to train on; hold back a smaller share "
+            f"than {fraction:g}, or give more data."
+        )
+    held = set(names[:count])
+    return (
+        tuple(item for item in items if patient_of[item.name] not in held),
+        tuple(item for item in items if patient_of[item.name] in held),
+    )
+
+
+def usual_share(items: Sequence[Item], patients: str | None = None) -> float:
+    """A fifth for validation, as in nnU-Net's five folds; nothing if there are too few patients."""
+    return 0.2 if len(set(_patients(items, patients).values())) >= 5 else 0.0
+
+
+def _order(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def _patients(items: Sequence[Item], pattern: str | None) -> dict[str, str]:
+    if pattern is None:
+        return {item.name: item.name for item in items}
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"patients={pattern!r} is no regular expression ({error}).") from error
+    found = {}
+    for item in items:
+        match = expression.search(item.name)
+        if match is None:
+            raise InputError(
+                f"The expression patients={pattern!r} finds no patient in the name {item.name}; "
+                "correct it."
+            )
+        found[item.name] = match[1] if expression.groups and match[1] else match[0]
+    return found

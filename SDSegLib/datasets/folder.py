@@ -1,21 +1,37 @@
-"""A plain folder of images and their label maps, volumes or pictures, in any of three forms."""
+"""The data set "folder": images and label maps in any of three layouts, labels as in the files."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..models.labels import read_structures
-from ..reading.pictures import PICTURE_SUFFIXES
-from .collection import SPLITS, Collection, Item
-from .finding import VOLUME_SUFFIXES, files_by_stem, has_colors, refuse_missing, shown
-from .guessing import labels_in
-from .recipe import Absent, LabelRecipe, Rule
-from .splits import hold_out, usual_share
-from .two_dimensions import picture_input
+import numpy as np
 
+from ..errors import InputError
+from ..models.labels import read_structures, structures_named
+from ..reading.files import read_volume
+from ..reading.pictures import LOSSY_SUFFIXES, PICTURE_SUFFIXES, read_mask
+from ..volume.structure import Structure
+from .collection import SPLITS, Collection, Item, hold_out, usual_share
+from .files import (
+    VOLUME_SUFFIXES,
+    case_folders,
+    existing_folder,
+    has_colors,
+    listed,
+    load_in_threads,
+    paired_items,
+    refuse_missing,
+)
+from .proposal import picture_input
+from .recipe import Absent, LabelRecipe, Rule
+
+log = logging.getLogger(__name__)
+
+MOST_LABELS = 64
+FOREGROUND = {1: "Foreground"}
 IMAGE_FOLDERS = ("images", "image", "img", "Original")
 LABEL_FOLDERS = ("labels", "masks", "label", "mask", "Ground Truth")
 SPLIT_FOLDERS = {
@@ -27,7 +43,7 @@ RULES = ("values", "positive", "bright", "green")
 
 
 @dataclass(frozen=True)
-class _Where:
+class _FileNames:
     """How the files are called; None for what is usual.
 
     Attributes:
@@ -62,9 +78,9 @@ def folder(
     seed: int = 0,
     patients: str | None = None,
 ) -> Collection:
-    """Pairs of files.
+    """Pairs of image and label files.
 
-    The forms are: a folder of images beside one of label maps with the same names; folders
+    The layouts are: a folder of images beside one of label maps with the same names; folders
     `train`, `validation` and `test` with such pairs in them; a folder per case.
 
     Args:
@@ -76,7 +92,7 @@ def folder(
         label_suffix: What label files have behind the image's name, for example "_mask".
         names: Label list that comes along, or a JSON file {"1": "Liver"}; without it the label
             files are read, to see what is in them.
-        rule: How masks are read, see `LabelRecipe`; seen from the files without it.
+        rule: How masks are read, see `LabelRecipe`; chosen by the files without it.
         absent: "unknown" if a structure that a label map lacks may not have been drawn.
         modality: "CT", "MR" or another word.
         test: Share of the patients to hold back for the test.
@@ -84,12 +100,10 @@ def folder(
         seed: Another one holds back others.
         patients: Regular expression that finds the patient in an item's name.
     """
-    if not root.is_dir():
-        raise InputError(f"The data folder {root} does not exist; check the spelling.")
+    existing_folder(root)
     if rule is not None and rule not in RULES:
         raise InputError(f"Unknown rule {rule!r}; choose one of {', '.join(RULES)}.")
-    where = _Where(images, labels, image, label, label_suffix)
-    parts = _parts(root, where)
+    parts = _parts(root, _FileNames(images, labels, image, label, label_suffix))
     _refuse_twice(parts)
     if "test" not in parts:
         parts["train"], parts["test"] = hold_out(parts["train"], test, seed, patients)
@@ -97,13 +111,13 @@ def folder(
         share = usual_share(parts["train"], patients) if validation is None else validation
         parts["train"], parts["validation"] = hold_out(parts["train"], share, seed, patients)
     items = [item for split in SPLITS for item in parts[split]]
-    is_flat = _is_flat(items, root)
-    structures, recipe = _labels(items, is_flat, names, rule, absent)
-    colored = is_flat and has_colors(items)
+    is_2d = _are_pictures(items, root)
+    structures, recipe = _labels(items, is_2d, names, rule, absent)
+    colored = is_2d and has_colors(items)
     return Collection(
         name="folder",
         title=root.resolve().name,
-        dimensions=2 if is_flat else 3,
+        dimensions=2 if is_2d else 3,
         channels=3 if colored else 1,
         modality=modality,
         structures=structures,
@@ -111,64 +125,55 @@ def folder(
         validation=parts["validation"],
         test=parts["test"],
         recipe=recipe,
-        input=picture_input(colored) if is_flat else None,
+        input=picture_input(colored) if is_2d else None,
         source=f"{root.resolve().name}, split with seed {seed}",
     )
 
 
-def _parts(root: Path, where: _Where) -> dict[str, tuple[Item, ...]]:
+def _parts(root: Path, names: _FileNames) -> dict[str, tuple[Item, ...]]:
     """The items of each split that is a folder of its own, else all as "train"."""
     found = {}
     for split, candidates in SPLIT_FOLDERS.items():
         for name in candidates:
-            if (root / name).is_dir() and _holds_pairs(root / name, where):
-                found[split] = tuple(_pairs(root / name, where))
+            if (root / name).is_dir() and _holds_pairs(root / name, names):
+                found[split] = tuple(_pairs(root / name, names))
                 break
     if "train" in found:
         return found
-    return {"train": tuple(_pairs(root, where))}
+    return {"train": tuple(_pairs(root, names))}
 
 
-def _holds_pairs(root: Path, where: _Where) -> bool:
-    if where.image is not None:
-        return any(root.glob(f"*/{where.image}"))
-    return _sub_folder(root, where.images, IMAGE_FOLDERS) is not None
+def _holds_pairs(root: Path, names: _FileNames) -> bool:
+    if names.image is not None:
+        return any(root.glob(f"*/{names.image}"))
+    return _sub_folder(root, names.images, IMAGE_FOLDERS) is not None
 
 
-def _pairs(root: Path, where: _Where) -> list[Item]:
-    if where.image is not None or where.label is not None:
-        return _case_folders(root, where)
-    images = _sub_folder(root, where.images, IMAGE_FOLDERS)
-    labels = _sub_folder(root, where.labels, LABEL_FOLDERS)
+def _pairs(root: Path, names: _FileNames) -> list[Item]:
+    if names.image is not None or names.label is not None:
+        return _case_folders(root, names)
+    images = _sub_folder(root, names.images, IMAGE_FOLDERS)
+    labels = _sub_folder(root, names.labels, LABEL_FOLDERS)
     if images is None or labels is None:
         part, usual = ("images", IMAGE_FOLDERS) if images is None else ("labels", LABEL_FOLDERS)
         raise InputError(
-            f"{root} has no folder {getattr(where, part) or ' or '.join(usual)}; name it with "
+            f"{root} has no folder {getattr(names, part) or ' or '.join(usual)}; name it with "
             f"{part}=NAME, or for a folder per case the files in it with image=FILE label=FILE."
         )
     suffixes = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
-    have, marks = files_by_stem(images, suffixes), files_by_stem(labels, suffixes)
-    end = where.label_suffix
-    if images == labels:
-        have = {stem: path for stem, path in have.items() if not end or not stem.endswith(end)}
-    refuse_missing([stem + end for stem in have if stem + end not in marks], "Label files", labels)
-    if images != labels:
-        wanted = {stem + end for stem in have}
-        refuse_missing([stem for stem in marks if stem not in wanted], "Images", images)
-    if not have:
-        raise InputError(f"{images} has no images ({', '.join(suffixes)}).")
-    return [Item(stem, path, marks[stem + end]) for stem, path in sorted(have.items())]
+    return paired_items(images, labels, root.resolve().name, suffixes, names.label_suffix)
 
 
-def _case_folders(root: Path, where: _Where) -> list[Item]:
-    if where.image is None or where.label is None:
+def _case_folders(root: Path, names: _FileNames) -> list[Item]:
+    if names.image is None or names.label is None:
         raise InputError("For a folder per case give both: image=FILE and label=FILE.")
-    cases = sorted(path.parent for path in root.glob(f"*/{where.image}"))
-    if not cases:
-        raise InputError(f"{root} has no case folders with {where.image}; check image=FILE.")
-    absent = [f"{case.name}/{where.label}" for case in cases if not (case / where.label).is_file()]
+    cases = case_folders(root, names.image, names.label)
+    items = [Item(case.name, case.image, case.label) for case in cases if case.image is not None]
+    if not items:
+        raise InputError(f"{root} has no case folders with {names.image}; check image=FILE.")
+    absent = [f"{item.name}/{names.label}" for item in items if item.label is None]
     refuse_missing(absent, "Label files", root)
-    return [Item(case.name, case / where.image, case / where.label) for case in cases]
+    return items
 
 
 def _sub_folder(root: Path, named: str | None, usual: Sequence[str]) -> Path | None:
@@ -183,32 +188,32 @@ def _refuse_twice(parts: dict[str, tuple[Item, ...]]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
-            f"{shown(twice)}: the same names are in several splits; an image that is learnt from "
+            f"{listed(twice)}: the same names are in several splits; an image that is learnt from "
             "cannot be tested on. Rename or remove them."
         )
 
 
-def _is_flat(items: Sequence[Item], root: Path) -> bool:
-    flat = [item.image.name.lower().endswith(PICTURE_SUFFIXES) for item in items]
-    if any(flat) != all(flat):
+def _are_pictures(items: Sequence[Item], root: Path) -> bool:
+    is_picture = [item.image.name.lower().endswith(PICTURE_SUFFIXES) for item in items]
+    if any(is_picture) != all(is_picture):
         raise InputError(
             f"{root} holds volumes and pictures together, such as "
-            f"{items[flat.index(False)].image.name} and {items[flat.index(True)].image.name}; keep "
-            "them in folders of their own."
+            f"{items[is_picture.index(False)].image.name} and "
+            f"{items[is_picture.index(True)].image.name}; keep them in folders of their own."
         )
-    return all(flat)
+    return all(is_picture)
 
 
 def _labels(
-    items: Sequence[Item], is_flat: bool, names: str | None, rule: Rule | None, absent: Absent
+    items: Sequence[Item], is_2d: bool, names: str | None, rule: Rule | None, absent: Absent
 ) -> tuple[tuple, LabelRecipe]:
     if names is None:
-        return labels_in(items, is_flat, rule, absent)
+        return labels_in(items, is_2d, rule, absent)
     structures = read_structures(names)
     if rule in (None, "values"):
         values = tuple((item.label, item.label) for item in structures)
-        if is_flat and len(structures) == 1 and rule is None:
-            return structures, labels_in(items, is_flat, rule, absent)[1]
+        if is_2d and len(structures) == 1 and rule is None:
+            return structures, labels_in(items, is_2d, rule, absent)[1]
         return structures, LabelRecipe("values", values, absent=absent)
     if len(structures) != 1:
         raise InputError(
@@ -216,3 +221,77 @@ def _labels(
             f"{len(structures)}; leave the rule out."
         )
     return structures, LabelRecipe(rule, absent=absent)
+
+
+def labels_in(
+    items: Sequence[Item], is_2d: bool, rule: Rule | None, absent: Absent
+) -> tuple[tuple[Structure, ...], LabelRecipe]:
+    """Structures and recipe from the values in label files.
+
+    Masks that are JPEG, or hold 0 and 255 only, are taken as black and white with one structure;
+    in all others each value is a structure.
+
+    Args:
+        items: Each with a label file.
+        is_2d: Whether they are pictures.
+        rule: As the user gives it; None to choose by the files.
+        absent: For the recipe.
+
+    Raises:
+        InputError: If the values cannot be labels.
+    """
+    foreground = structures_named(FOREGROUND)
+    if rule not in (None, "values"):
+        return foreground, LabelRecipe(rule, absent=absent)
+    lossy = is_2d and any(_is_lossy(item) for item in items)
+    if lossy and rule is None:
+        return foreground, LabelRecipe("bright", absent=absent)
+    log.info("reading the labels of %d files", len(items))
+    found: set[int] = set().union(
+        *load_in_threads(items, _picture_values if is_2d else _volume_values)
+    )
+    if is_2d and found == {0, 255} and rule is None:
+        return foreground, LabelRecipe("bright", absent=absent)
+    found.discard(0)
+    if not found:
+        raise InputError(
+            f"The label files ({listed(item.name for item in items)}) are all empty; check them."
+        )
+    if len(found) > MOST_LABELS:
+        raise InputError(
+            f"The label files hold {len(found)} different values, too many for structures. If they "
+            "are masks of black and white with blurred borders, say so with rule=bright; if some "
+            "values are structures, name them with names=FILE."
+        )
+    values = {value: label for label, value in enumerate(sorted(found), start=1)}
+    named = {label: f"label {value}" for value, label in values.items()}
+    structures = foreground if found == {1} else structures_named(named)
+    return structures, LabelRecipe("values", tuple(values.items()), absent=absent)
+
+
+def _is_lossy(item: Item) -> bool:
+    return item.label is not None and item.label.suffix.lower() in LOSSY_SUFFIXES
+
+
+def _picture_values(item: Item) -> set[int]:
+    assert item.label is not None
+    mask = read_mask(item.label)
+    if mask.ndim == 3 and (mask != mask[..., :1]).any():
+        raise InputError(
+            f"{item.label} shows structures in colours; save their numbers as grey values or as a "
+            "palette, or say with rule=bright or rule=green what is the structure."
+        )
+    return {int(value) for value in np.unique(mask)}
+
+
+def _volume_values(item: Item) -> set[int]:
+    assert item.label is not None
+    array = read_volume(item.label).array
+    values = set().union(*(np.unique(part).tolist() for part in array))
+    strange = [value for value in values if value != int(value) or value < 0]
+    if strange:
+        raise InputError(
+            f"{item.label} is no label map: it holds the value {strange[0]:g}, and labels are "
+            "whole numbers from 0. Give the file with the structures, not the image."
+        )
+    return {int(value) for value in values}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,34 @@ from typing import Any
 from ..errors import InputError
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
-from .collection import Collection, Item
-from .finding import (
+from .collection import Collection, Item, hold_out, usual_share
+from .files import (
     VOLUME_SUFFIXES,
     existing_folder,
+    files_by_channel,
     files_by_stem,
     has_colors,
+    listed,
     refuse_missing,
-    shown,
 )
+from .proposal import picture_input
 from .recipe import Absent, LabelRecipe
-from .splits import hold_out, usual_share
-from .two_dimensions import picture_input
 
 DESCRIPTION = "dataset.json"
-CHANNEL = re.compile(r"_(\d{4})$")
+IGNORED = "ignore"
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What `dataset.json` says."""
+class DatasetJson:
+    """The content of `dataset.json`.
+
+    Attributes:
+        title: Name of the data set.
+        channels: Names of the images' channels, by number.
+        names: Name of each value of the label maps but the background.
+        listed: Names of the training cases, where they are listed.
+        count: Number of training cases, where it is given.
+    """
 
     title: str
     channels: tuple[str, ...]
@@ -60,11 +67,16 @@ def nnunet(
         seed: Another one holds back others.
         patients: Regular expression that finds the patient in a case's name.
     """
-    facts = _read(root / DESCRIPTION)
+    facts = read_dataset_json(root / DESCRIPTION)
+    if IGNORED in facts.names.values():
+        raise InputError(
+            f"{root / DESCRIPTION} has an area to ignore ({IGNORED!r}), which is not supported; "
+            "save each structure under a label of its own."
+        )
     images = existing_folder(root / "imagesTr", "The training images")
     labels = existing_folder(root / "labelsTr", "The training label maps")
-    is_flat = not files_by_stem(labels, VOLUME_SUFFIXES)
-    suffixes = PICTURE_SUFFIXES if is_flat else VOLUME_SUFFIXES
+    is_2d = not files_by_stem(labels, VOLUME_SUFFIXES)
+    suffixes = PICTURE_SUFFIXES if is_2d else VOLUME_SUFFIXES
     items = _items(images, labels, suffixes, channel, facts)
     refuse_missing(
         sorted(set(facts.listed) - {item.name for item in items}),
@@ -89,11 +101,11 @@ def nnunet(
             raise InputError(
                 f"{names} names {len(structures)} structures, {root / DESCRIPTION} {len(values)}."
             )
-    colored = is_flat and has_colors(items)
+    colored = is_2d and has_colors(items)
     return Collection(
         name="nnunet",
         title=facts.title or root.resolve().name,
-        dimensions=2 if is_flat else 3,
+        dimensions=2 if is_2d else 3,
         channels=3 if colored else 1,
         modality=_modality(facts.channels, channel),
         structures=structures,
@@ -101,7 +113,7 @@ def nnunet(
         validation=held,
         test=tuple(test),
         recipe=LabelRecipe("values", tuple(sorted(values.items())), absent=absent),
-        input=picture_input(colored) if is_flat else None,
+        input=picture_input(colored) if is_2d else None,
         source=f"{facts.title or root.resolve().name}; {share:.0%} of the training patients for "
         f"validation, seed {seed}",
         notes=tuple(notes),
@@ -109,16 +121,10 @@ def nnunet(
 
 
 def _items(
-    images: Path, labels: Path, suffixes: tuple[str, ...], channel: int | None, facts: _Facts
+    images: Path, labels: Path, suffixes: tuple[str, ...], channel: int | None, facts: DatasetJson
 ) -> list[Item]:
-    by_case: dict[str, dict[int | None, Path]] = {}
     marks = files_by_stem(labels, suffixes)
-    for stem, path in files_by_stem(images, suffixes).items():
-        number = CHANNEL.search(stem)
-        if number is None or stem in marks:  # the Decathlon's names may end in four digits
-            by_case.setdefault(stem, {})[None] = path
-        else:
-            by_case.setdefault(stem[: number.start()], {})[int(number[1])] = path
+    by_case = files_by_channel(images, marks, suffixes)
     refuse_missing([case for case in by_case if case not in marks], "Label maps", labels)
     refuse_missing([case for case in marks if case not in by_case], "Images", images)
     if not by_case:
@@ -130,19 +136,19 @@ def _items(
 
 
 def _image(
-    case: str, files: dict[int | None, Path], channel: int | None, folder: Path, facts: _Facts
+    case: str, files: dict[int | None, Path], channel: int | None, folder: Path, facts: DatasetJson
 ) -> Path:
     if None in files and len(facts.channels) > 1 and not is_picture(files[None]):
         raise InputError(
-            f"{files[None]} holds {len(facts.channels)} channels ({shown(facts.channels)}) in one "
+            f"{files[None]} holds {len(facts.channels)} channels ({listed(facts.channels)}) in one "
             f"4-D file; save each as a file of its own: {case}_0000.nii.gz, {case}_0001.nii.gz, …"
         )
     if channel is None:
         if len(files) == 1:
             return next(iter(files.values()))
         raise InputError(
-            f"{case} in {folder} has {len(files)} channels ({shown(facts.channels)}), of which one "
-            "can be used; choose it with channel=0 or another number."
+            f"{case} in {folder} has {len(files)} channels ({listed(facts.channels)}), of which "
+            "one can be used; choose it with channel=0 or another number."
         )
     if channel not in files:
         there = ", ".join(f"{number}" for number in files if number is not None) or "no number"
@@ -158,7 +164,12 @@ def _modality(channels: tuple[str, ...], channel: int | None) -> str | None:
     return {"CT": "CT", "MR": "MR", "MRI": "MR"}.get(name.upper(), name) or None
 
 
-def _read(path: Path) -> _Facts:
+def read_dataset_json(path: Path) -> DatasetJson:
+    """Read `dataset.json` as nnU-Net or the Medical Segmentation Decathlon writes it.
+
+    Raises:
+        InputError: If it does not exist, or something in it is not as expected.
+    """
     if not path.is_file():
         raise InputError(
             f"{path} does not exist; it names the labels of a data set in the layout of nnU-Net or "
@@ -168,7 +179,7 @@ def _read(path: Path) -> _Facts:
         data = json.loads(path.read_text(encoding="utf-8"))
         channels = data.get("channel_names", data.get("modality", {}))
         listed = tuple(_stem(entry["image"]) for entry in data.get("training", []))
-        return _Facts(
+        return DatasetJson(
             title=str(data.get("name", "")),
             channels=tuple(str(channels[key]) for key in sorted(channels, key=int)),
             names=_names(data["labels"], path),
@@ -185,11 +196,10 @@ def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
     """Name of each value but the background: {"liver": 1} or, in the Decathlon, {"1": "liver"}."""
     names: dict[int, str] = {}
     for key, value in labels.items():
-        if isinstance(value, (list, tuple)) or key == "ignore":
-            kind = "an area to ignore" if key == "ignore" else "a region of several labels"
+        if isinstance(value, (list, tuple)):
             raise InputError(
-                f"{path} has {kind} ({key!r}), which is not supported; save each structure under "
-                "a label of its own."
+                f"{path} has a region of several labels ({key!r}), which is not supported; save "
+                "each structure under a label of its own."
             )
         number, name = (int(key), str(value)) if key.isdigit() else (int(value), key)
         if number in names:

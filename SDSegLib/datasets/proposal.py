@@ -1,4 +1,4 @@
-"""What networks should see of a collection that no publication describes: measured."""
+"""The networks' input for a collection: as published, or measured on its images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..reading.files import read_volume
 from ..volume.model_input import InputDescription
 from ..volume.orientation import reorientation_to
 from .collection import Collection
-from .each import each
+from .files import load_in_threads
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def input_for(collection: Collection) -> InputDescription:
     step = max(1, len(items) // MOST_MEASURED)
     paths = [item.image for item in items[::step][:MOST_MEASURED]]
     log.info("measuring %d images of %s", len(paths), collection.title)
-    measured = each(paths, _measure)
+    measured = load_in_threads(paths, _measure)
     spacing, extent, low, high = np.median(np.array(measured), axis=0)
     wanted = max(STEP_MM, round(max(spacing, extent / SIDE) / STEP_MM) * STEP_MM)
     side = round(float(wanted), 2)
@@ -68,3 +68,20 @@ def _measure(path: Path) -> tuple[float, float, float, float]:
     sample = volume.array[::step, ::step, ::step]
     low, high = np.percentile(sample[np.isfinite(sample)], (0.5, 99.5))
     return min(spacing), max(n * mm for n, mm in zip(shape, spacing, strict=True)), low, high
+
+
+def picture_input(colored: bool) -> InputDescription:
+    """Whole 2-D pictures resized to 256 × 256, as in the paper; three channels in [−1, 1].
+
+    Args:
+        colored: Whether the channels are the colours, or three times the grey value.
+    """
+    return InputDescription(
+        size=(256, 256),
+        spacing=None,
+        axes="LPS",
+        windows=((0.0, 255.0),),
+        repeat=1 if colored else 3,
+        outside=0.0,
+        pictures="rgb" if colored else "grey",
+    )

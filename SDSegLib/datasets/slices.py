@@ -1,6 +1,8 @@
-"""Training samples: tiles around tissue or whole pictures, rare organs as often as common ones."""
+"""Training samples and their augmentation by MONAI: tiles around tissue, or whole pictures."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +14,23 @@ from ..volume.model_input import InputDescription
 from ..volume.sides import mirrored_axis
 from ..volume.slices import context_positions
 from ..volume.tiles import Tile, cut, tile_starts
-from .augmentation import SHIFT_HU, noise_scale, picture_augmentation, plain, slice_augmentation
 from .case import Case
 
-ORGAN_SHARE = 0.6
-JITTER = 10
-MARGIN = 16
+ORGAN_FRACTION = 0.6  # of the samples show an organ drawn at random, the others any tissue
+JITTER = 10  # pixels
+MARGIN = 16  # pixels around a tile, so that rotation and scaling bring in no border
+# Noise and shift are given for a window this wide and are scaled to others.
+WIDTH_HU = 400.0
+NOISE_HU = 25.0
+SHIFT_HU = 12.0
+ELASTIC_GRID = 16  # pixels between the points that are shifted
+KEYS = ("image", "label_map")
 
 
 class SliceDataset(Dataset[dict[str, Tensor]]):
-    """Sample number n is the same picture in every run, whatever was drawn before it.
+    """Samples that depend on the seed and their number only, so training resumes exactly.
 
-    So training resumes exactly by going on with the next number. Each item has `image`, (S, H, W)
+    Rare organs are drawn as often as common ones. Each item has `image`, (S, H, W)
     in HU or grey values with the context slices, or (colours, H, W) of a picture in 0 … 255; then
     `label_map` (H, W) and `drawn` (C,), true for background and each class that the label map
     knows about.
@@ -34,7 +41,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         num_classes: C, with background.
         seed: Of everything random.
         length: Number of samples.
-        augment: Whether to vary them; see `augmentation`.
+        augment: Whether to vary them: `slice_augmentation` or `picture_augmentation`.
         mirrored: What labels become in a mirror (`volume.sides.mirrored_labels`), to mirror every
             other sample; None for none.
         elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
@@ -111,7 +118,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         return {"image": image, "label_map": labels, "drawn": drawn}
 
     def _choose(self, random: np.random.Generator) -> tuple[int, int]:
-        if self.organs and random.random() < ORGAN_SHARE:
+        if self.organs and random.random() < ORGAN_FRACTION:
             slices = self.by_organ[self.organs[random.integers(len(self.organs))]]
         else:
             slices = self.tissue
@@ -151,7 +158,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
             return image, label_map
         self.augment.set_random_state(seed=int(random.integers(2**31)))
         sample = self.augment({"image": image, "label_map": label_map})
-        return plain(sample["image"]), plain(sample["label_map"])
+        return _without_metadata(sample["image"]), _without_metadata(sample["label_map"])
 
     def _tile(self, case: Case, index: int, random: np.random.Generator, margin: int) -> Tile:
         """One of the tiles that inference would use here, shifted a little."""
@@ -171,3 +178,97 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
 def _occurrence(label_map: np.ndarray) -> np.ndarray:
     """For each slice and value whether it occurs: bool (K, 256)."""
     return np.array([np.bincount(part.ravel(), minlength=256) > 0 for part in label_map])
+
+
+def noise_scale(windows: tuple[tuple[float, float], ...]) -> float:
+    """Noise relative to that of CT in HU: by the narrowest window."""
+    return min(high - low for low, high in windows) / WIDTH_HU
+
+
+def slice_augmentation(size: tuple[int, int], scale: float, elastic: float = 0.0) -> Any:
+    """Rotation, scaling, shear, noise and blur of a slice; cuts it down to `size`.
+
+    No left-right flip: organs have sides (`sides` mirrors and exchanges them).
+
+    Args:
+        size: Rows and columns to cut out of the middle.
+        scale: As `noise_scale` gives it.
+        elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
+    """
+    from monai.transforms import (
+        Compose,
+        Rand2DElasticd,
+        RandAffined,
+        RandGaussianNoised,
+        RandGaussianSmoothd,
+        RandScaleIntensityd,
+    )
+
+    moved: dict[str, Any] = {
+        "keys": KEYS,
+        "prob": 0.85,
+        "rotate_range": 0.25,
+        "scale_range": ((-0.18, 0.18), (-0.18, 0.18)),
+        "shear_range": ((-0.08, 0.08), (-0.08, 0.08)),
+        "spatial_size": size,
+        "mode": ("bilinear", "nearest"),
+        "padding_mode": "border",
+    }
+    grid = (ELASTIC_GRID, ELASTIC_GRID)
+    return Compose(
+        [
+            Rand2DElasticd(spacing=grid, magnitude_range=(0.0, elastic), **moved)
+            if elastic > 0
+            else RandAffined(**moved),
+            RandScaleIntensityd(keys="image", factors=0.05, prob=0.3),
+            RandGaussianNoised(keys="image", prob=0.3, std=NOISE_HU * scale),
+            RandGaussianSmoothd(keys="image", prob=0.15, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
+        ]
+    )
+
+
+def picture_augmentation(flips: bool) -> Any:
+    """Rotation, scaling, shift, brightness, contrast, colour cast, noise and blur of a picture.
+
+    Args:
+        flips: Whether to mirror too; right for photographs that have no fixed sides.
+    """
+    from monai.transforms import (
+        Compose,
+        RandAdjustContrastd,
+        RandAffined,
+        RandFlipd,
+        RandGaussianNoised,
+        RandGaussianSmoothd,
+        RandScaleIntensityd,
+        ThresholdIntensityd,
+    )
+
+    mirrored = [RandFlipd(keys=KEYS, prob=0.5, spatial_axis=axis) for axis in (0, 1)]
+    return Compose(
+        [
+            *(mirrored if flips else []),
+            RandAffined(
+                keys=KEYS,
+                prob=0.8,
+                rotate_range=0.5,
+                scale_range=((-0.2, 0.2), (-0.2, 0.2)),
+                shear_range=((-0.1, 0.1), (-0.1, 0.1)),
+                translate_range=(20, 20),
+                mode=("bilinear", "nearest"),
+                padding_mode="border",
+            ),
+            RandAdjustContrastd(keys="image", prob=0.3, gamma=(0.7, 1.4), retain_stats=False),
+            RandScaleIntensityd(keys="image", factors=0.2, prob=0.5),
+            RandScaleIntensityd(keys="image", factors=0.1, prob=0.3, channel_wise=True),
+            RandGaussianNoised(keys="image", prob=0.2, std=6.0),
+            RandGaussianSmoothd(keys="image", prob=0.15, sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2)),
+            ThresholdIntensityd(keys="image", threshold=0.0, above=True, cval=0.0),
+            ThresholdIntensityd(keys="image", threshold=255.0, above=False, cval=255.0),
+        ]
+    )
+
+
+def _without_metadata(tensor: Tensor) -> Tensor:
+    """A tensor without MONAI's metadata."""
+    return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor

@@ -1,4 +1,4 @@
-"""Where the label maps to be judged come from: a model, or a folder."""
+"""Label maps of the cases: by a model with one or several noises, or from a folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 from ..reading.files import read_volume
 from ..reading.pictures import read_picture
 from ..volume.judgement import judge_input, refuse
+from ..volume.orientation import reorientation_to
 from ..volume.volume import Volume
-from .flat import flat_label_map, read_flat_prediction
-from .grids import read_label_map
-from .pairs import CasePair, require_images
+from .cases import CasePair
+from .label_maps import one_slice, read_label_map, read_picture_label_map
 
 if TYPE_CHECKING:
+    from ..inference.each_sample import OnSamples, Samples
     from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
     from ..inference.segmenter import Segmenter
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A label map to be judged.
+    """A predicted label map.
 
     Attributes:
-        label_map: On whatever grid it was made.
+        label_map: On its own grid, which may differ from the reference's.
         image: The CT, if it was read.
-        notes: What the user should know, one sentence each.
+        notes: Remarks for the user, one sentence each.
         picture: The picture, uint8, (H, W) or (H, W, 3), if it is one and was read.
     """
 
@@ -48,7 +49,7 @@ class ModelPredictor:
 
     Args:
         segmenter: The model on its device.
-        report: Told of each batch of slices.
+        report: Called after each batch of slices.
         samples: Noises to average over.
     """
 
@@ -60,12 +61,8 @@ class ModelPredictor:
         self._samples = samples
 
     def __call__(self, pair: CasePair) -> Prediction:
-        require_images((pair,))
-        assert pair.image is not None
-        image = read_volume(pair.image)
-        findings = judge_input(image)
-        refuse(findings)
-        notes = tuple(finding.message for finding in findings)
+        image = read_volume(pair.required_image())
+        notes = _notes_about(image)
         result = self._segmenter.segment(image, report=self._report, samples=self._samples)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 
@@ -83,11 +80,9 @@ class PicturePredictor:
         self._samples = samples
 
     def __call__(self, pair: CasePair) -> Prediction:
-        require_images((pair,))
-        assert pair.image is not None
-        picture = read_picture(pair.image)
+        picture = read_picture(pair.required_image())
         label_map = self._segmenter.segment(picture, self._samples).label_map
-        return Prediction(flat_label_map(label_map, pair.name), None, picture=picture)
+        return Prediction(one_slice(label_map, pair.name), None, picture=picture)
 
 
 class FolderPredictor:
@@ -95,7 +90,7 @@ class FolderPredictor:
 
     Args:
         files: Label map of each case.
-        with_images: Whether to read the images too, for pictures.
+        with_images: Whether to read the images too, to draw the worst results on them.
     """
 
     def __init__(self, files: dict[str, Path], with_images: bool) -> None:
@@ -104,8 +99,80 @@ class FolderPredictor:
 
     def __call__(self, pair: CasePair) -> Prediction:
         wanted = pair.image if self._with_images else None
-        if pair.is_flat:
+        if pair.is_2d:
             picture = None if wanted is None else read_picture(wanted)
-            return Prediction(read_flat_prediction(self._files[pair.name]), None, picture=picture)
+            return Prediction(read_picture_label_map(self._files[pair.name]), None, picture=picture)
         label_map = read_label_map(self._files[pair.name])
         return Prediction(label_map, None if wanted is None else read_volume(wanted))
+
+
+@dataclass(frozen=True, eq=False)
+class SampledCase:
+    """A case with several noises.
+
+    Attributes:
+        samples: Label maps on the image's grid; a picture is a volume of one slice.
+        axis: Array axis across the model's slices.
+        notes: Remarks for the user, one sentence each.
+    """
+
+    samples: Samples
+    axis: int
+    notes: tuple[str, ...] = ()
+
+
+Sampler = Callable[[CasePair, "OnSamples"], SampledCase]
+
+
+class VolumeSampler:
+    """Segments each case's volume.
+
+    Args:
+        segmenter: The model on its device.
+        samples: Noises, at least two.
+        report: Called after each batch of slices.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, samples: int, report: ProgressCallback | None = None
+    ) -> None:
+        self._segmenter = segmenter
+        self._samples = samples
+        self._report = report
+
+    def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
+        from ..inference.each_sample import segment_each
+
+        image = read_volume(pair.required_image())
+        notes = _notes_about(image)
+        found = segment_each(self._segmenter, image, self._samples, self._report, on_samples)
+        axes = self._segmenter.description.input.axes
+        return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
+
+
+class PictureSampler:
+    """Segments each case's picture.
+
+    Args:
+        segmenter: The model on its device.
+        samples: Noises, at least two.
+    """
+
+    def __init__(self, segmenter: PictureSegmenter, samples: int) -> None:
+        self._segmenter = segmenter
+        self._samples = samples
+
+    def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
+        from ..inference.each_sample import segment_picture_each
+
+        picture = read_picture(pair.required_image())
+        return SampledCase(
+            segment_picture_each(self._segmenter, picture, self._samples, on_samples), 0
+        )
+
+
+def _notes_about(image: Volume) -> tuple[str, ...]:
+    """What the user should know of an image; one that cannot be segmented is refused."""
+    findings = judge_input(image)
+    refuse(findings)
+    return tuple(finding.message for finding in findings)

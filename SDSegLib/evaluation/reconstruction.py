@@ -1,13 +1,12 @@
-"""What the compact family's label-map autoencoder alone keeps of a label map.
+"""Reconstruction of references by a compact model's label-map autoencoder.
 
 A compact model decodes its label map from a latent that its UNet estimates, and the UNet is trained
-towards latents of references. So the Dice of references that were only encoded and decoded is about
-the best that such a model can reach.
+on latents of references. So the Dice of references that were only encoded and decoded is about the
+best that such a model can reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,16 @@ from ..families.compact import CompactFamily
 from ..reading.files import read_volume
 from ..volume.orientation import reorientation_to
 from ..volume.tiles import blending_weights, cut, tiles_of, tissue_extents
-from .pairs import IMAGE, REFERENCE, CasePair, require_images
-from .run import CaseReport, Evaluation, offer_all
-from .scores import Rules, evaluate_pair
-from .worst import DisplayedCase, WorstResults
+from .cases import IMAGE, REFERENCE, CasePair
+from .evaluate import ComparedCase
+from .worst import DisplayedCase
 
 BATCH = 16
-INSIDE, OUTSIDE = 0.0, -1024.0
+INSIDE_HU, OUTSIDE_HU = 0.0, -1024.0
 
 
 def compact_only(family: SegmentationFamily) -> CompactFamily:
-    """The family, once it is sure to have a label-map autoencoder.
+    """The same family, which must have a label-map autoencoder.
 
     Raises:
         ModelError: If it is another family.
@@ -45,46 +43,35 @@ def compact_only(family: SegmentationFamily) -> CompactFamily:
     )
 
 
-def evaluate_autoencoder(
-    pairs: tuple[CasePair, ...],
-    family: CompactFamily,
-    names: Mapping[int, str],
-    rules: Rules | None = None,
-    pictures: int = 0,
-    report: CaseReport | None = None,
-    collection: Collection | None = None,
-) -> Evaluation:
-    """Compare each reference on the model's grid with its own reconstruction; overlap only.
+class AutoencoderComparison:
+    """Compares the reference of a case on the model's grid with its own reconstruction.
+
+    Only the overlap is compared. Without a collection each case must be a folder with `ct.nii.gz`
+    and `organs.nii.gz`.
 
     Args:
-        pairs: The cases; without a collection each a folder with `ct.nii.gz` and `organs.nii.gz`.
         family: The model, on its device.
-        names: Name of each label to compare.
-        rules: How missing structures are counted.
-        pictures: Of how many of the worst results to keep slices.
-        report: Told the number of cases done and the name of the next.
-        collection: That the cases belong to; its labels must be the model's.
+        collection: Data set of the cases; its labels must be the model's.
 
     Raises:
-        InputError: If the cases are laid out otherwise, or a file cannot be used.
+        InputError: If the collection does not suit the model; later if a file cannot be used.
     """
-    worst = WorstResults(pictures)
-    scores = {}
-    if collection is not None:
-        check_suits(collection, family.description.input, family.num_classes)
-    for done, pair in enumerate(pairs):
-        if report is not None:
-            report(done, pair.name)
-        case = _case(pair, family, collection)
-        rebuilt = reconstruct(family, case.label_map)
-        spacing = _spacing(pair, case, family)
-        scores[pair.name] = evaluate_pair(
-            rebuilt, case.label_map, spacing, list(names), rules, distances=False
+
+    def __init__(self, family: CompactFamily, collection: Collection | None = None) -> None:
+        if collection is not None:
+            check_suits(collection, family.description.input, family.num_classes)
+        self._family = family
+        self._collection = collection
+
+    def __call__(self, pair: CasePair) -> ComparedCase:
+        case = _case(pair, self._family, self._collection)
+        rebuilt = reconstruct(self._family, case.label_map)
+        spacing = _spacing(pair, case, self._family)
+        image = np.moveaxis(case.image, 1, -1) if pair.is_2d else case.image
+        displayed = DisplayedCase(pair.name, image, case.label_map, rebuilt, spacing)
+        return ComparedCase(
+            rebuilt, case.label_map, spacing, lambda: displayed, distances=False, notes=[]
         )
-        image = np.moveaxis(case.image, 1, -1) if pair.is_flat else case.image
-        shown = DisplayedCase(pair.name, image, case.label_map, rebuilt, spacing)
-        offer_all(worst, shown, names, scores[pair.name])
-    return Evaluation(scores, worst.snapshots, {})
 
 
 @torch.inference_mode()
@@ -113,7 +100,7 @@ def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Te
     """uint8 (n, H, W), each with a label → the same after the autoencoder."""
     size = family.description.input.size
     # Tiles follow tissue; here the labels take its place.
-    extents = tissue_extents(torch.where(slices > 0, INSIDE, OUTSIDE))
+    extents = tissue_extents(torch.where(slices > 0, INSIDE_HU, OUTSIDE_HU))
     tiles = tiles_of(extents, size)
     count, height, width = slices.shape
     # A frame of a tile's size takes what tiles have beyond the slice's border.
@@ -139,9 +126,8 @@ def _case(pair: CasePair, family: CompactFamily, collection: Collection | None) 
     description, classes = family.description.input, family.num_classes
     if collection is None:
         return load_case(_case_folder(pair), description, classes)
-    require_images((pair,))
-    assert pair.image is not None
-    return load_item(Item(pair.name, pair.image, pair.reference), collection, description, classes)
+    item = Item(pair.name, pair.required_image(), pair.reference)
+    return load_item(item, collection, description, classes)
 
 
 def _case_folder(pair: CasePair) -> Path:
@@ -157,7 +143,7 @@ def _case_folder(pair: CasePair) -> Path:
 def _spacing(pair: CasePair, case: Case, family: CompactFamily) -> tuple[float, float, float]:
     """Spacing of the model's grid in mm along (k, j, i)."""
     description = family.description.input
-    if pair.is_flat:
+    if pair.is_2d:
         return 1.0, 1.0, 1.0
     if description.spacing is not None:
         return case.spacing, *description.spacing

@@ -1,26 +1,29 @@
-"""How well one label map agrees with another, structure by structure."""
+"""Agreement of two label maps, structure by structure: Dice, IoU and surface distances by MONAI."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .metrics import box_of, overlap, surface_distances
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Convention = Literal["field", "paper"]
 Absent = Literal["unknown", "background"]
 Status = Literal["compared", "missed", "spurious", "absent", "unknown"]
+PERCENTILE = 95.0  # of the Hausdorff distance
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How structures that a label map lacks are counted.
+    """How structures are scored that one of the label maps lacks.
 
-    Where both label maps have a structure all rules agree. Surface distances need both surfaces,
-    so they are missing in every other case, and the structure is counted as missed or spurious.
+    The rules only differ where a label map lacks a structure. Surface distances need both surfaces,
+    so they are left out in these cases, and the structure is counted as missed or spurious.
 
     | reference | prediction | field, unknown | field, background | paper |
     | --- | --- | --- | --- | --- |
@@ -29,8 +32,8 @@ class Rules:
     | no | no | unknown: left out | absent: left out | absent: Dice 0 |
 
     "paper" is the rule of the TransUNet evaluation, with which Dice on BTCV is commonly counted
-    per volume. It is there to compare with published figures: of a structure that the reference
-    lacks it rewards any prediction. IoU follows the Dice.
+    per volume. It is only for comparison with published figures, because it rewards any prediction
+    of a structure that the reference lacks. IoU follows the Dice.
 
     Attributes:
         convention: "field" or "paper".
@@ -44,13 +47,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class StructureScore:
-    """Agreement in one structure of one case; None is what cannot be said.
+    """Agreement in one structure of one case; None is what is not defined.
 
     Attributes:
         label: The structure's label.
         status: "compared" (both have it), "missed" (only the reference), "spurious" (only the
-            prediction), "absent" (neither), or "unknown" (the reference lacks it, which says
-            nothing).
+            prediction), "absent" (neither), or "unknown" (the reference lacks it, and it may not
+            have been drawn).
         dice: 0 … 1.
         iou: Intersection over union, 0 … 1.
         hd95_mm: 95 % Hausdorff distance.
@@ -89,19 +92,96 @@ def evaluate_pair(
 
     Returns:
         One score per label, in the order of `labels`.
-
-    Raises:
-        MissingPackageError: If distances are wanted and SciPy is not installed.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} is not on {reference.shape}")
     rules = rules or Rules()
-    box = box_of((prediction != 0) | (reference != 0)) or (slice(0),) * 3
+    box = bounding_box((prediction != 0) | (reference != 0)) or (slice(0),) * 3
     prediction, reference = prediction[box], reference[box]
     return [
         _score(prediction == label, reference == label, spacing, label, rules, distances)
         for label in labels
     ]
+
+
+def slice_dice(
+    prediction: np.ndarray, reference: np.ndarray, labels: Sequence[int], axis: int = 0
+) -> np.ndarray:
+    """Dice of each slice and structure.
+
+    Args:
+        prediction: Label map (k, j, i).
+        reference: Label map of the same shape.
+        labels: Which labels to compare.
+        axis: Array axis across the slices.
+
+    Returns:
+        Slices × labels; NaN where a slice has the structure in neither label map, and in all
+        slices of a structure that the reference lacks, whose place is unknown.
+    """
+    if prediction.shape != reference.shape:
+        raise ValueError(f"prediction {prediction.shape} is not on {reference.shape}")
+    in_plane = tuple(n for n in range(reference.ndim) if n != axis)
+    result = np.full((reference.shape[axis], len(labels)), np.nan)
+    for column, label in enumerate(labels):
+        predicted, expected = prediction == label, reference == label
+        if not expected.any():
+            continue
+        common = np.count_nonzero(predicted & expected, axis=in_plane)
+        total = np.count_nonzero(predicted, axis=in_plane) + np.count_nonzero(
+            expected, axis=in_plane
+        )
+        used = total > 0
+        result[used, column] = 2 * common[used] / total[used]
+    return result
+
+
+def overlap(prediction: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Dice and intersection over union of two masks (k, j, i), of which one is not empty."""
+    from monai.metrics import compute_dice, compute_iou
+
+    masks = _one_hot(prediction), _one_hot(reference)
+    dice = compute_dice(*masks, include_background=True, ignore_empty=False)
+    iou = compute_iou(*masks, include_background=True, ignore_empty=False)
+    return float(dice), float(iou)
+
+
+def surface_distances(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]
+) -> tuple[float, float]:
+    """95 % Hausdorff distance and average symmetric surface distance of two masks, in mm.
+
+    A mask's surface is its voxels with a face neighbour outside it. The 95 % Hausdorff distance is
+    the larger of the two directed 95th percentiles; the average is over the voxels of both
+    surfaces together.
+
+    Args:
+        prediction: Mask (k, j, i), not empty.
+        reference: Mask of the same shape, not empty.
+        spacing: Voxel spacing in mm along (k, j, i).
+    """
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+
+    masks = _one_hot(prediction), _one_hot(reference)
+    millimetres = [float(value) for value in spacing]
+    with warnings.catch_warnings():
+        # MONAI 1.5 and 1.6 warn of an argument that they themselves pass.
+        warnings.simplefilter("ignore", FutureWarning)
+        hausdorff = compute_hausdorff_distance(
+            *masks, include_background=True, percentile=PERCENTILE, spacing=millimetres
+        )
+        average = compute_average_surface_distance(
+            *masks, include_background=True, symmetric=True, spacing=millimetres
+        )
+    return float(hausdorff), float(average)
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
+    """The smallest box that holds a mask; None if the mask is empty."""
+    from scipy.ndimage import find_objects
+
+    found = find_objects(np.asarray(mask, bool).view(np.uint8))
+    return found[0] if found else None
 
 
 def _score(
@@ -114,10 +194,10 @@ def _score(
 ) -> StructureScore:
     voxel_ml = float(np.prod(spacing)) / 1000.0
     status = _status(bool(prediction.any()), bool(reference.any()), rules)
-    dice, iou = _counted(status, rules)
+    dice, iou = _without_overlap(status, rules)
     hd95 = assd = None
     if status == "compared":
-        box = box_of(prediction | reference)
+        box = bounding_box(prediction | reference)
         assert box is not None
         masks = prediction[box], reference[box]
         dice, iou = overlap(*masks)
@@ -135,17 +215,24 @@ def _score(
     )
 
 
-def _status(predicted: bool, referred: bool, rules: Rules) -> Status:
-    if referred:
+def _status(predicted: bool, in_reference: bool, rules: Rules) -> Status:
+    if in_reference:
         return "compared" if predicted else "missed"
     if rules.convention == "field" and rules.absent == "unknown":
         return "unknown"
     return "spurious" if predicted else "absent"
 
 
-def _counted(status: Status, rules: Rules) -> tuple[float | None, float | None]:
-    """Dice and IoU where they do not follow from the masks."""
+def _without_overlap(status: Status, rules: Rules) -> tuple[float | None, float | None]:
+    """Dice and IoU of a structure that is not in both label maps."""
     if status == "unknown" or (status == "absent" and rules.convention == "field"):
         return None, None
     value = 1.0 if status == "spurious" and rules.convention == "paper" else 0.0
     return value, value
+
+
+def _one_hot(mask: np.ndarray) -> Tensor:
+    """One case, one class: (1, 1, k, j, i)."""
+    from torch import from_numpy
+
+    return from_numpy(np.ascontiguousarray(mask))[None, None]

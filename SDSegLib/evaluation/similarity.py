@@ -1,4 +1,4 @@
-"""How alike the pictures are that different noises give: PSNR, SSIM and, where it is, LPIPS."""
+"""Similarity of the results of different noises: PSNR, SSIM and, if it is installed, LPIPS."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class SampleSimilarity:
     the next and the last with the first. Slices on which no sample finds a structure are left out.
 
     Args:
-        perceptual: Distance of two batches of pictures (n, 1, H, W) in 0 … 1; None to leave out.
+        perceptual: Distance of two batches of pictures (n, 1, H, W) in 0 … 1; None to leave it out.
     """
 
     def __init__(self, perceptual: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         self._perceptual = perceptual
         self._slices: dict[int, dict[str, float]] = {}
 
-    def look(self, place: int, probabilities: Tensor) -> None:
+    def add(self, index: int, probabilities: Tensor) -> None:
         """Compare the samples of a slice: probabilities (samples, C, rows, columns)."""
         if not bool((probabilities.argmax(dim=1) > 0).any()):
-            self._slices.pop(place, None)
+            self._slices.pop(index, None)
             return
         foreground = (1 - probabilities[:, :1]).clamp(0, 1)
         following = foreground.roll(1, 0)
@@ -44,7 +44,7 @@ class SampleSimilarity:
             values["ssim"] = _ssim(foreground, following)
         if self._perceptual is not None and smallest >= SMALLEST_LPIPS:
             values["lpips"] = float(self._perceptual(foreground, following).mean())
-        self._slices[place] = values
+        self._slices[index] = values
 
     def means(self) -> dict[str, float]:
         """Mean over the slices, by measure; nothing if no slice was compared."""
@@ -57,7 +57,7 @@ class SampleSimilarity:
 
 
 def learned_distance(device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """LPIPS (Zhang et al. 2018, AlexNet) if the package `lpips` and its weights are there."""
+    """LPIPS (Zhang et al. 2018, AlexNet) if the package `lpips` and its weights are installed."""
     if find_spec("lpips") is None:
         return None
     import lpips
@@ -80,7 +80,7 @@ def _psnr(one: Tensor, other: Tensor) -> float:
     from monai.metrics.regression import PSNRMetric
 
     decibels = torch.as_tensor(PSNRMetric(max_val=1.0)(one, other))
-    # Equal pictures have an infinite ratio, which would be the mean of everything.
+    # Equal pictures have an infinite ratio, which would make the mean infinite.
     return float(decibels.clamp(max=MOST_DECIBELS).mean())
 
 

@@ -1,33 +1,34 @@
-"""How stable a model is: cases with different noise, compared with truth and each other."""
+"""How much a model's results depend on its noise: cases segmented with several noises, compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..review.slices import slice_scores, slices_to_review
 from ..volume.segmentation import Segmentation
-from .grids import on_grid
-from .metrics import box_of
-from .pairs import CasePair
-from .scores import Rules, StructureScore, evaluate_pair
-from .similarity import SampleSimilarity
-from .slices import slice_dice
+from .cases import CasePair
+from .evaluate import Options, prepare_model
+from .label_maps import on_grid
+from .predictors import PictureSampler, Sampler, VolumeSampler
+from .scores import Rules, StructureScore, bounding_box, evaluate_pair, slice_dice
+from .similarity import SampleSimilarity, learned_distance
+from .summary import Estimate, summarise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .samplers import Sampler
+    from ..datasets.collection import Collection
 
 Distance = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 @dataclass(frozen=True)
-class SliceJudgement:
+class SliceStability:
     """One slice of one structure.
 
     Attributes:
@@ -35,7 +36,7 @@ class SliceJudgement:
         index: Of the slice, along the volume's axis of the model's slices.
         score: How unsure it is, 0 … 1 (`SDSegLib.review`).
         dice: Of the mean of all samples with the reference.
-        named: Whether it is among those that a reader is told to look at.
+        named: Whether it is among the slices proposed for review.
     """
 
     label: int
@@ -58,7 +59,7 @@ class CaseStability:
         similarity: "psnr_db", "ssim", "lpips" as far as measured.
         slices: Of structures that the reference has, slices on which the mean finds them or that
             it leaves out between two such slices. A picture is one slice, and never named.
-        notes: What the user should know, one sentence each.
+        notes: Remarks for the user, one sentence each.
     """
 
     name: str
@@ -66,8 +67,133 @@ class CaseStability:
     of_mean: list[StructureScore]
     pairwise: dict[int, float]
     similarity: dict[str, float]
-    slices: tuple[SliceJudgement, ...]
+    slices: tuple[SliceStability, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityResult:
+    """All cases of a stability run.
+
+    Attributes:
+        title: Of the model.
+        names: Name of each label that was compared.
+        facts: Model, device and options, for `stability.json`.
+        cases: At least one.
+    """
+
+    title: str
+    names: Mapping[int, str]
+    facts: dict[str, Any]
+    cases: list[CaseStability]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One figure, measured once with each noise.
+
+    Attributes:
+        values: By noise; the first is the model's stored noise.
+        mean: Their mean.
+        deviation: Their standard deviation (n − 1).
+        of_mean: The figure of the mean of all samples.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float
+    of_mean: float
+
+    @property
+    def span(self) -> float:
+        """Largest minus smallest."""
+        return max(self.values) - min(self.values)
+
+
+@dataclass(frozen=True)
+class StructureStability:
+    """One structure over all cases; None is what is not defined.
+
+    Attributes:
+        label: The structure's label.
+        dice: Mean Dice over the cases, with its spread.
+        pairwise: Mean Dice of pairs of samples, over the cases.
+        rank: Spearman's correlation of the score of a slice with its Dice, over all slices.
+        slices: How many slices that is.
+    """
+
+    label: int
+    dice: Spread | None
+    pairwise: float | None
+    rank: float | None
+    slices: int
+
+
+@dataclass(frozen=True)
+class StabilitySummary:
+    """All cases.
+
+    Attributes:
+        dice: Data set level: mean over the structures of their mean Dice over the cases.
+        iou: The same with IoU.
+        structures: In the order of the labels.
+        pairwise: Instance level: mean over the structures.
+        similarity: Mean over the cases, by measure.
+        rank: Mean of the structures' rank correlations.
+        rank_pooled: Rank correlation over the slices of all structures together.
+        slice_dice: Mean Dice of all slices.
+        named_dice: Mean Dice of the slices proposed for review.
+    """
+
+    dice: Spread | None
+    iou: Spread | None
+    structures: tuple[StructureStability, ...]
+    pairwise: float | None
+    similarity: dict[str, float]
+    rank: float | None
+    rank_pooled: float | None
+    slice_dice: float | None
+    named_dice: float | None
+
+
+def judge_model(
+    model: str,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    collection: Collection | None = None,
+) -> StabilityResult:
+    """Segment each case with several noises; compare the results with references and each other.
+
+    Args:
+        model: Name or folder.
+        pairs: The cases.
+        options: Rules, device, samples (two or more), steps and progress.
+        collection: Data set of the cases; as for `evaluate.evaluate_model`.
+
+    Raises:
+        ModelError: If there is no such model or it is damaged.
+        InputError: If a case cannot be used.
+    """
+    from ..inference.picture import PictureSegmenter
+    from ..inference.segmenter import Segmenter
+
+    prepared = prepare_model(model, pairs, options.device, collection)
+    family, choice = prepared.family, prepared.choice
+    sampler: Sampler
+    if prepared.description.input.pictures is not None:
+        pictures = PictureSegmenter(family, choice, steps=options.steps)
+        sampler = PictureSampler(pictures, options.samples)
+    else:
+        segmenter = Segmenter(family, choice, steps=options.steps)
+        sampler = VolumeSampler(segmenter, options.samples, options.report_slices)
+    perceptual = learned_distance(choice.device)
+    cases = []
+    for done, pair in enumerate(prepared.pairs):
+        if options.report_case is not None:
+            options.report_case(done, pair.name)
+        cases.append(judge_case(sampler, pair, list(prepared.names), options.rules, perceptual))
+    facts = {**prepared.facts, "steps": options.steps}
+    return StabilityResult(prepared.description.title, prepared.names, facts, cases)
 
 
 def judge_case(
@@ -82,7 +208,7 @@ def judge_case(
     Args:
         sampler: Gives the label map of each noise.
         pair: Image and reference.
-        labels: Structures to compare.
+        labels: Structures to compare, by label.
         rules: How structures are counted that the reference lacks.
         perceptual: As for `SampleSimilarity`.
 
@@ -90,7 +216,7 @@ def judge_case(
         InputError: If a file cannot be used.
     """
     similarity = SampleSimilarity(perceptual)
-    case = sampler(pair, similarity.look)
+    case = sampler(pair, similarity.add)
     found, mean, notes = case.samples, case.samples.mean, list(case.notes)
     reference, resampled = on_grid(pair.read_reference(pair.reference), mean.geometry)
     if resampled:
@@ -106,7 +232,7 @@ def judge_case(
         of_mean=scores(mean.label_map),
         pairwise=pairwise_dice(found.label_maps, labels),
         similarity=similarity.means(),
-        slices=_slices(mean, reference, labels, case.axis, is_flat=pair.is_flat),
+        slices=_slices(mean, reference, labels, case.axis, is_2d=pair.is_2d),
         notes=tuple(notes),
     )
 
@@ -120,7 +246,7 @@ def pairwise_dice(label_maps: Sequence[np.ndarray], labels: Sequence[int]) -> di
     found = np.zeros(label_maps[0].shape, bool)
     for label_map in label_maps:
         found |= label_map != 0
-    box = box_of(found)
+    box = bounding_box(found)
     if box is None:
         return {}
     size = max(labels) + 1
@@ -135,17 +261,66 @@ def pairwise_dice(label_maps: Sequence[np.ndarray], labels: Sequence[int]) -> di
     return {label: float(np.mean(dice)) for label, dice in values.items() if dice}
 
 
+def summarise_stability(cases: Sequence[CaseStability]) -> StabilitySummary:
+    """Summarise cases of one model and number of samples."""
+    samples = len(cases[0].of_sample)
+    of_noise = [summarise({case.name: case.of_sample[n] for case in cases}) for n in range(samples)]
+    mean = summarise({case.name: case.of_mean for case in cases})
+    slices = [item for case in cases for item in case.slices]
+    structures = []
+    for column, item in enumerate(mean.structures):
+        of_structure = [judged for judged in slices if judged.label == item.label]
+        structures.append(
+            StructureStability(
+                label=item.label,
+                dice=_spread(
+                    [one.structures[column].metrics.get("dice") for one in of_noise],
+                    item.metrics.get("dice"),
+                ),
+                pairwise=_mean(
+                    case.pairwise[item.label] for case in cases if item.label in case.pairwise
+                ),
+                rank=_rank(of_structure),
+                slices=len(of_structure),
+            )
+        )
+    measures = {name: None for case in cases for name in case.similarity}
+    return StabilitySummary(
+        dice=_spread([one.overall.get("dice") for one in of_noise], mean.overall.get("dice")),
+        iou=_spread([one.overall.get("iou") for one in of_noise], mean.overall.get("iou")),
+        structures=tuple(structures),
+        pairwise=_mean(item.pairwise for item in structures if item.pairwise is not None),
+        similarity={
+            name: float(np.mean([c.similarity[name] for c in cases if name in c.similarity]))
+            for name in measures
+        },
+        rank=_mean(item.rank for item in structures if item.rank is not None),
+        rank_pooled=_rank(slices),
+        slice_dice=_mean(item.dice for item in slices),
+        named_dice=_mean(item.dice for item in slices if item.named),
+    )
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's correlation; None with fewer than three pairs or if one of both is constant."""
+    from scipy.stats import spearmanr
+
+    if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1:
+        return None
+    return float(spearmanr(first, second).statistic)
+
+
 def _slices(
     segmentation: Segmentation,
     reference: np.ndarray,
     labels: Sequence[int],
     axis: int,
-    is_flat: bool,
-) -> tuple[SliceJudgement, ...]:
+    is_2d: bool,
+) -> tuple[SliceStability, ...]:
     structures = [item for item in segmentation.structures if item.label in labels]
     dice = slice_dice(segmentation.label_map, reference, labels, axis)
     named = set()
-    if not is_flat:  # of a picture the only slice would be named
+    if not is_2d:  # the only slice of a picture would always be proposed
         named = {(i.structure.label, i.index) for i in slices_to_review(segmentation, axis=axis)}
     found = []
     for structure in structures:
@@ -153,7 +328,7 @@ def _slices(
         scores = slice_scores(segmentation, structure, axis)
         for index in np.flatnonzero(np.isfinite(scores) & np.isfinite(dice[:, column])):
             found.append(
-                SliceJudgement(
+                SliceStability(
                     label=structure.label,
                     index=int(index),
                     score=float(scores[index]),
@@ -162,3 +337,19 @@ def _slices(
                 )
             )
     return tuple(found)
+
+
+def _spread(of_noise: Sequence[Estimate | None], mean: Estimate | None) -> Spread | None:
+    values = tuple(item.mean for item in of_noise if item is not None)
+    if mean is None or len(values) < 2:
+        return None
+    return Spread(values, float(np.mean(values)), float(np.std(values, ddof=1)), mean.mean)
+
+
+def _rank(slices: Sequence[SliceStability]) -> float | None:
+    return rank_correlation([item.score for item in slices], [item.dice for item in slices])
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return float(np.mean(found)) if found else None

@@ -1,4 +1,4 @@
-"""Keep the slices of the worst results while cases come and go."""
+"""Keep the slices with the worst results, so that the cases need not stay in memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .metrics import box_of
-from .scores import StructureScore
+from .scores import StructureScore, bounding_box
 
 MARGIN_MM = 40.0
 
@@ -33,7 +32,7 @@ class SlicePicture:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What a bad result looks like.
+    """Slices of one structure in one case, for display.
 
     Attributes:
         case: Name of the case.
@@ -52,7 +51,7 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class DisplayedCase:
-    """A case's arrays on one grid, as they are looked at: (k, j, i), usually in LPS axes.
+    """A case's arrays on one grid for display: (k, j, i), of volumes in LPS axes if possible.
 
     Attributes:
         name: Of the case.
@@ -81,18 +80,18 @@ class WorstResults:
         """The worst first."""
         return list(self._kept)
 
-    def offer(self, case: DisplayedCase, structure: str, score: StructureScore) -> None:
-        """Keep a result's slices if it is among the worst so far."""
+    def add(self, case: DisplayedCase, structure: str, score: StructureScore) -> None:
+        """Keep the slices of a result if it is among the worst so far."""
         if self.count == 0 or score.dice is None or score.status == "absent":
             return
-        if len(self._kept) == self.count and _rank(score) >= _rank(self._kept[-1].score):
+        if len(self._kept) == self.count and _order(score) >= _order(self._kept[-1].score):
             return
         self._kept.append(_snapshot(case, structure, score))
-        self._kept.sort(key=lambda item: _rank(item.score))
+        self._kept.sort(key=lambda item: _order(item.score))
         del self._kept[self.count :]
 
 
-def _rank(score: StructureScore) -> tuple[float, float]:
+def _order(score: StructureScore) -> tuple[float, float]:
     assert score.dice is not None
     return score.dice, -score.reference_ml
 
@@ -117,7 +116,7 @@ def _snapshot(case: DisplayedCase, structure: str, score: StructureScore) -> Sna
 
 
 def _surroundings(mask: np.ndarray, pixel: tuple[float, float]) -> tuple[slice, slice]:
-    box = box_of(mask)
+    box = bounding_box(mask)
     assert box is not None
     rows, columns = (
         slice(max(0, side.start - round(MARGIN_MM / size)), side.stop + round(MARGIN_MM / size))

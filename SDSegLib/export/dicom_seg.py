@@ -15,7 +15,6 @@ from ..volume.segmentation import Segmentation
 from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
 from .atomic import atomic_write
-from .cielab import dicom_cielab
 from .dicom_source import SourceSeries, labels_on_slices, read_source
 
 if TYPE_CHECKING:
@@ -146,8 +145,8 @@ def _description(number: int, structure: Structure, algorithm: Any) -> Any:
         algorithm_identification=algorithm,
         tracking_id=structure.id,
         tracking_uid=highdicom.UID(),
+        display_color=highdicom.color.CIELabColor.from_rgb(*structure.color),
     )
-    description.RecommendedDisplayCIELabValue = list(dicom_cielab(structure.color))
     if structure.modifier is not None:
         property_type = description.SegmentedPropertyTypeCodeSequence[0]
         property_type.SegmentedPropertyTypeModifierCodeSequence = Sequence(

@@ -23,9 +23,9 @@ from ..volume.slices import apply_windows, context_range, with_context
 from ..volume.structure import Structure
 from ..volume.tiles import cut, tiles_of, tissue_extents
 from ..volume.volume import Volume
+from .connected_components import remove_small_components
 from .device import DeviceChoice, choose_precision, computing_with, is_out_of_memory
 from .grids import Canvas, PlaneGrids, ResampledPlanes, restored, restored_labels
-from .islands import remove_islands
 from .progress import ProgressCallback, SliceCounter
 from .samples import Reduce, average_of, background, check_steps, instability_of, noises_of
 from .selection import select_structures
@@ -215,7 +215,7 @@ class Segmenter:
 
         `labels` is changed.
         """
-        remove_islands(labels, wanted, task.continues_beyond)
+        remove_small_components(labels, wanted, task.continues_beyond)
         if len(wanted) < len(self.description.structures):
             keep = np.zeros(256, np.uint8)
             for item in wanted:

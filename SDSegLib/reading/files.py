@@ -13,8 +13,7 @@ from ..volume.volume import Volume
 from .dicom import read_dicom_file, read_series
 from .dicom_headers import starts_like_dicom
 from .itk_files import read_itk
-from .nifti import GZIP_MAGIC, read_nifti
-from .nifti_header import LARGEST_HEADER, NiftiHeader
+from .nifti import GZIP_MAGIC, LARGEST_HEADER, is_nifti, read_nifti
 
 _READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM"
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
@@ -79,7 +78,7 @@ def _reader(path: Path, head: bytes) -> Callable[[Path, str], Volume]:
     """The function that reads a file with these first bytes, whatever its name."""
     if not head:
         raise InputError("The file is empty. Fetch it again.")
-    if NiftiHeader.parse(_unpacked(path) if head.startswith(GZIP_MAGIC) else head) is not None:
+    if is_nifti(_unpacked(path) if head.startswith(GZIP_MAGIC) else head):
         return read_nifti
     if head.startswith(b"NRRD"):
         return partial(read_itk, image_io="NrrdImageIO")

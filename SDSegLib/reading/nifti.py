@@ -1,7 +1,9 @@
-"""NIfTI files, read strictly.
+"""NIfTI-1 and NIfTI-2 files in one piece (.nii, .nii.gz), read strictly.
 
-SimpleITK fills the missing end of a file with zeros, replaces a zero spacing by 1 and falls back
-on a neighbouring .nii where a .nii.gz is damaged. Here such files are refused.
+nibabel parses the header. The checks are our own, because other readers accept what may be wrong:
+SimpleITK fills the missing end of a file with zeros, replaces a spacing of zero by 1 and reads a
+neighbouring .nii where a .nii.gz is damaged, and nibabel ignores the unit of length and refuses
+quaternions and factors that ITK and 3D Slicer accept.
 """
 
 from __future__ import annotations
@@ -9,19 +11,29 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from ..errors import InputError
+from ..volume.geometry import LARGEST_SHEAR_DEGREES, Geometry
 from ..volume.volume import Volume
-from .nifti_header import LARGEST_HEADER, NiftiHeader
 from .values import rescaled, with_kept_type
 
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
 GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_HEADER = 540
 # Deflate cannot pack more than 1032 bytes into one; a header that asks for more is wrong.
 _LARGEST_COMPRESSION = 1032
+_HEADER_SIZES = (348, 540)  # NIfTI-1, NIfTI-2; the first number of a file
+_BYTE_ORDERS: tuple[Literal["little"], Literal["big"]] = ("little", "big")
+_SINGLE_FILE, _TWO_FILES = (b"n+1", b"n+2"), (b"ni1", b"ni2")
+_DISAGREEMENT_MM = 1.0
+_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 
 def read_nifti(path: Path, name: str) -> Volume:
@@ -51,6 +63,11 @@ def read_nifti(path: Path, name: str) -> Volume:
             raise InputError(f"The file is damaged ({error}). Fetch it again.") from error
 
 
+def is_nifti(head: bytes) -> bool:
+    """Whether the first 540 bytes of an unpacked file are those of a NIfTI file."""
+    return NiftiHeader.parse(head) is not None
+
+
 def _read(stream: io.BufferedIOBase, path: Path, name: str, most_bytes: int) -> Volume:
     header = NiftiHeader.parse(stream.read(LARGEST_HEADER))
     if header is None:
@@ -66,6 +83,7 @@ def _read(stream: io.BufferedIOBase, path: Path, name: str, most_bytes: int) -> 
 
 
 def _voxels(stream: io.BufferedIOBase, header: NiftiHeader, most_bytes: int) -> np.ndarray:
+    """The stored numbers, (k, j, i), in their own byte order."""
     expected = header.number_type.itemsize
     for extent in header.shape:
         expected *= extent
@@ -90,3 +108,186 @@ def _cut_short(found: int, expected: int) -> InputError:
         f"The file is cut short: the image needs {expected:,} bytes, and it has at most "
         f"{found:,}. Fetch it again."
     )
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiHeader:
+    """A parsed header, its checks, and where it places the image."""
+
+    fields: Nifti1Header
+
+    @classmethod
+    def parse(cls, head: bytes) -> NiftiHeader | None:
+        """Parse the first bytes of an unpacked file; None if they are not NIfTI."""
+        for byte_order in _BYTE_ORDERS:
+            size = int.from_bytes(head[:4], byte_order)
+            if size not in _HEADER_SIZES or len(head) < size:
+                continue
+            from nibabel.nifti1 import Nifti1Header
+            from nibabel.nifti2 import Nifti2Header
+
+            kind = Nifti1Header if size == Nifti1Header.sizeof_hdr else Nifti2Header
+            fields = kind(head[:size], byte_order, check=False)
+            if fields["magic"].item()[:3] in _SINGLE_FILE + _TWO_FILES:
+                return cls(fields)
+        return None
+
+    @property
+    def offset(self) -> int:
+        """Where the voxels start, in bytes."""
+        return max(int(self.fields["vox_offset"]), 0)
+
+    @property
+    def slope(self) -> float:
+        """Slope to real values; the format's 0, for "none", is given as 1."""
+        slope = float(self.fields["scl_slope"])
+        return slope if np.isfinite(slope) and slope != 0.0 else 1.0
+
+    @property
+    def intercept(self) -> float:
+        """Intercept to real values; 0 if there is no slope."""
+        slope, intercept = float(self.fields["scl_slope"]), float(self.fields["scl_inter"])
+        return intercept if np.isfinite(intercept) and slope != 0.0 else 0.0
+
+    def check_content(self) -> None:
+        """Raise `InputError` unless this is one single-channel 3-D image in one file."""
+        if self.fields["magic"].item()[:3] in _TWO_FILES:
+            raise InputError(
+                "It keeps its voxels in a second file (.hdr and .img); save it as one .nii file."
+            )
+        count = int(self.fields["dim"][0])
+        size = tuple(int(extent) for extent in self.fields["dim"][1 : count + 1])
+        shown = " × ".join(str(extent) for extent in size)
+        if not 1 <= count <= 7 or min(size) < 1 or not np.isfinite(self.fields["vox_offset"]):
+            raise InputError(
+                f"Its header is damaged (it gives the size as {shown or count}); fetch or export "
+                "it again."
+            )
+        if count < 3:
+            raise InputError(f"It is a {count}-D image of {shown} pixels; give a whole volume.")
+        if max(size[4:], default=1) > 1:
+            raise InputError(
+                f"It holds {max(size[4:])} numbers per voxel (colours or vectors); give an image "
+                "with one number per voxel."
+            )
+        if max(size[3:], default=1) > 1:
+            raise InputError(
+                f"It is a {count}-D image of {shown}; save the one 3-D frame that is to be "
+                "segmented as a file of its own."
+            )
+        self._check_number_type()
+
+    def _check_number_type(self) -> None:
+        from nibabel.nifti1 import data_type_codes
+
+        code = int(self.fields["datatype"])
+        if code not in data_type_codes.label:
+            content = f"numbers of the unknown type {code}"
+        elif self.number_type.kind in "iuf" and 1 <= self.number_type.itemsize <= 8:
+            return
+        else:
+            content = f"numbers of the type {data_type_codes.label[code]}"
+        raise InputError(
+            f"It holds {content}; give an image with one number per voxel of at most 64 bits."
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along (k, j, i)."""
+        i, j, k = (int(extent) for extent in self.fields["dim"][1:4])
+        return (k, j, i)
+
+    @property
+    def number_type(self) -> np.dtype:
+        """Type of the stored voxels, with its byte order."""
+        return self.fields.get_data_dtype()
+
+    def geometry(self) -> tuple[Geometry, tuple[str, ...]]:
+        """Where the image lies, and notes on what the header leaves open.
+
+        A header can place the image twice. As in ITK and 3D Slicer, the sform is used if it is a
+        scanner position or the only one, and if its axes are at right angles; else the qform.
+        """
+        sform = self._sform() if self.fields["sform_code"] > 0 else None
+        qform = self._qform() if self.fields["qform_code"] > 0 else None
+        if sform is not None and (qform is None or self._prefers(sform)):
+            affine, other, chosen = sform, qform, "sform"
+        elif qform is not None:
+            affine, other, chosen = qform, sform, "qform"
+        else:
+            affine, other, chosen = np.diag([-1.0, -1.0, 1.0, 1.0]) @ self._scaling(), None, "none"
+        return self._on_grid(affine), self._notes(affine, other, chosen)
+
+    def _notes(self, affine: np.ndarray, other: np.ndarray | None, chosen: str) -> tuple[str, ...]:
+        if chosen == "none":
+            return (
+                "The NIfTI header gives no position or orientation; columns are taken to run to "
+                "the patient's left, rows to the back and slices to the head.",
+            )
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        if not np.allclose(spacing, self._spacing(), rtol=0.01):
+            return (
+                f"The NIfTI header gives the spacing as {_shown(self._spacing())} mm in pixdim "
+                f"and as {_shown(spacing)} mm in the {chosen}; the {chosen} is used.",
+            )
+        distance = 0.0 if other is None else _largest_distance(affine, other, self.shape)
+        if distance > _DISAGREEMENT_MM:
+            return (
+                f"The NIfTI header's qform and sform place the image up to {distance:.1f} mm "
+                f"apart; the {chosen} is used, as in 3D Slicer.",
+            )
+        return ()
+
+    def _prefers(self, sform: np.ndarray) -> bool:
+        if self.fields["sform_code"] != 1 or not (np.linalg.norm(sform[:3, :3], axis=0) > 0).all():
+            return False
+        return Geometry.from_affine_ras(self.shape, sform).shear_degrees <= LARGEST_SHEAR_DEGREES
+
+    def _on_grid(self, affine: np.ndarray) -> Geometry:
+        """The grid of an index-to-RAS matrix, with `pixdim` as spacing where they agree."""
+        geometry = Geometry.from_affine_ras(self.shape, affine)
+        spacing = self._spacing()
+        if not np.allclose(spacing, geometry.spacing, rtol=1e-4):
+            return geometry
+        i, j, k = (float(value) for value in spacing)
+        return Geometry(geometry.shape, (i, j, k), geometry.origin, geometry.direction)
+
+    def _spacing(self) -> np.ndarray:
+        """Of the columns, rows and slices in mm."""
+        return np.abs(self.fields["pixdim"][1:4].astype(float)) * self._mm()
+
+    def _mm(self) -> float:
+        """Of one unit of length."""
+        return _MM_PER_UNIT.get(int(self.fields["xyzt_units"]) & 7, 1.0)
+
+    def _scaling(self) -> np.ndarray:
+        return np.diag([*self._spacing(), 1.0])
+
+    def _sform(self) -> np.ndarray:
+        return np.diag([*[self._mm()] * 3, 1.0]) @ self.fields.get_sform()
+
+    def _qform(self) -> np.ndarray:
+        """As nibabel's, also of quaternions longer than 1 and of `pixdim[0]` other than ±1."""
+        from nibabel.quaternions import quat2mat
+
+        b, c, d = (float(self.fields[f"quatern_{letter}"]) for letter in "bcd")
+        a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
+        affine = np.eye(4)
+        affine[:3, :3] = quat2mat([a, b, c, d])
+        if self.fields["pixdim"][0] < 0:
+            affine[:3, 2] *= -1
+        affine = affine @ self._scaling()
+        origin = [float(self.fields[f"qoffset_{letter}"]) for letter in "xyz"]
+        affine[:3, 3] = np.array(origin) * self._mm()
+        return affine
+
+
+def _largest_distance(one: np.ndarray, other: np.ndarray, shape: tuple[int, int, int]) -> float:
+    """Of the corners of the image in mm."""
+    k, j, i = (extent - 1 for extent in shape)
+    corners = np.array([[a, b, c, 1] for a in (0, i) for b in (0, j) for c in (0, k)]).T
+    return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
+
+
+def _shown(spacing: np.ndarray) -> str:
+    return " × ".join(f"{value:g}" for value in spacing.round(6))

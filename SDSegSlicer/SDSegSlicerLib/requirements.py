@@ -52,8 +52,9 @@ PACKAGES = (
     TORCH,
     Package("safetensors>=0.4", "safetensors", "0.5 MB"),
     Package("SimpleITK>=2.4", "SimpleITK", "50 MB"),
+    Package("scipy>=1.11", "scipy", "35 MB"),
 )
-DICOM_PACKAGES = (Package("highdicom>=0.23", "highdicom", "1 MB"),)
+DICOM_PACKAGES = (Package("highdicom>=0.27", "highdicom", "1 MB"),)
 
 
 def missingPackages(packages: tuple[Package, ...] = PACKAGES) -> list[Package]:

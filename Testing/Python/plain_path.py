@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from SDSegLib.families.base import SegmentationFamily
-from SDSegLib.inference.islands import remove_islands
+from SDSegLib.inference.connected_components import remove_small_components
 from SDSegLib.inference.volume_task import VolumeTask
 from SDSegLib.volume.slices import resampled_size, resampling_matrix
 from SDSegLib.volume.tiles import blending_weights, tiles_of, tissue_extents
@@ -54,7 +54,7 @@ def plain_label_map(family: SegmentationFamily, volume: Volume) -> np.ndarray:
         mean[:, weights == 0] = 0
         mean[0, weights == 0] = 1
         labels[index] = (back[0] @ mean @ back[1].T).argmax(dim=0).numpy()
-    remove_islands(labels, structures, job.continues_beyond)
+    remove_small_components(labels, structures, job.continues_beyond)
     return job.on_volume(labels)
 
 

@@ -31,9 +31,8 @@ from SDSegLib.datasets.catalogue import (
     open_dataset,
     parse_options,
 )
-from SDSegLib.datasets.collection import Collection, Item
+from SDSegLib.datasets.collection import Collection, Item, hold_out
 from SDSegLib.datasets.proposal import input_for
-from SDSegLib.datasets.splits import hold_out
 from SDSegLib.errors import InputError
 from SDSegLib.models.official import BTCV_AXES, BTCV_SPACING, BTCV_WINDOW
 from SDSegLib.volume.expectation import Expectation

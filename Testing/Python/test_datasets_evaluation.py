@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +26,12 @@ from typer.testing import CliRunner
 
 from SDSegLib.cli.app import app
 from SDSegLib.datasets.catalogue import open_dataset
-from SDSegLib.datasets.published_pictures import POLYP
+from SDSegLib.datasets.published import POLYP
 from SDSegLib.errors import InputError
-from SDSegLib.evaluation.collections import cases_of, in_labels_of
+from SDSegLib.evaluation.cases import cases_of, in_labels_of
+from SDSegLib.evaluation.evaluate import Options, evaluate_cases
 from SDSegLib.evaluation.predictors import PicturePredictor
-from SDSegLib.evaluation.run import evaluate_cases
+from SDSegLib.evaluation.scores import Rules
 from SDSegLib.families import build_family
 from SDSegLib.families.base import SegmentationFamily
 from SDSegLib.families.description import ModelDescription
@@ -162,7 +162,7 @@ def test_a_good_model_gets_a_good_score_on_pictures(tmp_path: Path) -> None:
     cases = cases_of(collection, "test")
     pairs, names = in_labels_of(family.description, collection, cases.pairs)
     predictor = PicturePredictor(PictureSegmenter(family, choose_device("cpu")))
-    evaluation = evaluate_cases(pairs, predictor, names, pictures=2)
+    evaluation = evaluate_cases(pairs, predictor, names, Options(Rules(), pictures=2))
     assert set(evaluation.scores) == {"cju18", "cju19"}
     for (score,) in evaluation.scores.values():
         assert score.dice is not None
@@ -339,7 +339,6 @@ def segment_command(*arguments: object) -> tuple[int, str]:
 def test_a_photograph_becomes_a_mask_an_overlay_and_a_map_of_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "scipy", None)  # which only evaluation asks for
     model = write_tiny_model(tmp_path / "model", input=SEES, structures=(POLYP,))
     folder = tmp_path / "Bilder é"
     folder.mkdir()

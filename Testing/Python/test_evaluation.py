@@ -19,14 +19,18 @@ from tiny_model import INPUT, STRUCTURES, write_tiny_model
 
 from SDSegLib.cli.evaluate import evaluate
 from SDSegLib.errors import InputError, ModelError, OutputError
-from SDSegLib.evaluation.grids import on_grid, read_label_map
-from SDSegLib.evaluation.jobs import Options, evaluate_autoencoder_of, evaluate_folder
-from SDSegLib.evaluation.names import label_names
-from SDSegLib.evaluation.pairs import find_pairs, find_predictions
+from SDSegLib.evaluation.cases import find_pairs, find_predictions, label_names
+from SDSegLib.evaluation.evaluate import Options, evaluate_autoencoder_of, evaluate_folder
+from SDSegLib.evaluation.label_maps import on_grid, read_label_map
 from SDSegLib.evaluation.reconstruction import compact_only, reconstruct
 from SDSegLib.evaluation.report import prepare_output, write_results
-from SDSegLib.evaluation.scores import Rules, Status, StructureScore, evaluate_pair
-from SDSegLib.evaluation.slices import slice_dice
+from SDSegLib.evaluation.scores import (
+    Rules,
+    Status,
+    StructureScore,
+    evaluate_pair,
+    slice_dice,
+)
 from SDSegLib.evaluation.summary import summarise
 from SDSegLib.families.compact import CompactFamily
 from SDSegLib.models.folder import load_family

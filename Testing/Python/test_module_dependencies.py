@@ -254,6 +254,12 @@ def test_requirements_are_those_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     known = {*project["dependencies"], *extras["dicom"]}
-    for requirement in ("torch>=2.5", "safetensors>=0.4", "SimpleITK>=2.4", "highdicom>=0.23"):
+    for requirement in (
+        "torch>=2.5",
+        "safetensors>=0.4",
+        "SimpleITK>=2.4",
+        "scipy>=1.11",
+        "highdicom>=0.27",
+    ):
         assert f'"{requirement}"' in source
         assert requirement in known

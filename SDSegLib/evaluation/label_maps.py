@@ -1,4 +1,4 @@
-"""Label maps from files, compared where they lie in the patient and not by voxel number."""
+"""Label maps of references and predictions, and how they are brought to one grid."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..reading.files import read_volume
+from ..reading.pictures import read_mask
 from ..volume.geometry import Geometry
 from ..volume.orientation import Reorientation, reorientation_to
+from ..volume.pictures import flat_geometry
 from ..volume.volume import Volume
 
 TOLERANCE_MM = 0.01
+LARGEST_LABEL = 255
 
 
 def read_label_map(path: Path) -> Volume:
@@ -24,22 +27,46 @@ def read_label_map(path: Path) -> Volume:
     """
     volume = read_volume(path)
     array = volume.array
-    strange = (array < 0) | (array > 255)
+    invalid = (array < 0) | (array > LARGEST_LABEL)
     if np.issubdtype(array.dtype, np.floating):
-        strange |= ~np.isfinite(array) | (array != np.rint(array))
-    if strange.any():
+        invalid |= ~np.isfinite(array) | (array != np.rint(array))
+    if invalid.any():
         raise InputError(
-            f"{path} is no label map: it holds the value {array[strange][0]:g}, and labels are "
+            f"{path} is no label map: it holds the value {array[invalid][0]:g}, and labels are "
             "whole numbers from 0 to 255. Give the file with the structures, not the image."
         )
     return replace(volume, array=array.astype(np.uint8))
+
+
+def read_picture_label_map(path: Path) -> Volume:
+    """Read a predicted label map of a picture: label numbers, or a mask of 0 and 255.
+
+    Raises:
+        InputError: If it is in colours or holds values above 255.
+    """
+    mask = read_mask(path)
+    if mask.ndim == 3 and (mask == mask[..., :1]).all():
+        mask = mask[..., 0]
+    if mask.ndim == 3 or int(mask.max()) > LARGEST_LABEL:
+        raise InputError(f"{path} is no label map: its values are colours or above 255.")
+    values = set(np.unique(mask).tolist())
+    if values <= {0, LARGEST_LABEL}:
+        mask = mask > 0
+    return one_slice(mask, path.stem)
+
+
+def one_slice(labels: np.ndarray, name: str) -> Volume:
+    """Labels of a picture (H, W) as a volume (1, H, W) with pixels of 1 mm."""
+    rows, columns = labels.shape
+    geometry = flat_geometry((rows, columns))
+    return Volume(labels[None].astype(np.uint8, copy=False), geometry, name=name)
 
 
 def on_grid(volume: Volume, geometry: Geometry) -> tuple[np.ndarray, bool]:
     """A volume's values at the voxels of another grid.
 
     Axes that are only flipped or permuted are put in order without loss. All else is resampled:
-    each voxel takes the value of the nearest one, or 0 outside the volume.
+    each voxel gets the value of the nearest one, or 0 outside the volume.
 
     Returns:
         Array of `geometry.shape`, and whether it had to be resampled.

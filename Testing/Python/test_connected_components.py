@@ -1,4 +1,4 @@
-"""Islands far from an organ go; the organ, its large pieces and what is cut off by a box stay."""
+"""Small components are removed; the organ, its large parts and what a box cuts off are kept."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from phantom import a_body, stored_as
 from tiny_model import STRUCTURES, write_tiny_model
 
 from SDSegLib.errors import ModelError
 from SDSegLib.families.description import ModelDescription
+from SDSegLib.inference.connected_components import remove_small_components
 from SDSegLib.inference.device import DeviceChoice
-from SDSegLib.inference.islands import remove_islands
-from SDSegLib.inference.pieces import pieces_of
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.models.folder import load_family, read_description
 from SDSegLib.resources import resource_folder
@@ -38,21 +38,21 @@ def organ_with(*boxes: tuple[slice, slice, slice]) -> np.ndarray:
 
 def test_an_island_goes_and_the_organ_stays() -> None:
     labels = organ_with(np.s_[10:12, 15:18, 18:22])
-    remove_islands(labels, BOTH)
+    remove_small_components(labels, BOTH)
     np.testing.assert_array_equal(labels, organ_with())
 
 
 def test_a_large_piece_stays_as_a_cord_that_is_interrupted() -> None:
     labels = organ_with(np.s_[9:12, 4:10, 5:11])
     expected = labels.copy()
-    remove_islands(labels, BOTH)
+    remove_small_components(labels, BOTH)
     np.testing.assert_array_equal(labels, expected)
 
 
 def test_voxels_that_touch_by_a_corner_belong_together() -> None:
     labels = organ_with(np.s_[8:9, 10:11, 11:12])
     expected = labels.copy()
-    remove_islands(labels, BOTH)
+    remove_small_components(labels, BOTH)
     np.testing.assert_array_equal(labels, expected)
 
 
@@ -61,54 +61,72 @@ def test_a_structure_without_the_statement_keeps_its_islands() -> None:
     labels[10:12, 15:18, 18:22] = OTHER.label
     labels[0, 0, 0] = OTHER.label
     expected = labels.copy()
-    remove_islands(labels, BOTH)
+    remove_small_components(labels, BOTH)
     np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_neighbour_of_another_structure_is_no_bridge() -> None:
     labels = organ_with(np.s_[2:4, 12:14, 5:7])
     labels[2:4, 10:12, 5:7] = OTHER.label
-    remove_islands(labels, BOTH)
+    remove_small_components(labels, BOTH)
     assert not (labels[:, 12:14] == ORGAN.label).any()
     assert (labels == OTHER.label).sum() == 8
 
 
 @pytest.mark.parametrize(("axis", "end"), list(product(range(3), (0, 1))))
-def test_what_a_box_cuts_off_stays_only_if_the_volume_goes_on_there(axis: int, end: int) -> None:
+def test_what_a_box_cuts_off_stays_only_if_the_volume_continues_there(axis: int, end: int) -> None:
     cut_off = [slice(9, 10), slice(15, 16), slice(18, 19)]
     cut_off[axis] = slice(0, 1) if end == 0 else slice(-1, None)
     labels = organ_with(tuple(cut_off))
-    goes_on = [(False, False)] * 3
+    continues = [(False, False)] * 3
     shut = labels.copy()
-    remove_islands(shut, BOTH, goes_on)
+    remove_small_components(shut, BOTH, continues)
     np.testing.assert_array_equal(shut, organ_with())
-    goes_on[axis] = (end == 0, end == 1)
+    continues[axis] = (end == 0, end == 1)
     expected = labels.copy()
-    remove_islands(labels, BOTH, goes_on)
+    remove_small_components(labels, BOTH, continues)
     np.testing.assert_array_equal(labels, expected)
 
 
 def test_nothing_found_is_nothing_to_do() -> None:
     labels = np.zeros((3, 4, 5), np.uint8)
-    remove_islands(labels, BOTH)
+    remove_small_components(labels, BOTH)
     assert not labels.any()
 
 
+def removed_by_itk(
+    labels: np.ndarray, fractions: dict[int, float], continues: list[tuple[bool, bool]]
+) -> np.ndarray:
+    """The same rule, component by component, with the components that ITK finds."""
+    kept = labels.copy()
+    for label, fraction in fractions.items():
+        mask = sitk.GetImageFromArray((labels == label).astype(np.uint8))
+        components = sitk.GetArrayFromImage(sitk.ConnectedComponent(mask, True))
+        voxels = [np.argwhere(components == n) for n in range(1, int(components.max()) + 1)]
+        largest = max(map(len, voxels), default=0)
+        for place in voxels:
+            at_open_face = any(
+                (before and place[:, axis].min() == 0)
+                or (after and place[:, axis].max() == labels.shape[axis] - 1)
+                for axis, (before, after) in enumerate(continues)
+            )
+            if len(place) < fraction * largest and not at_open_face:
+                kept[tuple(place.T)] = 0
+    return kept
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_pieces_are_those_that_scipy_finds(seed: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
+def test_components_are_those_that_itk_finds(seed: int) -> None:
     generator = np.random.default_rng(seed)
     shape = tuple(generator.integers(1, 10, 3))
-    labels = generator.integers(1, 4, shape) * (generator.random(shape) < 0.05 * (seed + 1))
-    runs = pieces_of(labels.astype(np.uint8), np.isin(np.arange(256), (1, 2)))
-    painted = np.full(shape, -1)
-    for n, piece in enumerate(runs.piece):
-        painted[runs.plane[n], runs.row[n], runs.start[n] : runs.stop[n]] = piece
-    assert (painted[labels == 3] == -1).all()
-    for label in (1, 2):
-        expected, count = ndimage.label(labels == label, np.ones((3, 3, 3)))
-        pairs = {*zip(expected[labels == label], painted[labels == label], strict=True)}
-        assert len(pairs) == count == len({piece for _, piece in pairs})
+    labels = generator.integers(1, 4, shape) * (generator.random(shape) < 0.02 * (seed + 1))
+    labels = labels.astype(np.uint8)
+    fractions = {STRUCTURES[0].label: 0.3, STRUCTURES[1].label: 1.0}
+    continues = [(bool(a), bool(b)) for a, b in generator.integers(0, 2, (3, 2))]
+    expected = removed_by_itk(labels, fractions, continues)
+    structures = [replace(s, smallest_piece=fractions.get(s.label)) for s in STRUCTURES]
+    remove_small_components(labels, structures, continues)
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_it_takes_a_fraction_of_a_second_on_a_large_ct() -> None:
@@ -120,7 +138,7 @@ def test_it_takes_a_fraction_of_a_second_on_a_large_ct() -> None:
             labels[k : k + 2, j : j + 4, i : i + 4] = label
     structures = [replace(item, minimum_component_fraction=0.3) for item in STRUCTURES]
     started = time.process_time()
-    remove_islands(labels, structures)
+    remove_small_components(labels, structures)
     assert time.process_time() - started < 2.0
     assert not labels[:19].any()
 

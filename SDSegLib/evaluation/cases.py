@@ -1,0 +1,286 @@
+"""The cases of an evaluation: images, reference label maps, predictions, and the labels' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets.collection import Collection, Item
+from ..datasets.files import (
+    VOLUME_SUFFIXES,
+    CaseFiles,
+    case_folders,
+    case_in_folder,
+    existing_folder,
+    files_by_channel,
+    files_by_stem,
+)
+from ..datasets.nnunet import DESCRIPTION, IGNORED, read_dataset_json
+from ..datasets.recipe import LabelRecipe
+from ..errors import InputError
+from ..families.description import ModelDescription
+from ..reading.files import read_volume
+from ..reading.pictures import PICTURE_SUFFIXES, is_picture, read_mask
+from ..volume.structure import Structure
+from ..volume.volume import Volume
+from .label_maps import LARGEST_LABEL, one_slice, read_label_map
+
+IMAGE = "ct.nii.gz"
+REFERENCE = "organs.nii.gz"
+# nnU-Net's test cases come first: its training cases say nothing about new patients.
+FOLDER_PAIRS = (("imagesTs", "labelsTs"), ("imagesTr", "labelsTr"), ("images", "labels"))
+
+
+@dataclass(frozen=True)
+class CasePair:
+    """A case.
+
+    Attributes:
+        name: Its folder, or the stem of its label map.
+        image: CT file or DICOM folder, or a picture; None if there is none.
+        reference: Label map.
+        read_reference: Reads `reference` in the labels that are compared.
+    """
+
+    name: str
+    image: Path | None
+    reference: Path
+    read_reference: Callable[[Path], Volume] = read_label_map
+
+    @property
+    def is_2d(self) -> bool:
+        """Whether it is a picture, which has no size in mm."""
+        return is_picture(self.reference)
+
+    def required_image(self) -> Path:
+        """The image.
+
+        Raises:
+            InputError: If there is none.
+        """
+        require_images((self,))
+        assert self.image is not None
+        return self.image
+
+
+@dataclass(frozen=True)
+class FoundCases:
+    """The cases of a folder or of a data set's split.
+
+    Attributes:
+        pairs: At least one.
+        skipped: Names of the cases without a reference label map.
+    """
+
+    pairs: tuple[CasePair, ...]
+    skipped: tuple[str, ...]
+
+
+def find_pairs(data: Path, image: str = IMAGE, reference: str = REFERENCE) -> FoundCases:
+    """Find the cases of a folder without a data set's name.
+
+    Three layouts are known: a subfolder per case with the files `image` and `reference` in it (or
+    one such folder itself); nnU-Net's `imagesTr` with `CASE_0000.nii.gz` beside `labelsTr` with
+    `CASE.nii.gz` (or `imagesTs` and `labelsTs`, which is preferred); and `images` beside `labels`
+    with files of the same stem.
+
+    Raises:
+        InputError: If there is no such folder or no case in it.
+    """
+    existing_folder(data)
+    for images, labels in FOLDER_PAIRS:
+        if (data / labels).is_dir() and files_by_stem(data / labels):
+            return _found(_cases_in_two_folders(data / images, data / labels))
+    cases = [case_in_folder(data, image, reference), *case_folders(data, image, reference)]
+    found = _found(cases)
+    if not found.pairs:
+        raise InputError(
+            f"{data} holds no cases: no subfolder has a reference {reference}, and there is no "
+            "folder labelsTr, labelsTs or labels. Name the files with --image and --reference."
+        )
+    return found
+
+
+def cases_of(collection: Collection, split: str) -> FoundCases:
+    """The cases of a data set's split; those without a label map are skipped.
+
+    Args:
+        collection: The data set.
+        split: "train", "validation", "test" or "all".
+
+    Raises:
+        InputError: If there is no such split, nothing in it, or it is a packed file.
+    """
+    items = collection.items(split)
+    found = _found(items, _reader(collection.recipe, None))
+    if not found.pairs:
+        raise InputError(
+            f"{collection.title} has no label files in the split {split} to compare with; packed "
+            "data are for training alone."
+        )
+    return found
+
+
+def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Path]:
+    """The predicted label map of each case: the file in `folder` whose stem is the case's name.
+
+    Raises:
+        InputError: If there is no such folder, or a case has no prediction.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The folder of predictions {folder} does not exist; check the spelling.")
+    suffixes = PICTURE_SUFFIXES if any(pair.is_2d for pair in pairs) else VOLUME_SUFFIXES
+    files = files_by_stem(folder, suffixes)
+    missing = [pair.name for pair in pairs if pair.name not in files]
+    if missing:
+        raise InputError(
+            f"{folder} has no label map for {len(missing)} of {len(pairs)} cases, such as "
+            f"{missing[0]}{suffixes[0]}; add them, or take those cases out of the data folder."
+        )
+    return {pair.name: files[pair.name] for pair in pairs}
+
+
+def require_images(pairs: tuple[CasePair, ...]) -> None:
+    """Check before the work that every case has an image.
+
+    Raises:
+        InputError: Naming the first that has none.
+    """
+    missing = [pair.name for pair in pairs if pair.image is None]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(pairs)} cases have a reference but no image, such as "
+            f"{missing[0]}; add them, or name the images' file with --image."
+        )
+
+
+def label_names(data: Path, references: Iterable[Path]) -> dict[int, str]:
+    """Names by label: those in nnU-Net's `dataset.json`, else "label 1" … for labels that occur.
+
+    Raises:
+        InputError: If `dataset.json` is damaged, or there is no label at all.
+    """
+    if (data / DESCRIPTION).is_file():
+        names = read_dataset_json(data / DESCRIPTION).names
+        return {
+            label: name
+            for label, name in sorted(names.items())
+            if 0 < label <= LARGEST_LABEL and name != IGNORED
+        }
+    found: set[int] = set()
+    for path in references:
+        found |= {int(value) for value in np.unique(read_label_map(path).array)}
+    found.discard(0)
+    if not found:
+        raise InputError(f"The reference label maps in {data} are all empty; check the data set.")
+    return {label: f"label {label}" for label in sorted(found)}
+
+
+def in_labels_of(
+    description: ModelDescription, collection: Collection, pairs: tuple[CasePair, ...]
+) -> tuple[tuple[CasePair, ...], dict[int, str]]:
+    """The same cases with references in a model's labels, and the names to compare.
+
+    Structures are the same if their ids are; or if there is only one on both sides.
+
+    Raises:
+        InputError: If the model and the data set have no structure in common.
+    """
+    common = _common_structures(collection.structures, description.structures)
+    if not common:
+        raise InputError(
+            f"The model {description.name} and {collection.title} have no structure in common: "
+            f"{_names(description.structures)}; and {_names(collection.structures)}."
+        )
+    table = tuple(common.get(label, 0) for label in range(len(collection.structures) + 1))
+    read = _reader(collection.recipe, table)
+    names = {item.label: item.name for item in description.structures}
+    compared = {label: names[label] for label in sorted(common.values())}
+    return tuple(replace(pair, read_reference=read) for pair in pairs), compared
+
+
+def refuse_other_labels(description: ModelDescription, collection: Collection) -> None:
+    """Check that each label has the same meaning in a model and in a data set.
+
+    Raises:
+        InputError: If not.
+    """
+    common = _common_structures(collection.structures, description.structures)
+    if len(common) < len(description.structures) or any(a != b for a, b in common.items()):
+        raise InputError(
+            f"The labels of the model {description.name} ({_names(description.structures)}) are "
+            f"not those of {collection.title} ({_names(collection.structures)}); choose data with "
+            "the model's labels."
+        )
+
+
+def refuse_other_dimensions(description: ModelDescription, pairs: tuple[CasePair, ...]) -> None:
+    """Check that a model for pictures gets pictures, and a model for volumes gets volumes.
+
+    Raises:
+        InputError: If not.
+    """
+    is_for_pictures = description.input.pictures is not None
+    if any(pair.is_2d != is_for_pictures for pair in pairs):
+        kinds = ("pictures", "volumes") if is_for_pictures else ("volumes", "pictures")
+        raise InputError(
+            f"The model {description.name} segments {kinds[0]}, and these are {kinds[1]}; choose "
+            "another model or other data."
+        )
+
+
+def _found(
+    cases: Iterable[CaseFiles | Item], read: Callable[[Path], Volume] = read_label_map
+) -> FoundCases:
+    pairs, skipped = [], []
+    for case in cases:
+        if case.label is not None:
+            pairs.append(CasePair(case.name, case.image, case.label, read))
+        elif case.image is not None:
+            skipped.append(case.name)
+    return FoundCases(tuple(pairs), tuple(skipped))
+
+
+def _cases_in_two_folders(images: Path, labels: Path) -> list[CaseFiles]:
+    """By name; of several channels the first is the image."""
+    label_files = files_by_stem(labels)
+    image_files = files_by_channel(images, label_files) if images.is_dir() else {}
+    first = {name: files.get(0, files.get(None)) for name, files in image_files.items()}
+    return [
+        CaseFiles(name, first.get(name), label_files.get(name))
+        for name in sorted({*label_files, *first})
+    ]
+
+
+def _reader(recipe: LabelRecipe, table: tuple[int, ...] | None) -> Callable[[Path], Volume]:
+    return partial(_read_reference, recipe=recipe, table=table)
+
+
+def _read_reference(path: Path, recipe: LabelRecipe, table: tuple[int, ...] | None) -> Volume:
+    """A label map in a data set's labels, or in those that `table` maps them to."""
+    if is_picture(path):
+        volume = one_slice(recipe.of_mask(read_mask(path), path), path.stem)
+    else:
+        stored = read_volume(path)
+        volume = replace(stored, array=recipe.of_volume(stored.array, path))
+    if table is None:
+        return volume
+    return replace(volume, array=np.array(table, np.uint8)[volume.array])
+
+
+def _common_structures(
+    collection: Sequence[Structure], model: Sequence[Structure]
+) -> dict[int, int]:
+    """The model's label of each of the data set's labels that the model has."""
+    if len(collection) == len(model) == 1:
+        return {collection[0].label: model[0].label}
+    by_id = {item.id: item.label for item in model}
+    return {item.label: by_id[item.id] for item in collection if item.id in by_id}
+
+
+def _names(structures: Sequence[Structure]) -> str:
+    return ", ".join(item.name for item in structures)

@@ -1,0 +1,388 @@
+"""Evaluate label maps against references: of a model, of its autoencoder, or from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume.geometry import Geometry
+from ..volume.orientation import reorientation_to
+from ..volume.volume import Volume
+from .cases import (
+    CasePair,
+    find_predictions,
+    in_labels_of,
+    label_names,
+    refuse_other_dimensions,
+    refuse_other_labels,
+    require_images,
+)
+from .label_maps import on_grid
+from .predictors import FolderPredictor, ModelPredictor, PicturePredictor, Prediction, Predictor
+from .scores import Rules, StructureScore, evaluate_pair
+from .worst import DisplayedCase, Snapshot, WorstResults
+
+if TYPE_CHECKING:
+    from ..datasets.collection import Collection
+    from ..families.base import SegmentationFamily
+    from ..families.description import ModelDescription
+    from ..inference.device import DeviceChoice
+    from ..inference.progress import ProgressCallback
+
+CaseReport = Callable[[int, str], None]
+"""Called with the number of cases done and the name of the next."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of evaluations and stability runs.
+
+    Attributes:
+        rules: How missing structures are counted.
+        pictures: Number of the worst results to keep slices of.
+        device: "auto", "cuda", "mps" or "cpu".
+        mirror: Whether a model of volumes also segments mirrored slices.
+        samples: Noises, to average over or to compare.
+        steps: UNet calls of the reverse process.
+        report_case: Called before each case.
+        report_slices: Called after each batch of slices that a model segments.
+    """
+
+    rules: Rules
+    pictures: int = 0
+    device: str = "auto"
+    mirror: bool = False
+    samples: int = 1
+    steps: int = 1
+    report_case: CaseReport | None = None
+    report_slices: ProgressCallback | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedCase:
+    """A reference and a prediction on one grid.
+
+    Attributes:
+        prediction: Label map (k, j, i).
+        reference: Label map of the same shape.
+        spacing: In mm along (k, j, i).
+        displayed: Gives the arrays to draw; called only if the worst results are drawn.
+        distances: Whether surface distances are to be measured.
+        notes: Remarks for the user, one sentence each.
+    """
+
+    prediction: np.ndarray
+    reference: np.ndarray
+    spacing: tuple[float, float, float]
+    displayed: Callable[[], DisplayedCase]
+    distances: bool
+    notes: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The scores of all cases.
+
+    Attributes:
+        scores: For each case one score per structure, in the order of the names.
+        snapshots: The worst results, the worst first.
+        notes: Remarks on each case; cases without any are left out.
+    """
+
+    scores: dict[str, list[StructureScore]]
+    snapshots: list[Snapshot]
+    notes: dict[str, list[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What was evaluated, and its scores.
+
+    Attributes:
+        title: Heading for reports.
+        names: Name of each label that was compared.
+        facts: What was evaluated, for `summary.json`.
+        evaluation: The scores.
+    """
+
+    title: str
+    names: Mapping[int, str]
+    facts: dict[str, Any]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedModel:
+    """A model on its device, and the cases in its labels.
+
+    Attributes:
+        description: The model's.
+        family: Its networks.
+        choice: The device.
+        pairs: The cases; references are read in the model's labels.
+        names: Name of each label to compare.
+    """
+
+    description: ModelDescription
+    family: SegmentationFamily
+    choice: DeviceChoice
+    pairs: tuple[CasePair, ...]
+    names: dict[int, str]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which model on which device, for reports."""
+        identity = {
+            "name": self.description.name,
+            "version": self.description.version,
+            "weights_sha256": self.description.weights_sha256,
+        }
+        return {"model": identity, "device": str(self.choice)}
+
+
+def evaluate_folder(
+    data: Path,
+    predictions: Path,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    names: Mapping[int, str] | None = None,
+) -> Result:
+    """Evaluate label maps in a folder.
+
+    Args:
+        data: The data folder.
+        predictions: Folder with a label map for each case.
+        pairs: The cases.
+        options: Rules, pictures and progress.
+        names: Name of each label to compare; without it those of `label_names`.
+
+    Raises:
+        InputError: If a label map is missing or cannot be used.
+    """
+    files = find_predictions(predictions, pairs)
+    names = names or label_names(data, [pair.reference for pair in pairs])
+    predictor = FolderPredictor(files, with_images=options.pictures > 0)
+    evaluation = evaluate_cases(pairs, predictor, names, options)
+    facts = {
+        "evaluated": "predictions",
+        "predictions": str(predictions),
+        "model": None,
+        "grid": "reference",
+    }
+    return Result(predictions.resolve().name, names, facts, evaluation)
+
+
+def evaluate_model(
+    model: str,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    collection: Collection | None = None,
+) -> Result:
+    """Segment each case with a model and evaluate the label maps.
+
+    Args:
+        model: Name or folder.
+        pairs: The cases.
+        options: All of them are used.
+        collection: Data set of the cases; then the structures that it and the model have in
+            common are compared. Without it, labels have the model's meaning.
+
+    Raises:
+        ModelError: If there is no such model or it is damaged.
+        InputError: If a case cannot be used.
+    """
+    from ..inference.picture import PictureSegmenter
+    from ..inference.segmenter import Segmenter
+
+    prepared = prepare_model(model, pairs, options.device, collection)
+    family, choice = prepared.family, prepared.choice
+    predictor: Predictor
+    if prepared.description.input.pictures is not None:
+        if options.mirror:
+            raise InputError("Only models of volumes look at mirrored slices; leave mirroring off.")
+        predictor = PicturePredictor(
+            PictureSegmenter(family, choice, steps=options.steps), options.samples
+        )
+    else:
+        segmenter = Segmenter(family, choice, mirror=options.mirror, steps=options.steps)
+        predictor = ModelPredictor(segmenter, options.report_slices, options.samples)
+    evaluation = evaluate_cases(prepared.pairs, predictor, prepared.names, options)
+    facts = {
+        "evaluated": "model",
+        **prepared.facts,
+        "mirror": options.mirror,
+        "samples": options.samples,
+        "steps": options.steps,
+        "grid": "reference",
+    }
+    return Result(prepared.description.title, prepared.names, facts, evaluation)
+
+
+def evaluate_autoencoder_of(
+    model: str,
+    pairs: tuple[CasePair, ...],
+    options: Options,
+    collection: Collection | None = None,
+) -> Result:
+    """Encode and decode the references with a compact model's label-map autoencoder, and compare.
+
+    Args:
+        model: Name or folder.
+        pairs: The cases.
+        options: Rules, pictures, device and progress.
+        collection: Data set of the cases; its labels must have the model's meaning.
+
+    Raises:
+        ModelError: If there is no such model, it is damaged, or of another family.
+        InputError: If a case cannot be used.
+    """
+    from .reconstruction import AutoencoderComparison, compact_only
+
+    prepared = prepare_model(model, pairs, options.device)
+    if collection is not None:
+        refuse_other_labels(prepared.description, collection)
+    family = compact_only(prepared.family).to(prepared.choice.device)
+    compare = AutoencoderComparison(family, collection)
+    evaluation = _evaluate(pairs, compare, prepared.names, options)
+    facts = {"evaluated": "autoencoder", **prepared.facts, "grid": "model"}
+    title = f"{prepared.description.title}, label-map autoencoder alone"
+    return Result(title, prepared.names, facts, evaluation)
+
+
+def prepare_model(
+    model: str, pairs: tuple[CasePair, ...], device: str, collection: Collection | None = None
+) -> PreparedModel:
+    """Load a model and check that it suits the cases.
+
+    Args:
+        model: Name or folder.
+        pairs: The cases.
+        device: "auto", "cuda", "mps" or "cpu".
+        collection: Data set of the cases, to compare the structures that both have.
+
+    Raises:
+        ModelError: If there is no such model or it is damaged.
+        InputError: If a case has no image, or the model is for pictures and the cases are volumes
+            or the other way round, or if there is no structure in common.
+    """
+    from ..inference.device import choose_device
+    from ..models.folder import load_family
+    from ..models.registry import find_model
+
+    require_images(pairs)
+    installed = find_model(model)
+    description = installed.description
+    refuse_other_dimensions(description, pairs)
+    names = {item.label: item.name for item in description.structures}
+    if collection is not None:
+        pairs, names = in_labels_of(description, collection, pairs)
+    return PreparedModel(
+        description, load_family(installed.folder), choose_device(device), pairs, names
+    )
+
+
+def evaluate_cases(
+    pairs: tuple[CasePair, ...], predict: Predictor, names: Mapping[int, str], options: Options
+) -> Evaluation:
+    """Compare a label map of each case with its reference, on the reference's grid.
+
+    Args:
+        pairs: The cases; one is in memory at a time.
+        predict: Gives a case's label map.
+        names: Name of each label to compare.
+        options: Rules, pictures and progress.
+
+    Raises:
+        InputError: If a file cannot be used.
+    """
+
+    def compare(pair: CasePair) -> ComparedCase:
+        return _on_reference(pair, predict(pair), names)
+
+    return _evaluate(pairs, compare, names, options)
+
+
+def _evaluate(
+    pairs: tuple[CasePair, ...],
+    compare: Callable[[CasePair], ComparedCase],
+    names: Mapping[int, str],
+    options: Options,
+) -> Evaluation:
+    worst = WorstResults(options.pictures)
+    scores, notes = {}, {}
+    for done, pair in enumerate(pairs):
+        if options.report_case is not None:
+            options.report_case(done, pair.name)
+        case = compare(pair)
+        scores[pair.name] = evaluate_pair(
+            case.prediction,
+            case.reference,
+            case.spacing,
+            list(names),
+            options.rules,
+            case.distances,
+        )
+        if options.pictures:
+            displayed = case.displayed()
+            for score in scores[pair.name]:
+                worst.add(displayed, names[score.label], score)
+        if case.notes:
+            notes[pair.name] = case.notes
+    return Evaluation(scores, worst.snapshots, notes)
+
+
+def _on_reference(pair: CasePair, prediction: Prediction, names: Mapping[int, str]) -> ComparedCase:
+    reference = pair.read_reference(pair.reference)
+    notes = [*prediction.notes, *prediction.label_map.notes]
+    notes += [f"The reference: {note}" for note in reference.notes]
+    label_map, is_resampled = on_grid(prediction.label_map, reference.geometry)
+    if is_resampled:
+        notes.append(
+            "The prediction is on another grid than the reference; it was resampled there by "
+            "nearest neighbour, which costs accuracy at its surface."
+        )
+    return ComparedCase(
+        prediction=label_map,
+        reference=reference.array,
+        spacing=_array_spacing(reference.geometry),
+        displayed=lambda: _displayed(pair.name, prediction, label_map, reference),
+        distances=not pair.is_2d,
+        notes=notes + _other_labels(reference.array, names),
+    )
+
+
+def _array_spacing(geometry: Geometry) -> tuple[float, float, float]:
+    i, j, k = geometry.spacing
+    return k, j, i
+
+
+def _other_labels(reference: np.ndarray, names: Mapping[int, str]) -> list[str]:
+    """A sentence on labels of the reference that are not compared."""
+    others = [int(v) for v in np.unique(reference) if v and int(v) not in names]
+    if not others:
+        return []
+    shown = ", ".join(str(label) for label in others)
+    return [f"The reference has labels that are not compared: {shown}."]
+
+
+def _displayed(
+    name: str, prediction: Prediction, label_map: np.ndarray, reference: Volume
+) -> DisplayedCase:
+    turn = reorientation_to(reference.geometry, "LPS")
+    image = None
+    if prediction.picture is not None:
+        image = prediction.picture[None]
+    elif prediction.image is not None:
+        image = turn.apply(on_grid(prediction.image, reference.geometry)[0])
+    return DisplayedCase(
+        name=name,
+        image=image,
+        reference=turn.apply(reference.array),
+        prediction=turn.apply(label_map),
+        spacing=turn.spacing(reference.geometry),
+    )
