@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 SAMPLE = ROOT / "Resources" / "Samples" / "head-neck-ct.nii.gz"
 OUTPUT = ROOT / "out"
+# As many test processes as there are cores, and no more than four: each takes about 2 GB.
+IN_PARALLEL = "--numprocesses=logical --maxprocesses=4 --dist=worksteal"
 
 
 def main() -> int:
@@ -68,12 +70,12 @@ def segment_sample() -> int:
 
 
 def run_checks() -> int:
-    """Style, types and tests."""
+    """Style, types and tests; PYTEST_ARGS adds to pytest's arguments or overrides them."""
     checks = (
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
-        ["pytest", *os.environ.get("PYTEST_ARGS", "").split()],
+        ["pytest", *IN_PARALLEL.split(), *shlex.split(os.environ.get("PYTEST_ARGS", ""))],
     )
     for check in checks:
         say(" ".join(check))

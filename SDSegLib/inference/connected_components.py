@@ -18,8 +18,8 @@ def remove_small_components(
 ) -> None:
     """Set small components to background, in place.
 
-    A component is removed if it has fewer voxels than `minimum_component_fraction` of its structure times the
-    structure's largest component. Structures without that value are left as they are.
+    A component is removed if it has fewer voxels than its structure's
+    `minimum_component_fraction` times the structure's largest component. Structures without that value are left as they are.
 
     Args:
         labels: Label map, uint8 (k, j, i).
@@ -30,7 +30,9 @@ def remove_small_components(
     from scipy import ndimage
 
     fractions = {
-        item.label: item.minimum_component_fraction for item in structures if item.minimum_component_fraction is not None
+        item.label: item.minimum_component_fraction
+        for item in structures
+        if item.minimum_component_fraction is not None
     }
     inner = bounding_box(labels)
     boxes = ndimage.find_objects(labels[inner], max_label=max(fractions, default=1))

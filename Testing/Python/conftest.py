@@ -1,4 +1,4 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and what holds for every test."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ from web_fixtures import (  # noqa: F401
 # Threads of PyTorch that wait for each other shall sleep: spinning makes tests on tiny networks
 # many times slower on a busy machine. Child processes inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Under pytest-xdist each process has one thread: the processes already use the cores. This has to
+# be set before PyTorch is imported; child processes inherit it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+BROWSER_FIXTURES = {"browser", "start_server", "web_server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that needs a browser or a server of the page as `browser`."""
+    for item in items:
+        if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")

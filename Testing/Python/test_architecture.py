@@ -1,4 +1,4 @@
-"""The rooms of the library: what may know what, and that an installed package holds them all."""
+"""The packages of the library and which of them may import which."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ast
 from pathlib import Path
 
 import pytest
-from setuptools.config.pyprojecttoml import read_configuration
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "SDSegLib"
@@ -41,62 +40,118 @@ ROOMS: dict[str, set[str]] = {
 }  # fmt: skip
 
 
-def rooms() -> list[str]:
-    return sorted(path.parent.name for path in LIBRARY.glob("*/__init__.py"))
+HOW_TO_ADD = (
+    "Add it to ROOMS in Testing/Python/test_architecture.py, with the packages it may import, "
+    "and to the table in docs/architecture.md."
+)
+PYTHON_FILES = sorted(LIBRARY.rglob("*.py"))
+
+
+def rooms() -> set[str]:
+    return {path.parent.name for path in LIBRARY.glob("*/__init__.py")}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names of all modules that a file imports, wherever in the file."""
+    package = path.relative_to(ROOT).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            origin = ".".join((*above, node.module) if node.module else above)
+            found |= {f"{origin}.{alias.name}" for alias in node.names}
+    return found
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """Rooms that a file imports from, wherever in the file."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        up_to_the_library = len(path.relative_to(LIBRARY).parts)
-        if isinstance(node, ast.ImportFrom) and node.level == up_to_the_library and node.module:
-            found.add(node.module.split(".")[0])
-    return found & set(rooms())
+    parts = [name.split(".") for name in imports_of(path)]
+    return {names[1] for names in parts if names[0] == "SDSegLib" and names[1:]} & rooms()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("from ..volume.region import Region", {"volume"}),
+        ("from .. import volume, errors", {"volume"}),
+        ("from SDSegLib.volume import region", {"volume"}),
+        ("def f():\n    import SDSegLib.worker.client", {"worker"}),
+        ("from .other import name", {"cli"}),
+        ("import numpy", set()),
+    ],
+)
+def test_every_way_to_import_a_room_is_seen(
+    line: str, expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "SDSegLib" / "cli" / "new.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(line, encoding="utf-8")
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    assert imported_rooms(path) == expected
 
 
 def test_every_room_is_described() -> None:
-    assert set(rooms()) == set(ROOMS)
+    unknown, gone = rooms() - set(ROOMS), set(ROOMS) - rooms()
+    assert not unknown, f"The package {', '.join(sorted(unknown))} is not described. {HOW_TO_ADD}"
+    assert not gone, (
+        f"The package {', '.join(sorted(gone))} is gone; remove it from ROOMS in "
+        "Testing/Python/test_architecture.py and from the table in docs/architecture.md."
+    )
+
+
+def test_rooms_can_be_put_in_an_order() -> None:
+    """Each room is described after all those that it may import."""
+    before: set[str] = set()
+    for room, allowed in ROOMS.items():
+        assert allowed <= before, (
+            f"{room} may import {', '.join(sorted(allowed - before))}, which ROOMS lists after it. "
+            "Move the line, unless the two would import each other: then move what both need "
+            "into a lower package."
+        )
+        before.add(room)
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_a_room_knows_only_lower_rooms(room: str) -> None:
-    for path in sorted((LIBRARY / room).rglob("*.py")):
+    files = sorted((LIBRARY / room).rglob("*.py"))
+    assert files
+    for path in files:
         above = imported_rooms(path) - ROOMS[room] - {room}
-        assert not above, f"{path.relative_to(ROOT)} imports from {sorted(above)}"
+        assert not above, (
+            f"{path.relative_to(ROOT)} imports from {', '.join(sorted(above))}, which {room} may "
+            f"not. Move the code to where both can use it; or, if {room} really builds on it, add "
+            f"it to the line of {room} in ROOMS and check that the order of the lines still holds."
+        )
 
 
-@pytest.mark.parametrize("package", ["slicer", "vtk", "qt", "ctk"])
-def test_only_mrml_and_the_page_know_mrml(package: str) -> None:
-    for path in sorted(LIBRARY.rglob("*.py")):
-        names = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names.add(node.module.split(".")[0])
-        if package in names:
-            homes = ("mrml", "web")
-            assert path.parent.name in homes, f"{path.relative_to(ROOT)} imports {package}"
+def importing(package: str) -> set[str]:
+    """Rooms (or single files of the library) that import a package from outside."""
+    return {
+        path.relative_to(LIBRARY).parts[0]
+        for path in PYTHON_FILES
+        if any(name.split(".")[0] == package for name in imports_of(path))
+    }
 
 
-@pytest.mark.parametrize("package", ["trame", "trame_server", "trame_slicer", "aiohttp"])
-def test_only_the_page_knows_trame(package: str) -> None:
-    for path in sorted(LIBRARY.rglob("*.py")):
-        if path.parent.name != "web":
-            assert f"import {package}" not in path.read_text(encoding="utf-8"), path
-            assert f"from {package}" not in path.read_text(encoding="utf-8"), path
-
-
-def test_an_installed_page_has_its_files() -> None:
-    settings = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]
-    assert settings["package-data"]["SDSegLib.web"] == ["page/*"]
-    assert all(path.is_file() for path in (LIBRARY / "web" / "page").iterdir())
-
-
-def test_an_installed_package_holds_every_room_and_the_resources() -> None:
-    settings = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]
-    folders = {path.parent.relative_to(ROOT) for path in LIBRARY.rglob("__init__.py")}
-    expected = {"SDSegLib.resources", *(".".join(folder.parts) for folder in folders)}
-    assert set(settings["packages"]) == expected
-    assert settings["package-dir"]["SDSegLib.resources"] == "Resources"
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("slicer", {"mrml", "web"}),
+        ("vtk", {"mrml", "web"}),
+        ("qt", set()),
+        ("ctk", set()),
+        ("trame", {"web"}),
+        ("trame_server", {"web"}),
+        ("trame_slicer", {"web"}),
+        ("aiohttp", {"web"}),
+        ("typer", {"cli"}),
+        ("lightning", {"training", "cli"}),
+    ],
+)
+def test_a_package_is_imported_in_its_own_rooms_only(package: str, homes: set[str]) -> None:
+    elsewhere = importing(package) - homes
+    assert not elsewhere, (
+        f"{', '.join(sorted(elsewhere))} imports {package}, which is for "
+        f"{', '.join(sorted(homes)) or 'the module of 3D Slicer'} only. Put the code there."
+    )

@@ -124,7 +124,7 @@ def test_components_are_those_that_itk_finds(seed: int) -> None:
     fractions = {STRUCTURES[0].label: 0.3, STRUCTURES[1].label: 1.0}
     continues = [(bool(a), bool(b)) for a, b in generator.integers(0, 2, (3, 2))]
     expected = removed_by_itk(labels, fractions, continues)
-    structures = [replace(s, smallest_piece=fractions.get(s.label)) for s in STRUCTURES]
+    structures = [replace(s, minimum_component_fraction=fractions.get(s.label)) for s in STRUCTURES]
     remove_small_components(labels, structures, continues)
     np.testing.assert_array_equal(labels, expected)
 

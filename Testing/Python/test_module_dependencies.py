@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 from module_parts import choose_ct, finish, segment, segmentation_nodes, tiny_models, widget
 from SDSegLib.worker.outcome import State
 from standin_fixtures import ROOT, application, module_widget, process_until, why_not
@@ -247,19 +246,3 @@ def test_without_torch_on_the_computer_the_module_opens_and_says_what_to_do(
     assert "<b>torch</b> 2.5 or later" in result.stdout
     assert "safetensors" not in result.stdout
     assert "Packages are missing: torch. Open the module SDSeg and click Segment" in result.stdout
-
-
-def test_requirements_are_those_of_the_project() -> None:
-    source = (ROOT / "SDSegSlicer" / "SDSegSlicerLib" / "requirements.py").read_text()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    known = {*project["dependencies"], *extras["dicom"]}
-    for requirement in (
-        "torch>=2.5",
-        "safetensors>=0.4",
-        "SimpleITK>=2.4",
-        "scipy>=1.11",
-        "highdicom>=0.27",
-    ):
-        assert f'"{requirement}"' in source
-        assert requirement in known
