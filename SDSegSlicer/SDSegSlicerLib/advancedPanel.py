@@ -61,7 +61,7 @@ class AdvancedPanel:
 
     def showLog(self) -> None:
         """Open the section at the log."""
-        self._ui.advancedSection.setCollapsed(False)
+        self._ui.advancedSection.collapsed = False
         self._ui.logView.setFocus()
 
     def logText(self) -> str:

@@ -251,7 +251,7 @@ class Window(VTKObservationMixin):
             parameters.summary = summary.toText()
         if previous is not None and previous is not run.instabilityNode:
             slicer.mrmlScene.RemoveNode(previous)
-        self._ui.inputSection.setCollapsed(True)  # the result is then in sight on small screens
+        self._ui.inputSection.collapsed = True  # the result is then in sight on small screens
 
     def _measure(self) -> None:
         """Segment what the result was made of again, with several samples, into the result.

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,8 +266,15 @@ def test_a_sequence_is_segmented_frame_by_frame(widget: Any, sequences: Any) -> 
     import slicer
 
     proxy, browser = a_sequence(3, sequences)
+    added: list[str] = []
+    tag = slicer.mrmlScene.AddObserver(
+        slicer.vtkMRMLScene.NodeAddedEvent, node_names_into(added, "vtkMRMLSegmentationNode")
+    )
     node = widget.logic.process(proxy, model="tiny", device="cpu")
+    slicer.mrmlScene.RemoveObserver(tag)
+    assert added == ["4-D segmentation"]  # frames never enter the scene: removing them crashed it
     sequence = browser.GetSequenceNode(node)
+    assert sequence.GetName() == "4-D segmentation"
     assert sequence.GetNumberOfDataNodes() == 3
     assert [sequence.GetNthIndexValue(n) for n in range(3)] == ["0", "1", "2"]
     assert all(segment_names(sequence.GetNthDataNode(n)) == NAMES for n in range(3))
@@ -285,6 +292,18 @@ def test_a_sequence_is_segmented_frame_by_frame(widget: Any, sequences: Any) -> 
     widget.ui.segmentButton.click()
     assert "new segmentation" in widget.window.messages.text
     assert not widget.window.controller.isBusy
+
+
+def node_names_into(names: list[str], kind: str) -> Callable[..., None]:
+    """An observer of a scene that collects the names of new nodes of a class."""
+    import vtk
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def note(scene: Any, event: Any, node: Any) -> None:
+        if node.IsA(kind):
+            names.append(node.GetName())
+
+    return note
 
 
 def a_sequence(count: int, logic: Any) -> tuple[Any, Any]:
