@@ -224,6 +224,15 @@ session.close()
 """
 
 
+def test_the_self_test_fails_where_nothing_can_be_segmented(
+    widget: Any, without_torch: set[str]
+) -> None:
+    import slicer
+
+    with pytest.raises(RuntimeError, match="torch, safetensors are not installed"):
+        slicer.selfTests["SDSegSlicer"]()
+
+
 def test_without_torch_on_the_computer_the_module_opens_and_says_what_to_do(
     application: Any, tmp_path: Path, tiny_models: Path
 ) -> None:

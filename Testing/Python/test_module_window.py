@@ -317,3 +317,25 @@ def test_messages_and_log_can_be_copied_without_names_of_patients(
     widget.ui.copyLogButton.click()
     assert "Done in" in slicer.app.clipboard().text()
     assert "Miller" not in slicer.app.clipboard().text()
+
+
+def test_the_self_test_fails_when_an_error_was_logged(
+    widget: Any, application: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors in slots do not stop what was clicked; every run once ended in one unnoticed."""
+    import qt
+    import slicer
+
+    def fail() -> None:
+        raise AttributeError("setCollapsed")
+
+    ended = widget.window.controller._onEnd
+    monkeypatch.setattr(
+        widget.window.controller,
+        "_onEnd",
+        lambda run: (ended(run), qt.QTimer.singleShot(0, fail)),
+    )
+    with pytest.raises(RuntimeError, match="setCollapsed"):
+        slicer.selfTests["SDSegSlicer"]()
+    assert application.errors
+    application.errors.clear()
