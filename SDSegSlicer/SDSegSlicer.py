@@ -155,9 +155,9 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
             SDSegError: If packages are missing, the input cannot be used or the run fails, with
                 the reason and the way out.
         """
-        from SDSegSlicerLib.runSettings import RunSettings
+        from SDSegSlicerLib.background import sharedWorker
         from SDSegSlicerLib.scripting import goOn, resultOf, startedRun
-        from SDSegSlicerLib.sharedWorker import sharedWorker
+        from SDSegSlicerLib.segmentationRun import RunSettings
 
         run = startedRun(
             sharedWorker(),
@@ -195,7 +195,7 @@ class SDSegSlicerTest(ScriptedLoadableModuleTest):
 
 
 def _closeWorker() -> None:
-    from SDSegSlicerLib.sharedWorker import closeWorker
+    from SDSegSlicerLib.background import closeWorker
 
     closeWorker()
 

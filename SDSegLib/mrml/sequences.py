@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
-from .placement import stand_beside
-from .prepared import PreparedLabels
-from .segmentation_node import segmentation_to_node
+from .segmentation_node import place_beside, segmentation_to_node
+from .segments import PreparedLabels
 from .session import private_scene, require_slicer
-from .volume_node import volume_from_node
+from .volumes import volume_from_node
 
 if TYPE_CHECKING:
     from slicer import (
@@ -119,5 +118,5 @@ class SegmentationSequence:
         node = browser.GetProxyNode(self._sequence)
         node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-        stand_beside(node, volume_node)
+        place_beside(node, volume_node)
         return node

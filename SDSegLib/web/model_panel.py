@@ -7,10 +7,10 @@ from typing import Any
 from ..errors import InputError
 from ..models.folder import CARD
 from ..models.registry import InstalledModel, find_model, list_models
+from ..review.formatting import color_code
 from ..volume.sides import mirror_problem
 from ..volume.structure import Structure
-from .desk import Desk
-from .page_state import Action
+from .page_context import Action, PageContext
 
 SAMPLES = (1, 3, 5, 8)
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -20,12 +20,12 @@ class ModelPanel:
     """Keeps the choices.
 
     Args:
-        desk: Shared parts.
+        context: Shared parts.
         model: Name or folder of the model to begin with.
     """
 
-    def __init__(self, desk: Desk, model: str) -> None:
-        self._desk = desk
+    def __init__(self, context: PageContext, model: str) -> None:
+        self._context = context
         self._model = find_model(model)
         self._ticked = {item.name for item in self._model.description.structures}
         self.samples = 1
@@ -77,7 +77,7 @@ class ModelPanel:
         names = [model.description.name for model in models]
         if self._model.description.name not in names:
             models.insert(0, self._model)
-        self._desk.page.show(
+        self._context.page.show(
             models=[
                 {"name": item.description.name, "title": item.description.title} for item in models
             ],
@@ -107,7 +107,7 @@ class ModelPanel:
             "structures": [
                 {
                     "name": item.name,
-                    "color": "#{:02x}{:02x}{:02x}".format(*item.color),
+                    "color": color_code(item.color),
                     "ticked": item.name in self._ticked,
                 }
                 for item in description.structures

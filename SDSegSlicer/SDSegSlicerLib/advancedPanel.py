@@ -14,9 +14,8 @@ from SDSegLib.errors import SDSegError
 from SDSegLib.models.registry import MODELS_VARIABLE, install_model, user_folder
 from SDSegLib.version import VERSION
 
-from .background import Background
-from .messageArea import MessageArea
-from .sharedWorker import closeWorker, sharedWorker
+from .background import Background, closeWorker, sharedWorker
+from .widgets import MessageArea
 
 _FOLDER_SETTING = "SDSeg/ModelFolder"
 _CHECK_INTERVAL_MS = 100

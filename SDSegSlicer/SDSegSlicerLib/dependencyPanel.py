@@ -11,8 +11,8 @@ from SDSegLib.errors import SDSegError
 
 from . import requirements
 from .background import Background
-from .messageArea import MessageArea, boxStyle
 from .requirements import Package
+from .widgets import MessageArea, boxStyle
 
 _WHEELS_SETTING = "SDSeg/WheelsFolder"
 _CHECK_INTERVAL_MS = 100

@@ -1,5 +1,6 @@
-"""The input volume: its grid, and in words what does not fit, found out beside the window."""
+"""The input volume and the region: their facts, and what does not fit the model."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,17 +11,17 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
-from SDSegLib.mrml.instability import is_instability
+from SDSegLib.mrml.results import is_instability
 from SDSegLib.mrml.sequences import frames_of
-from SDSegLib.mrml.volume_node import volume_from_node
+from SDSegLib.mrml.volumes import fit_roi, has_size, region_from_roi, volume_from_node
+from SDSegLib.review.formatting import grid_text
 from SDSegLib.volume.checks import check_volume
 from SDSegLib.volume.coverage import check_coverage
 from SDSegLib.volume.finding import Finding
 from SDSegLib.volume.volume import Volume
 
 from .background import Background
-from .formatting import formatGrid
-from .messageArea import boxStyle
+from .widgets import boxStyle
 
 _CHECK_INTERVAL_MS = 50
 
@@ -177,9 +178,73 @@ class InputPanel(VTKObservationMixin):
         if self._volume is None:
             return ""
         geometry = self._volume.geometry
-        facts = [formatGrid(geometry.shape, geometry.spacing), modality or self._likely()]
+        facts = [grid_text(geometry.shape, geometry.spacing, _), modality or self._likely()]
         if self._node is not None and self._node.GetParentTransformNode() is not None:
             facts.append(_("transformed"))
         if self.isChecking:
             facts.append(_("checking…"))
         return ", ".join(facts)
+
+
+class RegionPanel(VTKObservationMixin):
+    """The line below the region selector; lays new boxes over the volume.
+
+    Args:
+        ui: The window's widgets.
+        onChange: Called when the box was moved; it draws a moment later.
+
+    Attributes:
+        problem: Why the box cannot be used, or "".
+    """
+
+    def __init__(self, ui: Any, onChange: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self.problem = ""
+        self._ui = ui
+        self._onChange = onChange
+        self._parameters: Any = None
+        self._node: Any = None
+        ui.regionSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onNodeAdded)
+
+    def update(self, parameters: Any) -> None:
+        """Follow the parameter node."""
+        self._parameters = parameters
+        if parameters.region is not self._node:
+            self._observe(parameters.region)
+        self.problem = ""
+        text = self._facts(parameters)
+        self._ui.regionFacts.setText(text)
+        self._ui.regionFacts.setVisible(bool(text))
+
+    def stop(self) -> None:
+        """Let go of the box."""
+        self._observe(None)
+
+    def _observe(self, node: Any) -> None:
+        self.removeObservers()
+        self._node = node
+        if node is not None:
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onNodeModified)
+
+    def _onNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        self._onChange()
+
+    def _onNodeAdded(self, node: Any) -> None:
+        if node is not None and self._parameters.inputVolume is not None and not has_size(node):
+            fit_roi(node, self._parameters.inputVolume)
+            node.CreateDefaultDisplayNodes()
+
+    def _facts(self, parameters: Any) -> str:
+        if parameters.region is None or parameters.inputVolume is None:
+            return ""
+        try:
+            volume = volume_from_node(parameters.inputVolume)
+            region = region_from_roi(parameters.region, parameters.inputVolume)
+        except SDSegError as error:
+            self.problem = str(error)
+            return self.problem
+        share = math.prod(region.shape) / volume.array.size
+        voxels = " × ".join(str(count) for count in region.shape[::-1])
+        return _("{voxels} voxels, {percent:.0f} % of the volume").format(
+            voxels=voxels, percent=100 * share
+        )

@@ -86,7 +86,7 @@ class SDSegParameters:
         instabilityMap: Where it was unsure, in percent; None for a single sample.
         showInstability: Whether the map lies over the CT.
         instabilityOpacity: How much of the CT it covers, 0 … 1.
-        summary: Volumes, times and slices to review, as `RunSummary` writes them.
+        summary: Volumes, times and slices to review, as `RunSummary.to_text` writes them.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode

@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 
-from .sharedWorker import childEnvironment, childPython
+from .background import childEnvironment, childPython
 
 _CHECK_SECONDS = 300
 _REQUESTER = "SDSeg"

@@ -13,9 +13,8 @@ from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.outcome import State
 
 from .requirements import missingPackages, unsupportedReason
-from .runController import POLL_MS
-from .runSettings import RunSettings
-from .segmentationRun import SegmentationRun
+from .runControl import POLL_MS
+from .segmentationRun import RunSettings, SegmentationRun
 
 _MODES = ("update", "replace")
 _timers: set[Any] = set()  # of runs that nobody waits for

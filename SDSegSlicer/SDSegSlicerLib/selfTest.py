@@ -17,9 +17,9 @@ from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.worker.outcome import State
 
 from . import selfTestModel
+from .background import childEnvironment, childPython, closeWorker
 from .requirements import missingPackages
-from .runBar import DOUBLE_CLICK_SECONDS
-from .sharedWorker import childEnvironment, childPython, closeWorker
+from .runControl import DOUBLE_CLICK_SECONDS
 
 _RUN_SECONDS = 180
 _MODEL_SECONDS = 300

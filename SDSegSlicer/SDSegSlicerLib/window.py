@@ -10,29 +10,23 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
+from SDSegLib.review.summary import RunSummary, SliceToReview
 from SDSegLib.worker.outcome import State
 
 from .advancedPanel import AdvancedPanel
+from .background import sharedWorker
 from .dependencyPanel import DependencyPanel
 from .editorPanel import EditorPanel
 from .exportMenu import ExportMenu
-from .inputPanel import InputPanel
-from .instabilityOverlay import InstabilityOverlay
-from .messageArea import MessageArea
-from .modelPanel import ModelPanel
+from .inputPanel import InputPanel, RegionPanel
+from .modelPanel import ModelPanel, StructureList
 from .outputPanel import OutputPanel
 from .parameters import OutputMode, Precision
-from .regionPanel import RegionPanel
 from .requirements import PACKAGES
-from .resultPanel import ResultPanel
-from .reviewPanel import MEASURE_SAMPLES, ReviewPanel
-from .runBar import RunBar
-from .runController import RunController
-from .runSettings import RunSettings
-from .runSummary import RunSummary, SliceToReview
-from .segmentationRun import SegmentationRun
-from .sharedWorker import sharedWorker
-from .structureList import StructureList
+from .resultPanel import MEASURE_SAMPLES, InstabilityOverlay, ResultPanel, ReviewPanel
+from .runControl import RunBar, RunController
+from .segmentationRun import RunSettings, SegmentationRun
+from .widgets import MessageArea
 
 _SOON_MS = 50
 _FIRST_TAG = 0  # of a new wrapper's first GUI; 3D Slicer's `connectGui` does not return it
@@ -151,7 +145,7 @@ class Window(VTKObservationMixin):
         self.region.update(parameters)
         self.output.update(parameters, description)
         self.advanced.update(parameters, isBusy, self.model.mirrorProblem)
-        summary = RunSummary.fromText(parameters.summary)
+        summary = RunSummary.from_text(parameters.summary)
         self.result.update(parameters, summary, self.editor.canUndo(parameters) and not isBusy)
         self.review.update(parameters, summary, isBusy)
         self.editor.update(parameters)
@@ -236,9 +230,9 @@ class Window(VTKObservationMixin):
             parameters.resultVolume is run.volumeNode
             and parameters.resultSegmentation is run.resultNode
         )
-        before = RunSummary.fromText(parameters.summary)
+        before = RunSummary.from_text(parameters.summary)
         if isSameResult and before is not None and settings.mode == "update":
-            summary = summary.addedTo(before)
+            summary = summary.added_to(before)
         with slicer.util.NodeModify(parameters.parameterNode):
             previous = parameters.instabilityMap if isSameResult else None
             parameters.resultVolume = run.volumeNode
@@ -248,7 +242,7 @@ class Window(VTKObservationMixin):
             parameters.resultMirror = settings.mirror
             parameters.instabilityMap = run.instabilityNode
             parameters.showInstability = run.instabilityNode is not None
-            parameters.summary = summary.toText()
+            parameters.summary = summary.to_text()
         if previous is not None and previous is not run.instabilityNode:
             slicer.mrmlScene.RemoveNode(previous)
         self._ui.inputSection.collapsed = True  # the result is then in sight on small screens
@@ -263,7 +257,7 @@ class Window(VTKObservationMixin):
 
     def _settingsToMeasure(self) -> RunSettings:
         parameters = self.parameters
-        summary = RunSummary.fromText(parameters.summary)
+        summary = RunSummary.from_text(parameters.summary)
         structures = () if summary is None else tuple(item.name for item in summary.structures)
         return RunSettings(
             volumeNode=parameters.resultVolume,
@@ -288,7 +282,7 @@ class Window(VTKObservationMixin):
         self.update()
 
     def _onSliceChosen(self, item: SliceToReview) -> None:
-        self.editor.select(item.structureId)
+        self.editor.select(item.structure_id)
 
     def _onModelsChanged(self) -> None:
         self.model.reload()

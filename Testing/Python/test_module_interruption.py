@@ -95,7 +95,7 @@ def test_the_scene_is_closed(widget: Any) -> None:
 
 def test_the_module_is_reloaded(widget: Any) -> None:
     import slicer
-    from SDSegSlicerLib.sharedWorker import sharedWorker
+    from SDSegSlicerLib.background import sharedWorker
 
     start(widget)
     pid = sharedWorker().process_id
@@ -131,7 +131,7 @@ widget.window.parameters.model = "tiny"
 choose_ct(widget, a_body((60, 96, 96)))
 widget.ui.segmentButton.click()
 standin_fixtures.process_until(lambda: run_is_counting(widget), 120)
-from SDSegSlicerLib.sharedWorker import sharedWorker
+from SDSegSlicerLib.background import sharedWorker
 print(os.getpid(), sharedWorker().process_id, flush=True)
 {end}
 """

@@ -22,7 +22,8 @@ from SDSegLib.worker.outcome import State
 from standin_fixtures import application, module_widget
 from test_mrml import a_translation, own_voxels
 
-from SDSegLib.mrml.edits import is_edited
+from SDSegLib.mrml.segments import is_edited
+from SDSegLib.worker.outcome import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
@@ -180,7 +181,7 @@ def test_the_editor_is_bound_to_the_result_and_its_ct(
     assert editor.sourceVolumeNode() is ct
     row = len(run.summary.slices) - 1
     widget.ui.reviewTable.setCurrentCell(row, 0)
-    assert editor.currentSegmentID() == run.summary.slices[row].structureId
+    assert editor.currentSegmentID() == run.summary.slices[row].structure_id
 
     # Undo in the editor, as the radiologist does.
     before = own_voxels(run.resultNode, "larynx")

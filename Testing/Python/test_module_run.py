@@ -47,7 +47,7 @@ def temporary_files(folder: Path) -> list[str]:
 
 
 def test_the_model_is_loaded_while_the_user_looks_at_the_ct(widget: Any) -> None:
-    from SDSegSlicerLib.sharedWorker import sharedWorker
+    from SDSegSlicerLib.background import sharedWorker
 
     assert sharedWorker().process_id is None
     choose_ct(widget)
@@ -62,7 +62,7 @@ def test_the_model_is_loaded_while_the_user_looks_at_the_ct(widget: Any) -> None
 
 
 def test_opening_the_module_without_a_ct_starts_nothing(widget: Any) -> None:
-    from SDSegSlicerLib.sharedWorker import sharedWorker
+    from SDSegSlicerLib.background import sharedWorker
 
     widget.enter()
     process_until(lambda: True)
@@ -106,7 +106,7 @@ def test_the_second_click_is_three_times_faster(widget: Any) -> None:
         "ct segmentation",
         "ct segmentation_1",
     ]
-    assert second.summary.loadSeconds == 0
+    assert second.summary.load_seconds == 0
     sys.stdout.write(
         f"\nfirst click {first.summary.seconds:.2f} s, second {second.summary.seconds:.2f} s\n"
     )
@@ -143,7 +143,7 @@ def test_cancel_brings_the_window_back_and_leaves_the_scene_alone(widget: Any) -
 
 @posix_only
 def test_a_killed_worker_is_reported_and_the_next_click_works(widget: Any) -> None:
-    from SDSegSlicerLib.sharedWorker import sharedWorker
+    from SDSegSlicerLib.background import sharedWorker
 
     choose_ct(widget, a_body((60, 96, 96)))
     widget.ui.segmentButton.click()
@@ -324,7 +324,7 @@ def a_sequence(count: int, logic: Any) -> tuple[Any, Any]:
 
 
 def test_the_worker_ends_on_request(widget: Any) -> None:
-    from SDSegSlicerLib.sharedWorker import sharedWorker
+    from SDSegSlicerLib.background import sharedWorker
 
     choose_ct(widget)
     segment(widget)

@@ -1,4 +1,4 @@
-"""What the page draws: state goes down to it, actions and answers come up from it."""
+"""What all panels of the page share: its state, its messages, and the parts of the program."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import itertools
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SDSegError
+
+if TYPE_CHECKING:
+    from trame_slicer.core import SlicerApp
+
+    from .editing import Editor
+    from .study import Study
+    from .uploads import Uploads
+    from .views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -140,3 +149,56 @@ class Page:
         if not task.cancelled() and task.exception() is not None:
             _log.error("an action failed", exc_info=task.exception())
             self.tell(UNEXPECTED, "error")
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """Parts of the running program.
+
+    Attributes:
+        app: Scene and logics.
+        page: What the page draws.
+        views: The slice views and the 3-D view.
+        editor: Tools for segments.
+        study: What is open.
+        uploads: Files on their way in.
+        folder: The private folder.
+    """
+
+    app: SlicerApp
+    page: Page
+    views: Views
+    editor: Editor
+    study: Study
+    uploads: Uploads
+    folder: Path
+
+
+class Debounced:
+    """Calls a function once after a wait, however often it is asked to.
+
+    Args:
+        function: What to call, on the event loop.
+        seconds: How long to wait after the first request.
+    """
+
+    def __init__(self, function: Callable[[], None], seconds: float) -> None:
+        self._function = function
+        self._seconds = seconds
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __call__(self, *_: object) -> None:
+        """Ask for a call."""
+        if self._handle is None:
+            loop = asyncio.get_running_loop()
+            self._handle = loop.call_later(self._seconds, self._run)
+
+    def stop(self) -> None:
+        """Forget a call that is due."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _run(self) -> None:
+        self._handle = None
+        self._function()
