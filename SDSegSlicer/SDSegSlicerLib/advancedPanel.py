@@ -18,7 +18,6 @@ from .background import Background, closeWorker, sharedWorker
 from .widgets import MessageArea
 
 _FOLDER_SETTING = "SDSeg/ModelFolder"
-_CHECK_INTERVAL_MS = 100
 
 
 class AdvancedPanel:
@@ -35,9 +34,6 @@ class AdvancedPanel:
         self._messages = messages
         self._onModelsChanged = onModelsChanged
         self._install: Background | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeInstallation)
         self._restoreFolder()
         ui.modelFolderEdit.connect("currentPathChanged(QString)", self._onFolderChanged)
         ui.installModelButton.connect("clicked()", self._installModel)
@@ -72,9 +68,9 @@ class AdvancedPanel:
         return "\n".join([versions, *sharedWorker().log])
 
     def stop(self) -> None:
-        """Let go of the timer."""
-        self._timer.stop()
-        self._install = None
+        """The window is closed: show no outcome of an installation."""
+        if self._install is not None:
+            self._install.forget()
 
     def _restoreFolder(self) -> None:
         chosen = str(qt.QSettings().value(_FOLDER_SETTING, "") or "")
@@ -101,13 +97,9 @@ class AdvancedPanel:
         self._install = Background(
             lambda: install_model(source, overwrite=True), _("The installation of the model")
         )
-        self._timer.start()
+        self._install.whenDone(self._onInstalled)
 
-    def _takeInstallation(self) -> None:
-        if self._install is None or not self._install.isDone:
-            return
-        self._timer.stop()
-        installation, self._install = self._install, None
+    def _onInstalled(self, installation: Background) -> None:
         self._ui.installModelButton.setEnabled(True)
         try:
             model = installation.take()

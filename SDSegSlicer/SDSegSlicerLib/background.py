@@ -9,27 +9,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import qt
+
 from SDSegLib.errors import SDSegError
 from SDSegLib.worker.client import WorkerClient
 
 _YIELD_SECONDS = 0.001
+_POLL_MS = 50
 _clients: list[WorkerClient] = []
 
 
 class Background:
-    """Runs a function once, beside the window; it must touch neither MRML nor Qt.
+    """Runs a function once in a thread; the function must use neither MRML nor Qt.
 
     Args:
         function: Called without arguments.
-        doing: What it is about, for the message if it fails.
+        doing: What it does, for the message if it fails.
     """
 
     def __init__(self, function: Callable[[], Any], doing: str) -> None:
         self._function = function
-        self._doing = doing
         self._result: Any = None
         self._error: SDSegError | None = SDSegError(f"{doing} failed; the error log says why.")
         self._done = threading.Event()
+        self._timer: Any = None
         threading.Thread(target=self._run, name="sdseg-background", daemon=True).start()
 
     @property
@@ -42,6 +45,24 @@ class Background:
         if not self._done.is_set():
             time.sleep(_YIELD_SECONDS)
         return self._done.is_set()
+
+    def whenDone(self, function: Callable[["Background"], None]) -> None:
+        """Have the event loop call a function with this object once there is a result."""
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_POLL_MS)
+
+        def poll() -> None:
+            if self.isDone:
+                self.forget()
+                function(self)
+
+        self._timer.connect("timeout()", poll)
+        self._timer.start()
+
+    def forget(self) -> None:
+        """Do not call the function given to `whenDone` any more."""
+        if self._timer is not None:
+            self._timer.stop()
 
     def take(self) -> Any:
         """Wait for the result.

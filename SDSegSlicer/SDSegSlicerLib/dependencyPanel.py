@@ -15,7 +15,6 @@ from .requirements import Package
 from .widgets import MessageArea, boxStyle
 
 _WHEELS_SETTING = "SDSeg/WheelsFolder"
-_CHECK_INTERVAL_MS = 100
 
 
 class DependencyPanel:
@@ -33,9 +32,6 @@ class DependencyPanel:
         self._packages: tuple[Package, ...] = ()
         self._check: Background | None = None
         self._isBusy = False
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeCheck)
         ui.dependencyFrame.setStyleSheet(boxStyle("info", "dependencyFrame"))
         ui.dependencyFrame.setVisible(False)
         ui.wheelsFolderEdit.setCurrentPath(str(qt.QSettings().value(_WHEELS_SETTING, "")))
@@ -94,9 +90,9 @@ class DependencyPanel:
         self._ui.dependencyFrame.setVisible(False)
 
     def stop(self) -> None:
-        """Let go of the timer."""
-        self._timer.stop()
-        self._check = None
+        """The window is closed: show no outcome of a trial."""
+        if self._check is not None:
+            self._check.forget()
 
     def _install(self) -> None:
         folder = self._ui.wheelsFolderEdit.currentPath
@@ -121,13 +117,9 @@ class DependencyPanel:
         self._check = Background(
             lambda: requirements.importProblem(packages), _("The trial of the packages")
         )
-        self._timer.start()
+        self._check.whenDone(self._onTried)
 
-    def _takeCheck(self) -> None:
-        if self._check is None or not self._check.isDone:
-            return
-        self._timer.stop()
-        check, self._check = self._check, None
+    def _onTried(self, check: Background) -> None:
         self._setBusy("")
         stillMissing = requirements.missingPackages(self._packages)
         try:

@@ -26,7 +26,6 @@ from .requirements import DICOM_PACKAGES
 from .widgets import MessageArea
 
 _FOLDER_SETTING = "SDSeg/ExportFolder"
-_CHECK_INTERVAL_MS = 100
 _UIDS_ATTRIBUTE = "DICOM.instanceUIDs"
 _LOWEST_PYDICOM = (3, 0, 1)
 
@@ -45,11 +44,7 @@ class ExportMenu:
         self._messages = messages
         self._dependencies = dependencies
         self._parameters: Any = None
-        self._path = ""
         self._writing: Background | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeWriting)
         self.menu = qt.QMenu(ui.exportButton)
         self.menu.setToolTipsVisible(True)
         self.segNrrdAction = self._add(_("Segmentation file (.seg.nrrd)…"), self._saveSegNrrd)
@@ -76,9 +71,9 @@ class ExportMenu:
         )
 
     def stop(self) -> None:
-        """Let go of the timer."""
-        self._timer.stop()
-        self._writing = None
+        """The window is closed: show no outcome of writing."""
+        if self._writing is not None:
+            self._writing.forget()
 
     def _add(self, text: str, function: Callable[[], None]) -> Any:
         action = qt.QAction(text, self.menu)
@@ -112,23 +107,18 @@ class ExportMenu:
         except SDSegError as error:
             self._messages.show(str(error))
             return
-        self._path = path
         self._ui.exportButton.setEnabled(False)
         self._writing = Background(write, _("Writing the DICOM Segmentation"))
-        self._timer.start()
+        self._writing.whenDone(lambda writing: self._onWritten(writing, path))
 
-    def _takeWriting(self) -> None:
-        if self._writing is None or not self._writing.isDone:
-            return
-        self._timer.stop()
-        writing, self._writing = self._writing, None
+    def _onWritten(self, writing: Background, path: str) -> None:
         self._ui.exportButton.setEnabled(True)
         try:
             writing.take()
         except SDSegError as error:
             self._messages.show(str(error))
             return
-        self._messages.show(_("Written: {path}").format(path=self._path), "info")
+        self._messages.show(_("Written: {path}").format(path=path), "info")
 
     def _choose(self, kinds: str, suffix: str) -> str:
         name = re.sub(r'[\\/:*?"<>|]', "_", self._parameters.resultSegmentation.GetName())

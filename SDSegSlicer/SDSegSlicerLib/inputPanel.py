@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import qt
 import vtk
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLVolumeNode
 from slicer.i18n import tr as _
@@ -23,16 +22,14 @@ from SDSegLib.volume.volume import Volume
 from .background import Background
 from .widgets import boxStyle
 
-_CHECK_INTERVAL_MS = 50
-
 
 class InputPanel(VTKObservationMixin):
     """Facts and findings below the volume selector.
 
     Args:
         ui: The window's widgets.
-        onChange: Called when the node or the findings have changed; it draws a moment later,
-            because a node that is being filled is not whole in between.
+        onChange: Called when the node or the findings have changed. It draws a moment later,
+            because a node that is being filled is incomplete in between.
 
     Attributes:
         problem: Why the volume cannot be segmented, or "".
@@ -52,9 +49,6 @@ class InputPanel(VTKObservationMixin):
         self._checkError = ""
         self._checkedKey: tuple[Any, ...] | None = None
         self._check: Background | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeCheck)
         ui.inputFindings.setStyleSheet(
             boxStyle("warning", "inputFindings") + "#inputFindings { padding: 4px; }"
         )
@@ -73,9 +67,8 @@ class InputPanel(VTKObservationMixin):
         self._show(parameters.anyModality)
 
     def stop(self) -> None:
-        """Let go of nodes and timer."""
-        self._timer.stop()
-        self._check = None
+        """Release the node; no check is reported any more."""
+        self._forgetCheck()
         self._observe(None)
 
     def _observe(self, node: vtkMRMLScalarVolumeNode | None) -> None:
@@ -89,46 +82,47 @@ class InputPanel(VTKObservationMixin):
         self._onChange()
 
     def _read(self) -> None:
-        """Look at the grid now, and at the voxels in a thread, once for each change of them."""
+        """Read the grid now, and check the voxels in a thread, once for each change of them."""
         self._volume, self._error = None, ""
         if self._node is None:
-            self._checkedKey, self._check, self.findings = None, None, []
+            self._forgetCheck()
             return
         try:
             self._volume = volume_from_node(self._node)
         except SDSegError as error:
-            self._checkedKey, self._check, self.findings = None, None, []
+            self._forgetCheck()
             self._error = str(error)
             return
         expects = self._expects
         key = (self._node.GetID(), self._node.GetImageData().GetMTime(), tuple(expects.items()))
         if key != self._checkedKey:
             volume = self._volume
-            self._checkedKey, self.findings, self._checkError = key, [], ""
+            self._forgetCheck()
+            self._checkedKey = key
             self._check = Background(
                 lambda: check_volume(volume) + check_coverage(volume, expects),
                 _("The check of the volume"),
             )
-            self._timer.start()
-        elif self._check is not None and self._check.isDone:
-            self._take()
+            self._check.whenDone(self._onChecked)
         self._error = self._checkError
 
-    def _takeCheck(self) -> None:
-        if self._check is None or self._check.isDone:
-            self._timer.stop()
-            self._onChange()
+    def _forgetCheck(self) -> None:
+        if self._check is not None:
+            self._check.forget()
+        self._checkedKey, self._check = None, None
+        self.findings, self._checkError = [], ""
 
-    def _take(self) -> None:
-        check, self._check = self._check, None
+    def _onChecked(self, check: Background) -> None:
+        self._check = None
         try:
-            self.findings = [] if check is None else check.take()
+            self.findings = check.take()
         except SDSegError as error:
             self._checkError = str(error)
+        self._onChange()
 
     @property
     def isChecking(self) -> bool:
-        """Whether the voxels are still being looked at."""
+        """Whether the voxels are still being checked."""
         return self._check is not None
 
     def _show(self, anyModality: bool) -> None:
