@@ -156,7 +156,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
                 the reason and the way out.
         """
         from SDSegSlicerLib.background import sharedWorker
-        from SDSegSlicerLib.scripting import goOn, resultOf, startedRun
+        from SDSegSlicerLib.scripting import keepPolling, resultOf, startedRun
         from SDSegSlicerLib.segmentationRun import RunSettings
 
         run = startedRun(
@@ -177,7 +177,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
         )
         if waitForCompletion:
             return resultOf(run)
-        goOn(run)
+        keepPolling(run)
         return run
 
 

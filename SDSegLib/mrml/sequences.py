@@ -1,4 +1,4 @@
-"""4-D volumes: the frames behind a volume node, and their segmentations as a sequence beside it."""
+"""4-D volumes: the frames behind a volume node, and a sequence of their segmentations."""
 
 from __future__ import annotations
 

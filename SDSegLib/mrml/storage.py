@@ -22,7 +22,7 @@ SUFFIX = ".seg.nrrd"
 
 
 def save_segmentation_node(node: vtkMRMLSegmentationNode, path: Path) -> None:
-    """Write a segmentation node, compressed, over the whole of its reference grid.
+    """Write a segmentation node, compressed, on the whole of its reference grid.
 
     Files that are cropped to the segments would be smaller by little, lie on another grid than
     their CT, and crash Slicer's reader when all segments are empty.
@@ -75,7 +75,7 @@ _BYTES = {"char": 1, "int8": 1, "short": 2, "int16": 2, "long": 8, "int64": 8, "
 
 
 def is_whole_nrrd(path: Path) -> bool:
-    """Whether a NRRD file with the voxels in it has a header and all of its voxels."""
+    """Whether a NRRD file with attached data has a header and all of its voxels."""
     try:
         with path.open("rb") as file:
             magic = file.readline()
@@ -101,7 +101,7 @@ def _fields(file: BinaryIO) -> dict[str, str]:
 
 
 def _count(file: BinaryIO, encoding: str, expected: int) -> int:
-    """Bytes of voxels that follow the header; other encodings are taken to be complete."""
+    """Bytes of voxels after the header; `expected` for encodings that are not checked."""
     if encoding == "raw":
         start = file.tell()
         return file.seek(0, 2) - start

@@ -227,7 +227,7 @@ def bounding_box(array: np.ndarray) -> tuple[slice, slice, slice]:
 
 
 def _span(array: np.ndarray, others: int | tuple[int, ...]) -> slice:
-    """First and last index, along the axis that is left, with anything in it."""
+    """Range of the indices with nonzero voxels along the axis not in `others`."""
     indices = np.flatnonzero(array.any(axis=others))
     return slice(int(indices[0]), int(indices[-1]) + 1)
 

@@ -62,12 +62,12 @@ class TokenAccess:
 
     @property
     def url(self) -> str:
-        """What to open in a browser."""
+        """The address to open in a browser, with the token."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """For the web application; it must be the first."""
+        """Middleware of the web application; it must be the first one."""
         response = self._refuse(request) or self._enter(request) or await handler(request)
         if not response.prepared:
             response.headers.update(_HEADERS)
@@ -97,7 +97,7 @@ class TokenAccess:
         return None
 
     def _enter(self, request: web.Request) -> web.StreamResponse | None:
-        """Take the token out of the address."""
+        """Redirect to the address without the token, which becomes a cookie."""
         if request.path not in ("/", "/index.html") or "token" not in request.query:
             return None
         response = web.Response(status=303, headers={"Location": "/"})
@@ -109,7 +109,7 @@ class TokenAccess:
 
     @property
     def _cookie(self) -> str:
-        """Cookies do not tell ports apart, so their names do."""
+        """Name of the cookie; it contains the port, because cookies are shared between ports."""
         return f"sdseg-{self.port}"
 
 
@@ -139,7 +139,7 @@ class SinglePageAccess:
         self._timer: asyncio.TimerHandle | None = None
 
     def routes(self) -> list[web.RouteDef]:
-        """What the page asks before it connects."""
+        """Requests of the page before it opens the websocket."""
         return [
             web.get("/session", self._tell),
             web.post("/session/take", self._take),
@@ -148,7 +148,7 @@ class SinglePageAccess:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """For the web application."""
+        """Middleware of the web application."""
         if request.path != "/ws":
             return await handler(request)
         if self._is_held:
@@ -160,7 +160,7 @@ class SinglePageAccess:
             self._leave()
 
     def stop(self) -> None:
-        """Forget what was to happen later."""
+        """Cancel the call of `on_gone`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -193,7 +193,7 @@ class SinglePageAccess:
         return web.json_response({"free": not self._is_held})
 
     async def _closed(self, _: web.Request) -> web.Response:
-        """The page says that it is being closed; after a reload it comes back at once."""
+        """The page is being closed or reloaded; after a reload it connects again at once."""
         self._was_closed = True
         if not self._is_held:
             self._wait_for_return()
@@ -201,6 +201,6 @@ class SinglePageAccess:
 
 
 def _refusal(status: int, title: str, text: str) -> web.Response:
-    """A response that says in words why and what to do."""
+    """A small HTML page that says why the request was refused and what to do."""
     page = _PAGE.format(title=escape(title), text=escape(text))
     return web.Response(status=status, text=page, content_type="text/html")

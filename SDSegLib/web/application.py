@@ -1,4 +1,4 @@
-"""The program behind the page: parts and panels, and how they follow each other."""
+"""The program behind the page: creates its parts and panels and connects them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SLICES_SECONDS = 0.03
 
 
 class Application:
-    """Everything that the page can do; lives on the event loop's thread.
+    """All that the page can do. Belongs to the event loop's thread.
 
     Args:
         server: The trame server, not started yet.
@@ -73,24 +73,24 @@ class Application:
         self._layout = PageLayout(server)
 
     def routes(self) -> list[web.RouteDef]:
-        """What is served beside trame's own files."""
+        """Routes of the page, in addition to trame's own."""
         return [*_page_routes(), *self._image.routes(), *self._save.routes()]
 
     def open(self, image: Path | None, segmentation: Path | None) -> None:
-        """Begin with files that the command was given."""
+        """Open the files named on the command line."""
         if image is not None:
             self._context.page.run(self._image.open(Source(image, segmentation)))
 
-    def page_came(self) -> None:
+    def page_connected(self) -> None:
         """A page has connected."""
         self._context.views.redraw()
 
-    def page_gone(self) -> None:
-        """Nobody is looking: end the worker, keep the scene."""
+    def page_closed(self) -> None:
+        """The page is closed: end the worker, keep the scene."""
         self._run.controller.close()
 
     def close(self) -> None:
-        """End the worker and let go of all that is going on."""
+        """End the worker and cancel all pending work."""
         self._run.controller.close()
         self._segments.stop()
         self._slices_debounced.stop()
@@ -142,7 +142,7 @@ class Application:
 
 
 def check_input(image: Path | None, segmentation: Path | None, model: str) -> None:
-    """Find out before the server starts whether the files and the model are there.
+    """Check before the server starts that the files and the model exist.
 
     Raises:
         InputError: Naming the one that is not, or if there is a segmentation without its CT.
@@ -171,7 +171,7 @@ class PageLayout(AbstractLayout):
 
 
 def _page_routes() -> list[web.RouteDef]:
-    """The start page and its files; they come before trame's own."""
+    """The start page and its files; they take precedence over trame's own."""
     script, style = trame_private.client_files()
     start = _read("index.html").replace("{{script}}", script).replace("{{style}}", style)
 

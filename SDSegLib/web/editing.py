@@ -74,7 +74,7 @@ class Editor:
         self.sphere = False
 
     def bind(self, node: vtkMRMLSegmentationNode, volume: vtkMRMLScalarVolumeNode) -> None:
-        """Edit another segmentation from now on; what could be undone is forgotten."""
+        """Edit another segmentation from now on; its undo history is empty."""
         self._editor.set_active_segmentation(node, volume)
         for kind in (SegmentationEffectPaint, SegmentationEffectErase, SegmentationEffectSmoothing):
             self._editor.get_effect(kind)
@@ -105,7 +105,7 @@ class Editor:
         self._editor.set_active_segment_id(segment_id)
 
     def use(self, tool: str) -> None:
-        """Take up a tool; the one in hand is put down by choosing it again.
+        """Activate a tool; activating the active one again deactivates it.
 
         Raises:
             InputError: If there is no segment to work on.
@@ -121,7 +121,7 @@ class Editor:
             trame_private.stop_blinking(self._editor)
 
     def set_brush(self, diameter_mm: float, sphere: bool) -> None:
-        """Size of the brush, and whether it is a ball or a disc on the slice."""
+        """Set the brush's diameter, and whether it is a sphere or a disc on the slice."""
         self.brush_mm = min(max(float(diameter_mm), SMALLEST_BRUSH_MM), LARGEST_BRUSH_MM)
         self.sphere = bool(sphere)
         for kind in (SegmentationEffectPaint, SegmentationEffectErase):
@@ -130,11 +130,11 @@ class Editor:
             effect.set_use_sphere_brush(self.sphere)
 
     def set_scissors(self, mode: str) -> None:
-        """What the outline does: "erase_inside", "erase_outside", "fill_inside", …"""
+        """Set what the outline does: a key of `SCISSORS`."""
         self._editor.get_effect(SegmentationEffectScissors).set_fill_mode(SCISSORS[mode])
 
     def set_threshold(self, low: float, high: float) -> None:
-        """Which HU are meant; shown as a preview while the tool is in hand."""
+        """Set the range of HU; shown as a preview while the tool is active."""
         effect = self._editor.get_effect(SegmentationEffectThreshold)
         effect.set_threshold_min_max_values((float(low), float(high)))
 
@@ -143,22 +143,22 @@ class Editor:
         self._active(SegmentationEffectThreshold).apply()
 
     def set_paint_range(self, low: float, high: float, is_on: bool) -> None:
-        """Let the brush touch voxels in a range of HU only, or all."""
+        """Limit the brush to voxels in a range of HU, or not."""
         modifier = self._editor.active_segment_modifier
         if modifier is not None:
             modifier.set_source_volume_intensity_mask_range(float(low), float(high))
             modifier.set_source_volume_intensity_mask_enabled(bool(is_on))
 
     def keep_largest_island(self) -> None:
-        """Leave only the largest connected piece."""
+        """Keep only the largest connected component."""
         self._active(SegmentationEffectIslands).keep_largest_island()
 
     def remove_small_islands(self, voxels: int) -> None:
-        """Leave out connected pieces with fewer voxels."""
+        """Remove connected components with fewer voxels."""
         self._active(SegmentationEffectIslands).remove_small_islands(max(1, int(voxels)))
 
     def set_island_click(self, mode: str) -> None:
-        """What a click on a piece does: "keep_selected" or "remove_selected"."""
+        """Set what a click on a component does: "keep_selected" or "remove_selected"."""
         effect = self._active(SegmentationEffectIslands)
         effect.set_island_mode(SegmentationIslandsMode[mode.upper()])
 
@@ -170,7 +170,7 @@ class Editor:
         effect.apply_smoothing(smoothing_mode=SMOOTHING[mode])
 
     def add_segment(self, name: str, color: tuple[float, float, float]) -> str:
-        """A new empty segment, which is edited from now on."""
+        """Add an empty segment and make it the edited one."""
         added: str = self._editor.add_empty_segment(segment_name=name, segment_color=list(color))
         return added
 
@@ -184,7 +184,7 @@ class Editor:
         name: str | None = None,
         color: tuple[float, float, float] | None = None,
     ) -> None:
-        """Name and colour of a segment."""
+        """Set name and colour of a segment."""
         properties = self._editor.get_segment_properties(segment_id)
         if properties is None:
             return
@@ -195,29 +195,29 @@ class Editor:
         self._editor.set_segment_properties(segment_id, properties)
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         if self._stack.can_undo():
             self._stack.undo()
 
     def redo(self) -> None:
-        """Make the last change again that was taken back."""
+        """Redo the change that was undone last."""
         if self._stack.can_redo():
             self._stack.redo()
 
     def one_step(self) -> AbstractContextManager[None]:
-        """All that is done to the segmentation in the block is undone at once."""
+        """Context manager: all changes of the segmentation in it are one step of undo."""
         step: AbstractContextManager[None] = trame_private.undoable_change(self._editor)
         return step
 
     def show_surfaces(self, is_on: bool) -> None:
-        """Make the segments' surfaces, which every edit then renews."""
+        """Show or remove the segments' 3-D surfaces; every edit updates them."""
         self._editor.show_3d(is_on)
 
     def _active(self, kind: Any) -> Any:
-        """The effect, if its tool is in hand."""
+        """The active effect, which must be of this kind."""
         effect = self._editor.active_effect
         if type(effect) is not kind:
-            raise InputError("Take up the tool first.")
+            raise InputError("Activate the tool first.")
         return effect
 
 
@@ -240,7 +240,7 @@ class EditPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "tool": self._use,
             "brush": self._set_brush,
@@ -259,7 +259,7 @@ class EditPanel:
         }
 
     def open(self) -> None:
-        """Another segmentation is open: its tools begin with the settings that are shown."""
+        """Another segmentation is open: give its tools the settings that are shown."""
         self._paints_in_range = False
         # Less than two voxels would smooth nothing.
         finest = min(self._context.study.opened().geometry.spacing)

@@ -18,7 +18,7 @@ from .study import Loaded, Source, read_image, series_to_choose_from, source_of_
 
 
 class ImagePanel:
-    """The card of the open CT, and the ways to another one.
+    """Facts of the open CT, and opening another one.
 
     Args:
         context: Shared parts.
@@ -45,14 +45,14 @@ class ImagePanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "sample": lambda: self.open(Source(sample_ct())),
             "choose_series": self._choose_series,
         }
 
     def routes(self) -> list[web.RouteDef]:
-        """Where the page sends files to."""
+        """Routes for uploads."""
         return [
             web.post("/upload", self._begin_upload),
             web.put("/upload/{number}", self._context.uploads.receive),
@@ -60,7 +60,7 @@ class ImagePanel:
         ]
 
     async def open(self, source: Source) -> None:
-        """Read a CT beside the page and put it in place of the present one."""
+        """Read a CT in a thread and put it in place of the present one."""
         if self._opening.locked():
             raise InputError("Another image is being opened; wait a moment.")
         async with self._opening:
@@ -73,7 +73,7 @@ class ImagePanel:
                     shutil.rmtree(source.folder, ignore_errors=True)
 
     def draw(self) -> None:
-        """Show the card."""
+        """Show the facts."""
         study = self._context.study
         image = None
         if study.volume_node is not None:

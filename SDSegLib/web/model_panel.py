@@ -1,4 +1,4 @@
-"""Which model, which structures, and how."""
+"""The options of a run: model, structures and settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ModelPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "choose_model": self._choose,
             "tick": self._tick,
@@ -46,7 +46,7 @@ class ModelPanel:
 
     @property
     def path(self) -> str:
-        """What the worker loads."""
+        """Folder of the model."""
         return str(self._model.folder)
 
     @property
@@ -67,7 +67,7 @@ class ModelPanel:
         return self._wants_mirror and not self._mirror_problem()
 
     def set_samples(self, count: int) -> None:
-        """How many noises to average over."""
+        """Set the number of noise samples to average over."""
         self.samples = min(max(int(count), 1), max(SAMPLES))
         self.draw()
 

@@ -63,7 +63,7 @@ class Page:
         self.add_actions({"answer": self._take_answer, "dismiss": self._dismiss})
 
     def show(self, **entries: Any) -> None:
-        """Set entries of the state; the page follows at once."""
+        """Set entries of the state; the page is updated at once."""
         with self._server.state as state:
             state.update(entries)
 
@@ -80,7 +80,7 @@ class Page:
         return task
 
     def tell(self, text: str, kind: Kind = "info") -> None:
-        """Show a message; mere information goes away by itself, or with the next of its kind."""
+        """Show a message; one of kind "info" disappears after 6 s or with the next one."""
         number = next(self._numbers)
         if kind == "info":
             self._messages = [item for item in self._messages if item["kind"] != "info"]
@@ -91,12 +91,12 @@ class Page:
             asyncio.get_running_loop().call_later(_INFO_SECONDS, self._dismiss, number)
 
     def clear_messages(self) -> None:
-        """Take all messages away."""
+        """Remove all messages."""
         self._messages.clear()
         self.show(messages=[])
 
     async def ask(self, title: str, text: str, *answers: Answer) -> str:
-        """Ask the user; only one question is open at a time, an older one is answered with "".
+        """Ask the user. One question is open at a time; an older one is answered with "".
 
         Returns:
             The key of the answer; "" if the question was closed.
@@ -109,11 +109,11 @@ class Page:
         return await self._answer
 
     def download(self, address: str, name: str) -> None:
-        """Let the browser fetch a file."""
+        """Make the browser download a file."""
         self.show(download={"address": address, "name": name, "number": next(self._numbers)})
 
     def stop(self) -> None:
-        """Let go of all that is still going on."""
+        """Cancel all running tasks."""
         for task in self._tasks:
             task.cancel()
 
@@ -175,7 +175,7 @@ class PageContext:
 
 
 class Debounced:
-    """Calls a function once after a wait, however often it is asked to.
+    """Calls a function once after a delay, however often a call is requested meanwhile.
 
     Args:
         function: What to call, on the event loop.
@@ -188,13 +188,13 @@ class Debounced:
         self._handle: asyncio.TimerHandle | None = None
 
     def __call__(self, *_: object) -> None:
-        """Ask for a call."""
+        """Schedule a call, if none is scheduled."""
         if self._handle is None:
             loop = asyncio.get_running_loop()
             self._handle = loop.call_later(self._seconds, self._run)
 
     def stop(self) -> None:
-        """Forget a call that is due."""
+        """Cancel the scheduled call."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -1,4 +1,4 @@
-"""Which slices to look at first, one click away each, and the instability over the CT."""
+"""The slices to review first, and the instability map over the CT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DEFAULT_OPACITY = 0.5
 
 
 class ReviewPanel:
-    """The list, its ticks, and the overlay.
+    """The list of slices, which of them are checked, and the overlay.
 
     Args:
         context: Shared parts.
@@ -23,7 +23,7 @@ class ReviewPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "review": self._go_to,
             "check": self._check,
@@ -32,7 +32,7 @@ class ReviewPanel:
         }
 
     def open(self) -> None:
-        """There is a new result, or none."""
+        """Show a new result, or none."""
         self._current = -1
         self._show_map(self._context.study.instability_node is not None, 100 * self._opacity)
 
@@ -78,7 +78,7 @@ class ReviewPanel:
             self.draw()
 
     def _next(self) -> None:
-        """Tick the slice that is shown and go on to the next unticked one."""
+        """Mark the shown slice as checked and show the next one that is not."""
         if self._current >= 0:
             self._check(self._current, True)
         summary = self._context.study.summary

@@ -51,7 +51,7 @@ class RunController:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run is going on, up to its last voxel in the scene."""
+        """Whether a run is in progress, writing into the scene included."""
         return self._task is not None and not self._task.done()
 
     def start(self, request: Request) -> None:
@@ -137,7 +137,7 @@ class RunPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "segment": self.segment,
             "cancel": self.controller.cancel,
@@ -145,7 +145,7 @@ class RunPanel:
         }
 
     async def segment(self) -> None:
-        """Segment what is open; asks first if the image is no CT or edits are in the way."""
+        """Segment the open CT; asks first if it may not fit or if segments were edited."""
         study, page = self._context.study, self._context.page
         if study.volume_node is None or self.controller.is_busy:
             return
@@ -178,14 +178,14 @@ class RunPanel:
         )
 
     def warm_up(self) -> None:
-        """Load the model before it is asked for, so that the first run begins at once."""
+        """Load the model in advance, so that the first run begins at once."""
         if not self.controller.is_busy:
             self.controller.client.warm_up(
                 self._models.path, self._models.device, self._models.mirror
             )
 
     def draw(self) -> None:
-        """Show where the run is."""
+        """Show the state of the run."""
         client, is_busy = self.controller.client, self.controller.is_busy
         summary = self._context.study.summary
         text, share = self._progress(client.state, client.progress) if is_busy else ("", None)
@@ -207,7 +207,7 @@ class RunPanel:
         )
 
     def _progress(self, state: State, progress: Progress | None) -> tuple[str, float | None]:
-        """What is being done, and the share that is done if it can be told."""
+        """What is being done, and the share that is done; None if unknown."""
         if self.controller.is_writing or state is State.DONE:
             return "Writing the result…", 1.0
         if self.controller.client.is_cancelling:

@@ -49,7 +49,7 @@ def why_no_dicom(study: Study) -> str:
 
 
 def file_name(study: Study, kind: str) -> str:
-    """What to call the download."""
+    """File name of the download."""
     stem = re.sub(r"[^\w.-]+", "-", study.opened().name).strip("-.") or "ct"
     return f"{stem}{ENDINGS[kind]}"
 
@@ -105,7 +105,7 @@ def _write_scene(app: SlicerApp, path: Path) -> None:
 
 
 class SavePanel:
-    """The menu, and the files that wait to be fetched.
+    """The menu, and the files that wait to be downloaded.
 
     Args:
         context: Shared parts.
@@ -120,11 +120,11 @@ class SavePanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {"save": self._save}
 
     def routes(self) -> list[web.RouteDef]:
-        """Where the browser fetches files."""
+        """Routes for downloads."""
         return [web.get("/download/{key}/{name}", self._send)]
 
     def draw(self) -> None:
@@ -170,7 +170,7 @@ class SavePanel:
         self.draw()
 
     def _remove_older(self) -> None:
-        """Keep the last files only: a browser has fetched the others long ago."""
+        """Keep the last files only; the browser has downloaded the others."""
         for key in list(self._files)[:-_KEPT_FILES]:
             shutil.rmtree(self._files.pop(key).parent, ignore_errors=True)
 

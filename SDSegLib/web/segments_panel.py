@@ -22,7 +22,7 @@ _LONGEST_NAME = 64
 
 
 class SegmentsPanel:
-    """Draws the list at once and its volumes a moment later.
+    """Draws the list at once; volumes follow when they are measured.
 
     Args:
         context: Shared parts.
@@ -38,7 +38,7 @@ class SegmentsPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "select": self._select,
             "show_segment": self._set_visible,
@@ -54,7 +54,7 @@ class SegmentsPanel:
 
     @property
     def has_unsaved_edits(self) -> bool:
-        """Whether somebody's work would be lost with the segmentation."""
+        """Whether edits would be lost with the segmentation."""
         return any(
             facts.is_edited and self._saved.get(key) != facts for key, facts in self._facts.items()
         )
@@ -74,7 +74,7 @@ class SegmentsPanel:
         self._measure_later()
 
     def stop(self) -> None:
-        """Let go of what is due."""
+        """Cancel scheduled calls."""
         self.draw_later.stop()
         self._measure_later.stop()
 
@@ -172,7 +172,7 @@ class SegmentsPanel:
 
 @dataclass(frozen=True, eq=False)
 class SegmentVoxels:
-    """A segment's voxels at one moment, to be looked at beside the page.
+    """A copy of a segment's voxels, to be measured in a thread.
 
     Attributes:
         id: The segment's ID.
@@ -189,7 +189,7 @@ class SegmentVoxels:
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """What there is to say about a segment's voxels.
+    """Measurements of a segment.
 
     Attributes:
         milliliters: Its volume.
@@ -224,7 +224,7 @@ def voxels_now(node: vtkMRMLSegmentationNode) -> list[SegmentVoxels]:
 
 
 def facts_of(segments: list[SegmentVoxels], voxel_ml: float) -> dict[str, SegmentFacts]:
-    """Measure segments; touches no MRML."""
+    """Measure segments. Uses no MRML, so it may run in a thread."""
     cropped: dict[int, np.ndarray | None] = {}
     facts = {}
     for item in segments:
@@ -266,7 +266,7 @@ def listed(
 
 
 def _cropped(layer: np.ndarray | None) -> np.ndarray | None:
-    """The part of a layer that holds anything."""
+    """The bounding box of a layer's nonzero voxels; None if there are none."""
     if layer is None or not layer.any():
         return None
     return layer[bounding_box(layer)]
@@ -293,6 +293,6 @@ def color_text(color: tuple[float, float, float]) -> str:
 
 
 def color_of(text: str) -> tuple[float, float, float]:
-    """The colour that "#rrggbb" stands for, each part from 0 to 1."""
+    """Red, green, blue from 0 to 1 of "#rrggbb"."""
     red, green, blue = (int(text[n : n + 2], 16) / 255 for n in (1, 3, 5))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""The server: on this computer only, until it is told to end."""
+"""The web server of the page; it listens on this computer only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def serve(
     port: int,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve the page until Ctrl+C or another signal to end.
+    """Serve the page until Ctrl+C, SIGTERM or SIGHUP.
 
     Args:
         image: A CT to begin with.
@@ -79,7 +79,7 @@ async def _serve(
     async def close_sockets(code: int) -> None:
         await trame_private.close_sockets(sockets[0], code)
 
-    pages = SinglePageAccess(close_sockets, application.page_came, application.page_gone)
+    pages = SinglePageAccess(close_sockets, application.page_connected, application.page_closed)
 
     def bind(web_server: Any) -> None:
         sockets.append(web_server)
@@ -112,7 +112,7 @@ async def _serve(
 
 
 def _stop_event() -> asyncio.Event:
-    """Set by the signals that ask a program to end."""
+    """An event that SIGINT, SIGTERM and SIGHUP set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -137,7 +137,7 @@ def _check_port(port: int) -> None:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder that only this user can look into; removed at the end.
+    """A temporary folder that only this user can read; removed at the end.
 
     Temporary files of all libraries go there too. Folders of servers that were killed are removed
     as well.

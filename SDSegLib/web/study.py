@@ -35,7 +35,7 @@ _FILL_OPACITY = 0.4
 
 @dataclass(frozen=True)
 class Source:
-    """What the user gave.
+    """Files that the user named or uploaded.
 
     Attributes:
         image: The CT's file or folder; None if there is only a segmentation.
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A CT that can be shown.
+    """A CT that was read.
 
     Attributes:
         volume: Voxels and grid.
@@ -63,7 +63,7 @@ class Loaded:
 
 
 def source_of_upload(folder: Path, files: list[Path]) -> Source:
-    """Tell what was sent: one image, image and segmentation, a DICOM series, or a zip of these.
+    """Sort uploaded files: an image, its segmentation, a DICOM series, or a zip archive of these.
 
     Raises:
         InputError: If a zip archive cannot be used.
@@ -94,7 +94,7 @@ def series_to_choose_from(path: Path) -> list[Series]:
 
 
 def read_image(path: Path, series: str | None = None) -> Loaded:
-    """Read a CT and look at its values.
+    """Read a CT and check its values.
 
     Raises:
         InputError: In the reader's words, without the name of the private folder.
@@ -111,7 +111,7 @@ def _without_folder(text: str, path: Path) -> str:
 
 
 class Study:
-    """What is open.
+    """The open CT, its segmentation and the last result.
 
     Args:
         app: Scene and logics.
@@ -136,7 +136,7 @@ class Study:
         self._scene.Clear(False)  # without it painting does nothing in the first scene
 
     def open(self, loaded: Loaded, folder: Path | None = None) -> None:
-        """Put a CT in place of all that is there.
+        """Open a CT; what was open before is closed.
 
         Args:
             loaded: The CT.

@@ -22,14 +22,14 @@ _CHUNK = 2**20
 
 
 def safe_name(name: str) -> str:
-    """A file name without folders, control characters and other tricks; its ending stays."""
+    """A file name without folders, control and special characters; the suffix stays."""
     last = re.split(r"[\\/]", name)[-1]
     plain = re.sub(r"[^\w.\- ]", "_", last).strip(". ")
     return plain[-_LONGEST_NAME:].lstrip(". ") or "file"
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """Where to put a file of this name; numbered if there is one already."""
+    """A path in the folder for a file of this name, numbered if the name is taken."""
     path = folder / safe_name(name)
     numbers = itertools.count(2)
     while path.exists():
@@ -52,7 +52,7 @@ class Uploads:
         self._folder: Path | None = None
 
     def begin(self) -> int:
-        """Start a new upload; what an unfinished one left is removed.
+        """Start a new upload; the files of an unfinished one are removed.
 
         Returns:
             Its number, which its files must name.
@@ -105,7 +105,7 @@ class Uploads:
         return folder, files
 
     def discard(self) -> None:
-        """Remove what has come so far."""
+        """Remove the files received so far."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder, self._files = None, []
@@ -122,7 +122,7 @@ def is_zip(path: Path) -> bool:
 
 
 def unpack(archive: Path, folder: Path) -> list[Path]:
-    """Write the files of a zip, all into one folder under harmless names.
+    """Write the files of a zip archive, all into one folder under safe names.
 
     Folders inside the archive are flattened, so no name can lead elsewhere; links are left out.
 

@@ -47,7 +47,7 @@ class SlicePosition:
 
 
 class Views:
-    """Creates the views and moves them; belongs to the event loop's thread.
+    """Creates and moves the views. Belongs to the event loop's thread.
 
     Args:
         app: Scene and logics.
@@ -88,12 +88,12 @@ class Views:
             self._views[tag].reset_view()
 
     def fit(self) -> None:
-        """Show all of the CT, in the middle."""
+        """Fit the CT into all views."""
         for view in self._views.values():
             view.reset_view()
 
     def set_window(self, window: float, level: float) -> None:
-        """Set which HU are black and white."""
+        """Set window and level in HU."""
         if self._volume is None:
             return
         display = self._volume.GetDisplayNode()
@@ -101,12 +101,12 @@ class Views:
         display.SetWindowLevel(window, level)
 
     def window(self) -> tuple[float, float]:
-        """Window and level as they are, also after the mouse has changed them."""
+        """Present window and level in HU."""
         display = None if self._volume is None else self._volume.GetDisplayNode()
         return (0.0, 0.0) if display is None else (display.GetWindow(), display.GetLevel())
 
     def jump(self, center_ras: tuple[float, float, float]) -> None:
-        """Move all slice views to a place in the volume's own frame."""
+        """Move all slice views to a point, RAS mm."""
         vtkMRMLSliceNode.JumpAllSlices(self._app.scene, *center_ras)
         for tag in SLICE_VIEWS:
             trame_private.slice_logic(self._views[tag]).SnapSliceOffsetToIJK()
@@ -118,7 +118,7 @@ class Views:
             self.go_to(tag, position.number + steps)
 
     def go_to(self, tag: str, number: int) -> None:
-        """Show a slice by its number, from 1; numbers outside the volume mean its ends."""
+        """Show a slice by its number, from 1, limited to the volume's slices."""
         view, geometry = self._views[tag], self._axes(tag)
         if geometry is None:
             return
@@ -145,28 +145,28 @@ class Views:
         return {tag: asdict(self.position(tag)) for tag in SLICE_VIEWS}
 
     def overlay(self, node: vtkMRMLScalarVolumeNode | None, opacity: float) -> None:
-        """Lay a volume over the CT, or nothing."""
+        """Show a volume over the CT, or none."""
         for tag in SLICE_VIEWS:
             view = self._views[tag]
             view.set_foreground_volume_id(None if node is None else node.GetID())
             view.set_foreground_opacity(0.0 if node is None else opacity)
 
     def show_only(self, tags: tuple[str, ...]) -> None:
-        """Draw these views; the others rest."""
+        """Draw these views and no others."""
         for tag, view in self._views.items():
             view.set_render_blocked(tag not in tags)
 
     def redraw(self) -> None:
-        """Draw what is shown once more, for a page that has just come."""
+        """Draw all views again, for a page that has just connected."""
         for view in self._views.values():
             view.schedule_render()
 
     def reset_three_d(self) -> None:
-        """Look at all that is shown in 3-D."""
+        """Fit the 3-D view to everything shown in it."""
         self._views[THREE_D].reset_view()
 
     def _fit_if_new(self, tag: str) -> None:
-        """Fit the CT that was opened before the view knew its size."""
+        """Fit the CT if it was opened before the view knew its size."""
         self._sized.add(tag)
         if tag in self._unfitted and self._volume is not None:
             self._unfitted.discard(tag)
@@ -205,13 +205,13 @@ def _array(fill: Callable[[Any], None]) -> np.ndarray:
 
 
 def _letter(direction: np.ndarray) -> str:
-    """The patient direction (RAS) that a vector points to most."""
+    """The patient direction (R, A, S, L, P or I) closest to a vector."""
     axis = int(np.argmax(np.abs(direction)))
     return "RAS"[axis] if direction[axis] > 0 else "LPI"[axis]
 
 
 class ViewPanel:
-    """What the page shows around the pictures.
+    """Slice numbers, windows, the arrangement of the views and 3-D.
 
     Args:
         context: Shared parts.
@@ -227,7 +227,7 @@ class ViewPanel:
         context.page.show(windows=list(WINDOWS))
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "step": self._step,
             "go_to": self._context.views.go_to,
@@ -249,14 +249,14 @@ class ViewPanel:
         self.draw_slices()
 
     def draw_slices(self) -> None:
-        """Numbers and letters at the views' edges."""
+        """Show slice numbers, directions, window and level."""
         width, level = self._context.views.window()
         self._context.page.show(
             slices=self._context.views.positions(), shown_window=f"W {width:.0f}  L {level:.0f}"
         )
 
     def draw(self) -> None:
-        """All but the slices."""
+        """Show the arrangement and what is on in 3-D."""
         self._context.page.show(
             arrangement=self._layout,
             window_name=self._window,

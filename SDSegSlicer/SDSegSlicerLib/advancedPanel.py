@@ -21,7 +21,7 @@ _FOLDER_SETTING = "SDSeg/ModelFolder"
 
 
 class AdvancedPanel:
-    """Things that most users never need.
+    """Options that most users never need.
 
     Args:
         ui: The window's widgets.
@@ -55,7 +55,7 @@ class AdvancedPanel:
             bar.setValue(bar.maximum)
 
     def showLog(self) -> None:
-        """Open the section at the log."""
+        """Unfold the section and show the log."""
         self._ui.advancedSection.collapsed = False
         self._ui.logView.setFocus()
 

@@ -1,4 +1,4 @@
-"""First-time setup, inside the window: what is missing, how large it is, and the user's word."""
+"""First-time setup: shows which packages are missing, asks, and installs them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ class DependencyPanel:
 
     @property
     def areThere(self) -> bool:
-        """Whether segmenting needs nothing more."""
+        """Whether all packages for segmenting are installed."""
         return not requirements.unsupportedReason() and not requirements.missingPackages()
 
     def ask(self, packages: tuple[Package, ...], purpose: str, onReady: Callable[[], None]) -> bool:

@@ -57,7 +57,7 @@ class ExportMenu:
         self._parameters = parameters
 
     def _onAboutToShow(self) -> None:
-        """Only now ask the DICOM database, a question for each slice."""
+        """Ask the DICOM database, a query for each slice, only when the menu is opened."""
         if self._parameters is None:
             return
         reason = whyNoDicomSeg(self._parameters.resultVolume)
@@ -169,7 +169,7 @@ def whyNoDicomSeg(volumeNode: vtkMRMLScalarVolumeNode | None) -> str:
 def dicomSegWriter(
     node: vtkMRMLSegmentationNode, volumeNode: vtkMRMLScalarVolumeNode, path: str
 ) -> Callable[[], None]:
-    """A function that writes the file and touches no node, to be run beside the window.
+    """A function that writes the file. It uses no node, so it may run in a thread.
 
     Raises:
         SDSegError: If the segmentation cannot be laid on the volume's grid.

@@ -164,7 +164,7 @@ class InputPanel(VTKObservationMixin):
             self.problem = ""
 
     def _likely(self) -> str:
-        """What the values say where the source does not name a modality."""
+        """What the values look like if the source does not name a modality."""
         doubts = {"range", "hu-offset"} & {finding.kind for finding in self.findings}
         return _("modality not stated") if doubts or self.isChecking else _("values like a CT")
 
@@ -181,7 +181,7 @@ class InputPanel(VTKObservationMixin):
 
 
 class RegionPanel(VTKObservationMixin):
-    """The line below the region selector; lays new boxes over the volume.
+    """Facts below the region selector; gives new boxes a position and a size.
 
     Args:
         ui: The window's widgets.
@@ -211,7 +211,7 @@ class RegionPanel(VTKObservationMixin):
         self._ui.regionFacts.setVisible(bool(text))
 
     def stop(self) -> None:
-        """Let go of the box."""
+        """Release the box."""
         self._observe(None)
 
     def _observe(self, node: Any) -> None:

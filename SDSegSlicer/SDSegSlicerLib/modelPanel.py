@@ -48,7 +48,7 @@ class ModelPanel:
         ui.modelCardButton.connect("toggled(bool)", self._onCardToggled)
 
     def reload(self) -> None:
-        """Look at the model folders again."""
+        """Read the model folders again."""
         self._models, self.notes = list_models()
         self._names = []
 
@@ -139,7 +139,7 @@ class StructureList:
 
     @property
     def names(self) -> list[str]:
-        """Of all structures of the model."""
+        """Names of all structures of the model."""
         return list(self._names)
 
     def update(self, parameters: Any, model: ModelDescription | None) -> None:
@@ -160,7 +160,7 @@ class StructureList:
         self._ui.structureFacts.setText(self._facts(len(ticked & set(self._names))))
 
     def wanted(self) -> tuple[str, ...]:
-        """Names to ask for; empty for all."""
+        """Names of the ticked structures; empty for all."""
         ticked = set(self._parameters.structures)
         names = tuple(name for name in self._names if name in ticked)
         return () if len(names) == len(self._names) else names
@@ -183,7 +183,7 @@ class StructureList:
         self._isFilling = False
 
     def _fit(self) -> None:
-        """As wide as the longest name, as high as two columns need."""
+        """Make the cells as wide as the longest name and the list as high as two columns need."""
         view = self._ui.structureList
         metrics = view.fontMetrics()
         widths = [metrics.boundingRect(name).width() for name in self._names]

@@ -1,4 +1,4 @@
-"""What the user chose and what came of it, kept in the scene."""
+"""The options and the last result, kept in the scene."""
 
 from enum import Enum
 from typing import Annotated
@@ -31,7 +31,7 @@ class Device(Enum):
     CPU = "cpu"
 
     def label(self) -> str:
-        """What the user chooses from."""
+        """Text of the choice."""
         return {
             Device.AUTO: _("Automatic"),
             Device.CUDA: _("NVIDIA GPU (CUDA)"),
@@ -49,7 +49,7 @@ class Precision(Enum):
     BFLOAT16 = "bfloat16"
 
     def label(self) -> str:
-        """What the user chooses from."""
+        """Text of the choice."""
         return {
             Precision.AUTO: _("Automatic"),
             Precision.FLOAT32: _("Single (float32)"),

@@ -142,7 +142,7 @@ def _installTorch() -> bool:
 
 @contextmanager
 def _notImported(module: str) -> Iterator[None]:
-    """Keep a module out of this process, unless it is there already.
+    """Prevent the import of a module in this process, unless it is imported already.
 
     The PyTorch extension imports what it has installed, as its last step; on Windows, files of an
     imported PyTorch cannot be replaced until 3D Slicer is restarted.

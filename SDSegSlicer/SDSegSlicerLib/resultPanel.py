@@ -89,7 +89,7 @@ class ResultPanel:
 
 
 def _names(parameters: Any) -> str:
-    """Of what was segmented and what was written."""
+    """Names of the volume and of the segmentation."""
     nodes = (parameters.resultVolume, parameters.resultSegmentation)
     return " → ".join(_("(removed)") if node is None else node.GetName() for node in nodes)
 
@@ -254,7 +254,7 @@ def _introduction(summary: RunSummary) -> str:
 
 
 class InstabilityOverlay:
-    """Puts the map into the foreground and the segments' outlines over it, and all back."""
+    """Shows the map over the CT with the segments as outlines, and restores the views."""
 
     def __init__(self) -> None:
         self._shownId: str | None = None
@@ -282,7 +282,7 @@ class InstabilityOverlay:
         )
 
     def hide(self) -> None:
-        """Bring back what the slice views showed."""
+        """Restore what the slice views showed."""
         if self._shownId is None:
             return
         for node in _compositeNodes():

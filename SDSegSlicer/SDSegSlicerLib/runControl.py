@@ -68,7 +68,7 @@ class RunController:
             self._onChange()
 
     def stop(self) -> None:
-        """Let go of the run and the timer without another word."""
+        """Cancel the run and stop the timer."""
         if self.run is not None and self.run.isBusy:
             self.run.cancel()
         self._timer.stop()
@@ -109,12 +109,12 @@ class StallMeter:
         self._longest = 0.0
 
     def start(self) -> None:
-        """Begin anew."""
+        """Start measuring."""
         self._last, self._longest = time.perf_counter(), 0.0
         self._timer.start()
 
     def stop(self) -> float:
-        """End; returns the longest pause in seconds."""
+        """Stop measuring; returns the longest pause in seconds."""
         self._tick()
         self._timer.stop()
         return max(0.0, self._longest - _METER_MS / 1000)
@@ -126,7 +126,7 @@ class StallMeter:
 
 
 class RunBar:
-    """Draws where a run is.
+    """Shows the state of a run and starts or cancels it.
 
     The second click of a double click on Segment does not cancel.
 

@@ -1,4 +1,4 @@
-"""Runs without a window."""
+"""Runs for scripts, without a window."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
     return run
 
 
-def goOn(run: SegmentationRun) -> None:
+def keepPolling(run: SegmentationRun) -> None:
     """Poll a run from a timer until its end, for a script that does not wait."""
     timer = qt.QTimer()
     timer.setInterval(POLL_MS)

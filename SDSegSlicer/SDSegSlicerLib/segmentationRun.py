@@ -216,7 +216,7 @@ class SegmentationRun:
         self.progress = self._client.progress
 
     def _volume(self) -> Volume:
-        """What is sent; its name, which may be a patient's, stays here and out of the log."""
+        """The volume for the worker, without its name, which may be a patient's."""
         if self._frames is not None:
             volume = self._frames.volume(self.frame)
         else:
@@ -238,7 +238,7 @@ class SegmentationRun:
         )
 
     def _write(self, preparing: Background) -> None:
-        """Change the scene; no other step does."""
+        """Write the result into the scene; only this step changes it."""
         self._preparing = None
         if not self._nodesArePresent():
             self.cancel(_("Cancelled, because the volume or the segmentation was removed."))

@@ -26,7 +26,7 @@ def boxStyle(kind: str, name: str) -> str:
 
 
 class MessageArea:
-    """One message at a time, with the way to the log.
+    """One message at a time, with buttons for the log.
 
     Args:
         ui: The window's widgets.
@@ -76,12 +76,12 @@ class MessageArea:
 
 
 def _breakable(text: str) -> str:
-    """Lines may end within long paths, which would make the whole panel wider."""
+    """Allow line breaks within paths, which would otherwise make the panel wider."""
     return re.sub(r"([/\\_])", "\\1\u200b", text)
 
 
 def prepareTable(table: Any) -> None:
-    """A calm table: whole rows, no grid, no row numbers."""
+    """Select whole rows; no grid, no row numbers, no editing."""
     table.verticalHeader().setVisible(False)
     table.setShowGrid(False)
     table.setAlternatingRowColors(True)

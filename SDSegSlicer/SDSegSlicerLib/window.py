@@ -28,12 +28,12 @@ from .runControl import RunBar, RunController
 from .segmentationRun import RunSettings, SegmentationRun
 from .widgets import MessageArea
 
-_SOON_MS = 50
+_DRAW_DELAY_MS = 50
 _FIRST_TAG = 0  # of a new wrapper's first GUI; 3D Slicer's `connectGui` does not return it
 
 
 class Window(VTKObservationMixin):
-    """Draws the parameter node and carries out what is clicked.
+    """Shows the parameter node and reacts to clicks.
 
     Args:
         ui: The widgets of the `.ui` file.
@@ -50,7 +50,7 @@ class Window(VTKObservationMixin):
         self._warmed: tuple[str, str, bool] | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_SOON_MS)
+        self._timer.setInterval(_DRAW_DELAY_MS)
         self._timer.connect("timeout()", self.update)
         self.messages = MessageArea(ui, self._showLog, lambda: self.advanced.logText())
         self.input = InputPanel(ui, self._timer.start)
@@ -105,7 +105,7 @@ class Window(VTKObservationMixin):
         self.region.stop()
 
     def stop(self) -> None:
-        """The window goes away: let go of everything."""
+        """The window is closed: release everything."""
         self._timer.stop()
         self.controller.stop()
         self._disconnectParameters()
@@ -126,7 +126,7 @@ class Window(VTKObservationMixin):
     # Drawing
 
     def update(self) -> None:
-        """Draw everything as the parameter node and the run say."""
+        """Show the present state of the parameter node and of the run."""
         if self.parameters is None or self._isUpdating:
             return
         self._isUpdating = True
@@ -156,7 +156,7 @@ class Window(VTKObservationMixin):
         self._warmUp()
 
     def _warmUp(self) -> None:
-        """Have the worker load the model while the user still looks at the CT.
+        """Let the worker load the model before Segment is clicked.
 
         Once for each way to load it, and only when the next click could start a run.
         """
@@ -248,7 +248,7 @@ class Window(VTKObservationMixin):
         self._ui.inputSection.collapsed = True  # the result is then in sight on small screens
 
     def _measure(self) -> None:
-        """Segment what the result was made of again, with several samples, into the result.
+        """Segment the result's volume again with several samples, into the same segmentation.
 
         What is chosen above for the next run, which may be another patient's CT, has no part in it.
         """
@@ -292,7 +292,7 @@ class Window(VTKObservationMixin):
         self.advanced.showLog()
 
     def _suggestInput(self) -> None:
-        """Offer the volume that the slice views show; never just any volume of the scene."""
+        """Choose the volume that the slice views show, never another one of the scene."""
         if self.parameters.inputVolume is not None:
             return
         selection = slicer.app.applicationLogic().GetSelectionNode()
