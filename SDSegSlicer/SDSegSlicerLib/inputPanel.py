@@ -103,7 +103,9 @@ class InputPanel(VTKObservationMixin):
                 lambda: check_volume(volume) + check_coverage(volume, expects),
                 _("The check of the volume"),
             )
-            self._check.whenDone(self._onChecked)
+            self._check.whenDone(lambda check: self._onChange())
+        elif self._check is not None and self._check.isDone:
+            self._takeFindings(self._check)
         self._error = self._checkError
 
     def _forgetCheck(self) -> None:
@@ -112,17 +114,16 @@ class InputPanel(VTKObservationMixin):
         self._checkedKey, self._check = None, None
         self.findings, self._checkError = [], ""
 
-    def _onChecked(self, check: Background) -> None:
+    def _takeFindings(self, check: Background) -> None:
         self._check = None
         try:
             self.findings = check.take()
         except SDSegError as error:
             self._checkError = str(error)
-        self._onChange()
 
     @property
     def isChecking(self) -> bool:
-        """Whether the voxels are still being checked."""
+        """Whether the voxels are being checked, or the findings are not shown yet."""
         return self._check is not None
 
     def _show(self, anyModality: bool) -> None:

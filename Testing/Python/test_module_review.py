@@ -73,7 +73,7 @@ def test_a_click_on_a_slice_moves_the_views_there_and_it_is_ticked_off(
     )
     for row in (len(slices) - 1, 0):
         table.setCurrentCell(row, 0)
-        right, anterior, superior = slices[row].center
+        right, anterior, superior = slices[row].center_ras
         assert plane("Red", 2) == pytest.approx(superior, abs=1e-3)
         assert plane("Green", 1) == pytest.approx(anterior, abs=1e-3)
         assert plane("Yellow", 0) == pytest.approx(right + SHIFT_MM, abs=1e-3)

@@ -75,7 +75,9 @@ def test_a_click_on_the_sample_gives_segments(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = set(sys.modules)
     ct = choose_ct(widget, read_volume(SAMPLE), "sample")
-    assert widget.ui.inputFacts.text == "271 × 141 × 128 of 2 × 2 × 2.5 mm, values like a CT"
+    assert widget.ui.inputFacts.text == (
+        "271 × 141 × 128 voxels of 2 × 2 × 2.5 mm, values like a CT"
+    )
     assert not widget.ui.inputFindings.text
     assert widget.ui.segmentButton.text == "&Segment"
     with StallMeter() as meter:
