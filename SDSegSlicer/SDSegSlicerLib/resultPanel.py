@@ -144,6 +144,7 @@ class ReviewPanel:
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Structure"), _("Slice"), _("Unsure"), _("Checked")])
         prepareTable(table)
+        table.horizontalHeaderItem(3).setTextAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
         table.connect("currentCellChanged(int,int,int,int)", self._goTo)
         table.connect("cellClicked(int,int)", self._goTo)
         table.connect("itemChanged(QTableWidgetItem*)", self._onItemChanged)
