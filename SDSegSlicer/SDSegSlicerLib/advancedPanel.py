@@ -12,12 +12,21 @@ from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 from SDSegLib.models.registry import MODELS_VARIABLE, install_model, user_folder
+from SDSegLib.options import RunOptions
 from SDSegLib.version import VERSION
 
 from .background import Background, closeWorker, sharedWorker
 from .widgets import MessageArea
 
 _FOLDER_SETTING = "SDSeg/ModelFolder"
+_WIDGETS = {
+    "samples": "samplesSpinBox",
+    "steps": "stepsSpinBox",
+    "mirror": "mirrorCheckBox",
+    "device": "deviceComboBox",
+    "precision": "precisionComboBox",
+    "batch": "batchSpinBox",
+}
 
 
 class AdvancedPanel:
@@ -35,6 +44,9 @@ class AdvancedPanel:
         self._onModelsChanged = onModelsChanged
         self._install: Background | None = None
         self._restoreFolder()
+        infos = RunOptions.infos()
+        for name, widget in _WIDGETS.items():
+            getattr(ui, widget).setToolTip(infos[name].help)
         ui.modelFolderEdit.connect("currentPathChanged(QString)", self._onFolderChanged)
         ui.installModelButton.connect("clicked()", self._installModel)
         ui.copyLogButton.connect("clicked()", self._copyLog)
@@ -42,7 +54,7 @@ class AdvancedPanel:
 
     def update(self, parameters: Any, isBusy: bool, mirrorProblem: str) -> None:
         """Follow the parameter node, the worker's log, and why slices cannot be mirrored."""
-        several = _("one condition, {count} noises").format(count=parameters.samples)
+        several = _("a map of the uncertainty is made")
         single = _("2 or more show where it is unsure")
         self._ui.samplesFacts.setText(several if parameters.samples > 1 else single)
         self._ui.mirrorCheckBox.setEnabled(not mirrorProblem)

@@ -6,17 +6,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import qt
+from slicer import vtkMRMLScalarVolumeNode
 
 from SDSegLib.errors import SDSegError
+from SDSegLib.mrml.volumes import volume_from_node
 from SDSegLib.worker.client import WorkerClient
+from SDSegLib.worker.run import VolumeInWorker
 
 _YIELD_SECONDS = 0.001
 _POLL_MS = 50
+VOLUME_NAME = "the volume"  # in messages and in the log
 _clients: list[WorkerClient] = []
+_opened: list[tuple[Any, WorkerClient, VolumeInWorker]] = []  # the last one
 
 
 class Background:
@@ -92,8 +98,40 @@ def sharedWorker() -> WorkerClient:
     return _clients[0]
 
 
+def openInWorker(client: WorkerClient, node: vtkMRMLScalarVolumeNode) -> VolumeInWorker:
+    """A volume node's voxels in the worker, which copies them once for several runs.
+
+    Its name, which may be a patient's, stays here and out of the log.
+
+    Raises:
+        InputError: If the node has no usable image.
+    """
+    volume = replace(volume_from_node(node), name=VOLUME_NAME)
+    key = (
+        node.GetID(),
+        node.GetImageData().GetMTime(),
+        volume.geometry.affine_lps.tobytes(),
+        volume.modality,
+    )
+    for known, owner, opened in _opened:
+        if (known, owner) == (key, client):
+            return opened
+    releaseVolumes()
+    opened = client.open(volume)
+    _opened.append((key, client, opened))
+    return opened
+
+
+def releaseVolumes() -> None:
+    """Let the worker forget the volume that it keeps."""
+    while _opened:
+        _key, client, opened = _opened.pop()
+        client.close_volume(opened)
+
+
 def closeWorker() -> None:
     """End the process, if there is one; the next `sharedWorker` makes another."""
+    releaseVolumes()
     while _clients:
         _clients.pop().close()
 

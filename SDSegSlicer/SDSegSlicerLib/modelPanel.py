@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SDSegLib.families.description import ModelDescription
+from SDSegLib.models.fit import Examination
 from SDSegLib.models.folder import CARD
 from SDSegLib.models.registry import InstalledModel, list_models
 from SDSegLib.volume.sides import mirror_problem
@@ -27,6 +28,7 @@ class ModelPanel:
         ui: The window's widgets.
 
     Attributes:
+        models: Those that are installed, for volumes.
         current: The chosen model; None if it is not installed.
         problem: Why no model can be used, or "".
         mirrorProblem: Why its slices cannot be mirrored, or "".
@@ -34,13 +36,14 @@ class ModelPanel:
     """
 
     def __init__(self, ui: Any) -> None:
+        self.models: list[InstalledModel] = []
         self.current: InstalledModel | None = None
         self.problem = ""
         self.mirrorProblem = ""
         self.notes: list[str] = []
         self._ui = ui
-        self._models: list[InstalledModel] = []
         self._names: list[str] = []
+        self._shown: list[str] = []
         self._parameters: Any = None
         self._shownCard = ""
         ui.modelCard.setVisible(False)
@@ -49,55 +52,80 @@ class ModelPanel:
 
     def reload(self) -> None:
         """Read the model folders again."""
-        self._models, self.notes = list_models()
-        self._names = []
+        models, self.notes = list_models()
+        self.models = [item for item in models if item.description.input.pictures is None]
 
-    def update(self, parameters: Any) -> None:
-        """Follow the parameter node."""
+    def update(self, parameters: Any, examination: Examination | None) -> None:
+        """Follow the parameter node.
+
+        Args:
+            parameters: The module's parameters.
+            examination: How the models suit the volume; None while it is not known.
+        """
         self._parameters = parameters
         wanted = parameters.model
-        self.current = next((m for m in self._models if m.description.name == wanted), None)
+        if wanted:
+            named = (item for item in self.models if item.description.name == wanted)
+            self.current = next(named, None)
+        else:
+            self.current = self._proposed(examination)
         self._fill(wanted)
         self.problem = self.mirrorProblem = ""
-        if self.current is None:
+        if self.current is not None:
+            model = self.current.description
+            self.mirrorProblem = mirror_problem(model.structures, model.input)
+        elif wanted:
             self.problem = _(
                 'The model "{name}" is not installed; choose another, or install it under Advanced.'
             ).format(name=wanted)
         else:
-            model = self.current.description
-            self.mirrorProblem = mirror_problem(model.structures, model.input)
-        self._ui.modelFacts.setText(self._facts())
+            self.problem = _("No model is installed; install one under Advanced.")
+        self._ui.modelFacts.setText(self._facts(examination))
+        self._ui.modelFacts.setToolTip("" if examination is None else examination.reasons)
         self._ui.modelCardButton.setEnabled(self.current is not None)
         self._showCard()
 
+    def _proposed(self, examination: Examination | None) -> InstalledModel | None:
+        """The model that suits the volume best; while that is not known, a bundled one."""
+        if examination is not None and examination.model is not None:
+            return examination.model
+        bundled = [item for item in self.models if item.bundled]
+        return next(iter(bundled or self.models), None)
+
     def _fill(self, wanted: str) -> None:
-        names = [model.description.name for model in self._models]
-        if self.current is None and wanted:
-            names.append(wanted)
+        titles = {item.description.name: item.description.title for item in self.models}
+        self._names = ["", *titles]
+        if wanted not in self._names:
+            self._names.append(wanted)
+        automatic = _("Automatic")
+        if not wanted and self.current is not None:
+            automatic = _("Automatic: {title}").format(title=self.current.description.title)
+        missing = _("{name} (not installed)").format(name=wanted)
+        shown = [automatic, *(titles.get(name, missing) for name in self._names[1:])]
         combo = self._ui.modelComboBox
-        if names != self._names:
-            self._names = names
+        if shown != self._shown:
+            self._shown = shown
             wasBlocked = combo.blockSignals(True)
             combo.clear()
-            titles = {model.description.name: model.description.title for model in self._models}
-            for name in names:
-                combo.addItem(titles.get(name, _("{name} (not installed)").format(name=name)))
+            for text in shown:
+                combo.addItem(text)
             combo.blockSignals(wasBlocked)
-        if wanted in names and combo.currentIndex != names.index(wanted):
-            combo.setCurrentIndex(names.index(wanted))
+        if combo.currentIndex != self._names.index(wanted):
+            combo.setCurrentIndex(self._names.index(wanted))
 
-    def _facts(self) -> str:
+    def _facts(self, examination: Examination | None) -> str:
         if self.current is None:
             return self.problem
         model = self.current.description
         facts = [_("Version {version}").format(version=model.version)]
-        if model.expects.get("region"):
-            facts.append(_("region: {region}").format(region=model.expects["region"]))
+        if model.expects.region:
+            facts.append(_("region: {region}").format(region=model.expects.region))
         facts.append(_("licence: {licence}").format(licence=model.licence or _("not stated")))
         figures = model.figures.get("mean_dice")
         if isinstance(figures, float):
             facts.append(_("mean Dice on unseen patients {dice:.2f}").format(dice=figures))
-        return f"{model.summary}\n{', '.join(facts)}"
+        reason = "" if examination is None else examination.reason
+        return "\n".join(filter(None, [model.summary, ", ".join(facts), reason]))
 
     def _onActivated(self, index: int) -> None:
         self._parameters.model = self._names[index]

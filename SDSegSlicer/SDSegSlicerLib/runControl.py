@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 from SDSegLib.review.formatting import time_left_text
-from SDSegLib.worker.outcome import State
+from SDSegLib.worker.run import State
 
 from .segmentationRun import SegmentationRun
 

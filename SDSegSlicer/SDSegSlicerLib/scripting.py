@@ -8,9 +8,10 @@ from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from SDSegLib.errors import CancelledError, InputError, SDSegError
+from SDSegLib.inference.selection import select_structures
 from SDSegLib.models.registry import find_model
 from SDSegLib.worker.client import WorkerClient
-from SDSegLib.worker.outcome import State
+from SDSegLib.worker.run import State
 
 from .requirements import missingPackages, unsupportedReason
 from .runControl import POLL_MS
@@ -45,14 +46,9 @@ def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
                 "to install them."
             ).format(names=names)
         )
-    known = [item.name for item in find_model(settings.model).description.structures]
-    unknown = [name for name in settings.structures if name not in known]
-    if unknown:
-        raise InputError(
-            _("The model has no structure {names}; it has: {known}.").format(
-                names=", ".join(unknown), known=", ".join(known)
-            )
-        )
+    options = settings.options.check()
+    if options.model is not None:
+        select_structures(find_model(options.model).description.structures, options.structures)
     run = SegmentationRun(client, settings)
     run.start()
     return run

@@ -16,14 +16,14 @@ from SDSegLib.errors import SDSegError
 from SDSegLib.inference.progress import Progress
 from SDSegLib.mrml.results import PreparedResult, prepare_result, write_result
 from SDSegLib.mrml.sequences import SegmentationSequence, frames_of
-from SDSegLib.mrml.volumes import region_from_roi, volume_from_node
+from SDSegLib.mrml.volumes import region_from_roi
+from SDSegLib.operations.segment import SegmentOperation
+from SDSegLib.options import RunOptions
 from SDSegLib.review.summary import RunSummary, summarise
-from SDSegLib.volume.volume import Volume
 from SDSegLib.worker.client import WorkerClient
-from SDSegLib.worker.outcome import State
-from SDSegLib.worker.request import Request
+from SDSegLib.worker.run import State
 
-from .background import Background
+from .background import VOLUME_NAME, Background, openInWorker
 
 _WAIT_SECONDS = 0.02
 BeforeWriting = Callable[[vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], None]
@@ -35,31 +35,21 @@ class RunSettings:
 
     Attributes:
         volumeNode: What to segment.
-        model: Name of an installed model, or its folder.
-        structures: Names of those wanted; empty for all.
-        roiNode: Box to segment in; None for the whole volume.
+        options: How.
+        roiNode: Box to segment in, in place of `options.region`; None for the latter.
         segmentationNode: An existing segmentation to write into; None for a new one.
         mode: For an existing one: "update" these structures, or "replace" all.
         overwriteEdited: Whether segments that somebody edited may be overwritten.
         allFrames: Of a sequence, all time points.
-        device: "auto", "cuda", "mps" or "cpu".
-        precision: "auto", "float32", "float16" or "bfloat16".
-        mirror: Average with what is found in mirrored slices; twice the time.
-        samples: Noises to average over.
     """
 
     volumeNode: vtkMRMLScalarVolumeNode
-    model: str
-    structures: tuple[str, ...] = field(default=())
+    options: RunOptions = field(default_factory=RunOptions)
     roiNode: vtkMRMLMarkupsROINode | None = None
     segmentationNode: vtkMRMLSegmentationNode | None = None
     mode: Literal["update", "replace"] = "update"
     overwriteEdited: bool = False
     allFrames: bool = True
-    device: str = "auto"
-    precision: str = "auto"
-    mirror: bool = False
-    samples: int = 1
 
 
 class SegmentationRun:
@@ -84,6 +74,7 @@ class SegmentationRun:
         resultNode: Once DONE, what was written.
         volumeNode: What is segmented.
         settings: What to do.
+        options: How, with the region in voxels.
         instabilityNode: Once DONE with several samples, where the result is unsure.
         summary: Once DONE, what came of it.
         writeSeconds: How long writing into the scene took.
@@ -107,6 +98,7 @@ class SegmentationRun:
         self.summary: RunSummary | None = None
         self.writeSeconds = 0.0
         self.settings = settings
+        self.options = settings.options
         self._client = client
         self._beforeWriting = beforeWriting
         self._scene = settings.volumeNode.GetScene()
@@ -196,36 +188,21 @@ class SegmentationRun:
 
     def _send(self) -> None:
         settings = self.settings
-        volume = self._volume()
-        region = None
         if settings.roiNode is not None:
             region = region_from_roi(settings.roiNode, settings.volumeNode)
-        self._client.start(
-            Request(
-                volume=volume,
-                model=settings.model,
-                structures=settings.structures or None,
-                device=settings.device,
-                precision=settings.precision,
-                mirror=settings.mirror,
-                samples=settings.samples,
-                region=region,
-            )
-        )
+            self.options = replace(settings.options, region=region)
+        operation = SegmentOperation(self.options.check())
+        if self._frames is None:
+            self._client.start(openInWorker(self._client, settings.volumeNode), operation)
+        else:
+            volume = replace(self._frames.volume(self.frame), name=VOLUME_NAME)
+            self._client.start(volume, operation)
         self.state = self._client.state
         self.progress = self._client.progress
 
-    def _volume(self) -> Volume:
-        """The volume for the worker, without its name, which may be a patient's."""
-        if self._frames is not None:
-            volume = self._frames.volume(self.frame)
-        else:
-            volume = volume_from_node(self.settings.volumeNode)
-        return replace(volume, name=_("the volume"))
-
     def _prepare(self) -> None:
         """Measure the result in a thread: it examines all of its voxels."""
-        result, report = self._client.result, self._client.outcome
+        result, report = self._client.result, self._client.report
         if result is None or report is None:
             raise RuntimeError("the worker is done without a result")
         notes = (*(finding.message for finding in report.findings), *report.messages)

@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 
 from SDSegLib.models.registry import MODELS_VARIABLE
-from SDSegLib.worker.outcome import State
+from SDSegLib.worker.run import State
 
 from . import selfTestModel
 from .background import childEnvironment, childPython, closeWorker

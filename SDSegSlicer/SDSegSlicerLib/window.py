@@ -1,6 +1,8 @@
 """The window as a whole: its parts, the parameter node they share, and the runs."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import qt
@@ -10,18 +12,20 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
+from SDSegLib.operations.segment import SegmentOperation
+from SDSegLib.options import RunOptions
 from SDSegLib.review.summary import RunSummary, SliceToReview
-from SDSegLib.worker.outcome import State
+from SDSegLib.worker.run import State
 
 from .advancedPanel import AdvancedPanel
-from .background import sharedWorker
+from .background import releaseVolumes, sharedWorker
 from .dependencyPanel import DependencyPanel
 from .editorPanel import EditorPanel
 from .exportMenu import ExportMenu
 from .inputPanel import InputPanel, RegionPanel
 from .modelPanel import ModelPanel, StructureList
 from .outputPanel import OutputPanel
-from .parameters import OutputMode, Precision
+from .parameters import OutputMode
 from .requirements import PACKAGES
 from .resultPanel import MEASURE_SAMPLES, InstabilityOverlay, ResultPanel, ReviewPanel
 from .runControl import RunBar, RunController
@@ -47,7 +51,7 @@ class Window(VTKObservationMixin):
         self._logic = logic
         self._guiTag: int | None = None
         self._isUpdating = False
-        self._warmed: tuple[str, str, bool] | None = None
+        self._warmed: RunOptions | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DRAW_DELAY_MS)
@@ -98,6 +102,7 @@ class Window(VTKObservationMixin):
     def releaseScene(self) -> None:
         """The scene is about to be closed."""
         self.controller.cancel(_("Cancelled, because the scene was closed."))
+        releaseVolumes()
         self._disconnectParameters()
         self.overlay.hide()
         self.editor.release()
@@ -137,10 +142,10 @@ class Window(VTKObservationMixin):
 
     def _draw(self) -> None:
         parameters, isBusy = self.parameters, self.controller.isBusy
-        self.model.update(parameters)
+        self.input.update(parameters, self.model.models)
+        self.model.update(parameters, self.input.examination)
         current = self.model.current
         description = None if current is None else current.description
-        self.input.update(parameters, {} if description is None else description.expects)
         self.structures.update(parameters, description)
         self.region.update(parameters)
         self.output.update(parameters, description)
@@ -160,15 +165,14 @@ class Window(VTKObservationMixin):
 
         Once for each way to load it, and only when the next click could start a run.
         """
-        parameters, model = self.parameters, self.model.current
-        if model is None or parameters.precision is not Precision.AUTO or self._problem():
+        model = self.model.current
+        if model is None or self._problem() or self.input.isChecking:
             return
-        mirror = parameters.mirror and not self.model.mirrorProblem
-        wanted = (str(model.folder), parameters.device.value, mirror)
+        wanted = RunOptions(model=str(model.folder), device=self.parameters.device.value)
         if wanted == self._warmed or self.controller.isBusy or not self.dependencies.areThere:
             return
         self._warmed = wanted
-        sharedWorker().warm_up(*wanted)
+        sharedWorker().warm_up(SegmentOperation(wanted))
 
     def _problem(self) -> str:
         if self.dependencies.isBusy:
@@ -180,7 +184,12 @@ class Window(VTKObservationMixin):
 
     def segment(self) -> None:
         """Start a run, or say what is missing."""
-        if self.parameters is not None and not self._problem():
+        if self.parameters is None:
+            return
+        if self.input.isChecking:  # what it finds may have to be asked first
+            self.input.waitForFindings()
+            self.update()
+        if not self._problem():
             self._start(self._settings, self.segment)
 
     def _start(self, settings: Callable[[], RunSettings], again: Callable[[], None]) -> None:
@@ -203,17 +212,21 @@ class Window(VTKObservationMixin):
         parameters = self.parameters
         return RunSettings(
             volumeNode=parameters.inputVolume,
-            model=str(self.model.current.folder) if self.model.current else parameters.model,
-            structures=self.structures.wanted(),
+            options=RunOptions(
+                model=str(self.model.current.folder) if self.model.current else parameters.model,
+                structures=self.structures.wanted() or None,
+                samples=parameters.samples,
+                steps=parameters.steps,
+                mirror=parameters.mirror and not self.model.mirrorProblem,
+                device=parameters.device.value,
+                precision=parameters.precision.value,
+                batch=parameters.batch or None,
+            ),
             roiNode=parameters.region,
             segmentationNode=parameters.outputSegmentation,
             mode=parameters.outputMode.value,
             overwriteEdited=parameters.overwriteEdited,
             allFrames=parameters.allFrames,
-            device=parameters.device.value,
-            precision=parameters.precision.value,
-            mirror=parameters.mirror and not self.model.mirrorProblem,
-            samples=parameters.samples,
         )
 
     def _onRunEnded(self, run: SegmentationRun) -> None:
@@ -237,9 +250,7 @@ class Window(VTKObservationMixin):
             previous = parameters.instabilityMap if isSameResult else None
             parameters.resultVolume = run.volumeNode
             parameters.resultSegmentation = run.resultNode
-            parameters.resultRegion = settings.roiNode
-            parameters.resultModel = settings.model
-            parameters.resultMirror = settings.mirror
+            parameters.resultOptions = json.dumps(run.options.to_json())
             parameters.instabilityMap = run.instabilityNode
             parameters.showInstability = run.instabilityNode is not None
             parameters.summary = summary.to_text()
@@ -257,20 +268,17 @@ class Window(VTKObservationMixin):
 
     def _settingsToMeasure(self) -> RunSettings:
         parameters = self.parameters
+        options = RunOptions(model=parameters.model or None)
+        if parameters.resultOptions:
+            options = RunOptions.from_json(json.loads(parameters.resultOptions))
         summary = RunSummary.from_text(parameters.summary)
         structures = () if summary is None else tuple(item.name for item in summary.structures)
         return RunSettings(
             volumeNode=parameters.resultVolume,
-            model=parameters.resultModel or parameters.model,
-            structures=structures,
-            roiNode=parameters.resultRegion,
+            options=replace(options, structures=structures or None, samples=MEASURE_SAMPLES),
             segmentationNode=parameters.resultSegmentation,
             mode=OutputMode.UPDATE.value,
             allFrames=False,
-            device=parameters.device.value,
-            precision=parameters.precision.value,
-            mirror=parameters.resultMirror,
-            samples=MEASURE_SAMPLES,
         )
 
     def _undo(self) -> None:

@@ -28,13 +28,13 @@ from module_parts import (
     widget,
 )
 from phantom import a_body
-from SDSegLib.worker.outcome import State
 from standin_fixtures import StallMeter, application, module_widget, process_until
 from tiny_model import STRUCTURES, write_tiny_model
 from worker_parts import blocks_of, is_running, posix_only, wait_until
 
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
+from SDSegLib.worker.run import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
@@ -55,7 +55,7 @@ def test_the_model_is_loaded_while_the_user_looks_at_the_ct(widget: Any) -> None
     assert widget.ui.segmentButton.enabled
     assert not widget.window.messages.text
     segment(widget)
-    outcome = sharedWorker().outcome
+    outcome = sharedWorker().report
     assert outcome is not None
     assert outcome.warm
     assert outcome.load_seconds == 0
@@ -346,7 +346,7 @@ def test_mirrored_slices_are_averaged_with_where_a_model_has_both_sides(widget: 
     assert widget.ui.mirrorFacts.text == "twice the time"
     run = segment(widget)
     assert run.state is State.DONE, run.error
-    both = load_segmenter(run.settings.model, "cpu", mirror=True).segment(a_body())
+    both = load_segmenter(run.options.model, "cpu", mirror=True).segment(a_body())
     for item in both.structures:
         found = mask_of(run.resultNode, item.name, ct)
         np.testing.assert_array_equal(found, both.label_map == item.label)
@@ -356,10 +356,10 @@ def test_mirrored_slices_are_averaged_with_where_a_model_has_both_sides(widget: 
 
     parameters = widget.window.parameters
     parameters.mirror = False
-    assert parameters.resultMirror
+    assert '"mirror": true' in parameters.resultOptions
     widget.ui.measureButton.click()  # about the result that is there, as it was made
     finish(widget)
-    assert widget.window.controller.run.settings.mirror
+    assert widget.window.controller.run.options.mirror
 
 
 def test_a_model_of_one_side_cannot_look_in_the_mirror(widget: Any, tiny_models: Path) -> None:
@@ -378,4 +378,4 @@ def test_a_model_of_one_side_cannot_look_in_the_mirror(widget: Any, tiny_models:
     finally:
         shutil.rmtree(tiny_models / "right")
     assert run.state is State.DONE, run.error
-    assert not run.settings.mirror
+    assert not run.options.mirror
