@@ -120,7 +120,7 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
         self,
         volumeNode: vtkMRMLScalarVolumeNode,
         segmentationNode: vtkMRMLSegmentationNode | None = None,
-        model: str = "head-neck-oar",
+        model: str | None = None,
         classes: list[str] | None = None,
         roi: vtkMRMLMarkupsROINode | None = None,
         device: str = "auto",
@@ -130,14 +130,17 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
         precision: str = "auto",
         samples: int = 1,
         mirror: bool = False,
+        steps: int = 1,
+        batch: int | None = None,
     ) -> vtkMRMLSegmentationNode | SegmentationRun:
         """Segment a volume; a sequence's volume frame by frame.
 
         Args:
             volumeNode: A CT, in any orientation and under any transform.
             segmentationNode: An existing segmentation to write into; by default a new one is made.
-            model: Name of an installed model, or its folder.
-            classes: Names of the structures wanted; all by default.
+            model: Name of an installed model, or its folder; by default the one that suits the
+                volume best.
+            classes: Names or ids of the structures wanted; all by default.
             roi: Segment inside this box only.
             device: "auto", "cuda", "mps" or "cpu".
             waitForCompletion: Otherwise return at once; the run goes on while the application is
@@ -145,8 +148,11 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
             mode: For an existing segmentation: "update" these structures, or "replace" all.
             overwriteEdited: Whether segments that somebody edited may be overwritten.
             precision: "auto", "float32", "float16" or "bfloat16".
-            samples: Noises to average over; two or more also give a map of the instability.
+            samples: Noise samples to average, 1 to 64; two or more also give a map of the
+                instability.
             mirror: Average with what is found in mirrored slices; twice the time.
+            steps: Reverse steps (DDIM); 1 is SDSeg's single step.
+            batch: Slices computed at a time; by default the device decides.
 
         Returns:
             The segmentation node; the run if it is not waited for.
@@ -155,29 +161,35 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
             SDSegError: If packages are missing, the input cannot be used or the run fails, with
                 the reason and the way out.
         """
-        from SDSegSlicerLib.runSettings import RunSettings
-        from SDSegSlicerLib.scripting import goOn, resultOf, startedRun
-        from SDSegSlicerLib.sharedWorker import sharedWorker
+        from SDSegSlicerLib.background import sharedWorker
+        from SDSegSlicerLib.scripting import keepPolling, resultOf, startedRun
+        from SDSegSlicerLib.segmentationRun import RunSettings
+
+        from SDSegLib.options import RunOptions
 
         run = startedRun(
             sharedWorker(),
             RunSettings(
                 volumeNode=volumeNode,
                 segmentationNode=segmentationNode,
-                model=model,
-                structures=tuple(classes or ()),
+                options=RunOptions(
+                    model=model,
+                    structures=tuple(classes or ()),
+                    samples=samples,
+                    steps=steps,
+                    mirror=mirror,
+                    device=device,
+                    precision=precision,
+                    batch=batch,
+                ),
                 roiNode=roi,
-                device=device,
                 mode=mode,
                 overwriteEdited=overwriteEdited,
-                precision=precision,
-                samples=samples,
-                mirror=mirror,
             ),
         )
         if waitForCompletion:
             return resultOf(run)
-        goOn(run)
+        keepPolling(run)
         return run
 
 
@@ -195,7 +207,7 @@ class SDSegSlicerTest(ScriptedLoadableModuleTest):
 
 
 def _closeWorker() -> None:
-    from SDSegSlicerLib.sharedWorker import closeWorker
+    from SDSegSlicerLib.background import closeWorker
 
     closeWorker()
 

@@ -34,6 +34,7 @@ _SETTLE_SECONDS = 2.0
 
 def main() -> None:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
+    target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, a_browser() as browser:
         server = ServerProcess(Path(name), Path(name), "--model", "head-neck-oar")
         try:

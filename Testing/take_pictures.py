@@ -54,12 +54,12 @@ def main(folder: Path) -> None:
     thicken(widget.window.parameters.resultSegmentation, "Larynx", ct)
     widget.window.update()
     widget.window.parameters.outputSegmentation = widget.window.parameters.resultSegmentation
-    widget.ui.inputSection.setCollapsed(False)
+    widget.ui.inputSection.collapsed = False
     take("output")
     widget.ui.measureButton.click()
     finish(widget, RUN_SECONDS)
-    widget.ui.resultSection.setCollapsed(True)
-    widget.ui.editSection.setCollapsed(False)
+    widget.ui.resultSection.collapsed = True
+    widget.ui.editSection.collapsed = False
     widget.ui.reviewTable.setCurrentCell(0, 0)
     widget.ui.checkedNextButton.click()
     take("review")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError, OutputError
-from ..mrml.nrrd_check import is_whole_nrrd
+from ..mrml.storage import is_whole_nrrd
 from ..reading.nifti import read_nifti
 from ..volume.geometry import Geometry
 from ..volume.segmentation import Segmentation

@@ -19,7 +19,8 @@ def remove_small_components(
     """Set small components to background, in place.
 
     A component is removed if it has fewer voxels than its structure's
-    `minimum_component_fraction` times the structure's largest component. Structures without that value are left as they are.
+    `minimum_component_fraction` times the structure's largest component. Structures without that
+    value are left as they are.
 
     Args:
         labels: Label map, uint8 (k, j, i).

@@ -8,7 +8,9 @@ from typing import Literal
 
 from ..errors import ModelError
 from ..volume.appearance import check_appearance, measure_appearance
-from ..volume.checks import check_values
+from ..volume.checks import check_usable, check_values
+from ..volume.finding import Finding
+from ..volume.judgement import judge_input
 from ..volume.volume import Volume
 from .registry import InstalledModel, list_models
 
@@ -68,6 +70,56 @@ def choose_model(volume: Volume, models: Sequence[InstalledModel] | None = None)
     if not ranked:
         raise ModelError("No model is installed; install one with: sdseg models install FILE.")
     return ranked[0]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What a user interface shows of a volume before it is segmented.
+
+    Attributes:
+        ranked: How well each model suits the volume, the best first; empty if the volume cannot be
+            segmented at all.
+        model: The model that was asked for, or else the best one; None if there is none.
+        findings: What speaks against segmenting the volume with it, the most severe first.
+    """
+
+    ranked: tuple[ModelFit, ...]
+    model: InstalledModel | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def reason(self) -> str:
+        """How well the model suits the volume, or that no installed model does; one sentence."""
+        if self.ranked and all(fit.level != "fits" for fit in self.ranked):
+            return "No installed model is for this image."
+        return next((fit.reason for fit in self.ranked if fit.model == self.model), "")
+
+    @property
+    def reasons(self) -> str:
+        """How well each model suits the volume."""
+        return " ".join(fit.reason for fit in self.ranked)
+
+
+def examine(
+    volume: Volume, models: Sequence[InstalledModel], wanted: str | None = None
+) -> Examination:
+    """Judge a volume for the model that is wanted, or for the one that suits it best.
+
+    Takes a moment for large volumes, so user interfaces call it in a thread.
+
+    Args:
+        volume: In HU if it is a CT.
+        models: Those for volumes that are installed.
+        wanted: Name of one of them; None or "" for the best.
+    """
+    named = next((item for item in models if item.description.name == wanted), None)
+    unusable = check_usable(volume)
+    if unusable:
+        return Examination((), named, tuple(unusable))
+    ranked = tuple(rank_models(volume, models))
+    model = named or (ranked[0].model if ranked else None)
+    expects = None if model is None else model.description.expects
+    return Examination(ranked, model, judge_input(volume, expects))
 
 
 def no_model_sentence(ranked: Sequence[ModelFit]) -> str:

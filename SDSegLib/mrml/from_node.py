@@ -1,4 +1,4 @@
-"""A segmentation node, edits and all, as a label map with structures: the way to other formats."""
+"""A segmentation node with its edits as a label map with structures, for export to files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from ..errors import InputError
 from ..volume.segmentation import Segmentation
 from ..volume.structure import ANATOMICAL_STRUCTURE, Code, Structure
-from .images import array_of, vtk_matrix
+from .segments import segment_ids
 from .session import require_slicer
-from .volume_node import volume_from_node
+from .volumes import array_of, volume_from_node, vtk_matrix
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkSegment
@@ -23,13 +23,13 @@ _TISSUE = Code("SCT", "85756007", "Tissue")
 def segmentation_from_node(
     node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolumeNode, model: str = ""
 ) -> Segmentation:
-    """All segments on a volume's grid; where several overlap, the last one counts.
+    """All segments on a volume's grid; where several overlap, the last one wins.
 
     Args:
-        node: With names, colours and terminology of its segments; one without terminology counts
-            as tissue.
-        volume_node: On whose grid.
-        model: What made the segments, for reports and DICOM.
+        node: Names, colours and terminology are taken from its segments; a segment without
+            terminology gets the type "Tissue".
+        volume_node: Whose grid the label map gets.
+        model: Name of the model that made the segments, for reports and DICOM.
 
     Raises:
         InputError: If the node has no segments or too many, or lies under another transform than
@@ -42,7 +42,7 @@ def segmentation_from_node(
             f'The segmentation "{node.GetName()}" has {count} segments; between 1 and '
             f"{_MOST_SEGMENTS} can be exported."
         )
-    ids = [segmentation.GetNthSegmentID(n) for n in range(count)]
+    ids = segment_ids(node)
     return Segmentation(
         label_map=labels_on_grid(node, volume_node, ids),
         geometry=volume_from_node(volume_node).geometry,
@@ -57,7 +57,7 @@ def segmentation_from_node(
 def labels_on_grid(
     node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolumeNode, ids: list[str]
 ) -> np.ndarray:
-    """Some segments as labels 1 … N on a volume's grid, uint8 (k, j, i); the last one counts.
+    """Some segments as labels 1 … N on a volume's grid, uint8 (k, j, i); the last one wins.
 
     Raises:
         InputError: If the node lies under another transform than the volume.

@@ -1,4 +1,4 @@
-"""4-D volumes: the frames behind a volume node, and their segmentations as a sequence beside it."""
+"""4-D volumes: the frames behind a volume node, and a sequence of their segmentations."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
-from .placement import stand_beside
-from .prepared import PreparedLabels
-from .segmentation_node import segmentation_to_node
-from .session import require_slicer
-from .volume_node import volume_from_node
+from .segmentation_node import place_beside, segmentation_to_node
+from .segments import PreparedLabels
+from .session import private_scene, require_slicer
+from .volumes import volume_from_node
 
 if TYPE_CHECKING:
     from slicer import (
@@ -94,16 +93,20 @@ class SegmentationSequence:
     ) -> None:
         """Keep the result of one frame.
 
+        The node is made in a scene of its own, from which the sequence copies it. In the
+        application's scene it would take a name (the sequence would be called "… segmentation_3"
+        after three frames), enter the subject hierarchy, which logs an error when it is removed
+        again, and have to be removed together with its display node, never after it: the
+        application crashes if the display node goes first.
+
         Raises:
             OutputError: If Slicer refuses the label map.
         """
-        scene = self._frames.volume_node.GetScene()
-        node = segmentation_to_node(
-            segmentation, scene=scene, name=self._sequence.GetName(), prepared=prepared
-        )
-        self._sequence.SetDataNodeAtValue(node, self._frames.sequence.GetNthIndexValue(index))
-        scene.RemoveNode(node.GetDisplayNode())
-        scene.RemoveNode(node)
+        with private_scene() as scene:
+            node = segmentation_to_node(
+                segmentation, scene=scene, name=self._sequence.GetName(), prepared=prepared
+            )
+            self._sequence.SetDataNodeAtValue(node, self._frames.sequence.GetNthIndexValue(index))
 
     def finish(self) -> vtkMRMLSegmentationNode:
         """Add the sequence to the browser of the frames; returns the node that shows one."""
@@ -115,5 +118,5 @@ class SegmentationSequence:
         node = browser.GetProxyNode(self._sequence)
         node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-        stand_beside(node, volume_node)
+        place_beside(node, volume_node)
         return node

@@ -1,4 +1,4 @@
-"""One way to the MRML scene and the module logics, in 3D Slicer and without it."""
+"""The MRML scene and the module logics, in 3D Slicer and without it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MrmlSession:
 
     @property
     def in_application(self) -> bool:
-        """Whether scene and logics belong to 3D Slicer."""
+        """Whether scene and logics are those of 3D Slicer."""
         return self.application_logic is None
 
     def logic(self, module: str) -> Any:
@@ -142,7 +142,7 @@ def adopt_session(scene: vtkMRMLScene, application_logic: Any) -> MrmlSession:
 
 @contextmanager
 def private_scene() -> Iterator[vtkMRMLScene]:
-    """A scene of one's own that nothing else sees, for reading and writing files."""
+    """A scene apart from the application's, for reading and writing files."""
     open_session()  # registers the converters of segment representations
     scene = require_slicer().vtkMRMLScene()
     try:
@@ -174,7 +174,7 @@ def _boot(slicer: Any) -> MrmlSession:
 
 
 def _write_terminologies(folder: Path) -> None:
-    """The contexts that the terminologies logic loads by default, empty; the wheel has none."""
+    """Empty files of the contexts that the terminologies logic loads; the wheel has none."""
     for context, stem in (
         (_GENERAL_CONTEXT, "SegmentationCategoryTypeModifier-SlicerGeneralAnatomy"),
         (SEGMENT_CONTEXT, "SegmentationCategoryTypeModifier-DICOM-Master"),

@@ -1,1 +1,1 @@
-"""The same pipeline and scene as in 3D Slicer, on a local web page made with trame-slicer."""
+"""The page in the browser: segmentation, review and editing on this computer, with trame-slicer."""

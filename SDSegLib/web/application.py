@@ -1,4 +1,4 @@
-"""The program behind the page: parts and panels, and how they follow each other."""
+"""The program behind the page: creates its parts and panels and connects them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from trame_client.ui.core import AbstractLayout
+from trame_client.widgets.html import Div
 
 from ..errors import InputError
 from ..models.registry import find_model
 from ..mrml.session import adopt_session
-from . import loading, page, trame_private
-from .desk import Desk
-from .edit_panel import EditPanel
-from .editor import Editor
+from . import trame_private
+from .editing import Editor, EditPanel
 from .image_panel import ImagePanel
-from .inbox import Inbox
 from .model_panel import ModelPanel
-from .page_state import UNEXPECTED, Page
+from .page_context import UNEXPECTED, Debounced, Page, PageContext
 from .review_panel import ReviewPanel
 from .run_panel import RunPanel
-from .save_panel import SavePanel
+from .saving import SavePanel
 from .segments_panel import SegmentsPanel
-from .soon import Soon
-from .study import Study
-from .view_panel import ViewPanel
-from .views import Views
+from .study import Source, Study
+from .uploads import Uploads
+from .views import ViewPanel, Views
 
+_FOLDER = Path(__file__).parent / "page"
+_PARTS = ("header", "sidebar", "views", "overlays")
+_SEGMENTS_MARK = "__SEGMENTS__"
+_STATIC = {"style.css": "text/css", "client.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _SLICES_SECONDS = 0.03
 
 
 class Application:
-    """Everything that the page can do; lives on the event loop's thread.
+    """All that the page can do. Belongs to the event loop's thread.
 
     Args:
         server: The trame server, not started yet.
@@ -40,60 +42,60 @@ class Application:
     """
 
     def __init__(self, server: Any, folder: Path, model: str) -> None:
-        self._slices_soon = Soon(self._draw_slices, _SLICES_SECONDS)
-        self._edits_soon = Soon(self._draw_edits, _SLICES_SECONDS)
+        self._slices_debounced = Debounced(self._draw_slices, _SLICES_SECONDS)
+        self._edits_debounced = Debounced(self._draw_edits, _SLICES_SECONDS)
         app = trame_private.start_application()
         adopt_session(app.scene, app.app_logic)
-        self._desk = Desk(
+        self._context = PageContext(
             app=app,
             page=Page(server),
-            views=Views(app, server, self._slices_soon),
-            editor=Editor(app, self._edits_soon),
+            views=Views(app, server, self._slices_debounced),
+            editor=Editor(app, self._edits_debounced),
             study=Study(app),
-            inbox=Inbox(folder),
+            uploads=Uploads(folder),
             folder=folder,
         )
-        self._views = ViewPanel(self._desk)
-        self._models = ModelPanel(self._desk, model)
-        self._segments = SegmentsPanel(self._desk)
-        self._edit = EditPanel(self._desk)
-        self._review = ReviewPanel(self._desk)
-        self._run = RunPanel(self._desk, self._models, self._after_result)
-        self._save = SavePanel(self._desk, self._segments.mark_saved)
+        self._views = ViewPanel(self._context)
+        self._models = ModelPanel(self._context, model)
+        self._segments = SegmentsPanel(self._context)
+        self._edit = EditPanel(self._context)
+        self._review = ReviewPanel(self._context)
+        self._run = RunPanel(self._context, self._models, self._after_result)
+        self._save = SavePanel(self._context, self._segments.mark_saved)
         self._image = ImagePanel(
-            self._desk,
+            self._context,
             self._run.controller.stop,
             lambda: self._segments.has_unsaved_edits,
             self._after_open,
         )
         self._register()
         server.controller.on_exception.add(self._on_exception)
-        self._layout = page.PageLayout(server)
+        self._layout = PageLayout(server)
 
     def routes(self) -> list[web.RouteDef]:
-        """What is served beside trame's own files."""
-        return [*page.routes(), *self._image.routes(), *self._save.routes()]
+        """Routes of the page, in addition to trame's own."""
+        return [*_page_routes(), *self._image.routes(), *self._save.routes()]
 
     def open(self, image: Path | None, segmentation: Path | None) -> None:
-        """Begin with files that the command was given."""
+        """Open the files named on the command line."""
         if image is not None:
-            self._desk.page.run(self._image.open(loading.Source(image, segmentation)))
+            self._context.page.run(self._image.open(Source(image, segmentation)))
 
-    def page_came(self) -> None:
+    def page_connected(self) -> None:
         """A page has connected."""
-        self._desk.views.redraw()
+        self._context.views.redraw()
 
-    def page_gone(self) -> None:
-        """Nobody is looking: end the worker, keep the scene."""
+    def page_closed(self) -> None:
+        """The page is closed: end the worker, keep the scene."""
         self._run.controller.close()
 
     def close(self) -> None:
-        """End the worker and let go of all that is going on."""
+        """End the worker and cancel all pending work."""
         self._run.controller.close()
         self._segments.stop()
-        self._slices_soon.stop()
-        self._edits_soon.stop()
-        self._desk.page.stop()
+        self._slices_debounced.stop()
+        self._edits_debounced.stop()
+        self._context.page.stop()
 
     def _register(self) -> None:
         for panel in (
@@ -106,10 +108,10 @@ class Application:
             self._save,
             self._image,
         ):
-            self._desk.page.add_actions(panel.actions())
+            self._context.page.add_actions(panel.actions())
 
     def _after_open(self) -> None:
-        self._desk.page.show(tab="segment")
+        self._context.page.show(tab="segment")
         self._image.draw()
         self._views.open()
         self._segments.forget()
@@ -121,7 +123,7 @@ class Application:
         self._run.warm_up()
 
     def _after_result(self) -> None:
-        editor, node = self._desk.editor, self._desk.study.segmentation_node
+        editor, node = self._context.editor, self._context.study.segmentation_node
         if not editor.segment_id and node is not None:
             editor.select(node.GetSegmentation().GetNthSegmentID(0))
         self._review.open()
@@ -136,11 +138,11 @@ class Application:
         self._segments.changed()
 
     def _on_exception(self, *_: Any) -> None:
-        self._desk.page.tell(UNEXPECTED, "error")
+        self._context.page.tell(UNEXPECTED, "error")
 
 
 def check_input(image: Path | None, segmentation: Path | None, model: str) -> None:
-    """Find out before the server starts whether the files and the model are there.
+    """Check before the server starts that the files and the model exist.
 
     Raises:
         InputError: Naming the one that is not, or if there is a segmentation without its CT.
@@ -152,3 +154,44 @@ def check_input(image: Path | None, segmentation: Path | None, model: str) -> No
             raise InputError(f"{path} does not exist; check the spelling.")
     if segmentation is not None and image is None:
         raise InputError("--segmentation needs its CT: sdseg view CT --segmentation FILE")
+
+
+class PageLayout(AbstractLayout):
+    """The template that the browser fills with the state.
+
+    Args:
+        server: The trame server.
+    """
+
+    def __init__(self, server: Any) -> None:
+        parts = "\n".join(_read(f"{name}.html") for name in _PARTS)
+        parts = parts.replace(_SEGMENTS_MARK, _read("segments.html"))
+        super().__init__(server, Div(parts, trame_server=server, classes="app"))
+        self.flush_content()
+
+
+def _page_routes() -> list[web.RouteDef]:
+    """The start page and its files; they take precedence over trame's own."""
+    script, style = trame_private.client_files()
+    start = _read("index.html").replace("{{script}}", script).replace("{{style}}", style)
+
+    async def send_start(_: web.Request) -> web.Response:
+        return web.Response(text=start, content_type="text/html")
+
+    return [
+        web.get("/", send_start),
+        web.get("/index.html", send_start),
+        trame_private.launcher_route(),
+        *(web.get(f"/sdseg/{name}", _sender(name, kind)) for name, kind in _STATIC.items()),
+    ]
+
+
+def _sender(name: str, kind: str) -> Any:
+    async def send(_: web.Request) -> web.Response:
+        return web.Response(text=_read(name), content_type=kind)
+
+    return send
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")

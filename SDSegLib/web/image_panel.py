@@ -12,17 +12,16 @@ from aiohttp import web
 from ..errors import InputError, SDSegError
 from ..reading.dicom import Series
 from ..resources import sample_ct
-from . import loading
-from .desk import Desk
-from .formatting import grid_text
-from .page_state import Action, Answer
+from ..review.formatting import grid_text
+from .page_context import Action, Answer, PageContext
+from .study import Loaded, Source, read_image, series_to_choose_from, source_of_upload
 
 
 class ImagePanel:
-    """The card of the open CT, and the ways to another one.
+    """Facts of the open CT, and opening another one.
 
     Args:
-        desk: Shared parts.
+        context: Shared parts.
         before_open: Awaited before the scene is emptied; it stops a run.
         has_edits: Tells whether the present segmentation holds unsaved work.
         after_open: Called when a CT is there.
@@ -30,12 +29,12 @@ class ImagePanel:
 
     def __init__(
         self,
-        desk: Desk,
+        context: PageContext,
         before_open: Callable[[], object],
         has_edits: Callable[[], bool],
         after_open: Callable[[], None],
     ) -> None:
-        self._desk = desk
+        self._context = context
         self._before_open = before_open
         self._has_edits = has_edits
         self._after_open = after_open
@@ -46,22 +45,22 @@ class ImagePanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
-            "sample": lambda: self.open(loading.Source(sample_ct())),
+            "sample": lambda: self.open(Source(sample_ct())),
             "choose_series": self._choose_series,
         }
 
     def routes(self) -> list[web.RouteDef]:
-        """Where the page sends files to."""
+        """Routes for uploads."""
         return [
             web.post("/upload", self._begin_upload),
-            web.put("/upload/{number}", self._desk.inbox.receive),
+            web.put("/upload/{number}", self._context.uploads.receive),
             web.post("/upload/{number}/done", self._finish_upload),
         ]
 
-    async def open(self, source: loading.Source) -> None:
-        """Read a CT beside the page and put it in place of the present one."""
+    async def open(self, source: Source) -> None:
+        """Read a CT in a thread and put it in place of the present one."""
         if self._opening.locked():
             raise InputError("Another image is being opened; wait a moment.")
         async with self._opening:
@@ -74,8 +73,8 @@ class ImagePanel:
                     shutil.rmtree(source.folder, ignore_errors=True)
 
     def draw(self) -> None:
-        """Show the card."""
-        study = self._desk.study
+        """Show the facts."""
+        study = self._context.study
         image = None
         if study.volume_node is not None:
             volume = study.opened()
@@ -89,30 +88,30 @@ class ImagePanel:
             {"uid": item.uid or str(item.number), "text": _series_text(item)}
             for item in self._choices
         ]
-        self._desk.page.show(image=image, opening=self._busy, series=series)
+        self._context.page.show(image=image, opening=self._busy, series=series)
 
-    async def _open(self, source: loading.Source) -> bool:
+    async def _open(self, source: Source) -> bool:
         if self._has_edits() and not await self._may_discard():
             return False
-        self._desk.page.clear_messages()
+        self._context.page.clear_messages()
         if source.image is None:
             self._open_segmentation(source)
             return False
         self._show_busy(f"Reading {source.image.name}…")
-        series = await asyncio.to_thread(loading.series_to_choose_from, source.image)
+        series = await asyncio.to_thread(series_to_choose_from, source.image)
         uid = await self._ask_for_series(series) if series else None
         if series and uid is None:
             return False
         self._show_busy(f"Reading {source.image.name}…")
-        loaded = await asyncio.to_thread(loading.read, source.image, uid)
+        loaded = await asyncio.to_thread(read_image, source.image, uid)
         stopping = self._before_open()
         if asyncio.iscoroutine(stopping):
             await stopping
         self._put_into_scene(loaded, source)
         return True
 
-    def _put_into_scene(self, loaded: loading.Loaded, source: loading.Source) -> None:
-        study = self._desk.study
+    def _put_into_scene(self, loaded: Loaded, source: Source) -> None:
+        study = self._context.study
         study.open(loaded, source.folder)
         self._bind()
         try:
@@ -124,19 +123,19 @@ class ImagePanel:
             self._after_open()
 
     def _bind(self) -> None:
-        study = self._desk.study
+        study = self._context.study
         if study.segmentation_node is not None and study.volume_node is not None:
-            self._desk.editor.bind(study.segmentation_node, study.volume_node)
+            self._context.editor.bind(study.segmentation_node, study.volume_node)
 
-    def _open_segmentation(self, source: loading.Source) -> None:
-        if self._desk.study.volume_node is None or source.segmentation is None:
+    def _open_segmentation(self, source: Source) -> None:
+        if self._context.study.volume_node is None or source.segmentation is None:
             raise InputError("This is a segmentation; open its CT first, or send both together.")
-        self._desk.study.open_segmentation(source.segmentation)
+        self._context.study.open_segmentation(source.segmentation)
         self._bind()
         self._after_open()
 
     async def _may_discard(self) -> bool:
-        answer = await self._desk.page.ask(
+        answer = await self._context.page.ask(
             "Leave your edits?",
             "The segmentation has edits that were not saved. Opening something else removes them.",
             Answer("stay", "Stay here", primary=True),
@@ -163,20 +162,20 @@ class ImagePanel:
         self.draw()
 
     async def _begin_upload(self, _: web.Request) -> web.Response:
-        return web.json_response({"number": self._desk.inbox.begin()})
+        return web.json_response({"number": self._context.uploads.begin()})
 
     async def _finish_upload(self, request: web.Request) -> web.Response:
         try:
-            folder, files = self._desk.inbox.finish(int(request.match_info["number"]))
+            folder, files = self._context.uploads.finish(int(request.match_info["number"]))
         except (InputError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        self._desk.page.run(self._open_upload(folder, files))
+        self._context.page.run(self._open_upload(folder, files))
         return web.json_response({})
 
     async def _open_upload(self, folder: Path, files: list[Path]) -> None:
         try:
             self._show_busy("Looking at the files…")
-            source = await asyncio.to_thread(loading.source_of_upload, folder, files)
+            source = await asyncio.to_thread(source_of_upload, folder, files)
         except SDSegError:
             shutil.rmtree(folder, ignore_errors=True)
             raise

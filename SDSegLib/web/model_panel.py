@@ -1,4 +1,4 @@
-"""Which model, which structures, and how."""
+"""The options of a run: model, structures and settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from ..errors import InputError
 from ..models.folder import CARD
 from ..models.registry import InstalledModel, find_model, list_models
-from ..volume.expectation import Expectation
+from ..review.formatting import color_code
 from ..volume.sides import mirror_problem
 from ..volume.structure import Structure
-from .desk import Desk
-from .page_state import Action
+from .page_context import Action, PageContext
 
 SAMPLES = (1, 3, 5, 8)
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -21,12 +20,12 @@ class ModelPanel:
     """Keeps the choices.
 
     Args:
-        desk: Shared parts.
+        context: Shared parts.
         model: Name or folder of the model to begin with.
     """
 
-    def __init__(self, desk: Desk, model: str) -> None:
-        self._desk = desk
+    def __init__(self, context: PageContext, model: str) -> None:
+        self._context = context
         self._model = find_model(model)
         self._ticked = {item.name for item in self._model.description.structures}
         self.samples = 1
@@ -35,7 +34,7 @@ class ModelPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "choose_model": self._choose,
             "tick": self._tick,
@@ -47,11 +46,11 @@ class ModelPanel:
 
     @property
     def path(self) -> str:
-        """What the worker loads."""
+        """Folder of the model."""
         return str(self._model.folder)
 
     @property
-    def expects(self) -> Expectation:
+    def expects(self) -> dict[str, Any]:
         """What the model is for, as `ModelDescription.expects`."""
         return self._model.description.expects
 
@@ -68,7 +67,7 @@ class ModelPanel:
         return self._wants_mirror and not self._mirror_problem()
 
     def set_samples(self, count: int) -> None:
-        """How many noises to average over."""
+        """Set the number of noise samples to average over."""
         self.samples = min(max(int(count), 1), max(SAMPLES))
         self.draw()
 
@@ -78,7 +77,7 @@ class ModelPanel:
         names = [model.description.name for model in models]
         if self._model.description.name not in names:
             models.insert(0, self._model)
-        self._desk.page.show(
+        self._context.page.show(
             models=[
                 {"name": item.description.name, "title": item.description.title} for item in models
             ],
@@ -108,7 +107,7 @@ class ModelPanel:
             "structures": [
                 {
                     "name": item.name,
-                    "color": "#{:02x}{:02x}{:02x}".format(*item.color),
+                    "color": color_code(item.color),
                     "ticked": item.name in self._ticked,
                 }
                 for item in description.structures

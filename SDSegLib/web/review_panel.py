@@ -1,29 +1,29 @@
-"""Which slices to look at first, one click away each, and the instability over the CT."""
+"""The slices to review first, and the instability map over the CT."""
 
 from __future__ import annotations
 
-from .desk import Desk
-from .page_state import Action
+from ..review.formatting import color_code
+from .page_context import Action, PageContext
 
 _DEFAULT_OPACITY = 0.5
 
 
 class ReviewPanel:
-    """The list, its ticks, and the overlay.
+    """The list of slices, which of them are checked, and the overlay.
 
     Args:
-        desk: Shared parts.
+        context: Shared parts.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
         self._current = -1
         self._is_shown = False
         self._opacity = _DEFAULT_OPACITY
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "review": self._go_to,
             "check": self._check,
@@ -32,21 +32,21 @@ class ReviewPanel:
         }
 
     def open(self) -> None:
-        """There is a new result, or none."""
+        """Show a new result, or none."""
         self._current = -1
-        self._show_map(self._desk.study.instability_node is not None, 100 * self._opacity)
+        self._show_map(self._context.study.instability_node is not None, 100 * self._opacity)
 
     def draw(self) -> None:
         """Show the list."""
-        summary = self._desk.study.summary
+        summary = self._context.study.summary
         slices = () if summary is None else summary.slices
-        self._desk.page.show(
+        self._context.page.show(
             review={
                 "samples": 0 if summary is None else summary.samples,
                 "slices": [
                     {
                         "structure": item.structure,
-                        "color": "#{:02x}{:02x}{:02x}".format(*item.color),
+                        "color": color_code(item.color),
                         "number": item.number,
                         "unsure": round(100 * item.instability),
                         "checked": item.is_checked,
@@ -56,32 +56,32 @@ class ReviewPanel:
                 "current": self._current,
                 "checked": sum(item.is_checked for item in slices),
                 "map": self._is_shown,
-                "hasMap": self._desk.study.instability_node is not None,
+                "hasMap": self._context.study.instability_node is not None,
                 "opacity": round(100 * self._opacity),
             }
         )
 
     def _go_to(self, index: int) -> None:
-        summary = self._desk.study.summary
+        summary = self._context.study.summary
         if summary is None or not 0 <= int(index) < len(summary.slices):
             return
         self._current = int(index)
         item = summary.slices[self._current]
-        self._desk.views.jump(item.center_ras)
-        self._desk.editor.select(item.structure_id)
+        self._context.views.jump(item.center_ras)
+        self._context.editor.select(item.structure_id)
         self.draw()
 
     def _check(self, index: int, is_checked: bool) -> None:
-        summary = self._desk.study.summary
+        summary = self._context.study.summary
         if summary is not None and 0 <= int(index) < len(summary.slices):
-            self._desk.study.summary = summary.with_checked(int(index), bool(is_checked))
+            self._context.study.summary = summary.with_checked(int(index), bool(is_checked))
             self.draw()
 
     def _next(self) -> None:
-        """Tick the slice that is shown and go on to the next unticked one."""
+        """Mark the shown slice as checked and show the next one that is not."""
         if self._current >= 0:
             self._check(self._current, True)
-        summary = self._desk.study.summary
+        summary = self._context.study.summary
         if summary is None:
             return
         left = [n for n, item in enumerate(summary.slices) if not item.is_checked]
@@ -90,8 +90,8 @@ class ReviewPanel:
             self._go_to(after[0])
 
     def _show_map(self, is_shown: bool, opacity_percent: float) -> None:
-        node = self._desk.study.instability_node
+        node = self._context.study.instability_node
         self._is_shown = bool(is_shown) and node is not None
         self._opacity = min(max(float(opacity_percent) / 100, 0.0), 1.0)
-        self._desk.views.overlay(node if self._is_shown else None, self._opacity)
+        self._context.views.overlay(node if self._is_shown else None, self._opacity)
         self.draw()

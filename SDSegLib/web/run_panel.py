@@ -1,37 +1,135 @@
-"""The button that segments and cancels, the bar below it, and what came of it."""
+"""Runs: the button that segments and cancels, the progress bar, and what came of it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from ..errors import SDSegError
 from ..inference.progress import Progress
+from ..mrml.results import PreparedResult, prepare_result
+from ..review.formatting import seconds_text, time_left_text
+from ..review.summary import RunSummary, summarise
 from ..volume.coverage import check_coverage
+from ..worker.client import WorkerClient
 from ..worker.outcome import State
 from ..worker.request import Request
-from .desk import Desk
-from .formatting import seconds_text, time_left_text
 from .model_panel import ModelPanel
-from .page_state import Action, Answer
-from .run_controller import RunController
-from .summary import Measured
+from .page_context import Action, Answer, PageContext
 
+_log = logging.getLogger(__name__)
+_POLL_SECONDS = 0.05
 REVIEW_SAMPLES = 5
 # What a model makes of such images means nothing; the user is asked.
 _DOUBTFUL = ("modality", "range", "hu-offset", "coverage")
+
+
+class RunController:
+    """Drives the worker.
+
+    Args:
+        on_change: Called when there is something new to draw.
+        on_result: Called with a result, on the event loop; it writes into the scene.
+
+    Attributes:
+        client: The worker.
+        error: Why the last run failed, and the way out; or "".
+        is_writing: Whether a result is being measured and written.
+    """
+
+    def __init__(
+        self, on_change: Callable[[], None], on_result: Callable[[PreparedResult, RunSummary], None]
+    ) -> None:
+        self.client = WorkerClient()
+        self.error = ""
+        self.is_writing = False
+        self._on_change = on_change
+        self._on_result = on_result
+        self._task: asyncio.Task[None] | None = None
+        self._is_abandoned = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is in progress, writing into the scene included."""
+        return self._task is not None and not self._task.done()
+
+    def start(self, request: Request) -> None:
+        """Begin a run.
+
+        Raises:
+            SDSegError: If one is going on, or the input cannot be used.
+        """
+        if self.is_busy:
+            raise SDSegError("A segmentation is going on; wait for its end, or cancel it.")
+        self.error = ""
+        self._is_abandoned = False
+        self.client.start(request)
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._on_change()
+
+    def cancel(self) -> None:
+        """Ask the run to stop; nothing in the scene is changed."""
+        self._is_abandoned = True
+        self.client.cancel()
+        self._on_change()
+
+    async def stop(self) -> None:
+        """Cancel and wait for the end."""
+        if self._task is not None and self.is_busy:
+            self.cancel()
+            await self._task
+
+    def close(self) -> None:
+        """End the worker process and free all shared memory."""
+        self._is_abandoned = True
+        self.client.close()
+
+    async def _follow(self) -> None:
+        while self.client.is_busy:
+            await asyncio.sleep(_POLL_SECONDS)
+            if self.client.poll():
+                self._on_change()
+        if self.client.state is State.FAILED:
+            self.error = self.client.error
+            _log.error("the run failed: %s\n%s", self.client.error, self.client.details)
+        elif self.client.state is State.DONE and not self._is_abandoned:
+            await self._write()
+        asyncio.get_running_loop().call_soon(self._on_change)
+
+    async def _write(self) -> None:
+        result, report = self.client.result, self.client.outcome
+        if result is None or report is None:
+            raise RuntimeError("the worker is done without a result")
+        notes = (*(finding.message for finding in report.findings), *report.messages)
+        self.is_writing = True
+        self._on_change()
+        try:
+            prepared = await asyncio.to_thread(prepare_result, result)
+            summary = await asyncio.to_thread(
+                summarise, result, report.device, report.seconds, report.load_seconds, notes
+            )
+            if not self._is_abandoned:
+                self._on_result(prepared, summary)
+        except SDSegError as error:
+            self.error = str(error)
+        finally:
+            self.is_writing = False
 
 
 class RunPanel:
     """Starts runs, asks before it overwrites edits, and writes results into the scene.
 
     Args:
-        desk: Shared parts.
+        context: Shared parts.
         models: What to run.
         after_result: Called when a result is in the scene.
     """
 
-    def __init__(self, desk: Desk, models: ModelPanel, after_result: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(
+        self, context: PageContext, models: ModelPanel, after_result: Callable[[], None]
+    ) -> None:
+        self._context = context
         self._models = models
         self._after_result = after_result
         self._overwrite: tuple[str, ...] = ()
@@ -39,7 +137,7 @@ class RunPanel:
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "segment": self.segment,
             "cancel": self.controller.cancel,
@@ -47,8 +145,8 @@ class RunPanel:
         }
 
     async def segment(self) -> None:
-        """Segment what is open; asks first if the image is no CT or edits are in the way."""
-        study, page = self._desk.study, self._desk.page
+        """Segment the open CT; asks first if it may not fit or if segments were edited."""
+        study, page = self._context.study, self._context.page
         if study.volume_node is None or self.controller.is_busy:
             return
         if not self._models.structures:
@@ -80,21 +178,21 @@ class RunPanel:
         )
 
     def warm_up(self) -> None:
-        """Load the model before it is asked for, so that the first run begins at once."""
+        """Load the model in advance, so that the first run begins at once."""
         if not self.controller.is_busy:
             self.controller.client.warm_up(
                 self._models.path, self._models.device, self._models.mirror
             )
 
     def draw(self) -> None:
-        """Show where the run is."""
+        """Show the state of the run."""
         client, is_busy = self.controller.client, self.controller.is_busy
-        summary = self._desk.study.summary
+        summary = self._context.study.summary
         text, share = self._progress(client.state, client.progress) if is_busy else ("", None)
         outcome = ""
         if summary is not None:
             outcome = f"{seconds_text(summary.seconds)} on {summary.device.partition(':')[0]}"
-        self._desk.page.show(
+        self._context.page.show(
             run={
                 "busy": is_busy,
                 "cancelling": is_busy and client.is_cancelling,
@@ -109,7 +207,7 @@ class RunPanel:
         )
 
     def _progress(self, state: State, progress: Progress | None) -> tuple[str, float | None]:
-        """What is being done, and the share that is done if it can be told."""
+        """What is being done, and the share that is done; None if unknown."""
         if self.controller.is_writing or state is State.DONE:
             return "Writing the result…", 1.0
         if self.controller.client.is_cancelling:
@@ -127,10 +225,10 @@ class RunPanel:
         return text, share
 
     def _notes(self) -> list[str]:
-        summary = self._desk.study.summary
+        summary = self._context.study.summary
         if summary is None:
             return []
-        known = {finding.message for finding in self._desk.study.findings}
+        known = {finding.message for finding in self._context.study.findings}
         notes = [note for note in summary.notes if note not in known]
         if summary.missing:
             notes.append(f"Not found: {', '.join(summary.missing)}.")
@@ -146,14 +244,14 @@ class RunPanel:
 
     async def _doubts(self) -> list[str]:
         """What speaks against segmenting this image with this model."""
-        study = self._desk.study
+        study = self._context.study
         coverage = await asyncio.to_thread(check_coverage, study.opened(), self._models.expects)
         return [
             finding.message for finding in [*study.findings, *coverage] if finding.kind in _DOUBTFUL
         ]
 
     async def _wants_doubtful(self, doubts: list[str]) -> bool:
-        answer = await self._desk.page.ask(
+        answer = await self._context.page.ask(
             "Does this image fit?",
             " ".join(doubts),
             Answer("no", "Do not segment", primary=True),
@@ -162,7 +260,7 @@ class RunPanel:
         return answer == "yes"
 
     async def _what_about(self, names: tuple[str, ...]) -> str:
-        return await self._desk.page.ask(
+        return await self._context.page.ask(
             "Keep your edits?",
             f"You edited {', '.join(names)}. A new run can leave them as they are and renew the "
             "other structures, or overwrite them too. Undo brings either back.",
@@ -171,7 +269,7 @@ class RunPanel:
             Answer("", "Cancel"),
         )
 
-    def _write(self, measured: Measured) -> None:
-        with self._desk.editor.one_step():
-            self._desk.study.write(measured, self._overwrite)
+    def _write(self, result: PreparedResult, summary: RunSummary) -> None:
+        with self._context.editor.one_step():
+            self._context.study.write(result, summary, self._overwrite)
         self._after_result()

@@ -1,12 +1,17 @@
-"""The segmentation as a file that the browser downloads."""
+"""Saving: a file is written into the private folder, and the browser downloads it."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
+import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from aiohttp import web
 from trame_slicer.core import SlicerApp
 
 from ..errors import InputError, OutputError
@@ -14,8 +19,9 @@ from ..export.dicom_seg import write_dicom_seg
 from ..export.label_map import write_label_map
 from ..mrml.from_node import segmentation_from_node
 from ..mrml.segmentation_node import MODEL_ATTRIBUTE
+from ..mrml.segments import segment_ids
 from ..mrml.storage import save_segmentation_node
-from .segment_list import segment_ids
+from .page_context import Action, PageContext
 from .study import Study
 
 ENDINGS = {
@@ -24,6 +30,13 @@ ENDINGS = {
     "dicom": ".dcm",
     "scene": ".mrb",
 }
+_FORMATS = {
+    "segmentation": "3D Slicer segmentation (.seg.nrrd)",
+    "labels": "Label map (.nii.gz)",
+    "dicom": "DICOM Segmentation (.dcm)",
+    "scene": "3D Slicer scene with the CT (.mrb)",
+}
+_KEPT_FILES = 3
 
 
 def why_no_dicom(study: Study) -> str:
@@ -36,7 +49,7 @@ def why_no_dicom(study: Study) -> str:
 
 
 def file_name(study: Study, kind: str) -> str:
-    """What to call the download."""
+    """File name of the download."""
     stem = re.sub(r"[^\w.-]+", "-", study.opened().name).strip("-.") or "ct"
     return f"{stem}{ENDINGS[kind]}"
 
@@ -89,3 +102,82 @@ def _written(path: Path, write: Callable[[], None]) -> Path:
 def _write_scene(app: SlicerApp, path: Path) -> None:
     if not app.io_manager.write_scene(path) or not path.is_file():
         raise OutputError("The scene could not be written; the terminal says why.")
+
+
+class SavePanel:
+    """The menu, and the files that wait to be downloaded.
+
+    Args:
+        context: Shared parts.
+        mark_saved: Called when the segmentation has been saved.
+    """
+
+    def __init__(self, context: PageContext, mark_saved: Callable[[], None]) -> None:
+        self._context = context
+        self._mark_saved = mark_saved
+        self._files: dict[str, Path] = {}
+        self._is_busy = False
+        self.draw()
+
+    def actions(self) -> dict[str, Action]:
+        """Functions by the names under which the page calls them."""
+        return {"save": self._save}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Routes for downloads."""
+        return [web.get("/download/{key}/{name}", self._send)]
+
+    def draw(self) -> None:
+        """Show the menu."""
+        reason = why_no_dicom(self._context.study)
+        formats: list[dict[str, Any]] = [
+            {"kind": kind, "label": label, "why_not": reason if kind == "dicom" else ""}
+            for kind, label in _FORMATS.items()
+        ]
+        self._context.page.show(saving=self._is_busy, formats=formats)
+
+    async def _save(self, kind: str) -> None:
+        if self._is_busy:
+            return
+        self._set_busy(True)
+        await asyncio.sleep(0)  # the page shows it before the scene is written
+        key = secrets.token_hex(8)
+        folder = self._context.folder / f"download-{key}"
+        folder.mkdir()
+        path: Path | None = None
+        try:
+            write = prepare_save(self._context.app, self._context.study, kind, folder)
+            path = await asyncio.to_thread(write)
+        finally:
+            if path is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._set_busy(False)
+        self._files[key] = path
+        self._remove_older()
+        self._mark_saved()
+        name = file_name(self._context.study, kind)
+        self._context.page.download(f"/download/{key}/{name}", name)
+        self._context.page.tell(f"{name} is in the browser's downloads.")
+
+    def _set_busy(self, is_busy: bool) -> None:
+        """Begin or end saving; the menu is closed here too.
+
+        The page closes it at once, but what it then tells can be lost among the other news of that
+        moment, and the next page would begin with an open menu.
+        """
+        self._is_busy = is_busy
+        self._context.page.show(menu=False)
+        self.draw()
+
+    def _remove_older(self) -> None:
+        """Keep the last files only; the browser has downloaded the others."""
+        for key in list(self._files)[:-_KEPT_FILES]:
+            shutil.rmtree(self._files.pop(key).parent, ignore_errors=True)
+
+    async def _send(self, request: web.Request) -> web.StreamResponse:
+        path = self._files.get(request.match_info["key"])
+        if path is None or not path.is_file():
+            return web.Response(status=404, text="This file is no longer there; save again.")
+        return web.FileResponse(
+            path, headers={"Content-Disposition": f'attachment; filename="{path.name}"'}
+        )

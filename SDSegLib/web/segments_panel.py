@@ -1,15 +1,19 @@
-"""The list of segments: volumes, visibility, colour, opacity."""
+"""The list of segments: volumes, edits, visibility, colour and opacity."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from slicer import vtkMRMLSegmentationNode
 
 from ..errors import InputError
-from .desk import Desk
-from .formatting import color_of
-from .page_state import Action
-from .segment_list import SegmentFacts, facts_of, listed, segment_ids, voxels_now
-from .soon import Soon
+from ..mrml.segments import fingerprint_as_written, fingerprint_of, segment_ids
+from ..mrml.volumes import array_of, bounding_box
+from ..review.formatting import milliliters_text
+from .page_context import Action, Debounced, PageContext
 
 _DRAW_SECONDS = 0.03
 _MEASURE_SECONDS = 0.4
@@ -18,23 +22,23 @@ _LONGEST_NAME = 64
 
 
 class SegmentsPanel:
-    """Draws the list at once and its volumes a moment later.
+    """Draws the list at once; volumes follow when they are measured.
 
     Args:
-        desk: Shared parts.
+        context: Shared parts.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
         self._facts: dict[str, SegmentFacts] = {}
         self._saved: dict[str, SegmentFacts] = {}
-        self.draw_soon = Soon(self.draw, _DRAW_SECONDS)
-        self._measure_soon = Soon(self._begin_measuring, _MEASURE_SECONDS)
+        self.draw_later = Debounced(self.draw, _DRAW_SECONDS)
+        self._measure_later = Debounced(self._begin_measuring, _MEASURE_SECONDS)
         self._is_measuring = False
         self.draw()
 
     def actions(self) -> dict[str, Action]:
-        """By the names that the page calls them."""
+        """Functions by the names under which the page calls them."""
         return {
             "select": self._select,
             "show_segment": self._set_visible,
@@ -50,7 +54,7 @@ class SegmentsPanel:
 
     @property
     def has_unsaved_edits(self) -> bool:
-        """Whether somebody's work would be lost with the segmentation."""
+        """Whether edits would be lost with the segmentation."""
         return any(
             facts.is_edited and self._saved.get(key) != facts for key, facts in self._facts.items()
         )
@@ -66,35 +70,35 @@ class SegmentsPanel:
 
     def changed(self) -> None:
         """Voxels have changed, or may have."""
-        self.draw_soon()
-        self._measure_soon()
+        self.draw_later()
+        self._measure_later()
 
     def stop(self) -> None:
-        """Let go of what is due."""
-        self.draw_soon.stop()
-        self._measure_soon.stop()
+        """Cancel scheduled calls."""
+        self.draw_later.stop()
+        self._measure_later.stop()
 
     def draw(self) -> None:
         """Show the list."""
-        node, display = self._desk.study.segmentation_node, self._desk.study.display()
+        node, display = self._context.study.segmentation_node, self._context.study.display()
         if node is None or display is None:
-            self._desk.page.show(segments=[], fill=40, outline=True)
+            self._context.page.show(segments=[], fill=40, outline=True)
             return
-        self._desk.page.show(
-            segments=listed(node, self._facts, self._desk.editor.segment_id),
+        self._context.page.show(
+            segments=listed(node, self._facts, self._context.editor.segment_id),
             fill=round(100 * display.GetOpacity2DFill()),
             outline=bool(display.GetVisibility2DOutline()),
         )
 
     def _begin_measuring(self) -> None:
         if self._is_measuring:
-            self._measure_soon()
-        elif self._desk.study.segmentation_node is not None:
+            self._measure_later()
+        elif self._context.study.segmentation_node is not None:
             self._is_measuring = True
-            self._desk.page.run(self._measure())
+            self._context.page.run(self._measure())
 
     async def _measure(self) -> None:
-        study = self._desk.study
+        study = self._context.study
         try:
             node = study.segmentation_node
             if node is None:
@@ -109,36 +113,36 @@ class SegmentsPanel:
             self._is_measuring = False
 
     def _select(self, segment_id: str) -> None:
-        self._desk.editor.select(segment_id)
+        self._context.editor.select(segment_id)
         self.draw()
 
     def _set_visible(self, segment_id: str, is_visible: bool) -> None:
-        display = self._desk.study.display()
+        display = self._context.study.display()
         if display is not None:
             display.SetSegmentVisibility(segment_id, bool(is_visible))
         self.draw()
 
     def _set_all_visible(self, is_visible: bool) -> None:
-        node = self._desk.study.segmentation_node
+        node = self._context.study.segmentation_node
         for segment_id in [] if node is None else segment_ids(node):
-            self._desk.study.display().SetSegmentVisibility(segment_id, bool(is_visible))
+            self._context.study.display().SetSegmentVisibility(segment_id, bool(is_visible))
         self.draw()
 
     def _set_opacity(self, segment_id: str, percent: float) -> None:
-        display = self._desk.study.display()
+        display = self._context.study.display()
         if display is not None:
             display.SetSegmentOpacity2DFill(segment_id, float(percent) / 100)
             display.SetSegmentOpacity2DOutline(segment_id, float(percent) / 100)
         self.draw()
 
     def _set_all_opacity(self, percent: float) -> None:
-        display = self._desk.study.display()
+        display = self._context.study.display()
         if display is not None:
             display.SetOpacity2DFill(float(percent) / 100)
         self.draw()
 
     def _set_outline(self, is_on: bool) -> None:
-        display = self._desk.study.display()
+        display = self._context.study.display()
         if display is not None:
             display.SetVisibility2DOutline(bool(is_on))
         self.draw()
@@ -147,20 +151,148 @@ class SegmentsPanel:
         plain = " ".join(name.split())[:_LONGEST_NAME]
         if not plain:
             raise InputError("A structure needs a name.")
-        self._desk.editor.set_properties(segment_id, name=plain)
+        self._context.editor.set_properties(segment_id, name=plain)
 
     def _set_color(self, segment_id: str, color: str) -> None:
-        self._desk.editor.set_properties(segment_id, color=color_of(color))
+        self._context.editor.set_properties(segment_id, color=color_of(color))
 
     def _add(self) -> None:
-        node = self._desk.study.segmentation_node
+        node = self._context.study.segmentation_node
         if node is None:
             raise InputError("Open a CT first.")
         count = len(segment_ids(node))
         color = color_of(_NEW_COLORS[count % len(_NEW_COLORS)])
-        self._desk.editor.add_segment(f"Structure {count + 1}", color)
+        self._context.editor.add_segment(f"Structure {count + 1}", color)
         self.changed()
 
     def _remove(self, segment_id: str) -> None:
-        self._desk.editor.remove_segment(segment_id)
+        self._context.editor.remove_segment(segment_id)
         self.changed()
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentVoxels:
+    """A copy of a segment's voxels, to be measured in a thread.
+
+    Attributes:
+        id: The segment's ID.
+        layer: Copy of the layer that it shares with others, (k, j, i); None if that is empty.
+        label: Its value in the layer.
+        written: Fingerprint of what SDSeg wrote; "" for a segment of another origin.
+    """
+
+    id: str
+    layer: np.ndarray | None
+    label: int
+    written: str
+
+
+@dataclass(frozen=True)
+class SegmentFacts:
+    """Measurements of a segment.
+
+    Attributes:
+        milliliters: Its volume.
+        is_edited: Whether it differs from what SDSeg wrote; segments of another origin count as
+            edited as soon as they hold a voxel.
+    """
+
+    milliliters: float
+    is_edited: bool
+
+
+def voxels_now(node: vtkMRMLSegmentationNode) -> list[SegmentVoxels]:
+    """Copy what `facts_of` needs; layers that segments share are copied once."""
+    copies: dict[str, np.ndarray | None] = {}
+    found = []
+    for segment_id in segment_ids(node):
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        image = segment.GetRepresentation("Binary labelmap")
+        key = "" if image is None else image.GetAddressAsString("")
+        if key not in copies:
+            scalars = None if image is None else image.GetPointData().GetScalars()
+            copies[key] = None if scalars is None else array_of(image).copy()
+        found.append(
+            SegmentVoxels(
+                segment_id,
+                copies[key],
+                segment.GetLabelValue(),
+                fingerprint_as_written(segment),
+            )
+        )
+    return found
+
+
+def facts_of(segments: list[SegmentVoxels], voxel_ml: float) -> dict[str, SegmentFacts]:
+    """Measure segments. Uses no MRML, so it may run in a thread."""
+    cropped: dict[int, np.ndarray | None] = {}
+    facts = {}
+    for item in segments:
+        if id(item.layer) not in cropped:
+            cropped[id(item.layer)] = _cropped(item.layer)
+        layer = cropped[id(item.layer)]
+        mask = None if layer is None else layer == item.label
+        count = 0 if mask is None else int(np.count_nonzero(mask))
+        is_edited = fingerprint_of(mask) != item.written if item.written else count > 0
+        facts[item.id] = SegmentFacts(count * voxel_ml, is_edited)
+    return facts
+
+
+def listed(
+    node: vtkMRMLSegmentationNode, facts: dict[str, SegmentFacts], active: str
+) -> list[dict[str, Any]]:
+    """Rows for the page; volumes that are not measured yet are empty."""
+    display = node.GetDisplayNode()
+    rows = []
+    for segment_id in segment_ids(node):
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        known = facts.get(segment_id)
+        rows.append(
+            asdict(
+                SegmentRow(
+                    id=segment_id,
+                    name=segment.GetName(),
+                    color=color_text(segment.GetColor()),
+                    visible=bool(display.GetSegmentVisibility(segment_id)),
+                    opacity=round(100 * display.GetSegmentOpacity2DFill(segment_id)),
+                    milliliters="" if known is None else milliliters_text(known.milliliters),
+                    empty=known is not None and known.milliliters == 0,
+                    edited=known is not None and known.is_edited,
+                    active=segment_id == active,
+                )
+            )
+        )
+    return rows
+
+
+def _cropped(layer: np.ndarray | None) -> np.ndarray | None:
+    """The bounding box of a layer's nonzero voxels; None if there are none."""
+    if layer is None or not layer.any():
+        return None
+    return layer[bounding_box(layer)]
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """A row of the list; `opacity` in percent."""
+
+    id: str
+    name: str
+    color: str
+    visible: bool
+    opacity: int
+    milliliters: str
+    empty: bool
+    edited: bool
+    active: bool
+
+
+def color_text(color: tuple[float, float, float]) -> str:
+    """Red, green, blue from 0 to 1 as "#rrggbb"."""
+    return "#" + "".join(f"{round(255 * max(0.0, min(1.0, value))):02x}" for value in color)
+
+
+def color_of(text: str) -> tuple[float, float, float]:
+    """Red, green, blue from 0 to 1 of "#rrggbb"."""
+    red, green, blue = (int(text[n : n + 2], 16) / 255 for n in (1, 3, 5))
+    return red, green, blue

@@ -1,12 +1,16 @@
-"""The server: on this computer only, until it is told to end."""
+"""The web server of the page; it listens on this computer only."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shutil
 import signal
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +18,13 @@ from trame_server import Server
 
 from ..errors import InputError
 from . import trame_private
+from .access import SinglePageAccess, TokenAccess
 from .application import Application
-from .folder import private_folder
-from .gate import Gate
-from .guard import Guard
 
 _log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+_PREFIX = "sdseg-view-"
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -34,7 +37,7 @@ def serve(
     port: int,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve the page until Ctrl+C or another signal to end.
+    """Serve the page until Ctrl+C, SIGTERM or SIGHUP.
 
     Args:
         image: A CT to begin with.
@@ -69,21 +72,21 @@ async def _serve(
     server = Server("sdseg")
     server.state.trame__title = "SDSeg"
     server.state.trame__favicon = "/sdseg/icon.svg"
-    guard = Guard()
+    access = TokenAccess()
     application = Application(server, folder, model)
     sockets: list[Any] = []
 
     async def close_sockets(code: int) -> None:
         await trame_private.close_sockets(sockets[0], code)
 
-    gate = Gate(close_sockets, application.page_came, application.page_gone)
+    pages = SinglePageAccess(close_sockets, application.page_connected, application.page_closed)
 
     def bind(web_server: Any) -> None:
         sockets.append(web_server)
         web_application = trame_private.web_application(web_server)
-        web_application.middlewares.append(guard.middleware)
-        web_application.middlewares.append(gate.middleware)
-        web_application.add_routes([*gate.routes(), *application.routes()])
+        web_application.middlewares.append(access.middleware)
+        web_application.middlewares.append(pages.middleware)
+        web_application.add_routes([*pages.routes(), *application.routes()])
 
     server.controller.on_server_bind.add(bind)
     running = server.start(
@@ -96,20 +99,20 @@ async def _serve(
         timeout=0,
     )
     await server.ready
-    guard.port = server.port
+    access.port = server.port
     application.open(image, segmentation)
-    on_ready(guard.url)
+    on_ready(access.url)
     try:
         await stop.wait()
     finally:
-        gate.stop()
+        pages.stop()
         application.close()
         await server.stop()
         await running
 
 
 def _stop_event() -> asyncio.Event:
-    """Set by the signals that ask a program to end."""
+    """An event that SIGINT, SIGTERM and SIGHUP set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -130,3 +133,46 @@ def _check_port(port: int) -> None:
                 f"Port {port} cannot be used ({error.strerror}); choose another with --port, or "
                 "leave it out for any that is free."
             ) from error
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A temporary folder that only this user can read; removed at the end.
+
+    Temporary files of all libraries go there too. Folders of servers that were killed are removed
+    as well.
+    """
+    _remove_orphans(Path(tempfile.gettempdir()))
+    before = tempfile.tempdir
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    tempfile.tempdir = str(folder)
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_orphans(root: Path) -> None:
+    for folder in root.glob(f"{_PREFIX}*-*"):
+        number = folder.name[len(_PREFIX) :].partition("-")[0]
+        if number.isdigit() and not _is_running(int(number)) and _is_mine(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_mine(folder: Path) -> bool:
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return os.name != "posix" or folder.stat().st_uid == os.getuid()
+
+
+def _is_running(process_id: int) -> bool:
+    if os.name != "posix":
+        return True  # os.kill would end it
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

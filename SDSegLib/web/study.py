@@ -1,30 +1,117 @@
-"""The CT, its segmentation and its instability map in the scene; event loop's thread only."""
+"""The open CT with its segmentation and instability map in the scene, and how files become one.
+
+`Study` belongs to the event loop's thread. The functions that read files use no MRML and run in
+threads.
+"""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from trame_slicer.core import SlicerApp
 
-from ..mrml.instability import instability_to_node
-from ..mrml.segmentation_node import protected_structures, segmentation_to_node
+from ..errors import InputError
+from ..mrml.results import PreparedResult, write_result
+from ..mrml.segmentation_node import protected_structures
 from ..mrml.storage import load_segmentation_node
-from ..mrml.volume_node import volume_from_node, volume_to_node
+from ..mrml.volumes import volume_from_node, volume_to_node
+from ..reading.dicom import Series, list_series
+from ..reading.files import read_volume
+from ..review.summary import RunSummary
+from ..volume.checks import check_volume
 from ..volume.finding import Finding
 from ..volume.structure import Structure
 from ..volume.volume import Volume
-from .loading import Loaded
-from .summary import Measured, RunSummary
+from .uploads import is_zip, unpack
 
+SEGMENTATION_SUFFIX = ".seg.nrrd"
+_HEADERS = (".nhdr", ".mhd")
 _FILL_OPACITY = 0.4
 
 
+@dataclass(frozen=True)
+class Source:
+    """Files that the user named or uploaded.
+
+    Attributes:
+        image: The CT's file or folder; None if there is only a segmentation.
+        segmentation: A segmentation file, if one came along.
+        folder: An upload's folder, to be removed when the CT is replaced; None for paths of the
+            user's own.
+    """
+
+    image: Path | None
+    segmentation: Path | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A CT that was read.
+
+    Attributes:
+        volume: Voxels and grid.
+        findings: What the user should know of it.
+    """
+
+    volume: Volume
+    findings: list[Finding] = field(default_factory=list)
+
+
+def source_of_upload(folder: Path, files: list[Path]) -> Source:
+    """Sort uploaded files: an image, its segmentation, a DICOM series, or a zip archive of these.
+
+    Raises:
+        InputError: If a zip archive cannot be used.
+    """
+    if len(files) == 1 and is_zip(files[0]):
+        unpacked = folder / "unpacked"
+        files = unpack(files[0], unpacked)
+        root = unpacked
+    else:
+        root = folder
+    segmentations = [path for path in files if path.name.lower().endswith(SEGMENTATION_SUFFIX)]
+    images = [path for path in files if path not in segmentations]
+    segmentation = segmentations[0] if segmentations else None
+    headers = [path for path in images if path.name.lower().endswith(_HEADERS)]
+    if not images:
+        return Source(None, segmentation, folder)
+    if len(images) == 1:
+        return Source(images[0], segmentation, folder)
+    if len(headers) == 1:
+        return Source(headers[0], segmentation, folder)
+    return Source(root, segmentation, folder)
+
+
+def series_to_choose_from(path: Path) -> list[Series]:
+    """The series of a DICOM folder, if there are several; else nothing."""
+    found = list_series(path) if path.is_dir() else []
+    return found if len(found) > 1 else []
+
+
+def read_image(path: Path, series: str | None = None) -> Loaded:
+    """Read a CT and check its values.
+
+    Raises:
+        InputError: In the reader's words, without the name of the private folder.
+    """
+    try:
+        volume = read_volume(path, series)
+        return Loaded(volume, check_volume(volume))
+    except InputError as error:
+        raise InputError(_without_folder(str(error), path)) from error
+
+
+def _without_folder(text: str, path: Path) -> str:
+    return text.replace(f"{path.parent}/", "").replace(f"{path.parent}\\", "")
+
+
 class Study:
-    """What is open.
+    """The open CT, its segmentation and the last result.
 
     Args:
         app: Scene and logics.
@@ -49,7 +136,7 @@ class Study:
         self._scene.Clear(False)  # without it painting does nothing in the first scene
 
     def open(self, loaded: Loaded, folder: Path | None = None) -> None:
-        """Put a CT in place of all that is there.
+        """Open a CT; what was open before is closed.
 
         Args:
             loaded: The CT.
@@ -107,32 +194,22 @@ class Study:
             return ()
         return protected_structures(self.segmentation_node, structures)
 
-    def write(self, measured: Measured, overwrite: tuple[str, ...]) -> None:
+    def write(
+        self, result: PreparedResult, summary: RunSummary, overwrite: tuple[str, ...]
+    ) -> None:
         """Write a result into the segmentation; segments of other structures stay as they are.
 
         Args:
-            measured: The result.
+            result: From `prepare_result`.
+            summary: Of the run.
             overwrite: Names of structures that may be overwritten although somebody edited them.
         """
-        result = measured.segmentation
-        edited = self.edited_among(result.structures)
-        kept = tuple(item.name for item in edited if item.name not in overwrite)
-        segmentation_to_node(
-            replace(result, structures=tuple(s for s in result.structures if s.name not in kept)),
-            self.volume_node,
-            node=self.segmentation_node,
-            mode="update",
-            overwrite_edited=True,
-            prepared=measured.prepared,
+        self._remove_instability()
+        written = write_result(
+            result, self.volume_node, node=self.segmentation_node, overwrite_edited=overwrite
         )
-        if self.instability_node is not None:
-            self._scene.RemoveNode(self.instability_node)
-            self.instability_node = None
-        if measured.percent is not None:
-            self.instability_node = instability_to_node(
-                result, self.volume_node, percent=measured.percent
-            )
-        self.summary = replace(measured.summary, kept=kept)
+        self.instability_node = written.instability_node
+        self.summary = replace(summary, kept=written.kept)
 
     def display(self) -> Any:
         """The segmentation's display node."""
@@ -145,10 +222,13 @@ class Study:
         self.segmentation_node = node
 
     def _forget_result(self) -> None:
+        self._remove_instability()
+        self.summary = None
+
+    def _remove_instability(self) -> None:
         if self.instability_node is not None:
             self._scene.RemoveNode(self.instability_node)
         self.instability_node = None
-        self.summary = None
 
     def _remove_folder(self) -> None:
         if self._folder is not None:

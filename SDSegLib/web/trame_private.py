@@ -1,4 +1,4 @@
-"""All that leans on inner parts of trame, wslink and trame-slicer, whose versions are pinned."""
+"""Uses of undocumented parts of trame, wslink and trame-slicer, whose versions are pinned."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def ignore_command_line() -> None:
 
 
 def quiet() -> None:
-    """Leave out what the libraries say about their own insides; errors stay."""
+    """Log only warnings and errors of the libraries."""
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
     for name in ("trame_client", "trame_rca", "trame_server", "wslink"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def require_drawing() -> None:
-    """Find out whether pictures can be drawn without a screen; VTK would end the process.
+    """Check that VTK can draw without a screen; otherwise it would end the process.
 
     Raises:
         SDSegError: Naming the packages to install.
@@ -73,7 +73,7 @@ def web_application(web_server: Any) -> web.Application:
 
 
 async def close_sockets(web_server: Any, code: int) -> None:
-    """Close the pages' websockets with a code that they can tell from a lost connection."""
+    """Close the pages' websockets with a code, which tells them that no connection was lost."""
     for handler in web_server._ws_handlers:
         for socket in list(handler.connections.values()):
             await socket.close(code=code)
@@ -90,7 +90,7 @@ def client_files() -> tuple[str, str]:
 
 
 def launcher_route() -> web.RouteDef:
-    """trame's client asks where its websocket is before it tries the obvious place."""
+    """The request by which trame's client asks for the address of its websocket."""
 
     async def tell(_: web.Request) -> web.Response:
         return web.json_response({"sessionURL": "ws://USE_HOST/ws"})
@@ -123,7 +123,7 @@ def slice_logic(view: SliceView) -> Any:
 
 
 def stop_blinking(editor: SegmentationEditor) -> None:
-    """The threshold's preview blinks five times a second, which a processor cannot afford."""
+    """Switch off the blinking of the threshold's preview: five renderings a second."""
     editor.get_effect(SegmentationEffectThreshold)._opacity_blinker.stop()
 
 
@@ -133,7 +133,7 @@ def undoable_change(editor: SegmentationEditor) -> Any:
 
 
 def stop_image_encoders() -> None:
-    """trame-rca's threads would keep the process alive until they have nothing to do."""
+    """End trame-rca's threads, which would otherwise keep the process alive."""
     from trame_rca.schedulers.image_scheduler import ENCODING_POOL
 
     ENCODING_POOL.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The three slice views and the 3-D view: windows, slices, overlays."""
+"""The three slice views and the 3-D view, and the controls around them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from trame_slicer.views import ViewLayoutDefinition
 from vtk import vtkMatrix4x4
 
 from . import trame_private
+from .page_context import Action, PageContext
 
 SLICE_VIEWS = ("Red", "Green", "Yellow")
 THREE_D = "ThreeD"
@@ -27,6 +28,7 @@ WINDOWS: dict[str, tuple[float, float]] = {
     "Wide": (3000, 500),
 }
 DEFAULT_WINDOW = "Soft tissue"
+_VOLUME_PRESET = "CT-Bones"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class SlicePosition:
 
 
 class Views:
-    """Creates the views and moves them; belongs to the event loop's thread.
+    """Creates and moves the views. Belongs to the event loop's thread.
 
     Args:
         app: Scene and logics.
@@ -86,12 +88,12 @@ class Views:
             self._views[tag].reset_view()
 
     def fit(self) -> None:
-        """Show all of the CT, in the middle."""
+        """Fit the CT into all views."""
         for view in self._views.values():
             view.reset_view()
 
     def set_window(self, window: float, level: float) -> None:
-        """Set which HU are black and white."""
+        """Set window and level in HU."""
         if self._volume is None:
             return
         display = self._volume.GetDisplayNode()
@@ -99,12 +101,12 @@ class Views:
         display.SetWindowLevel(window, level)
 
     def window(self) -> tuple[float, float]:
-        """Window and level as they are, also after the mouse has changed them."""
+        """Present window and level in HU."""
         display = None if self._volume is None else self._volume.GetDisplayNode()
         return (0.0, 0.0) if display is None else (display.GetWindow(), display.GetLevel())
 
     def jump(self, center_ras: tuple[float, float, float]) -> None:
-        """Move all slice views to a place in the volume's own frame."""
+        """Move all slice views to a point, RAS mm."""
         vtkMRMLSliceNode.JumpAllSlices(self._app.scene, *center_ras)
         for tag in SLICE_VIEWS:
             trame_private.slice_logic(self._views[tag]).SnapSliceOffsetToIJK()
@@ -116,7 +118,7 @@ class Views:
             self.go_to(tag, position.number + steps)
 
     def go_to(self, tag: str, number: int) -> None:
-        """Show a slice by its number, from 1; numbers outside the volume mean its ends."""
+        """Show a slice by its number, from 1, limited to the volume's slices."""
         view, geometry = self._views[tag], self._axes(tag)
         if geometry is None:
             return
@@ -143,28 +145,28 @@ class Views:
         return {tag: asdict(self.position(tag)) for tag in SLICE_VIEWS}
 
     def overlay(self, node: vtkMRMLScalarVolumeNode | None, opacity: float) -> None:
-        """Lay a volume over the CT, or nothing."""
+        """Show a volume over the CT, or none."""
         for tag in SLICE_VIEWS:
             view = self._views[tag]
             view.set_foreground_volume_id(None if node is None else node.GetID())
             view.set_foreground_opacity(0.0 if node is None else opacity)
 
     def show_only(self, tags: tuple[str, ...]) -> None:
-        """Draw these views; the others rest."""
+        """Draw these views and no others."""
         for tag, view in self._views.items():
             view.set_render_blocked(tag not in tags)
 
     def redraw(self) -> None:
-        """Draw what is shown once more, for a page that has just come."""
+        """Draw all views again, for a page that has just connected."""
         for view in self._views.values():
             view.schedule_render()
 
     def reset_three_d(self) -> None:
-        """Look at all that is shown in 3-D."""
+        """Fit the 3-D view to everything shown in it."""
         self._views[THREE_D].reset_view()
 
     def _fit_if_new(self, tag: str) -> None:
-        """Fit the CT that was opened before the view knew its size."""
+        """Fit the CT if it was opened before the view knew its size."""
         self._sized.add(tag)
         if tag in self._unfitted and self._volume is not None:
             self._unfitted.discard(tag)
@@ -203,6 +205,106 @@ def _array(fill: Callable[[Any], None]) -> np.ndarray:
 
 
 def _letter(direction: np.ndarray) -> str:
-    """The patient direction (RAS) that a vector points to most."""
+    """The patient direction (R, A, S, L, P or I) closest to a vector."""
     axis = int(np.argmax(np.abs(direction)))
     return "RAS"[axis] if direction[axis] > 0 else "LPI"[axis]
+
+
+class ViewPanel:
+    """Slice numbers, windows, the arrangement of the views and 3-D.
+
+    Args:
+        context: Shared parts.
+    """
+
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
+        self._layout = "four"
+        self._window = DEFAULT_WINDOW
+        self._has_surfaces = False
+        self._has_rendering = False
+        self.draw()
+        context.page.show(windows=list(WINDOWS))
+
+    def actions(self) -> dict[str, Action]:
+        """Functions by the names under which the page calls them."""
+        return {
+            "step": self._step,
+            "go_to": self._context.views.go_to,
+            "fit": self._context.views.fit,
+            "window": self._choose_window,
+            "layout": self._arrange,
+            "surfaces": self._show_surfaces,
+            "rendering": self._show_rendering,
+        }
+
+    def open(self) -> None:
+        """A CT has been opened."""
+        self._has_surfaces = self._has_rendering = False
+        self._context.editor.show_surfaces(False)
+        if self._context.study.volume_node is not None:
+            self._context.views.show(self._context.study.volume_node)
+        self._choose_window(DEFAULT_WINDOW)
+        self._arrange("four")
+        self.draw_slices()
+
+    def draw_slices(self) -> None:
+        """Show slice numbers, directions, window and level."""
+        width, level = self._context.views.window()
+        self._context.page.show(
+            slices=self._context.views.positions(), shown_window=f"W {width:.0f}  L {level:.0f}"
+        )
+
+    def draw(self) -> None:
+        """Show the arrangement and what is on in 3-D."""
+        self._context.page.show(
+            arrangement=self._layout,
+            window_name=self._window,
+            surfaces=self._has_surfaces,
+            rendering=self._has_rendering,
+        )
+
+    def _step(self, tag: str, steps: int) -> None:
+        if tag in SLICE_VIEWS:
+            self._context.views.step(tag, int(steps))
+
+    def _choose_window(self, name: str) -> None:
+        if name in WINDOWS:
+            self._window = name
+            self._context.views.set_window(*WINDOWS[name])
+            self.draw()
+            self.draw_slices()
+
+    def _arrange(self, layout: str) -> None:
+        """ "four", or the name of the one view to show."""
+        shows_three_d = self._has_surfaces or self._has_rendering
+        if layout in (*SLICE_VIEWS, THREE_D):
+            tags: tuple[str, ...] = (layout,)
+        else:
+            layout = "four"
+            tags = (*SLICE_VIEWS, THREE_D)
+        if not shows_three_d:
+            tags = tuple(tag for tag in tags if tag != THREE_D)
+        self._layout = layout
+        self._context.views.show_only(tags)
+        self.draw()
+
+    def _show_surfaces(self, is_on: bool) -> None:
+        self._has_surfaces = is_on
+        self._context.editor.show_surfaces(is_on)
+        self._after_three_d()
+
+    def _show_rendering(self, is_on: bool) -> None:
+        node = self._context.study.volume_node
+        if node is None:
+            return
+        self._has_rendering = is_on
+        rendering = self._context.app.volume_rendering
+        if is_on or rendering.has_vr_display_node(node):
+            rendering.create_display_node(node, _VOLUME_PRESET).SetVisibility(is_on)
+        self._after_three_d()
+
+    def _after_three_d(self) -> None:
+        self._arrange(self._layout)
+        if self._has_surfaces or self._has_rendering:
+            self._context.views.reset_three_d()

@@ -12,18 +12,25 @@ from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 from SDSegLib.models.registry import MODELS_VARIABLE, install_model, user_folder
+from SDSegLib.options import RunOptions
 from SDSegLib.version import VERSION
 
-from .background import Background
-from .messageArea import MessageArea
-from .sharedWorker import closeWorker, sharedWorker
+from .background import Background, closeWorker, sharedWorker
+from .widgets import MessageArea
 
 _FOLDER_SETTING = "SDSeg/ModelFolder"
-_CHECK_INTERVAL_MS = 100
+_WIDGETS = {
+    "samples": "samplesSpinBox",
+    "steps": "stepsSpinBox",
+    "mirror": "mirrorCheckBox",
+    "device": "deviceComboBox",
+    "precision": "precisionComboBox",
+    "batch": "batchSpinBox",
+}
 
 
 class AdvancedPanel:
-    """Things that most users never need.
+    """Options that most users never need.
 
     Args:
         ui: The window's widgets.
@@ -36,10 +43,10 @@ class AdvancedPanel:
         self._messages = messages
         self._onModelsChanged = onModelsChanged
         self._install: Background | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeInstallation)
         self._restoreFolder()
+        infos = RunOptions.infos()
+        for name, widget in _WIDGETS.items():
+            getattr(ui, widget).setToolTip(infos[name].help)
         ui.modelFolderEdit.connect("currentPathChanged(QString)", self._onFolderChanged)
         ui.installModelButton.connect("clicked()", self._installModel)
         ui.copyLogButton.connect("clicked()", self._copyLog)
@@ -47,7 +54,7 @@ class AdvancedPanel:
 
     def update(self, parameters: Any, isBusy: bool, mirrorProblem: str) -> None:
         """Follow the parameter node, the worker's log, and why slices cannot be mirrored."""
-        several = _("one condition, {count} noises").format(count=parameters.samples)
+        several = _("a map of the uncertainty is made")
         single = _("2 or more show where it is unsure")
         self._ui.samplesFacts.setText(several if parameters.samples > 1 else single)
         self._ui.mirrorCheckBox.setEnabled(not mirrorProblem)
@@ -60,8 +67,8 @@ class AdvancedPanel:
             bar.setValue(bar.maximum)
 
     def showLog(self) -> None:
-        """Open the section at the log."""
-        self._ui.advancedSection.setCollapsed(False)
+        """Unfold the section and show the log."""
+        self._ui.advancedSection.collapsed = False
         self._ui.logView.setFocus()
 
     def logText(self) -> str:
@@ -73,9 +80,9 @@ class AdvancedPanel:
         return "\n".join([versions, *sharedWorker().log])
 
     def stop(self) -> None:
-        """Let go of the timer."""
-        self._timer.stop()
-        self._install = None
+        """The window is closed: show no outcome of an installation."""
+        if self._install is not None:
+            self._install.forget()
 
     def _restoreFolder(self) -> None:
         chosen = str(qt.QSettings().value(_FOLDER_SETTING, "") or "")
@@ -102,13 +109,9 @@ class AdvancedPanel:
         self._install = Background(
             lambda: install_model(source, overwrite=True), _("The installation of the model")
         )
-        self._timer.start()
+        self._install.whenDone(self._onInstalled)
 
-    def _takeInstallation(self) -> None:
-        if self._install is None or not self._install.isDone:
-            return
-        self._timer.stop()
-        installation, self._install = self._install, None
+    def _onInstalled(self, installation: Background) -> None:
         self._ui.installModelButton.setEnabled(True)
         try:
             model = installation.take()

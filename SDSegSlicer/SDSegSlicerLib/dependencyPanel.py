@@ -1,4 +1,4 @@
-"""First-time setup, inside the window: what is missing, how large it is, and the user's word."""
+"""First-time setup: shows which packages are missing, asks, and installs them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,10 @@ from SDSegLib.errors import SDSegError
 
 from . import requirements
 from .background import Background
-from .messageArea import MessageArea, boxStyle
 from .requirements import Package
+from .widgets import MessageArea, boxStyle
 
 _WHEELS_SETTING = "SDSeg/WheelsFolder"
-_CHECK_INTERVAL_MS = 100
 
 
 class DependencyPanel:
@@ -33,9 +32,6 @@ class DependencyPanel:
         self._packages: tuple[Package, ...] = ()
         self._check: Background | None = None
         self._isBusy = False
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeCheck)
         ui.dependencyFrame.setStyleSheet(boxStyle("info", "dependencyFrame"))
         ui.dependencyFrame.setVisible(False)
         ui.wheelsFolderEdit.setCurrentPath(str(qt.QSettings().value(_WHEELS_SETTING, "")))
@@ -53,7 +49,7 @@ class DependencyPanel:
 
     @property
     def areThere(self) -> bool:
-        """Whether segmenting needs nothing more."""
+        """Whether all packages for segmenting are installed."""
         return not requirements.unsupportedReason() and not requirements.missingPackages()
 
     def ask(self, packages: tuple[Package, ...], purpose: str, onReady: Callable[[], None]) -> bool:
@@ -94,9 +90,9 @@ class DependencyPanel:
         self._ui.dependencyFrame.setVisible(False)
 
     def stop(self) -> None:
-        """Let go of the timer."""
-        self._timer.stop()
-        self._check = None
+        """The window is closed: show no outcome of a trial."""
+        if self._check is not None:
+            self._check.forget()
 
     def _install(self) -> None:
         folder = self._ui.wheelsFolderEdit.currentPath
@@ -121,13 +117,9 @@ class DependencyPanel:
         self._check = Background(
             lambda: requirements.importProblem(packages), _("The trial of the packages")
         )
-        self._timer.start()
+        self._check.whenDone(self._onTried)
 
-    def _takeCheck(self) -> None:
-        if self._check is None or not self._check.isDone:
-            return
-        self._timer.stop()
-        check, self._check = self._check, None
+    def _onTried(self, check: Background) -> None:
         self._setBusy("")
         stillMissing = requirements.missingPackages(self._packages)
         try:

@@ -1,4 +1,4 @@
-"""The Segment Editor inside the panel: corrections without leaving, with undo."""
+"""The Segment Editor inside the panel, with undo."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class EditorPanel:
             self._bind(node, parameters.resultVolume)
 
     def canUndo(self, parameters: Any) -> bool:
-        """Whether a run changed the shown result and that can be taken back."""
+        """Whether a run changed the shown result and that can be undone."""
         node = parameters.resultSegmentation
         return node is not None and self._undoable == node.GetID()
 
@@ -54,7 +54,7 @@ class EditorPanel:
         self._undoable = node.GetID()
 
     def undo(self) -> None:
-        """Bring back the last remembered state; any number of steps, as in the Segment Editor."""
+        """Undo the last change; repeatedly, as in the Segment Editor."""
         if self.editor is not None and self.editor.segmentationNode() is not None:
             self.editor.undo()
 
@@ -65,7 +65,7 @@ class EditorPanel:
             self.editor.setCurrentSegmentID(segmentId)
 
     def release(self) -> None:
-        """Let go of nodes: the scene closes, or the window is left."""
+        """Release all nodes: the scene or the window is closed."""
         self._undoable = None
         if self.editor is not None:
             self.editor.setActiveEffect(None)
@@ -73,7 +73,7 @@ class EditorPanel:
             self.editor.setSourceVolumeNode(None)
 
     def leave(self) -> None:
-        """End a running effect: the window is left."""
+        """Deactivate the effect: the user opens another module."""
         self._isOpen = False
         if self.editor is not None:
             self.editor.setActiveEffect(None)

@@ -1,24 +1,33 @@
-"""The button Export: chooses a file, writes it, and says where it is."""
+"""The button Export: the result as `.seg.nrrd`, or as a DICOM Segmentation of the CT's series."""
 
+import importlib.metadata
+import importlib.util
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
+from SDSegLib.export.dicom_seg import write_dicom_seg
+from SDSegLib.mrml.from_node import segmentation_from_node
+from SDSegLib.mrml.segmentation_node import MODEL_ATTRIBUTE
+from SDSegLib.mrml.storage import save_segmentation_node
+from SDSegLib.mrml.volumes import volume_from_node
 
 from .background import Background
 from .dependencyPanel import DependencyPanel
-from .exporting import dicomSegWriter, whyNoDicomSeg, writeSegNrrd
-from .messageArea import MessageArea
 from .requirements import DICOM_PACKAGES
+from .widgets import MessageArea
 
 _FOLDER_SETTING = "SDSeg/ExportFolder"
-_CHECK_INTERVAL_MS = 100
+_UIDS_ATTRIBUTE = "DICOM.instanceUIDs"
+_LOWEST_PYDICOM = (3, 0, 1)
 
 
 class ExportMenu:
@@ -35,11 +44,7 @@ class ExportMenu:
         self._messages = messages
         self._dependencies = dependencies
         self._parameters: Any = None
-        self._path = ""
         self._writing: Background | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_CHECK_INTERVAL_MS)
-        self._timer.connect("timeout()", self._takeWriting)
         self.menu = qt.QMenu(ui.exportButton)
         self.menu.setToolTipsVisible(True)
         self.segNrrdAction = self._add(_("Segmentation file (.seg.nrrd)…"), self._saveSegNrrd)
@@ -52,7 +57,7 @@ class ExportMenu:
         self._parameters = parameters
 
     def _onAboutToShow(self) -> None:
-        """Only now ask the DICOM database, a question for each slice."""
+        """Ask the DICOM database, a query for each slice, only when the menu is opened."""
         if self._parameters is None:
             return
         reason = whyNoDicomSeg(self._parameters.resultVolume)
@@ -66,9 +71,9 @@ class ExportMenu:
         )
 
     def stop(self) -> None:
-        """Let go of the timer."""
-        self._timer.stop()
-        self._writing = None
+        """The window is closed: show no outcome of writing."""
+        if self._writing is not None:
+            self._writing.forget()
 
     def _add(self, text: str, function: Callable[[], None]) -> Any:
         action = qt.QAction(text, self.menu)
@@ -102,23 +107,18 @@ class ExportMenu:
         except SDSegError as error:
             self._messages.show(str(error))
             return
-        self._path = path
         self._ui.exportButton.setEnabled(False)
         self._writing = Background(write, _("Writing the DICOM Segmentation"))
-        self._timer.start()
+        self._writing.whenDone(lambda writing: self._onWritten(writing, path))
 
-    def _takeWriting(self) -> None:
-        if self._writing is None or not self._writing.isDone:
-            return
-        self._timer.stop()
-        writing, self._writing = self._writing, None
+    def _onWritten(self, writing: Background, path: str) -> None:
         self._ui.exportButton.setEnabled(True)
         try:
             writing.take()
         except SDSegError as error:
             self._messages.show(str(error))
             return
-        self._messages.show(_("Written: {path}").format(path=self._path), "info")
+        self._messages.show(_("Written: {path}").format(path=path), "info")
 
     def _choose(self, kinds: str, suffix: str) -> str:
         name = re.sub(r'[\\/:*?"<>|]', "_", self._parameters.resultSegmentation.GetName())
@@ -130,3 +130,60 @@ class ExportMenu:
             return ""
         qt.QSettings().setValue(_FOLDER_SETTING, str(Path(path).parent))
         return path if path.lower().endswith(suffix) else path + suffix
+
+
+def writeSegNrrd(node: vtkMRMLSegmentationNode, path: str) -> None:
+    """Write a segmentation with names, colours and codes.
+
+    Raises:
+        SDSegError: If the file cannot be written.
+    """
+    save_segmentation_node(node, Path(path))
+
+
+def dicomFiles(volumeNode: vtkMRMLScalarVolumeNode | None) -> tuple[Path, ...]:
+    """The files of the series that a volume was loaded from; empty if it was not from DICOM."""
+    uids = "" if volumeNode is None else volumeNode.GetAttribute(_UIDS_ATTRIBUTE) or ""
+    database = getattr(slicer, "dicomDatabase", None)
+    if not uids or database is None:
+        return ()
+    files = [database.fileForInstance(uid) for uid in uids.split()]
+    return tuple(Path(file) for file in files) if all(files) else ()
+
+
+def whyNoDicomSeg(volumeNode: vtkMRMLScalarVolumeNode | None) -> str:
+    """What keeps a DICOM Segmentation from being written, or "": packages aside."""
+    if not dicomFiles(volumeNode):
+        return _(
+            "The CT was not loaded from the DICOM database, so there is no series to refer to."
+        )
+    if _pydicomVersion() < _LOWEST_PYDICOM:
+        return _(
+            "This 3D Slicer has pydicom {version}, and writing DICOM Segmentations needs 3.0.1. "
+            "Use 3D Slicer 5.12 or later, or install the extension QuantitativeReporting and "
+            "export through the module DICOM."
+        ).format(version=importlib.metadata.version("pydicom"))
+    return ""
+
+
+def dicomSegWriter(
+    node: vtkMRMLSegmentationNode, volumeNode: vtkMRMLScalarVolumeNode, path: str
+) -> Callable[[], None]:
+    """A function that writes the file. It uses no node, so it may run in a thread.
+
+    Raises:
+        SDSegError: If the segmentation cannot be laid on the volume's grid.
+    """
+    reason = whyNoDicomSeg(volumeNode)
+    if reason:
+        raise SDSegError(reason)
+    model = node.GetAttribute(MODEL_ATTRIBUTE) or ""
+    segmentation = segmentation_from_node(node, volumeNode, model)
+    volume = replace(volume_from_node(volumeNode), dicom_files=dicomFiles(volumeNode))
+    return lambda: write_dicom_seg(segmentation, volume, Path(path), overwrite=True)
+
+
+def _pydicomVersion() -> tuple[int, ...]:
+    if importlib.util.find_spec("pydicom") is None:
+        return ()
+    return tuple(int(n) for n in re.findall(r"\d+", importlib.metadata.version("pydicom"))[:3])

@@ -1,4 +1,4 @@
-"""Where the result goes, and what happens to segments that are there already."""
+"""The output segmentation, and what happens to the segments that it already has."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ class OutputPanel:
         self._ui.editedFacts.setText(text.format(names=", ".join(edited)))
 
     def _followInput(self) -> None:
-        """Another input begins with a new segmentation, unless the user wants another one's.
+        """After a change of the input, write into a new segmentation unless the user chooses one.
 
         Otherwise the structures of one patient could be written over those of another.
         """
@@ -71,7 +71,7 @@ class OutputPanel:
             ).format(segmentation=node.GetName(), volume=_referenceVolume(node).GetName())
 
     def _editedNames(self, node: Any, model: ModelDescription | None) -> tuple[str, ...]:
-        """Names of the model's structures that somebody edited; looks at voxels if need be."""
+        """Names of the model's structures that somebody edited."""
         segmentation = node.GetSegmentation()
         key: list[Any] = [node.GetID(), None if model is None else model.name]
         for number in range(segmentation.GetNumberOfSegments()):

@@ -1,4 +1,4 @@
-"""What the user chose and what came of it, kept in the scene."""
+"""The options and the last result, kept in the scene."""
 
 from enum import Enum
 from typing import Annotated
@@ -11,8 +11,7 @@ from slicer import (
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-DEFAULT_MODEL = "head-neck-oar"
-MOST_SAMPLES = 32
+from SDSegLib.options import MAXIMUM_BATCH, MAXIMUM_SAMPLES, MAXIMUM_STEPS
 
 
 class OutputMode(Enum):
@@ -31,7 +30,7 @@ class Device(Enum):
     CPU = "cpu"
 
     def label(self) -> str:
-        """What the user chooses from."""
+        """Text of the choice."""
         return {
             Device.AUTO: _("Automatic"),
             Device.CUDA: _("NVIDIA GPU (CUDA)"),
@@ -49,7 +48,7 @@ class Precision(Enum):
     BFLOAT16 = "bfloat16"
 
     def label(self) -> str:
-        """What the user chooses from."""
+        """Text of the choice."""
         return {
             Precision.AUTO: _("Automatic"),
             Precision.FLOAT32: _("Single (float32)"),
@@ -65,8 +64,8 @@ class SDSegParameters:
     Attributes:
         inputVolume: The CT.
         allFrames: Of a sequence: all time points, or the one that is shown.
-        anyModality: Whether to segment an image that is no CT.
-        model: Name of an installed model.
+        segmentAnyway: Whether to segment a volume that may not suit the model.
+        model: Name of an installed model; "" for the one that suits the volume best.
         structures: Names of the ticked structures; none stands for all.
         knownModel: Of which model `structures` are.
         region: Box to segment in; None for the whole volume.
@@ -77,22 +76,22 @@ class SDSegParameters:
         device: Where to compute.
         precision: How to compute.
         mirror: Whether to average with what is found in mirrored slices.
-        samples: Noises to average over.
+        samples: Number of noise samples to average.
+        steps: Reverse steps.
+        batch: Slices computed at a time; 0 for the default of model and device.
         resultSegmentation: What the last run wrote.
         resultVolume: What it segmented.
-        resultRegion: The box that it was limited to; None for the whole volume.
-        resultModel: The model's name or folder.
-        resultMirror: Whether mirrored slices were averaged with.
+        resultOptions: With which options, as JSON of `RunOptions`.
         instabilityMap: Where it was unsure, in percent; None for a single sample.
         showInstability: Whether the map lies over the CT.
         instabilityOpacity: How much of the CT it covers, 0 … 1.
-        summary: Volumes, times and slices to review, as `RunSummary` writes them.
+        summary: Volumes, times and slices to review, as `RunSummary.to_text` writes them.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
     allFrames: bool = True
-    anyModality: bool = False
-    model: str = DEFAULT_MODEL
+    segmentAnyway: bool = False
+    model: str = ""
     structures: list[str]
     knownModel: str = ""
     region: vtkMRMLMarkupsROINode
@@ -103,12 +102,12 @@ class SDSegParameters:
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
     mirror: bool = False
-    samples: Annotated[int, WithinRange(1, MOST_SAMPLES)] = 1
+    samples: Annotated[int, WithinRange(1, MAXIMUM_SAMPLES)] = 1
+    steps: Annotated[int, WithinRange(1, MAXIMUM_STEPS)] = 1
+    batch: Annotated[int, WithinRange(0, MAXIMUM_BATCH)] = 0
     resultSegmentation: vtkMRMLSegmentationNode
     resultVolume: vtkMRMLScalarVolumeNode
-    resultRegion: vtkMRMLMarkupsROINode
-    resultModel: str = ""
-    resultMirror: bool = False
+    resultOptions: str = ""
     instabilityMap: vtkMRMLScalarVolumeNode
     showInstability: bool = False
     instabilityOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5

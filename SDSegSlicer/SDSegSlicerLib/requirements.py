@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 
-from .sharedWorker import childEnvironment, childPython
+from .background import childEnvironment, childPython
 
 _CHECK_SECONDS = 300
 _REQUESTER = "SDSeg"
@@ -143,7 +143,7 @@ def _installTorch() -> bool:
 
 @contextmanager
 def _notImported(module: str) -> Iterator[None]:
-    """Keep a module out of this process, unless it is there already.
+    """Prevent the import of a module in this process, unless it is imported already.
 
     The PyTorch extension imports what it has installed, as its last step; on Windows, files of an
     imported PyTorch cannot be replaced until 3D Slicer is restarted.

@@ -1,17 +1,21 @@
-"""What was found: volumes, seconds, device, and what to do with it."""
+"""The result: volumes, the slices to review first, and the instability map over the CT."""
 
 from collections.abc import Callable
 from typing import Any
 
 import qt
 import slicer
-from slicer import vtkMRMLSegmentationNode
+from slicer import vtkMRMLSegmentationDisplayNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
-from .formatting import colorIcon, formatMilliliters, formatSeconds
-from .runSummary import RunSummary
+from SDSegLib.review.formatting import milliliters_text, seconds_text
+from SDSegLib.review.summary import RunSummary, SliceToReview
 
-_MOST_ROWS = 8
+from .widgets import colorIcon, fitTable, prepareTable
+
+_MOST_STRUCTURE_ROWS = 8
+_MOST_SLICE_ROWS = 7
+MEASURE_SAMPLES = 5
 
 
 class ResultPanel:
@@ -59,7 +63,7 @@ class ResultPanel:
         for row, structure in enumerate(summary.structures):
             name = qt.QTableWidgetItem(colorIcon(structure.color), structure.name)
             found = structure.milliliters > 0
-            text = formatMilliliters(structure.milliliters) if found else _("not found")
+            text = milliliters_text(structure.milliliters) if found else _("not found")
             if structure.name in summary.kept:
                 text = _("kept as edited")
             volume = qt.QTableWidgetItem(text)
@@ -67,7 +71,7 @@ class ResultPanel:
             for column, item in enumerate((name, volume)):
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 table.setItem(row, column, item)
-        fitTable(table, _MOST_ROWS)
+        fitTable(table, _MOST_STRUCTURE_ROWS)
         self._ui.resultFacts.setText("\n".join([names, *_facts(summary)]))
 
     def _onDoubleClicked(self, row: int, column: int) -> None:
@@ -85,41 +89,15 @@ class ResultPanel:
 
 
 def _names(parameters: Any) -> str:
-    """Of what was segmented and what was written."""
+    """Names of the volume and of the segmentation."""
     nodes = (parameters.resultVolume, parameters.resultSegmentation)
     return " → ".join(_("(removed)") if node is None else node.GetName() for node in nodes)
 
 
-def prepareTable(table: Any) -> None:
-    """A calm table: whole rows, no grid, no row numbers."""
-    table.verticalHeader().setVisible(False)
-    table.setShowGrid(False)
-    table.setAlternatingRowColors(True)
-    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
-    table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
-    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-    header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-    for column in range(table.columnCount):
-        side = qt.Qt.AlignRight if column else qt.Qt.AlignLeft
-        table.horizontalHeaderItem(column).setTextAlignment(side | qt.Qt.AlignVCenter)
-
-
-def fitTable(table: Any, mostRows: int) -> None:
-    """As high as its rows, up to `mostRows`."""
-    height = table.fontMetrics().height() + 6
-    table.verticalHeader().setDefaultSectionSize(height)
-    rows = min(max(1, table.rowCount), mostRows)
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * height + 4)
-
-
 def _facts(summary: RunSummary) -> list[str]:
-    time = formatSeconds(summary.seconds)
-    if summary.loadSeconds > 0:
-        loading = formatSeconds(summary.loadSeconds)
+    time = seconds_text(summary.seconds, _)
+    if summary.load_seconds > 0:
+        loading = seconds_text(summary.load_seconds, _)
         time += ", " + _("of these {loading} for loading").format(loading=loading)
     lines = [time, _device(summary.device)]
     about = [summary.model]
@@ -140,3 +118,198 @@ def _device(chosen: str) -> str:
     if name == "cpu":
         return _("On the processor ({reason})").format(reason=reason)
     return _("On the GPU ({reason})").format(reason=reason)
+
+
+class ReviewPanel:
+    """The section Review.
+
+    Args:
+        ui: The window's widgets.
+        onMeasure: Called by the button that asks for a run with several samples.
+        onChosen: Called with a slice that the user went to.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        onMeasure: Callable[[], None],
+        onChosen: Callable[[SliceToReview], None],
+    ) -> None:
+        self._ui = ui
+        self._onChosen = onChosen
+        self._parameters: Any = None
+        self._summary: RunSummary | None = None
+        self._isFilling = False
+        table = ui.reviewTable
+        table.setColumnCount(4)
+        table.setHorizontalHeaderLabels([_("Structure"), _("Slice"), _("Unsure"), _("Checked")])
+        prepareTable(table)
+        table.horizontalHeaderItem(3).setTextAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
+        table.connect("currentCellChanged(int,int,int,int)", self._goTo)
+        table.connect("cellClicked(int,int)", self._goTo)
+        table.connect("itemChanged(QTableWidgetItem*)", self._onItemChanged)
+        ui.checkedNextButton.connect("clicked()", self._checkAndGoOn)
+        ui.measureButton.connect("clicked()", onMeasure)
+
+    def update(self, parameters: Any, summary: RunSummary | None, isBusy: bool) -> None:
+        """Follow the parameter node; hidden while there is no result."""
+        self._parameters = parameters
+        hasResult = summary is not None and parameters.resultSegmentation is not None
+        self._ui.reviewSection.setVisible(hasResult)
+        if not hasResult or summary is None:
+            self._summary = None
+            return
+        if summary != self._summary:
+            self._fill(summary)
+        isMeasured = summary.samples > 1
+        self._ui.reviewTable.setVisible(bool(summary.slices))
+        self._ui.reviewControls.setVisible(isMeasured)
+        self._ui.measureButton.setVisible(not isMeasured and summary.frames == 1)
+        self._ui.measureButton.setEnabled(not isBusy and parameters.resultVolume is not None)
+        self._ui.checkedNextButton.setEnabled(bool(summary.slices))
+        hasMap = parameters.instabilityMap is not None
+        self._ui.overlayCheckBox.setEnabled(hasMap)
+        self._ui.overlaySlider.setEnabled(hasMap and parameters.showInstability)
+        self._ui.reviewFacts.setText(_introduction(summary))
+
+    def _fill(self, summary: RunSummary) -> None:
+        isSameList = self._summary is not None and _places(summary) == _places(self._summary)
+        self._summary = summary
+        table = self._ui.reviewTable
+        self._isFilling = True
+        if not isSameList:
+            table.setRowCount(len(summary.slices))
+            for row, item in enumerate(summary.slices):
+                self._fillRow(row, item)
+            table.setCurrentCell(-1, -1)
+            fitTable(table, _MOST_SLICE_ROWS)
+        for row, item in enumerate(summary.slices):
+            table.item(row, 3).setCheckState(qt.Qt.Checked if item.is_checked else qt.Qt.Unchecked)
+        self._isFilling = False
+        done = sum(item.is_checked for item in summary.slices)
+        self._ui.reviewCount.setText(
+            _("{done} of {total} checked").format(done=done, total=len(summary.slices))
+        )
+
+    def _fillRow(self, row: int, item: SliceToReview) -> None:
+        cells = (
+            qt.QTableWidgetItem(colorIcon(item.color), item.structure),
+            qt.QTableWidgetItem(str(item.number)),
+            qt.QTableWidgetItem(f"{100 * item.instability:.0f} %"),
+            qt.QTableWidgetItem(""),
+        )
+        for column, cell in enumerate(cells):
+            flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+            if column == 3:
+                flags |= qt.Qt.ItemIsUserCheckable
+            else:
+                cell.setTextAlignment(
+                    (qt.Qt.AlignRight if column else qt.Qt.AlignLeft) | qt.Qt.AlignVCenter
+                )
+            cell.setFlags(flags)
+            self._ui.reviewTable.setItem(row, column, cell)
+
+    def _goTo(self, row: int) -> None:
+        if self._isFilling or self._summary is None or not 0 <= row < len(self._summary.slices):
+            return
+        item = self._summary.slices[row]
+        volumeNode = self._parameters.resultVolume
+        if volumeNode is None:
+            return
+        world = [0.0, 0.0, 0.0]
+        volumeNode.TransformPointToWorld(list(item.center_ras), world)
+        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *world)
+        self._onChosen(item)
+
+    def _onItemChanged(self, cell: Any) -> None:
+        if self._isFilling or self._summary is None or cell.column() != 3:
+            return
+        isChecked = cell.checkState() == qt.Qt.Checked
+        self._parameters.summary = self._summary.with_checked(cell.row(), isChecked).to_text()
+
+    def _checkAndGoOn(self) -> None:
+        if self._summary is None:
+            return
+        row = self._ui.reviewTable.currentRow()
+        if row >= 0:
+            self._parameters.summary = self._summary.with_checked(row, True).to_text()
+        left = [n for n, item in enumerate(self._summary.slices) if not item.is_checked]
+        after = [n for n in left if n > row] or left
+        if after:
+            self._ui.reviewTable.setCurrentCell(after[0], 0)
+
+
+def _places(summary: RunSummary) -> list[tuple[str, int, float]]:
+    return [(item.structure, item.number, item.instability) for item in summary.slices]
+
+
+def _introduction(summary: RunSummary) -> str:
+    if summary.samples == 1:
+        return _(
+            "A single sample does not say where the result is unsure. Several samples do, and "
+            "give the slices to look at first."
+        )
+    if not summary.slices:
+        return _("The samples agree everywhere; there is no slice to look at first.")
+    return _("Look at these slices first; the least sure come first.")
+
+
+class InstabilityOverlay:
+    """Shows the map over the CT with the segments as outlines, and restores the views."""
+
+    def __init__(self) -> None:
+        self._shownId: str | None = None
+        self._opacity = 0.0
+        self._before: dict[str, tuple[str | None, float]] = {}
+        self._outlined: vtkMRMLSegmentationDisplayNode | None = None
+
+    def update(self, parameters: Any) -> None:
+        """Follow the parameter node."""
+        node = parameters.instabilityMap
+        if node is None or not parameters.showInstability:
+            self.hide()
+            return
+        if self._shownId != node.GetID():
+            self.hide()
+            self._remember()
+            self._outline(parameters.resultSegmentation)
+        elif self._opacity == parameters.instabilityOpacity:
+            return
+        self._shownId, self._opacity = node.GetID(), parameters.instabilityOpacity
+        slicer.util.setSliceViewerLayers(
+            background=parameters.resultVolume or "keep-current",
+            foreground=node,
+            foregroundOpacity=self._opacity,
+        )
+
+    def hide(self) -> None:
+        """Restore what the slice views showed."""
+        if self._shownId is None:
+            return
+        for node in _compositeNodes():
+            if node.GetForegroundVolumeID() in (self._shownId, None):
+                volumeId, opacity = self._before.get(node.GetID(), (None, 0.0))
+                isThere = volumeId is not None and slicer.mrmlScene.GetNodeByID(volumeId)
+                node.SetForegroundVolumeID(volumeId if isThere else None)
+                node.SetForegroundOpacity(opacity)
+        self._shownId = None
+        if self._outlined is not None and self._outlined.GetScene() is not None:
+            self._outlined.SetVisibility2DFill(True)
+        self._outlined = None
+
+    def _outline(self, segmentation: vtkMRMLSegmentationNode | None) -> None:
+        """Show segments by their outlines alone: their colours would mix with the map's."""
+        display = None if segmentation is None else segmentation.GetDisplayNode()
+        if display is not None and display.GetVisibility2DFill():
+            display.SetVisibility2DFill(False)
+            self._outlined = display
+
+    def _remember(self) -> None:
+        self._before = {
+            node.GetID(): (node.GetForegroundVolumeID(), node.GetForegroundOpacity())
+            for node in _compositeNodes()
+        }
+
+
+def _compositeNodes() -> list[Any]:
+    return list(slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"))

@@ -1,21 +1,21 @@
-"""Runs without a window."""
+"""Runs for scripts, without a window."""
 
 from typing import Any
 
 import qt
 import slicer
-from SDSegLib.worker.outcome import State
 from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from SDSegLib.errors import CancelledError, InputError, SDSegError
+from SDSegLib.inference.selection import select_structures
 from SDSegLib.models.registry import find_model
 from SDSegLib.worker.client import WorkerClient
+from SDSegLib.worker.run import State
 
 from .requirements import missingPackages, unsupportedReason
-from .runController import POLL_MS
-from .runSettings import RunSettings
-from .segmentationRun import SegmentationRun
+from .runControl import POLL_MS
+from .segmentationRun import RunSettings, SegmentationRun
 
 _MODES = ("update", "replace")
 _timers: set[Any] = set()  # of runs that nobody waits for
@@ -46,20 +46,15 @@ def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
                 "to install them."
             ).format(names=names)
         )
-    known = [item.name for item in find_model(settings.model).description.structures]
-    unknown = [name for name in settings.structures if name not in known]
-    if unknown:
-        raise InputError(
-            _("The model has no structure {names}; it has: {known}.").format(
-                names=", ".join(unknown), known=", ".join(known)
-            )
-        )
+    options = settings.options.check()
+    if options.model is not None:
+        select_structures(find_model(options.model).description.structures, options.structures)
     run = SegmentationRun(client, settings)
     run.start()
     return run
 
 
-def goOn(run: SegmentationRun) -> None:
+def keepPolling(run: SegmentationRun) -> None:
     """Poll a run from a timer until its end, for a script that does not wait."""
     timer = qt.QTimer()
     timer.setInterval(POLL_MS)

@@ -1,44 +1,55 @@
-"""One run from the click to the segmentation node, a step at each poll."""
+"""One run from the click to the segmentation node: its settings, and a step at each poll."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-import numpy as np
-from SDSegLib.worker.outcome import State
-from SDSegLib.worker.request import Request
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import (
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
 from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 from SDSegLib.inference.progress import Progress
-from SDSegLib.mrml.instability import instability_percent, instability_to_node
-from SDSegLib.mrml.outside import with_outside
-from SDSegLib.mrml.prepared import PreparedLabels, prepare
-from SDSegLib.mrml.region import region_from_roi
-from SDSegLib.mrml.segmentation_node import protected_structures, segmentation_to_node
+from SDSegLib.mrml.results import PreparedResult, prepare_result, write_result
 from SDSegLib.mrml.sequences import SegmentationSequence, frames_of
-from SDSegLib.mrml.volume_node import volume_from_node
-from SDSegLib.volume.segmentation import Segmentation
-from SDSegLib.volume.volume import Volume
+from SDSegLib.mrml.volumes import region_from_roi
+from SDSegLib.operations.segment import SegmentOperation
+from SDSegLib.options import RunOptions
+from SDSegLib.review.summary import RunSummary, summarise
 from SDSegLib.worker.client import WorkerClient
+from SDSegLib.worker.run import State
 
-from .background import Background
-from .runSettings import RunSettings
-from .runSummary import RunSummary, summaryOf
+from .background import VOLUME_NAME, Background, openInWorker
 
 _WAIT_SECONDS = 0.02
 BeforeWriting = Callable[[vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], None]
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
-    """A result with all that can be found out about it beside the window."""
+class RunSettings:
+    """One click on Segment.
 
-    segmentation: Segmentation
-    summary: RunSummary
-    prepared: PreparedLabels
-    percent: np.ndarray | None
+    Attributes:
+        volumeNode: What to segment.
+        options: How.
+        roiNode: Box to segment in, in place of `options.region`; None for the latter.
+        segmentationNode: An existing segmentation to write into; None for a new one.
+        mode: For an existing one: "update" these structures, or "replace" all.
+        overwriteEdited: Whether segments that somebody edited may be overwritten.
+        allFrames: Of a sequence, all time points.
+    """
+
+    volumeNode: vtkMRMLScalarVolumeNode
+    options: RunOptions = field(default_factory=RunOptions)
+    roiNode: vtkMRMLMarkupsROINode | None = None
+    segmentationNode: vtkMRMLSegmentationNode | None = None
+    mode: Literal["update", "replace"] = "update"
+    overwriteEdited: bool = False
+    allFrames: bool = True
 
 
 class SegmentationRun:
@@ -63,6 +74,7 @@ class SegmentationRun:
         resultNode: Once DONE, what was written.
         volumeNode: What is segmented.
         settings: What to do.
+        options: How, with the region in voxels.
         instabilityNode: Once DONE with several samples, where the result is unsure.
         summary: Once DONE, what came of it.
         writeSeconds: How long writing into the scene took.
@@ -86,10 +98,11 @@ class SegmentationRun:
         self.summary: RunSummary | None = None
         self.writeSeconds = 0.0
         self.settings = settings
+        self.options = settings.options
         self._client = client
         self._beforeWriting = beforeWriting
         self._scene = settings.volumeNode.GetScene()
-        self._measuring: Background | None = None
+        self._preparing: Background | None = None
         self._started = time.monotonic()
         self._frames = frames_of(settings.volumeNode) if settings.allFrames else None
         self._sequence: SegmentationSequence | None = None
@@ -132,9 +145,9 @@ class SegmentationRun:
         """
         if not self.isBusy:
             return False
-        if self._measuring is not None:
-            if self._measuring.isDone:
-                self._write(self._measuring)
+        if self._preparing is not None:
+            if self._preparing.isDone:
+                self._write(self._preparing)
                 return True
             return False
         if not self.error and not self._nodesArePresent():
@@ -145,7 +158,7 @@ class SegmentationRun:
             self.progress = self._client.progress
             return changed
         if self._client.state is State.DONE and not self.error:
-            self._measure()
+            self._prepare()
         elif self._client.state is State.FAILED:
             self.state, self.error = State.FAILED, self._client.error
             self.details = self._client.details
@@ -162,8 +175,8 @@ class SegmentationRun:
         """
         self.error = reason or _("Cancelled; nothing was changed.")
         self._client.cancel()
-        if self._measuring is not None or not self._client.is_busy:
-            self._measuring = None
+        if self._preparing is not None or not self._client.is_busy:
+            self._preparing = None
             self.state = State.CANCELLED
 
     def wait(self, processEvents: Callable[[], None] = lambda: None) -> None:
@@ -175,51 +188,35 @@ class SegmentationRun:
 
     def _send(self) -> None:
         settings = self.settings
-        volume = self._volume()
-        region = None
         if settings.roiNode is not None:
             region = region_from_roi(settings.roiNode, settings.volumeNode)
-        self._client.start(
-            Request(
-                volume=volume,
-                model=settings.model,
-                structures=settings.structures or None,
-                device=settings.device,
-                precision=settings.precision,
-                mirror=settings.mirror,
-                samples=settings.samples,
-                region=region,
-            )
-        )
+            self.options = replace(settings.options, region=region)
+        operation = SegmentOperation(self.options.check())
+        if self._frames is None:
+            self._client.start(openInWorker(self._client, settings.volumeNode), operation)
+        else:
+            volume = replace(self._frames.volume(self.frame), name=VOLUME_NAME)
+            self._client.start(volume, operation)
         self.state = self._client.state
         self.progress = self._client.progress
 
-    def _volume(self) -> Volume:
-        """What is sent; its name, which may be a patient's, stays here and out of the log."""
-        if self._frames is not None:
-            volume = self._frames.volume(self.frame)
-        else:
-            volume = volume_from_node(self.settings.volumeNode)
-        return replace(volume, name=_("the volume"))
-
-    def _measure(self) -> None:
-        """Look at all voxels of the result, beside the window: it takes a moment."""
-        result, outcome = self._client.result, self._client.outcome
-        if result is None or outcome is None:
+    def _prepare(self) -> None:
+        """Measure the result in a thread: it examines all of its voxels."""
+        result, report = self._client.result, self._client.report
+        if result is None or report is None:
             raise RuntimeError("the worker is done without a result")
-        self._measuring = Background(
-            lambda: _Measured(
-                result,
-                summaryOf(result, outcome),
-                prepare(result),
-                None if result.instability is None else instability_percent(result),
+        notes = (*(finding.message for finding in report.findings), *report.messages)
+        self._preparing = Background(
+            lambda: (
+                prepare_result(result),
+                summarise(result, report.device, report.seconds, report.load_seconds, notes),
             ),
             _("Measuring the result"),
         )
 
-    def _write(self, measuring: Background) -> None:
-        """Change the scene: the only step that does."""
-        self._measuring = None
+    def _write(self, preparing: Background) -> None:
+        """Write the result into the scene; only this step changes it."""
+        self._preparing = None
         if not self._nodesArePresent():
             self.cancel(_("Cancelled, because the volume or the segmentation was removed."))
             return
@@ -227,10 +224,10 @@ class SegmentationRun:
         self.error = _("The result could not be written; the error log says why.")
         started = time.monotonic()
         try:
-            measured: _Measured = measuring.take()
+            prepared, summary = preparing.take()
             if self._sequence is None:
-                self._writeNode(measured)
-            elif not self._writeFrame(measured):
+                self._writeNode(prepared, summary)
+            elif not self._writeFrame(self._sequence, prepared, summary):
                 return
         except SDSegError as error:
             self.error = str(error)
@@ -239,45 +236,33 @@ class SegmentationRun:
             self.writeSeconds = time.monotonic() - started
         self.state, self.error = State.DONE, ""
 
-    def _writeNode(self, measured: _Measured) -> None:
+    def _writeNode(self, prepared: PreparedResult, summary: RunSummary) -> None:
         settings = self.settings
-        result, target = measured.segmentation, settings.segmentationNode
-        kept: tuple[str, ...] = ()
-        if target is not None:
-            if not settings.overwriteEdited:
-                protected = protected_structures(target, result.structures)
-                kept = tuple(structure.name for structure in protected)
-            if self._beforeWriting is not None:
-                self._beforeWriting(target, settings.volumeNode)
-        prepared: PreparedLabels | None = measured.prepared
-        if target is not None and settings.mode == "update" and result.region is not None:
-            result, prepared = with_outside(result, target, settings.volumeNode), None
-        self.resultNode = segmentation_to_node(
-            result,
+        if settings.segmentationNode is not None and self._beforeWriting is not None:
+            self._beforeWriting(settings.segmentationNode, settings.volumeNode)
+        written = write_result(
+            prepared,
             settings.volumeNode,
-            node=target,
+            node=settings.segmentationNode,
             mode=settings.mode,
             overwrite_edited=settings.overwriteEdited,
-            prepared=prepared,
         )
-        if measured.percent is not None:
-            self.instabilityNode = instability_to_node(
-                result, settings.volumeNode, percent=measured.percent
-            )
-        self._finish(measured.summary, kept)
+        self.resultNode = written.segmentation_node
+        self.instabilityNode = written.instability_node
+        self._finish(summary, written.kept)
 
-    def _writeFrame(self, measured: _Measured) -> bool:
+    def _writeFrame(
+        self, sequence: SegmentationSequence, prepared: PreparedResult, summary: RunSummary
+    ) -> bool:
         """Keep one frame and start the next; returns whether that was the last one."""
-        if self._sequence is None:
-            raise RuntimeError("there is no sequence")
-        self._sequence.add(self.frame, measured.segmentation, measured.prepared)
+        sequence.add(self.frame, prepared.segmentation, prepared.labels)
         if self.frame + 1 < self.frameCount:
             self.frame += 1
             self.error = ""
             self._send()
             return False
-        self.resultNode = self._sequence.finish()
-        self._finish(measured.summary, ())
+        self.resultNode = sequence.finish()
+        self._finish(summary, ())
         return True
 
     def _finish(self, summary: RunSummary, kept: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """The self test: the clicks of a user, on a small volume, with a tiny model."""
 
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -11,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import slicer
-from SDSegLib.worker.outcome import State
 
 from SDSegLib.models.registry import MODELS_VARIABLE
+from SDSegLib.worker.run import State
 
 from . import selfTestModel
+from .background import childEnvironment, childPython, closeWorker
 from .requirements import missingPackages
-from .runBar import DOUBLE_CLICK_SECONDS
-from .sharedWorker import childEnvironment, childPython, closeWorker
+from .runControl import DOUBLE_CLICK_SECONDS
 
 _RUN_SECONDS = 180
 _MODEL_SECONDS = 300
@@ -26,13 +27,20 @@ _NAMES = ["Larynx", "Mandible"]
 
 
 def clickThrough() -> None:
-    """Choose, segment, cancel, segment again into the same node, and look at the result.
+    """Choose, segment, cancel, segment again into the same node, and examine the result.
 
-    Where packages are missing, a click must say so and offer to install them.
+    Raises:
+        RuntimeError: If packages are missing, so that nothing can be segmented, or if anything
+            was written to the application's log as an error meanwhile.
     """
+    logged = _ErrorLog()
     if missingPackages():
-        _seeWhatIsMissing()
-        return
+        _checkThatPackagesAreOffered()
+        names = ", ".join(package.name for package in missingPackages())
+        raise RuntimeError(
+            f"Nothing was segmented: the packages {names} are not installed in 3D Slicer's Python. "
+            "Click Install in the module, then run the test again."
+        )
     with tempfile.TemporaryDirectory(prefix="sdseg-test-") as folder, _tinyModel(Path(folder)):
         slicer.util.selectModule("SDSegSlicer")
         widget = slicer.util.getModuleWidget("SDSegSlicer")
@@ -41,9 +49,39 @@ def clickThrough() -> None:
         finally:
             closeWorker()
     widget.window.connectParameters()
+    errors = logged.errors()
+    if errors:
+        raise RuntimeError("Errors were logged during the test:\n" + "\n".join(errors))
 
 
-def _seeWhatIsMissing() -> None:
+class _ErrorLog:
+    """Errors that reach the application's log file from now on.
+
+    Exceptions in slots and observers, and errors of VTK and Qt, do not stop a Python test; all of
+    them are in that file.
+
+    Raises:
+        RuntimeError: If the application writes no log file.
+    """
+
+    def __init__(self) -> None:
+        path = slicer.app.errorLogModel().filePath
+        if not path or not Path(path).is_file():
+            raise RuntimeError("3D Slicer writes no log file, so the test cannot see its errors.")
+        self._path = Path(path)
+        self._start = self._path.stat().st_size
+
+    def errors(self) -> list[str]:
+        """What was logged as an error; 3D Slicer begins each message with its level."""
+        slicer.app.processEvents()  # messages are written by the event loop
+        with self._path.open("rb") as file:
+            file.seek(self._start)
+            text = file.read().decode("utf-8", errors="replace")
+        messages = re.split(r"^(?=\[[A-Z]+\])", text, flags=re.MULTILINE)
+        return [item for item in messages if re.match(r"\[(ERROR|CRITICAL|FATAL)\]", item)]
+
+
+def _checkThatPackagesAreOffered() -> None:
     slicer.util.selectModule("SDSegSlicer")
     widget = slicer.util.getModuleWidget("SDSegSlicer")
     widget.window.enter()
@@ -94,13 +132,21 @@ def _clickThrough(window: Any, ui: Any) -> None:
 def _tinyModel(folder: Path) -> Iterator[None]:
     """The tiny model as the only one of the user's, for the time of the test."""
     script = str(Path(selfTestModel.__file__).resolve())
-    subprocess.run(
+    made = subprocess.run(
         [childPython(), script, str(folder / selfTestModel.NAME)],
         env=childEnvironment(),
-        check=True,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
         timeout=_MODEL_SECONDS,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
+    if made.returncode:
+        raise RuntimeError(
+            f"The test's model could not be made in a child process of {childPython()}, as the "
+            f"worker is one:\n{made.stderr}"
+        )
     before = os.environ.get(MODELS_VARIABLE)
     os.environ[MODELS_VARIABLE] = str(folder)
     try:

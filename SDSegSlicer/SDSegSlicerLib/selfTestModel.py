@@ -26,6 +26,7 @@ def main(folder: Path) -> None:
     from SDSegLib.families import build_family
     from SDSegLib.models.folder import read_description, write_model_folder
     from SDSegLib.models.registry import bundled_folder
+    from SDSegLib.volume.expectation import Expectation
 
     bundled = read_description(bundled_folder() / "head-neck-oar")
     description = replace(
@@ -36,6 +37,7 @@ def main(folder: Path) -> None:
         network={**bundled.network, **SMALL},
         input=replace(bundled.input, size=(32, 32), spacing=(8.0, 8.0)),
         figures={},
+        expects=Expectation(),  # the test's volume is a phantom
     )
     torch.manual_seed(0)
     family = build_family(description)

@@ -1,46 +1,43 @@
 """The window as a whole: its parts, the parameter node they share, and the runs."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import qt
 import slicer
 import vtk
-from SDSegLib.worker.outcome import State
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import SDSegError
-from SDSegLib.volume.expectation import Expectation
+from SDSegLib.operations.segment import SegmentOperation
+from SDSegLib.options import RunOptions
+from SDSegLib.review.summary import RunSummary, SliceToReview
+from SDSegLib.worker.run import State
 
 from .advancedPanel import AdvancedPanel
+from .background import releaseVolumes, sharedWorker
 from .dependencyPanel import DependencyPanel
 from .editorPanel import EditorPanel
 from .exportMenu import ExportMenu
-from .inputPanel import InputPanel
-from .instabilityOverlay import InstabilityOverlay
-from .messageArea import MessageArea
-from .modelPanel import ModelPanel
+from .inputPanel import InputPanel, RegionPanel
+from .modelPanel import ModelPanel, StructureList
 from .outputPanel import OutputPanel
-from .parameters import OutputMode, Precision
-from .regionPanel import RegionPanel
+from .parameters import OutputMode
 from .requirements import PACKAGES
-from .resultPanel import ResultPanel
-from .reviewPanel import MEASURE_SAMPLES, ReviewPanel
-from .runBar import RunBar
-from .runController import RunController
-from .runSettings import RunSettings
-from .runSummary import RunSummary, SliceToReview
-from .segmentationRun import SegmentationRun
-from .sharedWorker import sharedWorker
-from .structureList import StructureList
+from .resultPanel import MEASURE_SAMPLES, InstabilityOverlay, ResultPanel, ReviewPanel
+from .runControl import RunBar, RunController
+from .segmentationRun import RunSettings, SegmentationRun
+from .widgets import MessageArea
 
-_SOON_MS = 50
+_DRAW_DELAY_MS = 50
 _FIRST_TAG = 0  # of a new wrapper's first GUI; 3D Slicer's `connectGui` does not return it
 
 
 class Window(VTKObservationMixin):
-    """Draws the parameter node and carries out what is clicked.
+    """Shows the parameter node and reacts to clicks.
 
     Args:
         ui: The widgets of the `.ui` file.
@@ -54,10 +51,10 @@ class Window(VTKObservationMixin):
         self._logic = logic
         self._guiTag: int | None = None
         self._isUpdating = False
-        self._warmed: tuple[str, str, bool] | None = None
+        self._warmed: RunOptions | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_SOON_MS)
+        self._timer.setInterval(_DRAW_DELAY_MS)
         self._timer.connect("timeout()", self.update)
         self.messages = MessageArea(ui, self._showLog, lambda: self.advanced.logText())
         self.input = InputPanel(ui, self._timer.start)
@@ -105,6 +102,7 @@ class Window(VTKObservationMixin):
     def releaseScene(self) -> None:
         """The scene is about to be closed."""
         self.controller.cancel(_("Cancelled, because the scene was closed."))
+        releaseVolumes()
         self._disconnectParameters()
         self.overlay.hide()
         self.editor.release()
@@ -112,7 +110,7 @@ class Window(VTKObservationMixin):
         self.region.stop()
 
     def stop(self) -> None:
-        """The window goes away: let go of everything."""
+        """The window is closed: release everything."""
         self._timer.stop()
         self.controller.stop()
         self._disconnectParameters()
@@ -133,7 +131,7 @@ class Window(VTKObservationMixin):
     # Drawing
 
     def update(self) -> None:
-        """Draw everything as the parameter node and the run say."""
+        """Show the present state of the parameter node and of the run."""
         if self.parameters is None or self._isUpdating:
             return
         self._isUpdating = True
@@ -144,17 +142,15 @@ class Window(VTKObservationMixin):
 
     def _draw(self) -> None:
         parameters, isBusy = self.parameters, self.controller.isBusy
-        self.model.update(parameters)
+        self.input.update(parameters, self.model.models)
+        self.model.update(parameters, self.input.examination)
         current = self.model.current
         description = None if current is None else current.description
-        self.input.update(
-            parameters, Expectation("") if description is None else description.expects
-        )
         self.structures.update(parameters, description)
         self.region.update(parameters)
         self.output.update(parameters, description)
         self.advanced.update(parameters, isBusy, self.model.mirrorProblem)
-        summary = RunSummary.fromText(parameters.summary)
+        summary = RunSummary.from_text(parameters.summary)
         self.result.update(parameters, summary, self.editor.canUndo(parameters) and not isBusy)
         self.review.update(parameters, summary, isBusy)
         self.editor.update(parameters)
@@ -165,19 +161,18 @@ class Window(VTKObservationMixin):
         self._warmUp()
 
     def _warmUp(self) -> None:
-        """Have the worker load the model while the user still looks at the CT.
+        """Let the worker load the model before Segment is clicked.
 
         Once for each way to load it, and only when the next click could start a run.
         """
-        parameters, model = self.parameters, self.model.current
-        if model is None or parameters.precision is not Precision.AUTO or self._problem():
+        model = self.model.current
+        if model is None or self._problem() or self.input.isChecking:
             return
-        mirror = parameters.mirror and not self.model.mirrorProblem
-        wanted = (str(model.folder), parameters.device.value, mirror)
+        wanted = RunOptions(model=str(model.folder), device=self.parameters.device.value)
         if wanted == self._warmed or self.controller.isBusy or not self.dependencies.areThere:
             return
         self._warmed = wanted
-        sharedWorker().warm_up(*wanted)
+        sharedWorker().warm_up(SegmentOperation(wanted))
 
     def _problem(self) -> str:
         if self.dependencies.isBusy:
@@ -189,7 +184,12 @@ class Window(VTKObservationMixin):
 
     def segment(self) -> None:
         """Start a run, or say what is missing."""
-        if self.parameters is not None and not self._problem():
+        if self.parameters is None:
+            return
+        if self.input.isChecking:  # what it finds may have to be asked first
+            self.input.waitForFindings()
+            self.update()
+        if not self._problem():
             self._start(self._settings, self.segment)
 
     def _start(self, settings: Callable[[], RunSettings], again: Callable[[], None]) -> None:
@@ -212,17 +212,21 @@ class Window(VTKObservationMixin):
         parameters = self.parameters
         return RunSettings(
             volumeNode=parameters.inputVolume,
-            model=str(self.model.current.folder) if self.model.current else parameters.model,
-            structures=self.structures.wanted(),
+            options=RunOptions(
+                model=str(self.model.current.folder) if self.model.current else parameters.model,
+                structures=self.structures.wanted() or None,
+                samples=parameters.samples,
+                steps=parameters.steps,
+                mirror=parameters.mirror and not self.model.mirrorProblem,
+                device=parameters.device.value,
+                precision=parameters.precision.value,
+                batch=parameters.batch or None,
+            ),
             roiNode=parameters.region,
             segmentationNode=parameters.outputSegmentation,
             mode=parameters.outputMode.value,
             overwriteEdited=parameters.overwriteEdited,
             allFrames=parameters.allFrames,
-            device=parameters.device.value,
-            precision=parameters.precision.value,
-            mirror=parameters.mirror and not self.model.mirrorProblem,
-            samples=parameters.samples,
         )
 
     def _onRunEnded(self, run: SegmentationRun) -> None:
@@ -239,25 +243,23 @@ class Window(VTKObservationMixin):
             parameters.resultVolume is run.volumeNode
             and parameters.resultSegmentation is run.resultNode
         )
-        before = RunSummary.fromText(parameters.summary)
+        before = RunSummary.from_text(parameters.summary)
         if isSameResult and before is not None and settings.mode == "update":
-            summary = summary.addedTo(before)
+            summary = summary.added_to(before)
         with slicer.util.NodeModify(parameters.parameterNode):
             previous = parameters.instabilityMap if isSameResult else None
             parameters.resultVolume = run.volumeNode
             parameters.resultSegmentation = run.resultNode
-            parameters.resultRegion = settings.roiNode
-            parameters.resultModel = settings.model
-            parameters.resultMirror = settings.mirror
+            parameters.resultOptions = json.dumps(run.options.to_json())
             parameters.instabilityMap = run.instabilityNode
             parameters.showInstability = run.instabilityNode is not None
-            parameters.summary = summary.toText()
+            parameters.summary = summary.to_text()
         if previous is not None and previous is not run.instabilityNode:
             slicer.mrmlScene.RemoveNode(previous)
-        self._ui.inputSection.setCollapsed(True)  # the result is then in sight on small screens
+        self._ui.inputSection.collapsed = True  # the result is then in sight on small screens
 
     def _measure(self) -> None:
-        """Segment what the result was made of again, with several samples, into the result.
+        """Segment the result's volume again with several samples, into the same segmentation.
 
         What is chosen above for the next run, which may be another patient's CT, has no part in it.
         """
@@ -266,20 +268,17 @@ class Window(VTKObservationMixin):
 
     def _settingsToMeasure(self) -> RunSettings:
         parameters = self.parameters
-        summary = RunSummary.fromText(parameters.summary)
+        options = RunOptions(model=parameters.model or None)
+        if parameters.resultOptions:
+            options = RunOptions.from_json(json.loads(parameters.resultOptions))
+        summary = RunSummary.from_text(parameters.summary)
         structures = () if summary is None else tuple(item.name for item in summary.structures)
         return RunSettings(
             volumeNode=parameters.resultVolume,
-            model=parameters.resultModel or parameters.model,
-            structures=structures,
-            roiNode=parameters.resultRegion,
+            options=replace(options, structures=structures or None, samples=MEASURE_SAMPLES),
             segmentationNode=parameters.resultSegmentation,
             mode=OutputMode.UPDATE.value,
             allFrames=False,
-            device=parameters.device.value,
-            precision=parameters.precision.value,
-            mirror=parameters.resultMirror,
-            samples=MEASURE_SAMPLES,
         )
 
     def _undo(self) -> None:
@@ -291,7 +290,7 @@ class Window(VTKObservationMixin):
         self.update()
 
     def _onSliceChosen(self, item: SliceToReview) -> None:
-        self.editor.select(item.structureId)
+        self.editor.select(item.structure_id)
 
     def _onModelsChanged(self) -> None:
         self.model.reload()
@@ -301,7 +300,7 @@ class Window(VTKObservationMixin):
         self.advanced.showLog()
 
     def _suggestInput(self) -> None:
-        """Offer the volume that the slice views show; never just any volume of the scene."""
+        """Choose the volume that the slice views show, never another one of the scene."""
         if self.parameters.inputVolume is not None:
             return
         selection = slicer.app.applicationLogic().GetSelectionNode()

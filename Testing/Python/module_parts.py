@@ -45,7 +45,7 @@ def widget(
 
 def add_ct(volume: Volume | None = None, name: str = "ct") -> Any:
     """A volume node in the scene."""
-    from SDSegLib.mrml.volume_node import volume_to_node
+    from SDSegLib.mrml.volumes import volume_to_node
 
     return volume_to_node(replace(volume or a_body(), name=name))
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from module_parts import choose_ct, finish, segment, segmentation_nodes, tiny_models, widget
-from SDSegLib.worker.outcome import State
 from standin_fixtures import ROOT, application, module_widget, process_until, why_not
+
+from SDSegLib.worker.run import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
@@ -221,6 +222,15 @@ except SDSegError as error:
     print(error)
 session.close()
 """
+
+
+def test_the_self_test_fails_where_nothing_can_be_segmented(
+    widget: Any, without_torch: set[str]
+) -> None:
+    import slicer
+
+    with pytest.raises(RuntimeError, match="torch, safetensors are not installed"):
+        slicer.selfTests["SDSegSlicer"]()
 
 
 def test_without_torch_on_the_computer_the_module_opens_and_says_what_to_do(

@@ -19,9 +19,10 @@ from module_parts import (
     widget,
 )
 from phantom import a_body
-from SDSegLib.worker.outcome import State
 from standin_fixtures import ROOT, application, module_widget, process_events, process_until
 from worker_parts import blocks_of, is_running, wait_until
+
+from SDSegLib.worker.run import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
@@ -95,7 +96,7 @@ def test_the_scene_is_closed(widget: Any) -> None:
 
 def test_the_module_is_reloaded(widget: Any) -> None:
     import slicer
-    from SDSegSlicerLib.sharedWorker import sharedWorker
+    from SDSegSlicerLib.background import sharedWorker
 
     start(widget)
     pid = sharedWorker().process_id
@@ -131,7 +132,7 @@ widget.window.parameters.model = "tiny"
 choose_ct(widget, a_body((60, 96, 96)))
 widget.ui.segmentButton.click()
 standin_fixtures.process_until(lambda: run_is_counting(widget), 120)
-from SDSegSlicerLib.sharedWorker import sharedWorker
+from SDSegSlicerLib.background import sharedWorker
 print(os.getpid(), sharedWorker().process_id, flush=True)
 {end}
 """

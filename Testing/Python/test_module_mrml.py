@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from segmentation_maker import SHAPE, STRUCTURES, a_segmentation, a_volume
+from segmentation_maker import LARYNX, RIGHT_PAROTID, SHAPE, STRUCTURES, a_segmentation, a_volume
 from test_mrml import a_grid_transform, a_translation, mask_on_grid, paint, segment_ids
 
 from SDSegLib.errors import InputError
-from SDSegLib.mrml.edits import is_edited
 from SDSegLib.mrml.from_node import segmentation_from_node
-from SDSegLib.mrml.images import bounding_box
-from SDSegLib.mrml.instability import instability_to_node
-from SDSegLib.mrml.prepared import prepare
-from SDSegLib.mrml.region import fit_roi, region_from_roi
+from SDSegLib.mrml.results import instability_to_node, prepare_result, write_result
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
+from SDSegLib.mrml.segments import is_edited, prepare
 from SDSegLib.mrml.session import MrmlSession, open_session
-from SDSegLib.mrml.volume_node import volume_to_node
+from SDSegLib.mrml.volumes import bounding_box, fit_roi, region_from_roi, volume_to_node
+from SDSegLib.volume.region import Region
 
 vtk = pytest.importorskip("vtk")
 slicer = pytest.importorskip("slicer")
@@ -94,7 +92,6 @@ def test_instability_lies_on_the_ct_in_percent(session: MrmlSession, ct: Any) ->
     found = slicer.util.arrayFromVolume(node)
     assert (found[1, 2, 3], found[4, 5, 6], found.max()) == (100, 20, 100)
     assert node.GetParentTransformNode() is ct.GetParentTransformNode()
-    assert instability_to_node(unsure, ct, node) is node
 
 
 def test_a_node_goes_back_to_labels_with_names_codes_and_edits(ct: Any) -> None:
@@ -144,3 +141,43 @@ def test_the_bounding_box_is_the_smallest() -> None:
     array[1, 5, 2] = array[3, 2, 6] = 1
     assert bounding_box(array) == (slice(1, 4), slice(2, 6), slice(2, 7))
     assert bounding_box(array[1:2] > 0) == (slice(0, 1), slice(5, 6), slice(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "kept"),
+    [
+        (False, ["Right parotid gland", "Larynx"]),
+        (["Larynx"], ["Right parotid gland"]),
+        (True, []),
+    ],
+)
+def test_a_result_leaves_edits_alone_but_for_those_named(
+    ct: Any, overwrite: bool | list[str], kept: list[str]
+) -> None:
+    node = segmentation_to_node(a_segmentation(), ct)
+    stroke = np.zeros(SHAPE, bool)
+    stroke[0, :2, :2] = True
+    for key in (RIGHT_PAROTID.id, LARYNX.id):
+        paint(node, key, stroke)
+    edited = {item.name: mask_on_grid(node, item.id, ct) for item in STRUCTURES}
+    unsure = replace(a_segmentation(), instability=np.zeros(SHAPE, np.uint8), samples=2)
+    written = write_result(prepare_result(unsure), ct, node, overwrite_edited=overwrite)
+    assert written.segmentation_node is node
+    assert list(written.kept) == kept
+    assert written.instability_node is not None
+    for item in STRUCTURES:
+        expected = edited[item.name] if item.name in kept else unsure.label_map == item.label
+        assert np.array_equal(mask_on_grid(node, item.id, ct), expected), item.name
+
+
+def test_a_result_of_a_region_leaves_the_rest_of_its_structures(ct: Any) -> None:
+    node = segmentation_to_node(a_segmentation(), ct)
+    before = {item.id: mask_on_grid(node, item.id, ct) for item in STRUCTURES}
+    region = Region((0, 0, 0), (5, SHAPE[1], SHAPE[2]))
+    empty = replace(a_segmentation(), label_map=np.zeros(SHAPE, np.uint8), region=region)
+    written = write_result(prepare_result(empty), ct, node)
+    assert written.instability_node is None
+    for item in STRUCTURES:
+        expected = before[item.id].copy()
+        expected[:5] = False
+        assert np.array_equal(mask_on_grid(node, item.id, ct), expected), item.name

@@ -19,11 +19,11 @@ from module_parts import (
     tiny_models,
     widget,
 )
-from SDSegLib.worker.outcome import State
 from standin_fixtures import application, module_widget, process_until
 from test_mrml import own_voxels
 
-from SDSegLib.mrml.edits import is_edited
+from SDSegLib.mrml.segments import is_edited
+from SDSegLib.worker.run import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
@@ -166,7 +166,7 @@ def test_updating_within_a_region_leaves_the_rest_of_a_structure(
 def run_region(run: Any, ct: Any) -> tuple[slice, slice, slice]:
     import slicer
 
-    from SDSegLib.mrml.region import region_from_roi
+    from SDSegLib.mrml.volumes import region_from_roi
 
     roi = slicer.mrmlScene.GetFirstNodeByName("box")
     return region_from_roi(roi, ct).slices()
@@ -276,7 +276,7 @@ def test_an_error_that_nobody_expected_leaves_the_window_ready(
 
     choose_ct(widget)
     with monkeypatch.context() as patch:
-        patch.setattr(segmentationRun, "segmentation_to_node", refuse)
+        patch.setattr(segmentationRun, "write_result", refuse)
         assert segment(widget).state is State.FAILED
     assert "VTK said no" in application.errors.pop()
     assert "could not be written" in widget.window.messages.text

@@ -109,7 +109,7 @@ def test_an_installed_package_holds_every_file(built: Path) -> None:
     )
     library = files_below(ROOT, "SDSegLib/**/*", "Resources/**/*")
     library -= files_below(ROOT, "SDSegLib/web/**/*")  # the page for those without 3D Slicer
-    assert len(module) > 30
+    assert len(module) > 20
     assert len(library) > 150
     installed = files_below(built / PLACE / FOLDER, "**/*")
     assert installed == module | library

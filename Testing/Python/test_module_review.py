@@ -18,11 +18,11 @@ from module_parts import (
     widget,
 )
 from phantom import a_body
-from SDSegLib.worker.outcome import State
 from standin_fixtures import application, module_widget
 from test_mrml import a_translation, own_voxels
 
-from SDSegLib.mrml.edits import is_edited
+from SDSegLib.mrml.segments import is_edited
+from SDSegLib.worker.run import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
@@ -72,7 +72,7 @@ def test_a_click_on_a_slice_moves_the_views_there_and_it_is_ticked_off(
     )
     for row in (len(slices) - 1, 0):
         table.setCurrentCell(row, 0)
-        right, anterior, superior = slices[row].center
+        right, anterior, superior = slices[row].center_ras
         assert plane("Red", 2) == pytest.approx(superior, abs=1e-3)
         assert plane("Green", 1) == pytest.approx(anterior, abs=1e-3)
         assert plane("Yellow", 0) == pytest.approx(right + SHIFT_MM, abs=1e-3)
@@ -180,7 +180,7 @@ def test_the_editor_is_bound_to_the_result_and_its_ct(
     assert editor.sourceVolumeNode() is ct
     row = len(run.summary.slices) - 1
     widget.ui.reviewTable.setCurrentCell(row, 0)
-    assert editor.currentSegmentID() == run.summary.slices[row].structureId
+    assert editor.currentSegmentID() == run.summary.slices[row].structure_id
 
     # Undo in the editor, as the radiologist does.
     before = own_voxels(run.resultNode, "larynx")

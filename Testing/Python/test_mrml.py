@@ -26,11 +26,10 @@ from segmentation_maker import (
 )
 
 from SDSegLib.errors import InputError, MissingPackageError
-from SDSegLib.mrml.edits import is_edited
 from SDSegLib.mrml.segmentation_node import protected_structures, segmentation_to_node
+from SDSegLib.mrml.segments import is_edited, terminology_string
 from SDSegLib.mrml.session import MrmlSession, open_session, require_slicer
-from SDSegLib.mrml.terminology import terminology_string
-from SDSegLib.mrml.volume_node import volume_from_node, volume_to_node
+from SDSegLib.mrml.volumes import volume_from_node, volume_to_node
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.structure import Code, Structure
 from SDSegLib.volume.volume import Volume
@@ -138,7 +137,7 @@ def a_grid_transform(volume_node: Any) -> Any:
 
 def paint(node: Any, segment_id: str, mask: np.ndarray, over: tuple[str, ...] = ()) -> None:
     """What the Segment Editor does: add voxels to a segment, taking them from others."""
-    from SDSegLib.mrml.images import image_of, vtk_matrix
+    from SDSegLib.mrml.volumes import image_of, vtk_matrix
 
     stroke = slicer.vtkOrientedImageData()
     stroke.ShallowCopy(image_of(mask.astype(np.uint8)))
@@ -356,14 +355,14 @@ class TestNewSegmentation:
         assert node.GetSegmentation().GetConversionParameter("Reference image geometry")
 
     def test_stands_in_the_same_study(self, session: MrmlSession, a_ct_node: Any) -> None:
-        from SDSegLib.mrml.placement import stand_beside
+        from SDSegLib.mrml.segmentation_node import place_beside
 
         hierarchy = session.scene.GetSubjectHierarchyNode()
         study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "study")
         hierarchy.CreateItem(study, a_ct_node)
         node = segmentation_to_node(a_segmentation(), a_ct_node)
         item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
-        stand_beside(node, a_ct_node)
+        place_beside(node, a_ct_node)
         assert hierarchy.GetItemParent(item) == study
 
     def test_leaves_nothing_else_in_the_scene(self, session: MrmlSession, a_ct_node: Any) -> None:

@@ -21,12 +21,11 @@ from segmentation_maker import (
 
 from SDSegLib.errors import InputError, MissingPackageError, OutputError
 from SDSegLib.export.seg_nrrd import require_slicer, write_seg_nrrd
-from SDSegLib.mrml.edits import is_edited
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
+from SDSegLib.mrml.segments import codes_of_entry, codes_of_structure, is_edited
 from SDSegLib.mrml.session import open_session
 from SDSegLib.mrml.storage import load_segmentation_node, save_segmentation_node
-from SDSegLib.mrml.terminology import codes_of_entry, codes_of_structure
-from SDSegLib.mrml.volume_node import volume_to_node
+from SDSegLib.mrml.volumes import volume_to_node
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.structure import Code, Structure

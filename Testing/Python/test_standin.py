@@ -43,6 +43,12 @@ from standin_fixtures import (
         "qt.QComboBox().labelDrawingMode",
         "ctk.ctkCollapsibleButton().colapsed",
         "setattr(ctk.ctkCollapsibleButton(), 'colapsed', True)",
+        "ctk.ctkCollapsibleButton().setCollapsed(True)",  # a property, but no slot
+        "ctk.ctkCollapsibleGroupBox().setCollapsed(True)",
+        "ctk.ctkSliderWidget().setMaximum(1.0)",
+        "ctk.ctkPathLineEdit().setFilters(1)",
+        "slicer.qMRMLNodeComboBox().setNodeTypes(['vtkMRMLVolumeNode'])",
+        "slicer.qMRMLNodeComboBox().setNoneEnabled(True)",
         "ctk.ctkSomething",
         "slicer.qMRMLNodeComboBocks",
         "setattr(slicer.qMRMLNodeComboBox(), 'noneEnable', True)",
@@ -155,7 +161,7 @@ def test_properties_and_setters(application: Any) -> None:
     button.name = "okButton"
     assert (button.text, button.objectName) == ("c", "okButton")
     slider = ctk.ctkSliderWidget()
-    slider.setRange(0, 10)
+    slider.minimum, slider.maximum = 0.0, 10.0
     slider.value = 25
     assert slider.value == 10.0
     table = qt.QTableWidget(3, 2)

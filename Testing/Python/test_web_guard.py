@@ -16,8 +16,7 @@ from web_parts import ServerProcess
 pytest.importorskip("trame_slicer", reason="needs the extra web")
 
 from SDSegLib.errors import InputError
-from SDSegLib.web.archive import unpack
-from SDSegLib.web.inbox import safe_name
+from SDSegLib.web.uploads import safe_name, unpack
 
 
 def ask(
@@ -174,7 +173,7 @@ def test_a_zip_cannot_write_outside_its_folder(tmp_path: Path) -> None:
 def test_a_zip_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("SDSegLib.web.archive.LARGEST_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr("SDSegLib.web.uploads.LARGEST_UNPACKED_BYTES", 1000)
     archive = tmp_path / "bomb.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("zeros", bytes(100_000))

@@ -178,7 +178,7 @@ def test_what_a_killed_server_left_is_removed_by_the_next(
     first.end(signal.SIGKILL)
     assert left.is_dir()
     code = (
-        "import sys; from SDSegLib.web.folder import private_folder\n"
+        "import sys; from SDSegLib.web.server import private_folder\n"
         "with private_folder() as folder: assert folder.is_dir()"
     )
     environment = {**os.environ, "TMPDIR": str(first.temporary), "PYTHONPATH": str(ROOT)}

@@ -248,9 +248,9 @@ def masks_of(path: Path) -> dict[str, np.ndarray]:
     """Where each segment of a `.seg.nrrd` is, bool (k, j, i) on the whole grid, read by MRML."""
     import vtk
 
-    from SDSegLib.mrml.images import array_of
     from SDSegLib.mrml.session import private_scene, require_slicer
     from SDSegLib.mrml.storage import load_segmentation_node
+    from SDSegLib.mrml.volumes import array_of
 
     slicer = require_slicer()
     found = {}

@@ -125,7 +125,7 @@
         try {
           reason = JSON.parse(request.responseText).error || reason;
         } catch {
-          // not from the inbox: the plain sentence will do
+          // the answer is no JSON with a reason
         }
         return reject(new Error(reason));
       };

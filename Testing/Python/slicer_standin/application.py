@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,26 @@ from .modules import qSlicerModuleManager
 from .signals import StandinSignal
 from .subject_hierarchy import SubjectHierarchyItems
 from .views import qSlicerLayoutManager
+
+
+class ErrorLogModel(logging.Handler):
+    """The application's log, as far as its file goes: `[LEVEL][origin] … - message`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        path.touch()
+
+    @property
+    def filePath(self) -> str:
+        return str(self._path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(record.levelname, "Python", record.getMessage())
+
+    def _write(self, level: str, origin: str, text: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"[{level}][{origin}] - {text}\n")
 
 
 class qSlicerApplication(QApplication):
@@ -35,6 +56,7 @@ class qSlicerApplication(QApplication):
         for scope in (QSettings.UserScope, QSettings.SystemScope):
             QSettings.setPath(QSettings.IniFormat, scope, str(self._temporary / "settings"))
         self._testing, self._paused = False, 0
+        self._log = ErrorLogModel(self._temporary / "Slicer.log")
 
     def _begin(self, session: Any, version: str) -> None:
         self.setApplicationVersion(version)
@@ -94,6 +116,9 @@ class qSlicerApplication(QApplication):
 
     def mrmlScene(self) -> Any:
         return self._scene
+
+    def errorLogModel(self) -> ErrorLogModel:
+        return self._log
 
     def applicationLogic(self) -> Any:
         return self._logic

@@ -38,6 +38,9 @@ class _Folding:
         self.updateGeometry()
         self.update()
 
+    def _onToggled(self: Any, checked: bool) -> None:
+        self.collapsed = not checked
+
     def childEvent(self: Any, event: Any) -> None:
         if event.added() and event.child().isWidgetType():
             event.child().installEventFilter(self)
@@ -74,7 +77,7 @@ class ctkCollapsibleButton(_Folding, QAbstractButton):
         self.setChecked(True)
         self.setText(text)
         self.setContentsMargins(0, self._header(), 0, 0)
-        self.connect("toggled(bool)", lambda checked: self.setCollapsed(not checked))
+        self.connect("toggled(bool)", self._onToggled)
 
     def _changed(self, name: str) -> None:
         if name == "collapsed":
@@ -131,7 +134,7 @@ class ctkCollapsibleGroupBox(_Folding, QGroupBox):
         self.setTitle(title)
         self.setCheckable(True)
         self.setChecked(True)
-        self.connect("toggled(bool)", lambda checked: self.setCollapsed(not checked))
+        self.connect("toggled(bool)", self._onToggled)
 
     def _changed(self, name: str) -> None:
         if name == "collapsed":

@@ -36,6 +36,8 @@ class ctkSliderWidget(QWidget):
     valueIsChanging = StandinSignal("valueIsChanging(double)")
     vars().update(
         fields(
+            "value",
+            "spinBoxVisible",
             decimals=(int, 2),
             singleStep=(float, 1.0),
             pageStep=(float, 10.0),
@@ -62,16 +64,6 @@ class ctkSliderWidget(QWidget):
         self._changed("maximum")
         self._spinBox.connect("valueChanged(double)", self.setValue)
         self._slider.connect("valueChanged(int)", lambda step: self.setValue(self._of(step)))
-
-    def setRange(self, minimum: float, maximum: float) -> None:
-        self.setMinimum(minimum)
-        self.setMaximum(maximum)
-
-    def spinBox(self) -> QDoubleSpinBox:
-        return self._spinBox
-
-    def slider(self) -> QSlider:
-        return self._slider
 
     def reset(self) -> None:
         self.setValue(0.0)
@@ -114,6 +106,7 @@ class ctkPathLineEdit(QWidget):
     validInputChanged = StandinSignal("validInputChanged(bool)")
     vars().update(
         fields(
+            "currentPath",
             label=(str, ""),
             filters=(int, 0x007),
             currentPath=(str, ""),
@@ -141,9 +134,6 @@ class ctkPathLineEdit(QWidget):
         self._combo.connect("editTextChanged(QString)", self.setCurrentPath)
         self._button.connect("clicked()", self.browse)
 
-    def comboBox(self) -> QComboBox:
-        return self._combo
-
     def browse(self) -> None:
         if not self.filters & self.Files:
             path = QFileDialog.getExistingDirectory(self, self.label, self.currentPath)
@@ -160,9 +150,6 @@ class ctkPathLineEdit(QWidget):
             self._combo.addItem(self.currentPath)
 
     def retrieveHistory(self) -> None: ...
-
-    def setCurrentFileExtension(self, extension: str) -> None:
-        self.setCurrentPath(f"{self.currentPath.rpartition('.')[0] or self.currentPath}{extension}")
 
     def _changed(self, name: str) -> None:
         self._button.setVisible(self.showBrowseButton)

@@ -1,4 +1,4 @@
-"""Qt properties of the stand-in's own widgets, each with its setter."""
+"""Qt properties of the stand-in's own widgets, and the setters that are Qt slots."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from PySide6.QtCore import Property
 _QT_TYPES = {list: "QStringList"}
 
 
-def fields(**declared: tuple[type, Any]) -> dict[str, Any]:
+def fields(*slots: str, **declared: tuple[type, Any]) -> dict[str, Any]:
     """Properties to put into a class body: `vars().update(fields(addEnabled=(bool, True)))`.
 
-    Each `name` gets a `setName` that checks the value's type and calls `_changed(name)` if the
-    class has it. Values are kept in `_name`, where the class itself may read and set them.
+    Setting a property checks the value's type and calls `_changed(name)` if the class has it.
+    Values are kept in `_name`, where the class itself may read and set them.
+
+    3D Slicer's Python sees of the classes of CTK and MRML only properties, slots and methods
+    marked as invokable. A setter that the C++ header declares as an ordinary method, such as
+    `ctkCollapsibleButton::setCollapsed`, does not exist there: `button.collapsed = True` does.
+
+    Args:
+        slots: Names of the properties whose setter (`setName`) is a slot; "*" for all.
+        declared: Type and default value of each property.
     """
     body: dict[str, Any] = {}
     for name, (kind, default) in declared.items():
         get, set_ = _getter(name, default), _setter(name, kind, default)
         body[name] = Property(_QT_TYPES.get(kind, kind), get, set_)
-        body[f"set{name[0].upper()}{name[1:]}"] = set_
+        if name in slots or "*" in slots:
+            body[f"set{name[0].upper()}{name[1:]}"] = set_
     return body
 
 

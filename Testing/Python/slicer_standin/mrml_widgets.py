@@ -46,6 +46,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
     segmentAboutToBeModified = StandinSignal("segmentAboutToBeModified(QString)")
     vars().update(
         fields(
+            "*",
             selectionMode=(int, int(QAbstractItemView.ExtendedSelection)),
             headerVisible=(bool, True),
             visibilityColumnVisible=(bool, True),

@@ -124,16 +124,13 @@ class qMRMLNodeComboBox(QWidget):
         self._attributes = [item for item in self._attributes if item[:2] != (nodeType, name)]
         self._refresh()
 
-    def setBaseName(self, baseName: str, nodeType: str = "") -> None:
-        self._names[nodeType] = checked(baseName, str, "baseName")
-
     @property
     def baseName(self) -> str:
         return self._names.get("", "")
 
     @baseName.setter
     def baseName(self, value: str) -> None:
-        self.setBaseName(value)
+        self._names[""] = checked(value, str, "baseName")
 
     def setNodeTypeLabel(self, label: str, nodeType: str) -> None:
         self._labels[nodeType] = label

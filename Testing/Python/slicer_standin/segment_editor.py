@@ -34,6 +34,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     currentSegmentIDChanged = StandinSignal("currentSegmentIDChanged(QString)")
     vars().update(
         fields(
+            "*",
             segmentationNodeSelectorVisible=(bool, True),
             sourceVolumeNodeSelectorVisible=(bool, True),
             autoShowSourceVolumeNode=(bool, True),

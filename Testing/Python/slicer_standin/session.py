@@ -87,6 +87,7 @@ class StandinSession:
         self.app = slicer.app = _application
         boot_parts.publish(slicer, qt, CTK_CLASSES)
         self.app._begin(self._mrml, version)
+        logging.getLogger().addHandler(self.app.errorLogModel())
         for key, title, _ in mrml_session._LOGICS:
             logic = getattr(logics, key).logic()
             self.app.moduleManager()._add(title, parts.modules.CoreModule(title, logic))
@@ -115,6 +116,7 @@ class StandinSession:
         self.mainWindow.delete()
         self.app.processEvents()
         self.app._end()
+        logging.getLogger().removeHandler(self.app.errorLogModel())
         self.scene.Clear(True)
         sys.excepthook = self._hook
         qInstallMessageHandler(self._handler)
@@ -127,6 +129,7 @@ class StandinSession:
     def _on_exception(self, kind: Any, value: BaseException, trace: Any) -> None:
         text = "".join(traceback.format_exception(kind, value, trace))
         self.errors.append(text)
+        self.app.errorLogModel()._write("CRITICAL", "Stream", text)
         sys.stderr.write(text)
 
     def _on_qt_message(self, kind: QtMsgType, context: Any, message: str) -> None:

@@ -109,10 +109,11 @@ def _of_number(widget: Any, annotations: list[Any], widest: tuple[Any, Any]) -> 
     if type(widget) in (QSlider, ctkSliderWidget) and not (low and high):
         raise RuntimeError("A slider needs a parameter with bounds: annotate WithinRange")
     if decimals is not None:
-        widget.setDecimals(decimals.value)
+        widget.decimals = decimals.value
     if step is not None:
-        widget.setSingleStep(step.value)
-    widget.setRange(low.minimum if low else widest[0], high.maximum if high else widest[1])
+        widget.singleStep = step.value
+    widget.minimum = low.minimum if low else widest[0]
+    widget.maximum = high.maximum if high else widest[1]
     return Connector(widget.valueChanged, lambda: widget.value, widget.setValue)
 
 

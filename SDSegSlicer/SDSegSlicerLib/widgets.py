@@ -1,9 +1,10 @@
-"""Errors and hints inside the window, in place of dialogs that stop everything."""
+"""Parts that several panels use: messages in coloured boxes, tables, squares of colour."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -12,6 +13,7 @@ _COLORS = {
     "warning": ("#fff3d1", "#b98900", "#3f2e00"),
     "info": ("#e3eefc", "#4a7ab8", "#0b2a4f"),
 }
+_SWATCH = 12  # pixels
 
 
 def boxStyle(kind: str, name: str) -> str:
@@ -24,7 +26,7 @@ def boxStyle(kind: str, name: str) -> str:
 
 
 class MessageArea:
-    """One message at a time, with the way to the log.
+    """One message at a time, with buttons for the log.
 
     Args:
         ui: The window's widgets.
@@ -74,5 +76,38 @@ class MessageArea:
 
 
 def _breakable(text: str) -> str:
-    """Lines may end within long paths, which would make the whole panel wider."""
+    """Allow line breaks within paths, which would otherwise make the panel wider."""
     return re.sub(r"([/\\_])", "\\1\u200b", text)
+
+
+def prepareTable(table: Any) -> None:
+    """Select whole rows; no grid, no row numbers, no editing."""
+    table.verticalHeader().setVisible(False)
+    table.setShowGrid(False)
+    table.setAlternatingRowColors(True)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+    header = table.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+    for column in range(table.columnCount):
+        side = qt.Qt.AlignRight if column else qt.Qt.AlignLeft
+        table.horizontalHeaderItem(column).setTextAlignment(side | qt.Qt.AlignVCenter)
+
+
+def fitTable(table: Any, mostRows: int) -> None:
+    """As high as its rows, up to `mostRows`."""
+    height = table.fontMetrics().height() + 6
+    table.verticalHeader().setDefaultSectionSize(height)
+    rows = min(max(1, table.rowCount), mostRows)
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * height + 4)
+
+
+def colorIcon(color: tuple[int, int, int]) -> qt.QIcon:
+    """A square of a structure's colour."""
+    pixmap = qt.QPixmap(_SWATCH, _SWATCH)
+    pixmap.fill(qt.QColor(*color))
+    return qt.QIcon(pixmap)

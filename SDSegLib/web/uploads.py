@@ -1,10 +1,13 @@
-"""Files that the page sends, into the private folder and nowhere else."""
+"""Files that the page sends: received into the private folder, zip files unpacked."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import shutil
+import stat
+import zipfile
+import zlib
 from pathlib import Path
 
 from aiohttp import web
@@ -12,20 +15,21 @@ from aiohttp import web
 from ..errors import InputError
 
 LARGEST_UPLOAD_BYTES = 4 * 2**30
+LARGEST_UNPACKED_BYTES = 8 * 2**30
 MOST_FILES = 20_000
 _LONGEST_NAME = 80
 _CHUNK = 2**20
 
 
 def safe_name(name: str) -> str:
-    """A file name without folders, control characters and other tricks; its ending stays."""
+    """A file name without folders, control and special characters; the suffix stays."""
     last = re.split(r"[\\/]", name)[-1]
     plain = re.sub(r"[^\w.\- ]", "_", last).strip(". ")
     return plain[-_LONGEST_NAME:].lstrip(". ") or "file"
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """Where to put a file of this name; numbered if there is one already."""
+    """A path in the folder for a file of this name, numbered if the name is taken."""
     path = folder / safe_name(name)
     numbers = itertools.count(2)
     while path.exists():
@@ -33,7 +37,7 @@ def free_path(folder: Path, name: str) -> Path:
     return path
 
 
-class Inbox:
+class Uploads:
     """One upload at a time, of one or many files.
 
     Args:
@@ -48,7 +52,7 @@ class Inbox:
         self._folder: Path | None = None
 
     def begin(self) -> int:
-        """Start a new upload; what an unfinished one left is removed.
+        """Start a new upload; the files of an unfinished one are removed.
 
         Returns:
             Its number, which its files must name.
@@ -101,7 +105,7 @@ class Inbox:
         return folder, files
 
     def discard(self) -> None:
-        """Remove what has come so far."""
+        """Remove the files received so far."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder, self._files = None, []
@@ -109,3 +113,63 @@ class Inbox:
 
 def _refused(status: int, reason: str) -> web.Response:
     return web.json_response({"error": reason}, status=status)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins like a zip archive."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def unpack(archive: Path, folder: Path) -> list[Path]:
+    """Write the files of a zip archive, all into one folder under safe names.
+
+    Folders inside the archive are flattened, so no name can lead elsewhere; links are left out.
+
+    Args:
+        archive: The zip file.
+        folder: Made here.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: If it is damaged, empty, locked with a password, or unpacks to too much.
+    """
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [item for item in opened.infolist() if _is_plain(item)]
+            if not members:
+                raise InputError("The zip archive holds no files; pack the CT's folder again.")
+            if len(members) > MOST_FILES:
+                raise InputError(f"The zip archive holds more than {MOST_FILES} files.")
+            return _write(opened, members, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise InputError(f"The zip archive is damaged ({error}); pack it again.") from error
+    except RuntimeError as error:  # how zipfile says that a password is needed
+        raise InputError(f"The zip archive cannot be opened: {error}.") from error
+
+
+def _write(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path) -> list[Path]:
+    left = LARGEST_UNPACKED_BYTES
+    paths = []
+    for item in members:
+        path = free_path(folder, item.filename)
+        with opened.open(item) as source, path.open("wb") as target:
+            while chunk := source.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise InputError(
+                        f"The zip archive unpacks to more than {LARGEST_UNPACKED_BYTES // 2**30} "
+                        "GiB; unpack it and start the page with the folder: sdseg view FOLDER."
+                    )
+                target.write(chunk)
+        paths.append(path)
+    return paths
+
+
+def _is_plain(item: zipfile.ZipInfo) -> bool:
+    mode = item.external_attr >> 16
+    hidden = item.filename.startswith("__MACOSX/") or Path(item.filename).name.startswith("._")
+    return not item.is_dir() and not stat.S_ISLNK(mode) and not hidden

@@ -1,7 +1,8 @@
-"""Editing segments by hand: tools, their settings, undo and redo."""
+"""Editing segments by hand: the tools, the panel of their settings, undo and redo."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -25,6 +26,7 @@ from undo_stack import UndoStack
 
 from ..errors import InputError
 from . import trame_private
+from .page_context import Action, PageContext
 
 TOOLS = {
     "none": SegmentationEffectNoTool,
@@ -42,6 +44,9 @@ SMOOTHING = {
 UNDO_STEPS = 10
 SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM = 0.5, 60.0
 DEFAULT_BRUSH_MM = 8.0
+_DEFAULT_RANGE = (150.0, 3000.0)
+_LOWEST, _HIGHEST = -1100, 3100
+_LARGEST_SMOOTHING_MM = 20.0
 
 
 class Editor:
@@ -69,7 +74,7 @@ class Editor:
         self.sphere = False
 
     def bind(self, node: vtkMRMLSegmentationNode, volume: vtkMRMLScalarVolumeNode) -> None:
-        """Edit another segmentation from now on; what could be undone is forgotten."""
+        """Edit another segmentation from now on; its undo history is empty."""
         self._editor.set_active_segmentation(node, volume)
         for kind in (SegmentationEffectPaint, SegmentationEffectErase, SegmentationEffectSmoothing):
             self._editor.get_effect(kind)
@@ -100,7 +105,7 @@ class Editor:
         self._editor.set_active_segment_id(segment_id)
 
     def use(self, tool: str) -> None:
-        """Take up a tool; the one in hand is put down by choosing it again.
+        """Activate a tool; activating the active one again deactivates it.
 
         Raises:
             InputError: If there is no segment to work on.
@@ -116,7 +121,7 @@ class Editor:
             trame_private.stop_blinking(self._editor)
 
     def set_brush(self, diameter_mm: float, sphere: bool) -> None:
-        """Size of the brush, and whether it is a ball or a disc on the slice."""
+        """Set the brush's diameter, and whether it is a sphere or a disc on the slice."""
         self.brush_mm = min(max(float(diameter_mm), SMALLEST_BRUSH_MM), LARGEST_BRUSH_MM)
         self.sphere = bool(sphere)
         for kind in (SegmentationEffectPaint, SegmentationEffectErase):
@@ -125,11 +130,11 @@ class Editor:
             effect.set_use_sphere_brush(self.sphere)
 
     def set_scissors(self, mode: str) -> None:
-        """What the outline does: "erase_inside", "erase_outside", "fill_inside", …"""
+        """Set what the outline does: a key of `SCISSORS`."""
         self._editor.get_effect(SegmentationEffectScissors).set_fill_mode(SCISSORS[mode])
 
     def set_threshold(self, low: float, high: float) -> None:
-        """Which HU are meant; shown as a preview while the tool is in hand."""
+        """Set the range of HU; shown as a preview while the tool is active."""
         effect = self._editor.get_effect(SegmentationEffectThreshold)
         effect.set_threshold_min_max_values((float(low), float(high)))
 
@@ -138,22 +143,22 @@ class Editor:
         self._active(SegmentationEffectThreshold).apply()
 
     def set_paint_range(self, low: float, high: float, is_on: bool) -> None:
-        """Let the brush touch voxels in a range of HU only, or all."""
+        """Limit the brush to voxels in a range of HU, or not."""
         modifier = self._editor.active_segment_modifier
         if modifier is not None:
             modifier.set_source_volume_intensity_mask_range(float(low), float(high))
             modifier.set_source_volume_intensity_mask_enabled(bool(is_on))
 
     def keep_largest_island(self) -> None:
-        """Leave only the largest connected piece."""
+        """Keep only the largest connected component."""
         self._active(SegmentationEffectIslands).keep_largest_island()
 
     def remove_small_islands(self, voxels: int) -> None:
-        """Leave out connected pieces with fewer voxels."""
+        """Remove connected components with fewer voxels."""
         self._active(SegmentationEffectIslands).remove_small_islands(max(1, int(voxels)))
 
     def set_island_click(self, mode: str) -> None:
-        """What a click on a piece does: "keep_selected" or "remove_selected"."""
+        """Set what a click on a component does: "keep_selected" or "remove_selected"."""
         effect = self._active(SegmentationEffectIslands)
         effect.set_island_mode(SegmentationIslandsMode[mode.upper()])
 
@@ -165,7 +170,7 @@ class Editor:
         effect.apply_smoothing(smoothing_mode=SMOOTHING[mode])
 
     def add_segment(self, name: str, color: tuple[float, float, float]) -> str:
-        """A new empty segment, which is edited from now on."""
+        """Add an empty segment and make it the edited one."""
         added: str = self._editor.add_empty_segment(segment_name=name, segment_color=list(color))
         return added
 
@@ -179,7 +184,7 @@ class Editor:
         name: str | None = None,
         color: tuple[float, float, float] | None = None,
     ) -> None:
-        """Name and colour of a segment."""
+        """Set name and colour of a segment."""
         properties = self._editor.get_segment_properties(segment_id)
         if properties is None:
             return
@@ -190,27 +195,154 @@ class Editor:
         self._editor.set_segment_properties(segment_id, properties)
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         if self._stack.can_undo():
             self._stack.undo()
 
     def redo(self) -> None:
-        """Make the last change again that was taken back."""
+        """Redo the change that was undone last."""
         if self._stack.can_redo():
             self._stack.redo()
 
     def one_step(self) -> AbstractContextManager[None]:
-        """All that is done to the segmentation in the block is undone at once."""
+        """Context manager: all changes of the segmentation in it are one step of undo."""
         step: AbstractContextManager[None] = trame_private.undoable_change(self._editor)
         return step
 
     def show_surfaces(self, is_on: bool) -> None:
-        """Make the segments' surfaces, which every edit then renews."""
+        """Show or remove the segments' 3-D surfaces; every edit updates them."""
         self._editor.show_3d(is_on)
 
     def _active(self, kind: Any) -> Any:
-        """The effect, if its tool is in hand."""
+        """The active effect, which must be of this kind."""
         effect = self._editor.active_effect
         if type(effect) is not kind:
-            raise InputError("Take up the tool first.")
+            raise InputError("Activate the tool first.")
         return effect
+
+
+class EditPanel:
+    """Keeps the settings of the tools.
+
+    Args:
+        context: Shared parts.
+    """
+
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
+        self._scissors = "erase_inside"
+        self._range = _DEFAULT_RANGE
+        self._paints_in_range = False
+        self._island_voxels = 100
+        self._island_click = ""
+        self._smoothing = "median"
+        self._smoothing_mm = 3.0
+        self.draw()
+
+    def actions(self) -> dict[str, Action]:
+        """Functions by the names under which the page calls them."""
+        return {
+            "tool": self._use,
+            "brush": self._set_brush,
+            "scissors": self._set_scissors,
+            "range": self._set_range,
+            "paint_in_range": self._set_paint_range,
+            "apply_threshold": self._context.editor.apply_threshold,
+            "keep_largest": self._context.editor.keep_largest_island,
+            "island_voxels": self._set_island_voxels,
+            "remove_small": self._remove_small,
+            "island_click": self._set_island_click,
+            "smooth": self._smooth,
+            "smoothing": self._set_smoothing,
+            "undo": self._context.editor.undo,
+            "redo": self._context.editor.redo,
+        }
+
+    def open(self) -> None:
+        """Another segmentation is open: give its tools the settings that are shown."""
+        self._paints_in_range = False
+        # Less than two voxels would smooth nothing.
+        finest = min(self._context.study.opened().geometry.spacing)
+        self._smoothing_mm = min(max(3.0, math.ceil(6 * finest) / 2), _LARGEST_SMOOTHING_MM)
+        self._context.editor.set_paint_range(*self._range, False)
+        self._context.editor.set_scissors(self._scissors)
+        self.draw()
+
+    def draw(self) -> None:
+        """Show tools and settings."""
+        editor = self._context.editor
+        self._context.page.show(
+            edit={
+                "tool": editor.tool,
+                "brush": editor.brush_mm,
+                "brushLimits": [SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM],
+                "sphere": editor.sphere,
+                "scissors": self._scissors,
+                "low": self._range[0],
+                "high": self._range[1],
+                "lowest": _LOWEST,
+                "highest": _HIGHEST,
+                "paintsInRange": self._paints_in_range,
+                "islandVoxels": self._island_voxels,
+                "islandClick": self._island_click,
+                "smoothing": self._smoothing,
+                "smoothingMm": self._smoothing_mm,
+                "canUndo": editor.can_undo,
+                "canRedo": editor.can_redo,
+            }
+        )
+
+    def _use(self, tool: str) -> None:
+        self._context.editor.use(tool)
+        self._island_click = ""
+        if self._context.editor.tool == "threshold":
+            self._context.editor.set_threshold(*self._range)
+        if self._context.editor.tool == "islands":
+            self._set_island_click("")
+        self.draw()
+
+    def _set_brush(self, diameter_mm: float, sphere: bool) -> None:
+        self._context.editor.set_brush(diameter_mm, sphere)
+        self.draw()
+
+    def _set_scissors(self, mode: str) -> None:
+        if mode not in SCISSORS:
+            raise InputError(f"Scissors cannot {mode}.")
+        self._scissors = mode
+        self._context.editor.set_scissors(mode)
+        self.draw()
+
+    def _set_range(self, low: float, high: float) -> None:
+        low, high = sorted((float(low), float(high)))
+        self._range = (low, high)
+        self._context.editor.set_threshold(low, high)
+        self._context.editor.set_paint_range(low, high, self._paints_in_range)
+        self.draw()
+
+    def _set_paint_range(self, is_on: bool) -> None:
+        self._paints_in_range = bool(is_on)
+        self._context.editor.set_paint_range(*self._range, self._paints_in_range)
+        self.draw()
+
+    def _set_island_voxels(self, voxels: int) -> None:
+        self._island_voxels = max(1, int(voxels))
+        self.draw()
+
+    def _remove_small(self) -> None:
+        self._context.editor.remove_small_islands(self._island_voxels)
+
+    def _set_island_click(self, mode: str) -> None:
+        """ "keep_selected", "remove_selected", or "" for none."""
+        self._island_click = mode
+        self._context.editor.set_island_click(mode or "keep_largest_island")
+        self.draw()
+
+    def _set_smoothing(self, mode: str, millimeters: float) -> None:
+        if mode not in SMOOTHING:
+            raise InputError(f"There is no smoothing called {mode}.")
+        self._smoothing = mode
+        self._smoothing_mm = min(max(float(millimeters), 0.5), _LARGEST_SMOOTHING_MM)
+        self.draw()
+
+    def _smooth(self) -> None:
+        self._context.editor.smooth(self._smoothing, self._smoothing_mm)

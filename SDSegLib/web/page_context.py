@@ -1,4 +1,4 @@
-"""What the page draws: state goes down to it, actions and answers come up from it."""
+"""What all panels of the page share: its state, its messages, and the parts of the program."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import itertools
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SDSegError
+
+if TYPE_CHECKING:
+    from trame_slicer.core import SlicerApp
+
+    from .editing import Editor
+    from .study import Study
+    from .uploads import Uploads
+    from .views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +63,7 @@ class Page:
         self.add_actions({"answer": self._take_answer, "dismiss": self._dismiss})
 
     def show(self, **entries: Any) -> None:
-        """Set entries of the state; the page follows at once."""
+        """Set entries of the state; the page is updated at once."""
         with self._server.state as state:
             state.update(entries)
 
@@ -71,7 +80,7 @@ class Page:
         return task
 
     def tell(self, text: str, kind: Kind = "info") -> None:
-        """Show a message; mere information goes away by itself, or with the next of its kind."""
+        """Show a message; one of kind "info" disappears after 6 s or with the next one."""
         number = next(self._numbers)
         if kind == "info":
             self._messages = [item for item in self._messages if item["kind"] != "info"]
@@ -82,12 +91,12 @@ class Page:
             asyncio.get_running_loop().call_later(_INFO_SECONDS, self._dismiss, number)
 
     def clear_messages(self) -> None:
-        """Take all messages away."""
+        """Remove all messages."""
         self._messages.clear()
         self.show(messages=[])
 
     async def ask(self, title: str, text: str, *answers: Answer) -> str:
-        """Ask the user; only one question is open at a time, an older one is answered with "".
+        """Ask the user. One question is open at a time; an older one is answered with "".
 
         Returns:
             The key of the answer; "" if the question was closed.
@@ -100,11 +109,11 @@ class Page:
         return await self._answer
 
     def download(self, address: str, name: str) -> None:
-        """Let the browser fetch a file."""
+        """Make the browser download a file."""
         self.show(download={"address": address, "name": name, "number": next(self._numbers)})
 
     def stop(self) -> None:
-        """Let go of all that is still going on."""
+        """Cancel all running tasks."""
         for task in self._tasks:
             task.cancel()
 
@@ -140,3 +149,56 @@ class Page:
         if not task.cancelled() and task.exception() is not None:
             _log.error("an action failed", exc_info=task.exception())
             self.tell(UNEXPECTED, "error")
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """Parts of the running program.
+
+    Attributes:
+        app: Scene and logics.
+        page: What the page draws.
+        views: The slice views and the 3-D view.
+        editor: Tools for segments.
+        study: What is open.
+        uploads: Files on their way in.
+        folder: The private folder.
+    """
+
+    app: SlicerApp
+    page: Page
+    views: Views
+    editor: Editor
+    study: Study
+    uploads: Uploads
+    folder: Path
+
+
+class Debounced:
+    """Calls a function once after a delay, however often a call is requested meanwhile.
+
+    Args:
+        function: What to call, on the event loop.
+        seconds: How long to wait after the first request.
+    """
+
+    def __init__(self, function: Callable[[], None], seconds: float) -> None:
+        self._function = function
+        self._seconds = seconds
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __call__(self, *_: object) -> None:
+        """Schedule a call, if none is scheduled."""
+        if self._handle is None:
+            loop = asyncio.get_running_loop()
+            self._handle = loop.call_later(self._seconds, self._run)
+
+    def stop(self) -> None:
+        """Cancel the scheduled call."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _run(self) -> None:
+        self._handle = None
+        self._function()

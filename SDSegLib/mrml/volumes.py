@@ -1,4 +1,4 @@
-"""Scalar volume nodes as volumes, and back."""
+"""Volume nodes as volumes and back, and boxes drawn in 3D Slicer as regions of a volume."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume.geometry import Geometry
+from ..volume.region import Region, region_around
 from ..volume.volume import Volume
-from .images import array_of, image_of, vtk_matrix
 from .session import open_session, require_slicer
 
 if TYPE_CHECKING:
-    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene
+    from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLScene
+    from vtk import vtkImageData, vtkMatrix4x4
 
 _HOUNSFIELD_UNIT = ("[hnsf'U]", "UCUM", "Hounsfield unit")
 _ATTENUATION = ("112031", "DCM", "Attenuation Coefficient")
+_POINTS_ALONG_A_SIDE = 5  # of a box: more than its corners, in case a transform bends it
 
 
 def volume_from_node(node: vtkMRMLScalarVolumeNode, copy: bool = False) -> Volume:
@@ -126,3 +128,114 @@ def _coded_entry(slicer: Any, code: tuple[str, str, str]) -> Any:
     entry = slicer.vtkCodedEntry()
     entry.SetValueSchemeMeaning(*code)
     return entry
+
+
+def region_from_roi(
+    roi_node: vtkMRMLMarkupsROINode, volume_node: vtkMRMLScalarVolumeNode
+) -> Region:
+    """The voxels of a volume inside a box, with the parent transforms of both applied.
+
+    For a box that is rotated against the volume: the smallest region that contains all of it.
+
+    Raises:
+        InputError: If the box has no size or lies outside the volume, or the volume has no voxels.
+    """
+    geometry = volume_from_node(volume_node).geometry
+    points = []
+    for corner in _points_in_node(roi_node):
+        world, local = [0.0] * 3, [0.0] * 3
+        roi_node.TransformPointToWorld(corner, world)
+        volume_node.TransformPointFromWorld(world, local)
+        points.append(local)
+    return region_around(geometry, np.array(points))
+
+
+def fit_roi(roi_node: vtkMRMLMarkupsROINode, volume_node: vtkMRMLScalarVolumeNode) -> None:
+    """Centre a box on a volume, half the volume's length along each world axis."""
+    bounds = [0.0] * 6
+    volume_node.GetRASBounds(bounds)
+    low, high = np.array(bounds[::2]), np.array(bounds[1::2])
+    roi_node.SetCenterWorld(*((low + high) / 2))
+    roi_node.SetSizeWorld(*((high - low) / 2))
+
+
+def has_size(roi_node: vtkMRMLMarkupsROINode) -> bool:
+    """Whether a box has been drawn: a new one has no extent."""
+    return bool(min(roi_node.GetSize()) > 0)
+
+
+def _points_in_node(roi_node: vtkMRMLMarkupsROINode) -> list[list[float]]:
+    """Points on a grid over the box, in the node's coordinates, RAS mm."""
+    if not has_size(roi_node):
+        raise InputError(
+            f'The region "{roi_node.GetName()}" has no size; draw it in a slice view, or choose '
+            "the whole volume."
+        )
+    matrix = roi_node.GetObjectToNodeMatrix()
+    sides = [np.linspace(-size / 2, size / 2, _POINTS_ALONG_A_SIDE) for size in roi_node.GetSize()]
+    return [
+        list(matrix.MultiplyPoint([x, y, z, 1.0])[:3])
+        for x in sides[0]
+        for y in sides[1]
+        for z in sides[2]
+    ]
+
+
+def image_of(array: np.ndarray, first: tuple[int, int, int] = (0, 0, 0)) -> vtkImageData:
+    """A VTK image with a copy of an array (k, j, i).
+
+    Args:
+        array: Values of a real number type.
+        first: Index (i, j, k) of the array's first voxel: where the image's extent starts.
+    """
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image = vtk.vtkImageData()
+    extent = [
+        bound
+        for start, count in zip(first, array.shape[::-1], strict=True)
+        for bound in (start, start + count - 1)
+    ]
+    image.SetExtent(extent)
+    image.GetPointData().SetScalars(numpy_to_vtk(_for_vtk(array).ravel(), deep=True))
+    return image
+
+
+def array_of(image: vtkImageData) -> np.ndarray:
+    """View (k, j, i) of a VTK image's values; they must be one number per voxel."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    i, j, k = image.GetDimensions()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
+
+
+def vtk_matrix(matrix: np.ndarray) -> vtkMatrix4x4:
+    """A VTK matrix with the values of a 4×4 array."""
+    import vtk
+
+    result = vtk.vtkMatrix4x4()
+    result.DeepCopy(np.asarray(matrix, dtype=float).ravel())
+    return result
+
+
+def bounding_box(array: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest slices that hold all nonzero voxels of an array (k, j, i) that has some."""
+    plane = np.asarray(array.any(axis=0))
+    j, i = _span(plane, 1), _span(plane, 0)
+    return _span(array[:, j, i], (1, 2)), j, i
+
+
+def _span(array: np.ndarray, others: int | tuple[int, ...]) -> slice:
+    """Range of the indices with nonzero voxels along the axis not in `others`."""
+    indices = np.flatnonzero(array.any(axis=others))
+    return slice(int(indices[0]), int(indices[-1]) + 1)
+
+
+def _for_vtk(array: np.ndarray) -> np.ndarray:
+    """The values in a number type and byte order that VTK supports."""
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
