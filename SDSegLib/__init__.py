@@ -17,14 +17,36 @@ if TYPE_CHECKING:
     from .export.label_map import write_label_map
     from .export.seg_nrrd import write_seg_nrrd
     from .inference.load import load_segmenter
+    from .models.fit import choose_model, rank_models
+    from .options import RunOptions
     from .reading.files import read_volume
+    from .studies.segment import segment_study
+    from .volume.judgement import judge_input, judge_result
 
 __version__ = VERSION
-__all__ = ["__version__", "load_segmenter", "read_volume", "write_label_map", "write_seg_nrrd"]
+__all__ = [
+    "RunOptions",
+    "__version__",
+    "choose_model",
+    "judge_input",
+    "judge_result",
+    "load_segmenter",
+    "rank_models",
+    "read_volume",
+    "segment_study",
+    "write_label_map",
+    "write_seg_nrrd",
+]
 
 _HOMES = {
+    "RunOptions": ".options",
+    "choose_model": ".models.fit",
+    "judge_input": ".volume.judgement",
+    "judge_result": ".volume.judgement",
     "load_segmenter": ".inference.load",
+    "rank_models": ".models.fit",
     "read_volume": ".reading.files",
+    "segment_study": ".studies.segment",
     "write_label_map": ".export.label_map",
     "write_seg_nrrd": ".export.seg_nrrd",
 }
