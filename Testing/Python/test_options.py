@@ -185,5 +185,5 @@ def test_the_table_of_the_documentation_has_every_option_at_every_door() -> None
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `")]
     assert [row[0].strip(" `") for row in rows] == NAMES
     for row in rows:
-        assert len(row) == 9
+        assert len(row) == 8
         assert all(cell.strip() for cell in row), row
