@@ -15,7 +15,7 @@ import torch
 from training_parts import STAGE_FOLDER, a_job, curve_of, tiny_changes, tiny_preset, write_patients
 
 from SDSegLib.errors import InputError, OutputError
-from SDSegLib.training import parts
+from SDSegLib.training import checkpoints
 from SDSegLib.training.checkpoints import is_saved, load_parts, remove_parts, save_parts
 from SDSegLib.training.job import train
 from SDSegLib.training.run import Machine, StepSampler
@@ -180,7 +180,7 @@ def test_checkpoint_in_parts_is_the_same_checkpoint(tmp_path: Path):
 def test_old_checkpoint_is_whole_while_a_new_one_is_written(tmp_path: Path, monkeypatch):
     """A kill between any two writes leaves the old checkpoint or the new one."""
     path = tmp_path / "last.ckpt"
-    write, written = parts._write_through, 0
+    write, written = checkpoints._write_through, 0
 
     def save(step: int, killed_after: int | None) -> bool:
         nonlocal written
@@ -193,7 +193,7 @@ def test_old_checkpoint_is_whole_while_a_new_one_is_written(tmp_path: Path, monk
             written += 1
             write(*arguments)
 
-        monkeypatch.setattr(parts, "_write_through", write_until_killed)
+        monkeypatch.setattr(checkpoints, "_write_through", write_until_killed)
         try:
             save_parts({"step": step, "weights": torch.full((90_000,), step)}, path, 0.1)
         except KeyboardInterrupt:
