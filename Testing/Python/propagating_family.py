@@ -73,7 +73,7 @@ class PropagationRecipe(Recipe):
             family="propagate",
             summary="For tests.",
             network={"width": 4},
-            training=StageSettings(steps=30, batch=4, rate=1e-2, validate_every=10),
+            training=StageSettings(steps=30, batch=4, rate=5e-2, validate_every=10),
         ),
     )
 

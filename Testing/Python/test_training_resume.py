@@ -15,8 +15,10 @@ import torch
 from training_parts import STAGE_FOLDER, a_job, curve_of, tiny_changes, tiny_preset, write_patients
 
 from SDSegLib.errors import InputError, OutputError
+from SDSegLib.families import build_family
 from SDSegLib.training import checkpoints
 from SDSegLib.training.checkpoints import is_saved, load_parts, remove_parts, save_parts
+from SDSegLib.training.direct import DirectStage
 from SDSegLib.training.job import train
 from SDSegLib.training.run import Machine, StepSampler
 from SDSegLib.training.validation import HeldOutDice
@@ -254,3 +256,18 @@ def _err(words: list[str]) -> str:
     _, err = child.communicate(timeout=400)
     assert child.returncode == 0, err
     return err
+
+
+def test_optimizer_states_follow_their_parameters_from_an_earlier_version(tmp_path: Path):
+    """Whose plain U-Net had both convolutions of a block before both normalisations."""
+    job = a_job(tiny_preset("direct"), tmp_path)
+    stage = DirectStage(build_family(job.description), job.preset.training)
+    named = dict(stage.family.network.named_parameters())
+    before = sorted(named, key=lambda name: "norm" in name)
+    assert before != list(named)
+    checkpoint = {
+        "state_dict": {f"trained.network.{name}": named[name] for name in before},
+        "optimizer_states": [{"state": dict(enumerate(before))}],
+    }
+    stage.on_load_checkpoint(checkpoint)
+    assert checkpoint["optimizer_states"][0]["state"] == dict(enumerate(named))
