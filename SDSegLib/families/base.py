@@ -69,8 +69,8 @@ class Family(nn.Module, ABC):
         """All networks, in the order in which a slice passes through them."""
 
     @abstractmethod
-    def run_one_slice(self) -> Tensor:
-        """Segment one empty slice on the device of the weights; `sdseg cost` measures this."""
+    def segment_slice(self, image: Tensor) -> Tensor:
+        """Segment one slice (1, channels, H, W); `sdseg cost` measures this on `empty_slice`."""
 
     def empty_slice(self) -> Tensor:
         """An image (1, channels, H, W) of zeros on the device of the weights."""
@@ -99,8 +99,8 @@ class SegmentationFamily(Family):
             steps: UNet calls of the reverse process; a family without one has a single pass.
         """
 
-    def run_one_slice(self) -> Tensor:
-        return self.probabilities(self.condition(self.empty_slice()))
+    def segment_slice(self, image: Tensor) -> Tensor:
+        return self.probabilities(self.condition(image))
 
 
 class LatentFamily(SegmentationFamily):

@@ -74,9 +74,9 @@ def measure_cost(model: Family) -> Cost:
     with torch.device("meta"):
         family = build_family(description).eval().requires_grad_(False)
     family.to("meta")
-    parts = family.parts()
+    parts, image = family.parts(), family.empty_slice()
     with PeakMemory() as memory:
-        total, by_part = _gflop(family.run_one_slice, parts)
+        total, by_part = _gflop(lambda: family.segment_slice(image), parts)
     for part in parts:
         if part.run is not None:
             by_part[part.name] = _gflop(part.run, [part])[0]

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..families.direct import DirectConfig, DirectFamily
+from ..networks.segmentation_unet import without_monai_names
 from ..volume.model_input import InputDescription
 from ..volume.slices import apply_windows
 from .compact import COMPACT
@@ -52,6 +53,16 @@ class DirectStage(Stage):
     def __init__(self, family: DirectFamily, settings: DirectSettings) -> None:
         super().__init__(family, ("network",), settings)
         self.criterion = deep_supervision(family.config.supervised + 1)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue runs of earlier versions, whose network had its parameters in another order."""
+        prefix = "trained.network."
+        names = [name.removeprefix(prefix) for name in checkpoint["state_dict"] if prefix in name]
+        before = [without_monai_names(name) for name in names]
+        order = [before.index(name) for name, _ in self.family.network.named_parameters()]
+        for optimizer in checkpoint["optimizer_states"]:
+            states = optimizer["state"]
+            optimizer["state"] = {n: states[o] for n, o in enumerate(order) if o in states}
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         description = self.family.description.input

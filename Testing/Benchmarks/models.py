@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from SDSegLib.benchmark.machine import describe_machine
+from SDSegLib.families.base import LatentFamily
 from SDSegLib.inference.cost import measure_cost
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.reading.files import read_volume
@@ -40,7 +41,10 @@ def main() -> None:
         for name in arguments.models
     }
     ways = [
-        (name, int(count)) for count in arguments.samples.split(",") for name in arguments.models
+        (name, int(count))
+        for count in arguments.samples.split(",")
+        for name in arguments.models
+        if count == "1" or isinstance(segmenters[name].family, LatentFamily)
     ]
     seconds: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
     for _ in range(arguments.rounds + 1):

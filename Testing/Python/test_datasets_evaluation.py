@@ -21,7 +21,7 @@ from dataset_trees import (
 )
 from PIL import Image
 from tiny_model import tiny_description, write_tiny_model
-from torch import Tensor, nn
+from torch import Tensor
 from typer.testing import CliRunner
 
 from SDSegLib.cli.app import app
@@ -33,7 +33,7 @@ from SDSegLib.evaluation.evaluate import Options, evaluate_cases
 from SDSegLib.evaluation.predictors import PicturePredictor
 from SDSegLib.evaluation.scores import Rules
 from SDSegLib.families import build_family
-from SDSegLib.families.base import SegmentationFamily
+from SDSegLib.families.base import NetworkPart, SegmentationFamily
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.inference.device import choose_device
 from SDSegLib.inference.picture import PictureSegmenter
@@ -52,25 +52,18 @@ def polyp_description(**changes: object) -> ModelDescription:
 class BrightFamily(SegmentationFamily):
     """Finds what is brighter than −0.1 in green: what a perfectly trained model would give."""
 
-    def __init__(self, description: ModelDescription) -> None:
-        super().__init__(description)
-        self.unet = nn.Identity()
+    DEFAULT_BATCH = {"cpu": 2}  # noqa: RUF012
 
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        return (1, 1, 1)
+    def parts(self) -> tuple[NetworkPart, ...]:
+        return ()
 
     def condition(self, image: Tensor) -> Tensor:
         assert image.shape[1] == self.description.input.channels
         return image
 
-    def predict(self, z_t, condition, timestep, class_id=None) -> Tensor:
-        return z_t
-
-    def encode_label_map(self, label_map, class_id=None) -> Tensor:
-        return label_map
-
-    def probabilities(self, condition: Tensor, noise: Tensor, steps: int = 1) -> Tensor:
+    def probabilities(
+        self, condition: Tensor, noise: Tensor | None = None, steps: int = 1
+    ) -> Tensor:
         found = torch.sigmoid((condition[:, 1] + 0.05) * 20)
         return torch.stack([1 - found, found], dim=1)
 

@@ -46,7 +46,7 @@ def test_plain_unet_is_not_told_that_undrawn_bone_is_background(tmp_path):
     job = a_job(tiny_preset("direct"), tmp_path)
     family = build_family(job.description)
     stage = DirectStage(family, job.preset.training)
-    layer = family.network.output_block.conv.conv
+    layer = family.network.output_block
     assert gradient_of_bone(stage, layer, a_batch(job, (1,))) == 0.0
     assert gradient_of_bone(stage, layer, a_batch(job, (1, 2))) > 0.0
 
@@ -174,7 +174,7 @@ def test_validation_leaves_out_what_was_not_drawn(tmp_path):
     description = a_job(tiny_preset("direct"), tmp_path).description
     family = build_family(description).eval()
     with torch.no_grad():  # says bone everywhere
-        family.network.output_block.conv.conv.bias.copy_(torch.tensor([0.0, 0.0, 99.0]))
+        family.network.output_block.bias.copy_(torch.tensor([0.0, 0.0, 99.0]))
     whole, partly = a_case(0), a_case(0, (1,))
     of_whole, of_partly = (dice_of(family, case, 4, 2) for case in (whole, partly))
     assert of_whole[0] == 0.0

@@ -15,8 +15,10 @@ import torch
 from training_parts import STAGE_FOLDER, a_job, curve_of, tiny_changes, tiny_preset, write_patients
 
 from SDSegLib.errors import InputError, OutputError
-from SDSegLib.training import parts
+from SDSegLib.families import build_family
+from SDSegLib.training import checkpoints
 from SDSegLib.training.checkpoints import is_saved, load_parts, remove_parts, save_parts
+from SDSegLib.training.direct import DirectStage
 from SDSegLib.training.job import train
 from SDSegLib.training.run import Machine, StepSampler
 from SDSegLib.training.validation import HeldOutDice
@@ -180,7 +182,7 @@ def test_checkpoint_in_parts_is_the_same_checkpoint(tmp_path: Path):
 def test_old_checkpoint_is_whole_while_a_new_one_is_written(tmp_path: Path, monkeypatch):
     """A kill between any two writes leaves the old checkpoint or the new one."""
     path = tmp_path / "last.ckpt"
-    write, written = parts._write_through, 0
+    write, written = checkpoints._write_through, 0
 
     def save(step: int, killed_after: int | None) -> bool:
         nonlocal written
@@ -193,7 +195,7 @@ def test_old_checkpoint_is_whole_while_a_new_one_is_written(tmp_path: Path, monk
             written += 1
             write(*arguments)
 
-        monkeypatch.setattr(parts, "_write_through", write_until_killed)
+        monkeypatch.setattr(checkpoints, "_write_through", write_until_killed)
         try:
             save_parts({"step": step, "weights": torch.full((90_000,), step)}, path, 0.1)
         except KeyboardInterrupt:
@@ -254,3 +256,18 @@ def _err(words: list[str]) -> str:
     _, err = child.communicate(timeout=400)
     assert child.returncode == 0, err
     return err
+
+
+def test_optimizer_states_follow_their_parameters_from_an_earlier_version(tmp_path: Path):
+    """Whose plain U-Net had both convolutions of a block before both normalisations."""
+    job = a_job(tiny_preset("direct"), tmp_path)
+    stage = DirectStage(build_family(job.description), job.preset.training)
+    named = dict(stage.family.network.named_parameters())
+    before = sorted(named, key=lambda name: "norm" in name)
+    assert before != list(named)
+    checkpoint = {
+        "state_dict": {f"trained.network.{name}": named[name] for name in before},
+        "optimizer_states": [{"state": dict(enumerate(before))}],
+    }
+    stage.on_load_checkpoint(checkpoint)
+    assert checkpoint["optimizer_states"][0]["state"] == dict(enumerate(named))

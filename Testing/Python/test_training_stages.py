@@ -45,7 +45,7 @@ def test_model_folder_gets_the_averages(tmp_path: Path):
     job = a_job(chosen, tmp_path)
     train(job, Machine("cpu"))
     trained, averaged = states(tmp_path / "network")
-    name = "network.input_block.conv1.conv.weight"
+    name = "network.input_block.conv1.weight"
     assert not torch.equal(trained[name], averaged[name])
     weights, step = weights_of(tmp_path / "network", job.description)
     assert step == 6
