@@ -19,7 +19,7 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from ..inference.progress import Progress as Report
-    from ..studies.run import Outcome
+    from ..studies.segment import StudyResult
 
 
 class StudiesBar:
@@ -49,7 +49,7 @@ class StudiesBar:
             self.tell(f"[yellow]Note:[/] {escape(report.message)}")
         self._bar.update(self._one, completed=report.done, total=report.total)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, result: StudyResult) -> None:
         """A study is through."""
         if self._bar is not None:
             self._bar.advance(self._all)
@@ -77,22 +77,22 @@ def studies_bar(console: Console, total: int, quiet: bool) -> Iterator[StudiesBa
         yield StudiesBar(bar, total)
 
 
-def outcome_line(outcome: Outcome) -> str:
+def result_line(result: StudyResult) -> str:
     """A failure or warnings, in rich's markup."""
-    name = escape(outcome.study.name)
-    if outcome.status == "failed":
-        return f"[bold red]{name}:[/] {escape(outcome.message)}"
-    return f"[yellow]{name}:[/] {escape(' '.join(outcome.warnings))}"
+    name = escape(result.study.name)
+    if result.status == "failed":
+        return f"[bold red]{name}:[/] {escape(result.message)}"
+    return f"[yellow]{name}:[/] {escape(' '.join(result.warnings))}"
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
+def result_json(result: StudyResult) -> dict[str, Any]:
     """The same for scripts."""
     return {
-        "study": outcome.study.name,
-        "source": str(outcome.study.source),
-        "status": outcome.status,
-        "message": outcome.message,
-        "seconds": round(outcome.seconds, 3),
-        "ml": outcome.volumes_ml,
-        "warnings": list(outcome.warnings),
+        "study": result.study.name,
+        "source": str(result.study.source),
+        "status": result.status,
+        "message": result.message,
+        "seconds": round(result.seconds, 3),
+        "ml": result.volumes_ml,
+        "warnings": list(result.warnings),
     }

@@ -38,10 +38,7 @@ def list_command(
         table.add_row(
             f"[bold]{escape(description.name)}[/] {escape(description.version)}",
             escape(description.summary),
-            escape(
-                f"{description.expects.get('modality', '?')}, "
-                f"{description.expects.get('region', '?')}"
-            ),
+            escape(f"{description.expects.modality}, {description.expects.region or 'any region'}"),
             escape(description.licence or "not stated"),
             "bundled" if model.bundled else escape(str(model.folder)),
         )

@@ -1,34 +1,101 @@
-"""Options that several commands have."""
+"""Options that several commands have; those of a run come from `RunOptions`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-DEFAULT_MODEL = "head-neck-oar"
+from ..options import RunOptions, structure_names
 
-ModelName = Annotated[str, typer.Option("--model", "-m", help="Name of a model, or its folder.")]
-Structures = Annotated[
-    str | None,
-    typer.Option("--classes", help="Structures wanted, by id, with commas; all without it."),
-]
-Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
-Batch = Annotated[
-    int | None,
-    typer.Option("--batch", min=1, help="Slices at a time; by default the device decides."),
-]
-Precision = Annotated[
-    str, typer.Option(help="auto, float32, float16 or bfloat16, for the networks.")
-]
-Mirror = Annotated[
-    bool,
-    typer.Option("--mirror", help="Average with what is found in mirrored slices: twice the time."),
-]
-Steps = Annotated[
-    int,
-    typer.Option(
-        min=1, help="UNet calls of the reverse process (DDIM), to compare the single step with."
-    ),
-]
+_INFOS = RunOptions.infos()
+_FLAGS = {
+    "model": ("--model", "-m"),
+    "structures": ("--classes",),
+    "mirror": ("--mirror",),
+}
+_TYPES: dict[str, Any] = {
+    "model": str | None,
+    "structures": str | None,
+    "region": str | None,
+    "samples": int,
+    "steps": int,
+    "mirror": bool,
+    "device": str,
+    "precision": str,
+    "batch": int | None,
+}
+_METAVARS = {"region": "I0,I1,J0,J1,K0,K1"}
+
+
+def run_option(name: str) -> Any:
+    """An option of `RunOptions` as typer declares it, with the limits and the help from there."""
+    info = _INFOS[name]
+    text = info.help + (" With commas between them." if name == "structures" else "")
+    declared = typer.Option(
+        *_FLAGS.get(name, (f"--{name}",)), help=text, metavar=_METAVARS.get(name)
+    )
+    return Annotated[_TYPES[name], declared]
+
+
+def with_run_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command all options of a run; it receives them as the argument `options`.
+
+    Args:
+        left_out: Names of options that make no sense for the command.
+    """
+    names = [name for name in _INFOS if name not in left_out]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def call(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in names}
+            command(**arguments, options=_options_of(given))
+
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in inspect.signature(command).parameters.values()
+            if parameter.name != "options"
+        ]
+        more = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=getattr(RunOptions, name),
+                annotation=run_option(name),
+            )
+            for name in names
+        ]
+        own = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own]
+        signature = inspect.Signature([*own, *more])
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__annotations__ = {item.name: item.annotation for item in [*own, *more]}
+        return call
+
+    return decorate
+
+
+def _options_of(given: dict[str, Any]) -> RunOptions:
+    """Options as typed on a command line → checked.
+
+    Raises:
+        InputError: Naming the value that is not allowed.
+    """
+    if given.get("region") is not None:
+        from ..volume.region import Region
+
+        given["region"] = Region.from_text(given["region"])
+    given["structures"] = structure_names(given.get("structures"))
+    return RunOptions(**given).check()
+
+
+ModelName = run_option("model")
+Device = run_option("device")
+Mirror = run_option("mirror")
+Steps = run_option("steps")
+Samples = run_option("samples")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,19 +13,29 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import InputError
+from ..errors import CancelledError, InputError
+from ..options import RunOptions
 from .interrupt import Interrupt
-from .options import DEFAULT_MODEL, Batch, Device, Mirror, ModelName, Precision, Structures
+from .options import with_run_options
 from .progress_bar import progress_bar
-from .segment_files import check_outputs, write_outputs
 from .segment_screen import result_json, result_table
-from .structure_names import structure_names
 
 if TYPE_CHECKING:
-    from ..volume.region import Region
+    from ..volume.finding import Finding
+
+_OPTIONS = {
+    "segmentation": "--output",
+    "label_map": "--labelmap",
+    "uncertainty": "--uncertainty",
+    "dicom_seg": "--dicom-seg",
+    "preview": "--preview",
+}
+_PICTURE_OUTPUTS = ("label_map", "uncertainty", "preview")
 
 
+@with_run_options()
 def segment(
+    options: RunOptions,
     source: Annotated[
         Path,
         typer.Argument(
@@ -52,29 +64,14 @@ def segment(
             "needs --samples."
         ),
     ] = None,
-    model: ModelName = DEFAULT_MODEL,
-    classes: Structures = None,
-    device: Device = "auto",
-    batch: Batch = None,
-    precision: Precision = "auto",
-    mirror: Mirror = False,
-    samples: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Noises to average over; several also tell which slices to look at."
-        ),
-    ] = 1,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I0,I1,J0,J1,K0,K1",
-            help="Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it.",
-        ),
-    ] = None,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Segment without asking, also if the image is doubtful."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
@@ -92,94 +89,108 @@ def segment(
 
     started = time.perf_counter()
     console = Console(stderr=True)
-    wanted_files = {
+    files = {
         "segmentation": output,
         "label_map": labelmap,
         "uncertainty": uncertainty,
         "dicom_seg": dicom_seg,
         "preview": preview,
     }
-    installed = find_model(model)
-    wanted = None if classes is None else structure_names(classes)
-    if installed.description.input.pictures is not None:
-        from .segment_picture import PictureRun, segment_picture
+    installed = None if options.model is None else find_model(options.model)
+    if installed is not None and installed.description.input.pictures is not None:
+        from .segment_picture import segment_picture
 
-        for_volumes = {
-            "--output": output,
-            "--dicom-seg": dicom_seg,
-            "--region": region,
-            "--series": series,
-            "--batch": batch,
-            "--mirror": mirror or None,
-        }
-        given = tuple(name for name, value in for_volumes.items() if value is not None)
+        _refuse_for_pictures(options, files, series)
         segment_picture(
-            PictureRun(
-                source,
-                model,
-                wanted_files,
-                wanted,
-                device,
-                precision,
-                samples,
-                given,
-                overwrite,
-                as_json,
-            )
+            source, options, {kind: files[kind] for kind in _PICTURE_OUTPUTS}, overwrite, as_json
         )
         return
-    outputs = check_outputs(wanted_files, source, samples, overwrite)
-    box = None if region is None else _region(region)
+    require_outputs(files)
+    from ..export.results import check_outputs, write_outputs
     from ..inference.selection import select_structures
+    from ..operations.base import OpenVolume, run_here
+    from ..operations.model_store import ModelStore
+    from ..operations.segment import SegmentOperation
     from ..reading.files import read_volume
     from ..review.slices import slices_to_review
-    from ..volume.checks import check_volume
-    from ..volume.coverage import check_coverage
+    from ..volume.judgement import refuse
 
-    select_structures(installed.description.structures, wanted)
-    volume = read_volume(source, series)
-    findings = check_volume(volume) + check_coverage(volume, installed.description.expects)
-    for finding in findings:
-        console.print(f"[yellow]Warning:[/] {escape(finding.message)}", soft_wrap=True)
+    outputs = check_outputs(files, source, options.samples, overwrite)
+    if installed is not None:
+        select_structures(installed.description.structures, options.structures)
+    operation, models = SegmentOperation(options), ModelStore()
+    opened = OpenVolume(read_volume(source, series))
+    volume = opened.volume
+    findings = operation.judge(opened, models)
+    refuse(findings)
+    show_findings(findings, console)
     if dicom_seg is not None and not volume.dicom_files:
         raise InputError(
             f"--dicom-seg needs DICOM input, and {source} is none; "
             "use --output or --labelmap instead."
         )
-    if box is not None:
-        box = box.clipped(volume.geometry.shape)
+    if not yes:
+        _ask_about(findings, console, is_quiet=as_json)
     with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
-        from ..inference.load import load_segmenter
-
-        segmenter = load_segmenter(model, device, batch, precision, mirror)
-        result = segmenter.segment(volume, wanted, report, interrupt.is_set, samples, box)
+        result, answer = run_here(
+            operation, opened, models, report or (lambda progress: None), interrupt.is_set
+        )
     write_outputs(result, volume, outputs, overwrite)
-    review = slices_to_review(result) if samples > 1 else []
+    review = slices_to_review(result) if options.samples > 1 else []
     seconds = time.perf_counter() - started
+    show_findings(answer.findings[len(findings) :], console)
     if as_json:
-        content = result_json(result, review, segmenter, findings, outputs, seconds)
-        typer.echo(json.dumps(content))
+        typer.echo(json.dumps(result_json(result, review, answer, outputs, seconds)))
         return
     console.print(result_table(result, review))
-    console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False, markup=False)
+    console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     for path in outputs.values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _region(text: str) -> Region:
-    """A box of voxels as typed: first and past-the-last voxel along i, j and k."""
-    from ..volume.region import Region
+def require_outputs(files: dict[str, Path | None]) -> None:
+    """Raise `InputError` with the options that name outputs, if none was given."""
+    if all(path is None for path in files.values()):
+        possible = ", ".join(_OPTIONS[kind] for kind in files)
+        raise InputError(f"Nothing to write: name at least one of {possible}.")
 
-    try:
-        i0, i1, j0, j1, k0, k1 = (int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(
-            f"The region {text!r} is not six whole numbers I0,I1,J0,J1,K0,K1, such as "
-            "100,200,80,180,30,60."
-        ) from None
-    if i1 <= i0 or j1 <= j0 or k1 <= k0:
-        raise InputError(
-            f"The region {text!r} is empty: I1, J1 and K1 are the first voxels beyond it and must "
-            "be larger than I0, J0 and K0."
-        )
-    return Region((k0, j0, i0), (k1, j1, i1))
+
+def show_findings(findings: Sequence[Finding], console: Console) -> None:
+    """Print what the user should know."""
+    for finding in findings:
+        console.print(f"[yellow]Warning:[/] {escape(finding.message)}", soft_wrap=True)
+
+
+def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) -> None:
+    """Let the person at the terminal decide about a doubtful image; scripts are not stopped.
+
+    Raises:
+        CancelledError: If the answer is no.
+    """
+    from ..volume.finding import of_severity
+
+    if not of_severity(findings, "ask") or is_quiet:
+        return
+    if not (sys.stdin.isatty() and console.is_terminal):
+        return
+    if not typer.confirm("Segment anyway?", default=False, err=True):
+        raise CancelledError("Nothing was segmented; --yes segments without asking.")
+
+
+def _refuse_for_pictures(
+    options: RunOptions, files: dict[str, Path | None], series: str | None
+) -> None:
+    for_volumes = {
+        "--output": files["segmentation"],
+        "--dicom-seg": files["dicom_seg"],
+        "--region": options.region,
+        "--series": series,
+        "--batch": options.batch,
+        "--mirror": options.mirror or None,
+    }
+    for name, value in for_volumes.items():
+        if value is not None:
+            raise InputError(
+                f"{name} is for volumes, and the model {options.model} segments pictures; it "
+                "writes --labelmap mask.png, --preview overlay.png and --uncertainty unsure.png."
+            )

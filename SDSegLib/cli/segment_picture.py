@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,75 +13,56 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import InputError
-from .segment_files import check_outputs
-
 if TYPE_CHECKING:
     from ..inference.picture import PictureSegmenter, SegmentedPicture
+    from ..options import RunOptions
     from ..volume.structure import Structure
 
-KINDS = ("label_map", "uncertainty", "preview")
-ENDINGS = dict.fromkeys(KINDS, (".png",))
 
+def segment_picture(
+    source: Path,
+    options: RunOptions,
+    files: dict[str, Path | None],
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Segment a picture and write what is wanted: all files or none.
 
-@dataclass(frozen=True)
-class PictureRun:
-    """What is asked for.
-
-    Attributes:
+    Args:
         source: The picture.
-        model: Name or folder.
-        wanted: Output file or None by kind, as for `check_outputs`.
-        classes: Structures wanted; None for all.
-        device: "auto", "cuda", "mps" or "cpu".
-        precision: "auto", "float32", "float16" or "bfloat16".
-        samples: Noises to average over.
-        only_volumes: Options that were given and mean nothing for a picture.
+        options: How; the model is one of pictures.
+        files: Output file or None by kind: "label_map", "uncertainty", "preview".
         overwrite: Whether to replace files.
         as_json: Whether to print JSON instead of a table.
-    """
-
-    source: Path
-    model: str
-    wanted: dict[str, Path | None]
-    classes: list[str] | None
-    device: str
-    precision: str
-    samples: int
-    only_volumes: tuple[str, ...]
-    overwrite: bool
-    as_json: bool
-
-
-def segment_picture(run: PictureRun) -> None:
-    """Segment a picture and write what is wanted: all files or none.
 
     Raises:
         SDSegError: If that cannot be done.
     """
-    started = time.perf_counter()
-    if run.only_volumes:
-        raise InputError(
-            f"{run.only_volumes[0]} is for volumes, and the model {run.model} segments pictures; "
-            "it writes --labelmap mask.png, --preview overlay.png and --uncertainty unsure.png."
-        )
-    wanted = {kind: run.wanted[kind] for kind in KINDS}
-    outputs = check_outputs(wanted, run.source, run.samples, run.overwrite, ENDINGS)
+    from ..export.results import check_outputs
     from ..inference.load import load_picture_segmenter
     from ..inference.selection import select_structures
     from ..reading.pictures import read_picture
+    from .segment import require_outputs
 
-    picture = read_picture(run.source)
-    segmenter = load_picture_segmenter(run.model, run.device, run.precision)
-    structures = select_structures(segmenter.description.structures, run.classes)
-    result = segmenter.segment(picture, run.samples)
+    started = time.perf_counter()
+    require_outputs(files)
+    endings = dict.fromkeys(files, (".png",))
+    outputs = check_outputs(files, source, options.samples, overwrite, endings)
+    picture = read_picture(source)
+    assert options.model is not None
+    segmenter = load_picture_segmenter(
+        options.model, options.device, options.precision, options.steps
+    )
+    structures = select_structures(segmenter.description.structures, options.structures)
+    result = segmenter.segment(picture, options.samples)
     labels = np.where(
         np.isin(result.label_map, [item.label for item in structures]), result.label_map, 0
     ).astype(np.uint8)
-    _write(outputs, picture, labels, result, run.overwrite)
+    _write(outputs, picture, labels, result, overwrite)
     seconds = time.perf_counter() - started
-    if run.as_json:
-        typer.echo(json.dumps(_content(labels, structures, segmenter, run, outputs, seconds)))
+    if as_json:
+        content = _content(labels, structures, segmenter, options.samples, outputs, seconds)
+        typer.echo(json.dumps(content))
         return
     console = Console(stderr=True)
     console.print(_table(labels, structures, segmenter))
@@ -136,7 +116,7 @@ def _content(
     labels: np.ndarray,
     structures: tuple[Structure, ...],
     segmenter: PictureSegmenter,
-    run: PictureRun,
+    samples: int,
     outputs: dict[str, Path],
     seconds: float,
 ) -> dict[str, Any]:
@@ -147,7 +127,7 @@ def _content(
         "device": segmenter.choice.device.type,
         "device_reason": segmenter.choice.reason,
         "seconds": round(seconds, 3),
-        "samples": run.samples,
+        "samples": samples,
         "structures": [
             {
                 "id": item.id,

@@ -9,9 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ..inference.segmenter import Segmenter
+    from ..operations.base import Answer
     from ..review.slices import ReviewSlice
-    from ..volume.finding import Finding
     from ..volume.segmentation import Segmentation
 
 _AXES = "kji"
@@ -48,22 +47,22 @@ def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
 def result_json(
     result: Segmentation,
     review: list[ReviewSlice],
-    segmenter: Segmenter,
-    findings: list[Finding],
+    answer: Answer,
     outputs: dict[str, Path],
     seconds: float,
 ) -> dict[str, Any]:
     """The same for scripts."""
     volumes = result.volumes_ml()
     region = result.region
+    device, _, reason = answer.device.partition(": ")
     return {
         "model": result.model,
-        "device": segmenter.choice.device.type,
-        "device_reason": segmenter.choice.reason,
-        "precision": segmenter.precision,
+        "device": device,
+        "device_reason": reason,
+        "precision": answer.values["precision"],
         "seconds": round(seconds, 3),
         "samples": result.samples,
-        "region": None if region is None else _region_json(region.start, region.stop),
+        "region": None if region is None else region.to_json(),
         "structures": [
             {"id": item.id, "name": item.name, "label": item.label, "ml": volumes[item.name]}
             for item in result.structures
@@ -78,10 +77,7 @@ def result_json(
             }
             for item in review
         ],
-        "warnings": [{"kind": item.kind, "message": item.message} for item in findings],
+        "warnings": [item.to_json() for item in answer.findings],
+        "messages": list(answer.messages),
         "outputs": {kind: str(path) for kind, path in outputs.items()},
     }
-
-
-def _region_json(start: tuple[int, ...], stop: tuple[int, ...]) -> dict[str, list[int]]:
-    return {letter: [a, b] for letter, a, b in zip(_AXES, start, stop, strict=True)}

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import MissingPackageError
-
-DEFAULT_MODEL = "head-neck-oar"
+from .options import ModelName
 
 
 def view(
@@ -24,9 +23,7 @@ def view(
     segmentation: Annotated[
         Path | None, typer.Option(help="A segmentation of the CT (.seg.nrrd) to begin with.")
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a model, or its folder.")
-    ] = DEFAULT_MODEL,
+    model: ModelName = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any port that is free.")
     ] = 0,

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..reading.files import read_volume
 from ..reading.pictures import read_mask, read_picture
-from ..volume.checks import check_volume
+from ..volume.judgement import judge_input, refuse
 from ..volume.model_input import InputDescription
 from ..volume.volume import Volume
 from .cache import cached
@@ -148,7 +148,9 @@ def _volume_item(
             f"grid of its image {item.image} ({_size(volume.array.shape)}); resample it there."
         )
     if modality == "CT":
-        for finding in check_volume(volume):
+        findings = judge_input(volume)
+        refuse(findings)
+        for finding in findings:
             log.warning("%s: %s", item.name, finding.message)
     if hounsfield:
         _refuse_normalised(volume, item.image)

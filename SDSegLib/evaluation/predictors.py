@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..options import RunOptions
 from ..reading.files import read_volume
 from ..reading.pictures import read_picture
-from ..volume.checks import check_volume
+from ..volume.judgement import judge_input, refuse
 from ..volume.orientation import reorientation_to
 from ..volume.volume import Volume
 from .cases import CasePair
 from .label_maps import one_slice, read_label_map, read_picture_label_map
 
 if TYPE_CHECKING:
-    from ..inference.each_sample import Look, Samples
+    from ..inference.each_sample import OnSamples, Samples
     from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
     from ..inference.segmenter import Segmenter
@@ -49,21 +50,26 @@ class ModelPredictor:
 
     Args:
         segmenter: The model on its device.
+        options: How it segments.
         report: Called after each batch of slices.
-        samples: Noises to average over.
     """
 
     def __init__(
-        self, segmenter: Segmenter, report: ProgressCallback | None = None, samples: int = 1
+        self,
+        segmenter: Segmenter,
+        options: RunOptions | None = None,
+        report: ProgressCallback | None = None,
     ) -> None:
         self._segmenter = segmenter
+        self._options = options or segmenter.options
         self._report = report
-        self._samples = samples
 
     def __call__(self, pair: CasePair) -> Prediction:
         image = read_volume(pair.required_image())
-        notes = tuple(finding.message for finding in check_volume(image))
-        result = self._segmenter.segment(image, report=self._report, samples=self._samples)
+        findings = judge_input(image)
+        refuse(findings)
+        notes = tuple(finding.message for finding in findings)
+        result = self._segmenter.segment_with(image, self._options, self._report)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 
 
@@ -121,7 +127,7 @@ class SampledCase:
     notes: tuple[str, ...] = ()
 
 
-Sampler = Callable[[CasePair, "Look"], SampledCase]
+Sampler = Callable[[CasePair, "OnSamples"], SampledCase]
 
 
 class VolumeSampler:
@@ -140,12 +146,14 @@ class VolumeSampler:
         self._samples = samples
         self._report = report
 
-    def __call__(self, pair: CasePair, look: Look) -> SampledCase:
+    def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
         from ..inference.each_sample import segment_each
 
         image = read_volume(pair.required_image())
-        notes = tuple(finding.message for finding in check_volume(image))
-        found = segment_each(self._segmenter, image, self._samples, self._report, look)
+        findings = judge_input(image)
+        refuse(findings)
+        notes = tuple(finding.message for finding in findings)
+        found = segment_each(self._segmenter, image, self._samples, self._report, on_samples)
         axes = self._segmenter.description.input.axes
         return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
 
@@ -162,8 +170,10 @@ class PictureSampler:
         self._segmenter = segmenter
         self._samples = samples
 
-    def __call__(self, pair: CasePair, look: Look) -> SampledCase:
+    def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
         from ..inference.each_sample import segment_picture_each
 
         picture = read_picture(pair.required_image())
-        return SampledCase(segment_picture_each(self._segmenter, picture, self._samples, look), 0)
+        return SampledCase(
+            segment_picture_each(self._segmenter, picture, self._samples, on_samples), 0
+        )

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from ..diffusion.description import DiffusionDescription, Prediction
 from ..errors import ModelError
+from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
 from ..volume.structure import Structure
@@ -30,8 +31,7 @@ class ModelDescription:
         diffusion: Schedule and prediction type.
         input: Axes, spacing, windows and tile size.
         structures: Labels 1 … N.
-        expects: "modality" and "region" the model was trained for; "section_cm2", see
-            `volume.coverage`.
+        expects: What images the model is for.
         training: Data, citation and how it was trained.
         licence: SPDX identifier of the weights' licence.
         figures: Measured quality with the command that produced it.
@@ -47,7 +47,7 @@ class ModelDescription:
     diffusion: DiffusionDescription
     input: InputDescription
     structures: tuple[Structure, ...]
-    expects: dict[str, Any] = field(default_factory=dict)
+    expects: Expectation = field(default_factory=Expectation)
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
@@ -79,13 +79,14 @@ class ModelDescription:
         plain = {
             item.name: data[item.name]
             for item in fields(cls)
-            if item.name not in ("diffusion", "input", "structures", "weights_sha256")
+            if item.name not in ("diffusion", "input", "structures", "expects", "weights_sha256")
         }
         model = cls(
             **plain,
             diffusion=DiffusionDescription(**data["diffusion"]),
             input=InputDescription.from_json(data["input"]),
             structures=tuple(Structure.from_json(item) for item in data["structures"]),
+            expects=Expectation.from_json(data["expects"]),
             weights_sha256=str(data["weights"]["sha256"]),
         )
         model._check()
@@ -101,7 +102,7 @@ class ModelDescription:
             raise ValueError(f"prediction {self.diffusion.prediction!r} is unknown")
         if not is_axes(self.input.axes):
             raise ValueError(f"axes {self.input.axes!r} do not name three patient directions")
-        for entry in ("network", "expects", "training", "figures"):
+        for entry in ("network", "training", "figures"):
             if not isinstance(getattr(self, entry), dict):
                 raise ValueError(f"{entry} {getattr(self, entry)!r} is not an object")
         self._check_numbers()
@@ -132,6 +133,8 @@ class ModelDescription:
             value = getattr(self, item.name)
             if item.name in ("diffusion", "input"):
                 data[item.name] = dict(vars(value))
+            elif item.name == "expects":
+                data[item.name] = value.to_json()
             elif item.name == "structures":
                 data[item.name] = [structure.to_json() for structure in value]
             elif item.name != "weights_sha256":

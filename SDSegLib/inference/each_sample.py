@@ -1,4 +1,4 @@
-"""What each noise gives by itself, beside their mean: to judge how stable a model is."""
+"""The segmentation of each noise sample beside their mean, to judge how stable a model is."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..options import RunOptions
 from ..volume.pictures import flat_geometry, resize_probabilities
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
-from .job import Job
+from .grids import PlaneGrids, likeliest, restored
 from .picture import PictureSegmenter
-from .plane import PlaneGrids
 from .progress import ProgressCallback
-from .restore import likeliest, restored
-from .samples import average_of, background, check_samples, instability_of
+from .samples import average_of, background, instability_of
 from .segmenter import Segmenter
+from .volume_task import VolumeTask
 
-Look = Callable[[int, Tensor], None]
-"""Told the number of a slice in the model's axes, and the probabilities (samples, C, rows, columns)
-that each noise gives there. It may get a slice twice; the latter counts."""
+OnSamples = Callable[[int, Tensor], None]
+"""Receives the number of a slice in the model's axes, and the probabilities (samples, C, rows,
+columns) of each noise there. After a restart with less memory a slice is passed again; the last
+call is valid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def segment_each(
     volume: Volume,
     samples: int,
     report: ProgressCallback | None = None,
-    look: Look | None = None,
+    on_samples: OnSamples | None = None,
 ) -> Samples:
     """Segment a volume with several noises, all in one pass.
 
@@ -51,43 +52,47 @@ def segment_each(
         segmenter: The model on its device.
         volume: As for `Segmenter.segment`.
         samples: Noises, at least two.
-        report: Told of each batch.
-        look: Told the probabilities of each slice with tissue.
+        report: Receives the progress of each batch.
+        on_samples: Receives the probabilities of each slice with tissue.
 
     Raises:
         InputError: As `Segmenter.segment`.
     """
-    _check(samples)
-    job = Job.of(volume, segmenter.description.input.axes)
+    _check_several(samples)
+    task = VolumeTask.of(volume, segmenter.description.input.axes)
     classes = segmenter.family.num_classes
-    each = np.zeros((samples, *job.box.shape), np.uint8)
-    labels, unsure = np.zeros(job.box.shape, np.uint8), np.zeros(job.box.shape, np.uint8)
+    each = np.zeros((samples, *task.box.shape), np.uint8)
+    labels, unsure = np.zeros(task.box.shape, np.uint8), np.zeros(task.box.shape, np.uint8)
 
-    def take(place: int, values: Tensor, grids: PlaneGrids) -> None:
+    def keep(place: int, values: Tensor, grids: PlaneGrids) -> None:
         alone, together = _parted(restored(values, grids), samples, classes)
         for sample, probabilities in enumerate(alone):
             each[sample, place] = likeliest(probabilities).cpu().numpy()
         labels[place] = likeliest(together[:classes]).cpu().numpy()
         unsure[place] = instability_of(together[classes]).cpu().numpy()
-        if look is not None:
-            look(place, alone)
+        if on_samples is not None:
+            on_samples(place, alone)
 
     empty = torch.cat([background(classes, 1).repeat(samples), background(classes, samples)])
-    segmenter.run(job, samples, _each_and_average, empty, take, report)
+    options = segmenter.options.with_changes(samples=samples)
+    segmenter.run(task, options, _each_and_average, empty, keep, report)
     structures = segmenter.description.structures
     mean = Segmentation(
-        label_map=segmenter.finished(job, labels, structures),
+        label_map=segmenter.finished(task, labels, structures),
         geometry=volume.geometry,
         structures=structures,
         model=f"{segmenter.description.name} {segmenter.description.version}",
-        instability=job.on_volume(unsure),
+        instability=task.on_volume(unsure),
         samples=samples,
     )
-    return Samples(mean, tuple(segmenter.finished(job, item, structures) for item in each))
+    return Samples(mean, tuple(segmenter.finished(task, item, structures) for item in each))
 
 
 def segment_picture_each(
-    segmenter: PictureSegmenter, picture: np.ndarray, samples: int, look: Look | None = None
+    segmenter: PictureSegmenter,
+    picture: np.ndarray,
+    samples: int,
+    on_samples: OnSamples | None = None,
 ) -> Samples:
     """Segment a picture with several noises; the image is encoded once.
 
@@ -95,18 +100,18 @@ def segment_picture_each(
         segmenter: The model on its device.
         picture: As for `PictureSegmenter.segment`.
         samples: Noises, at least two.
-        look: Told the probabilities of slice 0, which is the picture.
+        on_samples: Receives the probabilities of slice 0, which is the picture.
 
     Raises:
         InputError: As `PictureSegmenter.segment`.
     """
-    _check(samples)
+    _check_several(samples)
     rows, columns = picture.shape[:2]
     values = segmenter.run(picture, samples, _each_and_average)
     values = resize_probabilities(values, (rows, columns))
     alone, together = _parted(values, samples, segmenter.family.num_classes)
-    if look is not None:
-        look(0, alone)
+    if on_samples is not None:
+        on_samples(0, alone)
     mean = Segmentation(
         label_map=likeliest(together[:-1]).cpu().numpy()[None],
         geometry=flat_geometry((rows, columns)),
@@ -118,8 +123,8 @@ def segment_picture_each(
     return Samples(mean, tuple(likeliest(item).cpu().numpy()[None] for item in alone))
 
 
-def _check(samples: int) -> None:
-    check_samples(samples)
+def _check_several(samples: int) -> None:
+    RunOptions.infos()["samples"].check(samples)
     if samples < 2:
         raise ValueError("one noise cannot be compared with itself")
 

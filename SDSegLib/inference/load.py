@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from ..models.folder import load_family
-from ..models.registry import find_model
+from ..models.registry import default_model, find_model
 from .device import choose_device
 from .picture import PictureSegmenter
 from .segmenter import Segmenter
 
-DEFAULT_MODEL = "head-neck-oar"
-
 
 def load_segmenter(
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     device: str = "auto",
     batch: int | None = None,
     precision: str = "auto",
@@ -21,7 +19,7 @@ def load_segmenter(
     """Load a verified model onto a device.
 
     Args:
-        model: Name of an installed model, or its folder.
+        model: Name of an installed model, or its folder; by default the bundled one.
         device: "auto", "cuda", "mps" or "cpu".
         batch: Slices at a time; the device decides by default.
         precision: "auto", "float32", "float16" or "bfloat16"; see `Segmenter`.
@@ -32,12 +30,12 @@ def load_segmenter(
         InputError: If the device or the precision is unknown or does not work, or if the model's
             slices cannot be mirrored.
     """
-    family = load_family(find_model(model).folder)
+    family = load_family(find_model(model or default_model()).folder)
     return Segmenter(family, choose_device(device), batch, precision, mirror)
 
 
 def load_picture_segmenter(
-    model: str, device: str = "auto", precision: str = "auto"
+    model: str, device: str = "auto", precision: str = "auto", steps: int = 1
 ) -> PictureSegmenter:
     """Load a verified model of 2-D pictures onto a device.
 
@@ -45,9 +43,11 @@ def load_picture_segmenter(
         model: As for `load_segmenter`.
         device: As for `load_segmenter`.
         precision: As for `load_segmenter`.
+        steps: UNet calls of the reverse process; see `Segmenter`.
 
     Raises:
         ModelError: As `load_segmenter`.
         InputError: As `load_segmenter`, and if the model is for volumes.
     """
-    return PictureSegmenter(load_family(find_model(model).folder), choose_device(device), precision)
+    family = load_family(find_model(model).folder)
+    return PictureSegmenter(family, choose_device(device), precision, steps)

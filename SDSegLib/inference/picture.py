@@ -10,20 +10,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..families.base import SegmentationFamily
+from ..options import RunOptions
 from ..volume.pictures import resize_picture, resize_probabilities
 from ..volume.slices import apply_windows
 from ..volume.structure import Structure
-from .device import DeviceChoice
-from .precision import choose_precision, computing_with
-from .restore import likeliest
-from .samples import (
-    Reduce,
-    average_of,
-    check_samples,
-    check_steps,
-    instability_of,
-    noises_of,
-)
+from .device import DeviceChoice, choose_precision, computing_with
+from .grids import likeliest
+from .samples import Reduce, average_of, check_steps, instability_of, noises_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +81,7 @@ class PictureSegmenter:
         Raises:
             InputError: If it is not such a picture, or samples are not 1 … 64.
         """
-        check_samples(samples)
+        RunOptions.infos()["samples"].check(samples)
         classes, size = self.family.num_classes, picture.shape[:2]
         values = resize_probabilities(self.run(picture, samples, average_of), size)
         probability, agreement = values[:classes], values[classes:]

@@ -11,16 +11,9 @@ from ..errors import InputError
 from ..families.base import SegmentationFamily
 
 SEED = 1
-MOST_SAMPLES = 64
 
 Reduce = Callable[[Iterable[Tensor]], Tensor]
 """From the probabilities (N, C, H, W) of each noise, as they come, to what is kept of them."""
-
-
-def check_samples(samples: int) -> None:
-    """Raise `InputError` unless that many noises make sense."""
-    if not 1 <= samples <= MOST_SAMPLES:
-        raise InputError(f"{samples} samples; 1 to {MOST_SAMPLES} are possible.")
 
 
 def check_steps(family: SegmentationFamily, steps: int) -> None:

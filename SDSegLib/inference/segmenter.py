@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,32 +13,23 @@ from torch.profiler import record_function
 
 from ..errors import SDSegError
 from ..families.base import SegmentationFamily
+from ..families.description import ModelDescription
+from ..options import RunOptions, structure_names
+from ..volume.judgement import refuse_unusable
 from ..volume.region import Region
 from ..volume.segmentation import Segmentation
+from ..volume.sides import mirrored_axis, mirrored_labels
 from ..volume.slices import apply_windows, context_range, with_context
 from ..volume.structure import Structure
 from ..volume.tiles import cut, tiles_of, tissue_extents
 from ..volume.volume import Volume
-from .canvas import Canvas
 from .connected_components import remove_small_components
-from .device import DeviceChoice, is_out_of_memory
-from .job import Job
-from .mirror import Mirror
-from .plane import PlaneGrids
-from .planes import ResampledPlanes
-from .precision import choose_precision, computing_with
+from .device import DeviceChoice, choose_precision, computing_with, is_out_of_memory
+from .grids import Canvas, PlaneGrids, ResampledPlanes, restored, restored_labels
 from .progress import ProgressCallback, SliceCounter
-from .restore import restored, restored_labels
-from .samples import (
-    Reduce,
-    average_of,
-    background,
-    check_samples,
-    check_steps,
-    instability_of,
-    noises_of,
-)
+from .samples import Reduce, average_of, background, check_steps, instability_of, noises_of
 from .selection import select_structures
+from .volume_task import VolumeTask
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +39,24 @@ DEFAULT_BATCH = {
     "published": {"cuda": 16, "mps": 4, "cpu": 2},
 }
 
-Take = Callable[[int, Tensor, PlaneGrids], None]
-"""Told the number of a slice in the box, its values (channels, h, w) on the needed part of the
-model's grid, and the way back to the voxels of the box."""
+OnSlice = Callable[[int, Tensor, PlaneGrids], None]
+"""Receives the number of a slice in the box, its values (channels, h, w) on the needed part of the
+model's grid, and the matrices that lead back to the voxels of the box. After a restart with less
+memory a slice is passed again; the last call is valid."""
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What stays the same for all slices of one run."""
+
+    task: VolumeTask
+    options: RunOptions
+    number_type: torch.dtype
+    mirror: Mirror | None
+    reduce: Reduce
+    empty: Tensor
+    on_slice: OnSlice
+    counter: SliceCounter
 
 
 class Segmenter:
@@ -62,12 +69,16 @@ class Segmenter:
     Args:
         family: The model's networks.
         choice: Where to compute.
-        batch: Slices at a time; halved by itself when memory runs short.
+        batch: Slices at a time; halved automatically when memory runs short.
         precision: What the networks compute with: "float32", "float16", "bfloat16", or "auto",
             which is float32. Estimates of z0 and probabilities are always float32.
         mirror: Average what is found in each slice with what is found in its mirror image; twice
             the work.
         steps: UNet calls of the reverse process (DDIM), to compare the single step with.
+
+    Attributes:
+        options: Defaults of a run: the arguments above.
+        batch: Slices at a time of the current or next run.
 
     Raises:
         InputError: If the precision is unknown or the device does not compute with it, if slices
@@ -83,88 +94,134 @@ class Segmenter:
         mirror: bool = False,
         steps: int = 1,
     ) -> None:
-        check_steps(family, steps)
-        self._number_type = choose_precision(precision, choice.device)
-        self.family = family.eval().requires_grad_(False).to(choice.device)
-        self.choice = choice
-        self.batch = batch or DEFAULT_BATCH[family.description.family][choice.device.type]
         self.description = family.description
-        self._mirrors = mirror
-        self._steps = steps
-        self._mirror()
+        self.choice = choice
+        self.options = RunOptions(batch=batch, precision=precision, mirror=mirror, steps=steps)
+        self.family = family.eval().requires_grad_(False)
+        self.check(self.options)
+        self.family.to(choice.device)
+        self.batch = batch or self._default_batch()
+        self._largest_batch: int | None = None  # that memory has sufficed for, once it ran short
 
     @property
     def precision(self) -> str:
-        """What the networks compute with: "float32", "float16" or "bfloat16"."""
-        return str(self._number_type).removeprefix("torch.")
+        """What the networks compute with by default: "float32", "float16" or "bfloat16"."""
+        return self.precision_of(self.options)
+
+    def precision_of(self, options: RunOptions) -> str:
+        """What the networks compute with in a run: "float32", "float16" or "bfloat16"."""
+        return str(choose_precision(options.precision, self.choice.device)).removeprefix("torch.")
+
+    def check(self, options: RunOptions) -> None:
+        """Find out whether this model on this device can run with these options.
+
+        Raises:
+            InputError: Naming the option, its value and what is possible.
+        """
+        options.check()
+        check_steps(self.family, options.steps)
+        choose_precision(options.precision, self.choice.device)
+        if options.mirror:
+            Mirror(self.description, self.choice.device)
+        select_structures(self.description.structures, options.structures)
 
     def segment(
         self,
         volume: Volume,
-        structures: Sequence[str] | None = None,
+        structures: str | Sequence[str] | None = None,
         report: ProgressCallback | None = None,
         is_cancelled: Callable[[], bool] | None = None,
         samples: int = 1,
         region: Region | None = None,
+        probabilities: bool = False,
     ) -> Segmentation:
         """Segment a volume, or a box of it.
 
         Args:
             volume: Any orientation, spacing and size; HU.
-            structures: Names or ids of the structures wanted; None for all. Voxels of the others
-                become background, so a wanted structure is the same whatever else is asked for.
-            report: Told of each batch.
+            structures: Names or ids of the structures wanted, in any case; None for all. Voxels of
+                the others become background, so a wanted structure is the same whatever else is
+                asked for.
+            report: Receives the progress of each batch.
             is_cancelled: Asked between batches.
-            samples: Noises to average over. The image is encoded once; each sample costs one
+            samples: Noise samples to average. The image is encoded once; each sample costs one
                 reverse step and one decoding. More than one give `Segmentation.instability`: the
-                chance, as the model puts it, that the labels of two noises differ at a voxel. A
-                voxel is unstable because each sample by itself is unsure of it, or because the
-                samples contradict each other; a model that hardly heeds the noise shows the former
-                alone. It says nothing of errors that the model is sure of.
-            region: Only this box, as far as it lies in the volume. The networks see the tissue
-                around it as well, so voxels in it get the labels that the whole volume gives them;
-                all others become background. The time is that of the slices in the box. Pieces of
-                a structure that the box cuts off are never taken for islands.
+                probability, according to the model, that the labels of two samples differ at a
+                voxel. A voxel is unstable because each sample is uncertain there or because the
+                samples contradict each other; a model that hardly depends on the noise shows the
+                former alone. It does not show errors that the model is certain of.
+            region: Only this box, as far as it lies in the volume. The networks also receive the
+                tissue around it, so voxels in it get the labels that the whole volume gives them;
+                all others become background. The time is that of the slices in the box. Components
+                of a structure that the box cuts off are never removed as too small.
+            probabilities: Also give `Segmentation.probabilities`, which takes 4 bytes per voxel
+                and class.
 
         Returns:
             uint8 label map on exactly the volume's grid.
 
         Raises:
-            InputError: Unknown structure, unusable volume, region beside it, or samples that are
+            InputError: Unknown structure, unusable volume, region outside it, or samples that are
                 not 1 … 64.
             CancelledError: Once `is_cancelled` says so.
             SDSegError: If memory does not even suffice for one slice on the CPU.
         """
-        wanted = select_structures(self.description.structures, structures)
-        check_samples(samples)
-        job = Job.of(volume, self.description.input.axes, region)
-        classes = self.family.num_classes
-        labels = torch.zeros(job.box.shape, dtype=torch.uint8, device=self.choice.device)
-        unsure = torch.zeros_like(labels) if samples > 1 else None
+        options = self.options.with_changes(
+            structures=structure_names(structures), samples=samples, region=region
+        )
+        return self.segment_with(volume, options, report, is_cancelled, probabilities)
 
-        def take(place: int, values: Tensor, grids: PlaneGrids) -> None:
+    def segment_with(
+        self,
+        volume: Volume,
+        options: RunOptions,
+        report: ProgressCallback | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+        probabilities: bool = False,
+    ) -> Segmentation:
+        """As `segment`, with all options of the run in one object.
+
+        `options.model` and `options.device` have been used to make this segmenter and are ignored.
+        """
+        self.check(options)
+        refuse_unusable(volume)
+        wanted = select_structures(self.description.structures, options.structures)
+        samples, classes = options.samples, self.family.num_classes
+        task = VolumeTask.of(volume, self.description.input.axes, options.region)
+        labels = torch.zeros(task.box.shape, dtype=torch.uint8, device=self.choice.device)
+        unsure = torch.zeros_like(labels) if samples > 1 else None
+        shares = np.zeros((classes, *task.box.shape), np.float32) if probabilities else None
+        if shares is not None:
+            shares[0] = 1
+
+        def keep(place: int, values: Tensor, grids: PlaneGrids) -> None:
             labels[place] = restored_labels(values[:classes], grids)
             if unsure is not None:
                 unsure[place] = instability_of(restored(values[classes:], grids)[0])
+            if shares is not None:
+                shares[:, place] = restored(values[:classes], grids).cpu().numpy()
 
         empty = background(classes, samples)
-        self.run(job, samples, average_of, empty, take, report, is_cancelled)
+        self.run(task, options, average_of, empty, keep, report, is_cancelled)
         return Segmentation(
-            label_map=self.finished(job, labels.cpu().numpy(), wanted),
+            label_map=self.finished(task, labels.cpu().numpy(), wanted),
             geometry=volume.geometry,
             structures=wanted,
             model=f"{self.description.name} {self.description.version}",
-            instability=None if unsure is None else job.on_volume(unsure.cpu().numpy()),
+            instability=None if unsure is None else task.on_volume(unsure.cpu().numpy()),
             samples=samples,
-            region=None if region is None else job.region,
+            region=None if options.region is None else task.region,
+            probabilities=None if shares is None else _probabilities_on(task, shares),
         )
 
-    def finished(self, job: Job, labels: np.ndarray, wanted: tuple[Structure, ...]) -> np.ndarray:
-        """Labels of the box → the label map of the volume: wanted structures without islands.
+    def finished(
+        self, task: VolumeTask, labels: np.ndarray, wanted: tuple[Structure, ...]
+    ) -> np.ndarray:
+        """The label map of the volume from labels of the box: wanted structures, cleaned.
 
         `labels` is changed.
         """
-        remove_small_components(labels, wanted, job.goes_on)
+        remove_small_components(labels, wanted, task.continues_beyond)
         if len(wanted) < len(self.description.structures):
             keep = np.zeros(256, np.uint8)
             for item in wanted:
@@ -172,49 +229,68 @@ class Segmenter:
             for plane in labels:
                 if plane.any():
                     plane[...] = keep[plane]
-        return job.on_volume(labels)
+        return task.on_volume(labels)
 
     def run(
         self,
-        job: Job,
-        samples: int,
+        task: VolumeTask,
+        options: RunOptions,
         reduce: Reduce,
         empty: Tensor,
-        take: Take,
+        on_slice: OnSlice,
         report: ProgressCallback | None = None,
         is_cancelled: Callable[[], bool] | None = None,
     ) -> None:
         """Run the networks over the slices of a box; with less memory, from the first one again.
 
         Args:
-            job: The box.
-            samples: Noises.
-            reduce: What to keep of their probabilities, channel by channel.
-            empty: Its channels where no network looks, for all is air.
-            take: Gets the slices that hold tissue. It may get a slice twice; the latter counts.
-            report: Told of each batch.
+            task: The box.
+            options: Samples, steps, mirroring, precision and batch of the run.
+            reduce: What to keep of the samples' probabilities, channel by channel.
+            empty: Its channels for pixels of air, which no network is run on.
+            on_slice: Receives the slices that hold tissue.
+            report: Receives the progress of each batch.
             is_cancelled: Asked between batches.
         """
-        counter = SliceCounter(job.box.shape[0], report, is_cancelled)
+        self.batch = options.batch or self._default_batch()
+        if self._largest_batch is not None:
+            self.batch = min(self.batch, self._largest_batch)
+        counter = SliceCounter(task.box.shape[0], report, is_cancelled)
         while True:
+            device = self.choice.device
+            run = _Pass(
+                task=task,
+                options=options,
+                number_type=choose_precision(options.precision, device),
+                mirror=Mirror(self.description, device) if options.mirror else None,
+                reduce=reduce,
+                empty=empty.to(device),
+                on_slice=on_slice,
+                counter=counter,
+            )
             try:
-                self._run_batches(job, samples, reduce, empty, take, counter)
+                self._run_batches(run)
                 return
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 counter.restart(self._use_less_memory())
+                if self.choice.device != device:
+                    options = options.with_changes(precision="float32")
+
+    def _default_batch(self) -> int:
+        return DEFAULT_BATCH[self.description.family][self.choice.device.type]
 
     def _use_less_memory(self) -> str:
         if self.batch > 1:
-            self.batch //= 2
+            self.batch = self._largest_batch = self.batch // 2
             message = f"Memory ran short; going on with {self.batch} slices at a time."
         elif self.choice.device.type != "cpu":
             gone = self.choice.device.type
             self.choice = DeviceChoice(torch.device("cpu"), f"{gone} ran out of memory")
             self.family.to(self.choice.device)
-            self.batch = DEFAULT_BATCH[self.description.family]["cpu"]
-            self._number_type = torch.float32
+            self._largest_batch = None
+            self.batch = self._default_batch()
             message = f"The memory of {gone} is too small; going on with the processor."
         else:
             raise SDSegError(
@@ -227,72 +303,63 @@ class Segmenter:
         return message
 
     @torch.inference_mode()
-    def _run_batches(
-        self,
-        job: Job,
-        samples: int,
-        reduce: Reduce,
-        empty: Tensor,
-        take: Take,
-        counter: SliceCounter,
-    ) -> None:
+    def _run_batches(self, run: _Pass) -> None:
+        task = run.task
         grids = PlaneGrids.between(
-            job.array.shape[1:],
-            job.spacing[1:],
+            task.array.shape[1:],
+            task.spacing[1:],
             self.description.input.spacing,
-            job.box.slices()[1:],
+            task.box.slices()[1:],
             self.choice.device,
         )
-        planes = ResampledPlanes(job.array, grids, self.choice.device)
-        noises = noises_of(self.family, samples)
-        first, stop = job.box.start[0], job.box.stop[0]
+        planes = ResampledPlanes(task.array, grids, self.choice.device)
+        noises = noises_of(self.family, run.options.samples)
+        first, stop = task.box.start[0], task.box.stop[0]
         for start in range(first, stop, self.batch):
-            counter.stop_if_cancelled()
+            run.counter.stop_if_cancelled()
             indices = list(range(start, min(start + self.batch, stop)))
-            canvas = self._painted(job, indices, planes, grids, noises, reduce, empty)
+            canvas = self._painted(run, indices, planes, grids, noises)
             with record_function("restore"):
                 for place in range(len(indices)):
                     values = None if canvas is None else canvas.mean(place)
                     if values is not None:
-                        take(start - first + place, values, grids)
-            counter.advance(len(indices))
+                        run.on_slice(start - first + place, values, grids)
+            run.counter.advance(len(indices))
 
     def _painted(
         self,
-        job: Job,
+        run: _Pass,
         indices: list[int],
         planes: ResampledPlanes,
         grids: PlaneGrids,
         noises: list[Tensor],
-        reduce: Reduce,
-        empty: Tensor,
     ) -> Canvas | None:
         """Slices on the model's grid; None if all is air."""
-        description, device = self.description.input, self.choice.device
-        offsets, count = description.slice_offsets_mm, len(job.array)
+        description, task = self.description.input, run.task
+        offsets, count = description.slice_offsets_mm, len(task.array)
         with record_function("preprocess"):
-            first, last = context_range(indices, count, job.spacing[0], offsets)
+            first, last = context_range(indices, count, task.spacing[0], offsets)
             values = planes.between(first, last)
             extents = tissue_extents(values[indices[0] - first : indices[-1] - first + 1])
             tiles = grids.needed_tiles(tiles_of(extents, description.size), description.size)
             if not tiles:
                 return None
-            stacked = with_context(values, indices, count, first, job.spacing[0], offsets)
-        canvas = Canvas(len(indices), grids.origin, grids.needed, empty.to(device))
+            stacked = with_context(values, indices, count, first, task.spacing[0], offsets)
+        canvas = Canvas(len(indices), grids.origin, grids.needed, run.empty)
         for start in range(0, len(tiles), self.batch):
             some = tiles[start : start + self.batch]
             with record_function("preprocess"):
                 image = cut(stacked, some, description.size, description.outside)
                 image = apply_windows(image, description.windows, description.repeat)
-            with computing_with(self._number_type, device):
-                reduced = reduce(self._probabilities(image, noises))
+            with computing_with(run.number_type, self.choice.device):
+                reduced = run.reduce(self._probabilities(run, image, noises))
             with record_function("restore"):
                 canvas.add(some, reduced)
         return canvas
 
-    def _probabilities(self, tiles: Tensor, noises: list[Tensor]) -> Iterator[Tensor]:
+    def _probabilities(self, run: _Pass, tiles: Tensor, noises: list[Tensor]) -> Iterator[Tensor]:
         """Class probabilities (N, C, H, W) of each noise; the image is encoded once for all."""
-        family, mirror, steps = self.family, self._mirror(), self._steps
+        family, mirror, steps = self.family, run.mirror, run.options.steps
         with record_function("condition"):
             condition = family.condition(tiles)
             mirrored = None if mirror is None else family.condition(mirror.image(tiles))
@@ -303,5 +370,36 @@ class Segmenter:
                 found = (found + mirror.turned_back(other)) / 2
             yield found
 
-    def _mirror(self) -> Mirror | None:
-        return Mirror(self.description, self.choice.device) if self._mirrors else None
+
+class Mirror:
+    """Exchanges the sides of a patient.
+
+    Args:
+        description: Of the model: which axis runs from side to side, which structures are pairs.
+        device: Of the tensors.
+
+    Raises:
+        InputError: If the slices do not show both sides, or a structure has no counterpart.
+    """
+
+    def __init__(self, description: ModelDescription, device: torch.device) -> None:
+        self._axis = mirrored_axis(description.input)
+        labels = mirrored_labels(description.structures)[: len(description.structures) + 1]
+        self._partners = torch.from_numpy(labels.astype(int)).to(device)
+
+    def image(self, tiles: Tensor) -> Tensor:
+        """Tiles (N, channels, H, W) with left and right exchanged."""
+        return tiles.flip(self._axis)
+
+    def turned_back(self, probabilities: Tensor) -> Tensor:
+        """Probabilities (N, C, H, W) of mirrored tiles, back at their place and on their side."""
+        return probabilities.flip(self._axis)[:, self._partners]
+
+
+def _probabilities_on(task: VolumeTask, shares: np.ndarray) -> np.ndarray:
+    """Probabilities (C, k, j, i) of the box → of the volume; outside the box all is background."""
+    whole = np.stack([task.on_volume(share) for share in shares])
+    outside = np.ones(whole.shape[1:], bool)
+    outside[task.region.slices()] = False
+    whole[0][outside] = 1
+    return whole

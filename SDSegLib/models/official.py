@@ -14,6 +14,7 @@ from torch import Tensor
 from ..diffusion.description import DiffusionDescription
 from ..errors import ModelError
 from ..families.description import ModelDescription
+from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
 from ..volume.structure import Structure
@@ -106,7 +107,7 @@ def official_description(
     window: tuple[float, float] = BTCV_WINDOW,
     axes: str = BTCV_AXES,
     spacing: tuple[float, float] | None = BTCV_SPACING,
-    expects: dict[str, str] | None = None,
+    expects: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
 ) -> ModelDescription:
     """Describe a converted checkpoint; what the file does not tell defaults to BTCV's values.
@@ -163,7 +164,7 @@ def official_description(
             repeat=checkpoint.network["autoencoder"]["in_channels"],
         ),
         structures=structures,
-        expects={"modality": "CT", "region": "abdomen"} if expects is None else expects,
+        expects=Expectation.from_json(expects or {"modality": "CT", "region": "abdomen"}),
         training={} if training is None else training,
         licence=licence,
     )

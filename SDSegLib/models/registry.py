@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..errors import ModelError, OutputError
+from ..errors import InputError, ModelError, OutputError
 from ..families.description import ModelDescription
 from ..resources import resource_folder
 from .folder import (
@@ -76,6 +76,15 @@ def list_models() -> tuple[list[InstalledModel], list[str]]:
     return models, problems
 
 
+def default_model() -> str:
+    """Name of the model to begin with when there is no image yet: the first bundled one."""
+    models, _ = list_models()
+    bundled = [model for model in models if model.bundled] or models
+    if not bundled:
+        raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+    return bundled[0].description.name
+
+
 def find_model(name_or_folder: str) -> InstalledModel:
     """The model with this name, or in this folder.
 
@@ -97,6 +106,26 @@ def find_model(name_or_folder: str) -> InstalledModel:
         f"There is no model called {name_or_folder!r} and no such folder; installed are: {known}. "
         f"Install one with: sdseg models install FILE_OR_FOLDER.{broken}"
     )
+
+
+def models_for_volumes(name_or_folder: str | None) -> list[InstalledModel]:
+    """The model that is asked for, or all that one may be chosen from.
+
+    Raises:
+        ModelError: If there is none.
+        InputError: If the model that is asked for is for 2-D pictures.
+    """
+    if name_or_folder is None:
+        models = [m for m in list_models()[0] if m.description.input.pictures is None]
+        if not models:
+            raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+        return models
+    model = find_model(name_or_folder)
+    if model.description.input.pictures is not None:
+        raise InputError(
+            f"The model {model.description.name} segments pictures; choose one of volumes."
+        )
+    return [model]
 
 
 def install_model(source: Path, overwrite: bool = False) -> InstalledModel:

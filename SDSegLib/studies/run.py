@@ -2,94 +2,65 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
 
 from ..errors import CancelledError
-from ..volume.segmentation import Segmentation
-from ..volume.volume import Volume
+from ..inference.progress import ProgressCallback
+from ..operations.model_store import ModelStore
 from .find import Study
-
-if TYPE_CHECKING:
-    from ..volume.finding import Finding
-
-Status = Literal["done", "there already", "failed"]
-Load = Callable[[Study], tuple[Volume, "list[Finding]"]]
-Segment = Callable[[Study, Volume], Segmentation]
-Write = Callable[[Study, Volume, Segmentation], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a study.
-
-    Attributes:
-        study: Which.
-        status: "failed" ones have no results.
-        message: Why it failed.
-        seconds: From the end of the study before until its label map.
-        volumes_ml: Of each structure, by name.
-        warnings: One sentence each.
-    """
-
-    study: Study
-    status: Status
-    message: str = ""
-    seconds: float = 0.0
-    volumes_ml: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+from .segment import StudyOptions, StudyResult, compute_study, read_study, write_study
 
 
 def run_studies(
     studies: Sequence[Study],
-    is_there: Callable[[Study], bool],
-    load: Load,
-    segment: Segment,
-    write: Write,
+    options: StudyOptions,
+    models: ModelStore,
+    begin: Callable[[Study], None],
+    report: ProgressCallback,
     is_cancelled: Callable[[], bool],
-) -> Iterator[Outcome]:
-    """Outcomes: first of studies that are there already, then of the others, in their order.
+) -> Iterator[StudyResult]:
+    """Results: first of studies that are there already, then of the others, in their order.
 
-    One that fails leaves the others alone.
-
-    Memory holds three studies at most: the one computed, the next, and the one being written.
+    A study that fails does not stop the others. Memory holds three studies at most: the one that
+    is computed, the next, and the one that is written.
 
     Args:
         studies: What to do.
-        is_there: Whether a study has its results already.
-        load: Reads and checks a study.
-        segment: Computes.
-        write: Writes all results of a study or none.
-        is_cancelled: Asked between studies.
+        options: The same for every study.
+        models: Models that stay loaded.
+        begin: Called when a study is going to be computed.
+        report: Receives the progress of that study.
+        is_cancelled: Asked between batches of slices.
 
     Raises:
-        CancelledError: Once `is_cancelled` says so, or from `segment`; results so far stay.
+        CancelledError: Once `is_cancelled` says so; results so far stay.
     """
-    todo = [study for study in studies if not is_there(study)]
-    yield from (Outcome(study, "there already") for study in studies if study not in todo)
+    todo = [study for study in studies if not options.is_done(study)]
+    yield from (StudyResult(study, "there already") for study in studies if study not in todo)
     with _thread() as reader, _thread() as computer, _thread() as writer:
-        coming = reader.submit(load, todo[0]) if todo else None
+
+        def read(place: int) -> Future:
+            return reader.submit(read_study, todo[place], options, models)
+
+        coming = read(0) if todo else None
         last: _Writing | None = None
         for place, study in enumerate(todo):
             if is_cancelled():
                 yield from _finished(last)
                 raise CancelledError(f"Cancelled after {place} of {len(todo)} studies.")
             assert coming is not None
-            reading, started = coming, time.monotonic()
+            reading = coming
             problem = reading.exception()
-            coming = reader.submit(load, todo[place + 1]) if place + 1 < len(todo) else None
-            if problem is not None:
-                yield from _finished(last)
-                last = None
-                yield _failed(study, problem)
-                continue
-            volume, findings = reading.result()
-            computing = computer.submit(segment, study, volume)
-            problem = computing.exception()
+            coming = read(place + 1) if place + 1 < len(todo) else None
+            if problem is None:
+                begin(study)
+                computing = computer.submit(
+                    compute_study, study, reading.result(), options, models, report, is_cancelled
+                )
+                problem = computing.exception()
             yield from _finished(last)
             last = None
             if isinstance(problem, CancelledError):
@@ -97,15 +68,8 @@ def run_studies(
             if problem is not None:
                 yield _failed(study, problem)
                 continue
-            result = computing.result()
-            outcome = Outcome(
-                study,
-                "done",
-                seconds=time.monotonic() - started,
-                volumes_ml=result.volumes_ml(),
-                warnings=tuple(finding.message for finding in findings),
-            )
-            last = _Writing(outcome, writer.submit(write, study, volume, result))
+            computed = computing.result()
+            last = _Writing(computed.result, writer.submit(write_study, computed, options))
         yield from _finished(last)
 
 
@@ -113,7 +77,7 @@ def run_studies(
 class _Writing:
     """A study whose results are being written."""
 
-    outcome: Outcome
+    result: StudyResult
     future: Future[None]
 
 
@@ -127,13 +91,13 @@ def _thread() -> Iterator[Executor]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _finished(writing: _Writing | None) -> Iterator[Outcome]:
+def _finished(writing: _Writing | None) -> Iterator[StudyResult]:
     if writing is None:
         return
     problem = writing.future.exception()
-    yield writing.outcome if problem is None else _failed(writing.outcome.study, problem)
+    yield writing.result if problem is None else _failed(writing.result.study, problem)
 
 
-def _failed(study: Study, problem: BaseException) -> Outcome:
+def _failed(study: Study, problem: BaseException) -> StudyResult:
     text = str(problem) or type(problem).__name__
-    return Outcome(study, "failed", message=text)
+    return StudyResult(study, "failed", message=text)

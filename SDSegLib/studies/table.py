@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import InputError, OutputError
 from ..export.atomic import atomic_write
 from ..volume.structure import Structure
-from .run import Outcome
+from .segment import StudyResult
 
 TABLE = "studies.csv"
 _KEPT = ["study", "status", "seconds"]
@@ -40,23 +40,23 @@ class StudyTable:
         self._head = [*_KEPT, *self._volumes, "warnings", "message"]
         self._lines = self._earlier()
 
-    def add(self, outcome: Outcome) -> None:
-        """Take an outcome in, and write the table if that is possible."""
-        name = outcome.study.name
-        if outcome.status == "there already" and name in self._lines:
+    def add(self, result: StudyResult) -> None:
+        """Add a result and write the table if that is possible."""
+        name = result.study.name
+        if result.status == "there already" and name in self._lines:
             return
         found = {
-            column: f"{outcome.volumes_ml[structure]:.2f}"
+            column: f"{result.volumes_ml[structure]:.2f}"
             for column, structure in self._volumes.items()
-            if structure in outcome.volumes_ml
+            if structure in result.volumes_ml
         }
         self._lines[name] = {
             "study": name,
-            "status": outcome.status,
-            "seconds": f"{outcome.seconds:.1f}" if outcome.status == "done" else "",
+            "status": result.status,
+            "seconds": f"{result.seconds:.1f}" if result.status == "done" else "",
             **found,
-            "warnings": " ".join(outcome.warnings),
-            "message": outcome.message,
+            "warnings": " ".join(result.warnings),
+            "message": result.message,
         }
         self.write()
 

@@ -12,6 +12,7 @@ from ..families.compact import CompactConfig
 from ..families.description import Family, ModelDescription
 from ..families.published import PublishedConfig
 from ..networks.deep_unet import DeepUNetConfig
+from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from .preset import AnyPreset, InputChoice
 from .settings import PublishedSettings
@@ -58,7 +59,7 @@ def describe(
         diffusion=preset.diffusion,
         input=seen,
         structures=collection.structures,
-        expects=collection.expects,
+        expects=Expectation.from_json(collection.expects),
         training={"data": collection.title, "source": collection.source, "preset": preset.name},
     )
 

@@ -9,6 +9,7 @@ from .finding import Finding
 from .volume import Volume
 
 AIR_HU = -1024
+MOST_NOT_FINITE = 0.5
 FEW_SLICES = 5
 PADDING_HU = -1100.0
 MOST_HU = 33000.0
@@ -18,30 +19,69 @@ _MOST_VOXELS = 2_000_000
 _INT16 = np.iinfo(np.int16)
 
 
-def check_volume(volume: Volume) -> list[Finding]:
-    """Look at values and grid; what is merely doubtful becomes a finding.
+def check_usable(volume: Volume) -> list[Finding]:
+    """Can the volume be segmented at all?
 
-    Args:
-        volume: In HU if it is a CT.
-
-    Raises:
-        InputError: If the volume is empty, constant or without a finite value, or its grid is not
-            usable.
+    Returns:
+        At most one finding of severity "refuse": the grid is not usable, or the volume is empty,
+        constant, or mostly not finite.
     """
-    volume.geometry.check()
-    findings = [Finding("reader", note) for note in volume.notes]
-    findings += _not_finite(volume)
-    _refuse_constant(volume)
-    if volume.modality not in (None, "CT"):
+    try:
+        volume.geometry.check()
+    except InputError as error:
+        return [Finding("geometry", str(error), "refuse")]
+    called = str(volume.source or volume.name)
+    if volume.array.size == 0:
+        shown = " × ".join(str(n) for n in reversed(volume.array.shape))
+        return [Finding("empty", f"{called} is empty ({shown} voxels); export it again.", "refuse")]
+    count, size = _not_finite(volume.array), volume.array.size
+    if count == size:
+        return [
+            Finding(
+                "not-finite",
+                f"No voxel of {called} is a number (all NaN or infinite); export it again.",
+                "refuse",
+            )
+        ]
+    if count > MOST_NOT_FINITE * size:
+        return [
+            Finding(
+                "not-finite",
+                f"{count:,} of {size:,} voxels of {called} are NaN or infinite, more than half; "
+                "export it again.",
+                "refuse",
+            )
+        ]
+    values = finite_array(volume)
+    lowest, highest = values.min(), values.max()
+    if lowest == highest:
+        return [
+            Finding(
+                "constant",
+                f"All voxels of {called} have the same value ({lowest:g}); export it again.",
+                "refuse",
+            )
+        ]
+    return []
+
+
+def check_values(volume: Volume) -> list[Finding]:
+    """Do the values look like a CT in HU? At most one finding, of severity "ask"."""
+    return _values(_sample(volume.array))
+
+
+def check_grid(volume: Volume) -> list[Finding]:
+    """What the user should know of voxels and grid: gaps in the values, few or coarse slices."""
+    count, size = _not_finite(volume.array), volume.array.size
+    findings = []
+    if count:
         findings.append(
             Finding(
-                "modality",
-                f"The image's modality is {volume.modality}, not CT; a model for CT gives "
-                "meaningless results on it. Give the CT series.",
+                "not-finite",
+                f"{count:,} of {size:,} voxels are NaN or infinite; they are treated as air "
+                f"({AIR_HU} HU).",
             )
         )
-    else:
-        findings += _values(_sample(volume.array))
     return findings + _grid(volume)
 
 
@@ -69,36 +109,11 @@ def finite_values(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32, copy=False)
 
 
-def _not_finite(volume: Volume) -> list[Finding]:
-    array = volume.array
+def _not_finite(array: np.ndarray) -> int:
+    """How many voxels are NaN or infinite."""
     if not np.issubdtype(array.dtype, np.floating):
-        return []
-    count = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if count == 0:
-        return []
-    if count == array.size:
-        raise InputError(
-            f"No voxel of {_called(volume)} is a number (all NaN or infinite); export it again."
-        )
-    return [
-        Finding(
-            "not-finite",
-            f"{count:,} of {array.size:,} voxels are NaN or infinite; they are treated as air "
-            f"({AIR_HU} HU).",
-        )
-    ]
-
-
-def _refuse_constant(volume: Volume) -> None:
-    if volume.array.size == 0:
-        shown = " × ".join(str(n) for n in reversed(volume.array.shape))
-        raise InputError(f"{_called(volume)} is empty ({shown} voxels); export it again.")
-    values = finite_array(volume)
-    lowest, highest = values.min(), values.max()
-    if lowest == highest:
-        raise InputError(
-            f"All voxels of {_called(volume)} have the same value ({lowest:g}); export it again."
-        )
+        return 0
+    return array.size - int(np.count_nonzero(np.isfinite(array)))
 
 
 def _sample(array: np.ndarray) -> np.ndarray:
@@ -110,6 +125,8 @@ def _sample(array: np.ndarray) -> np.ndarray:
 
 def _values(values: np.ndarray) -> list[Finding]:
     """Compare the histogram with HU: air near −1000, fat near −100, soft tissue at 0 to 80."""
+    if not values.size:
+        return []
     low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
     span = f"99.8 % of the values lie between {low:g} and {high:g}"
     if max(-low, high) > MOST_HU:
@@ -118,6 +135,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 "range",
                 f"{span}, far beyond HU, which end near 3000 (metal: 30000); the values seem to be "
                 "scaled. Give the original CT in HU.",
+                "ask",
             )
         ]
     if high - low < 100.0:
@@ -126,6 +144,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 "range",
                 f"{span}, far less than a CT in HU spans; it seems to be normalised or no CT. "
                 "Give the original CT in HU.",
+                "ask",
             )
         ]
     if high - low < 600.0 and low > -400.0:
@@ -134,6 +153,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 "range",
                 f"{span}, but a CT in HU reaches from −1000 (air) to 1000 and more (bone); it "
                 "seems to be cut off at a display window, or scaled. Give the original CT in HU.",
+                "ask",
             )
         ]
     near_thousand = float(np.mean(np.abs(values - 1000.0) < 60.0))
@@ -143,6 +163,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 "range",
                 f"{span} and much lies near +1000, where a CT in HU has hardly anything; the image "
                 "seems to be inverted. Give the original CT in HU.",
+                "ask",
             )
         ]
     # Scanners fill what lies outside of the field of view with values far below air.
@@ -157,6 +178,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                     f"Hardly any value is below −50 and soft tissue seems to lie near {peak:.0f} "
                     "instead of 0 to 80 HU: the values look like HU + 1024. Subtract 1024 from "
                     "every voxel (3D Slicer: Simple Filters, ShiftScaleImageFilter, shift −1024).",
+                    "ask",
                 )
             ]
         return [
@@ -165,6 +187,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 f"{span}; a CT in HU has air at −1000 and fat near −100, and here almost nothing "
                 "is below −50. It seems to be no CT (MR, windowed or scaled). Give the original "
                 "CT in HU.",
+                "ask",
             )
         ]
     tissue = float(np.mean(values > -200.0))
@@ -175,6 +198,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 f"{span} and only {100 * tissue:.2f} % above −200 HU, so there is hardly any "
                 "tissue. Check that the rescale intercept was not applied twice, and that the "
                 "image shows a patient.",
+                "ask",
             )
         ]
     return []
@@ -221,7 +245,3 @@ def _feet_to_head(volume: Volume) -> list[bool]:
 
 def _slices(count: int) -> str:
     return "1 slice" if count == 1 else f"{count} slices"
-
-
-def _called(volume: Volume) -> str:
-    return str(volume.source or volume.name)

@@ -65,6 +65,55 @@ class Region:
             )
         return Region((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
+    @classmethod
+    def from_text(cls, text: str) -> Region:
+        """The box in "I0,I1,J0,J1,K0,K1": first and past-the-last voxel along i, j and k.
+
+        Raises:
+            InputError: If these are not six whole numbers, or the box is empty.
+        """
+        try:
+            i0, i1, j0, j1, k0, k1 = (int(part) for part in text.split(","))
+        except ValueError:
+            raise InputError(
+                f"The region {text!r} is not six whole numbers I0,I1,J0,J1,K0,K1, such as "
+                "100,200,80,180,30,60."
+            ) from None
+        if i1 <= i0 or j1 <= j0 or k1 <= k0:
+            raise InputError(
+                f"The region {text!r} is empty: I1, J1 and K1 are the first voxels beyond it and "
+                "must be larger than I0, J0 and K0."
+            )
+        return cls((k0, j0, i0), (k1, j1, i1))
+
+    def to_text(self) -> str:
+        """What `from_text` reads."""
+        return ",".join(
+            str(n) for pair in zip(self.start[::-1], self.stop[::-1], strict=True) for n in pair
+        )
+
+    def to_json(self) -> dict[str, list[int]]:
+        """First and past-the-last voxel along each axis: {"k": [a, b], "j": …, "i": …}."""
+        sides = zip("kji", self.start, self.stop, strict=True)
+        return {letter: [int(a), int(b)] for letter, a, b in sides}
+
+    @classmethod
+    def from_json(cls, data: dict[str, list[int]]) -> Region:
+        """Read what `to_json` gives.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        try:
+            (k0, k1), (j0, j1), (i0, i1) = (
+                (int(data[letter][0]), int(data[letter][1])) for letter in "kji"
+            )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The region {data!r} does not give two whole numbers for each of k, j and i."
+            ) from error
+        return cls((k0, j0, i0), (k1, j1, i1))
+
     def __str__(self) -> str:
         """The box along i, j, k, each from the first to the last voxel: "i 3–9, j 0–4, k 2–2"."""
         sides = zip("ijk", self.start[::-1], self.stop[::-1], strict=True)

@@ -22,9 +22,11 @@ class Segmentation:
         model: Name and version of the model that made it, for reports and DICOM.
         instability: How unsure each voxel's label is, uint8, the label map's shape, 255 stands
             for 1.0; `Segmenter.segment` says what is measured. None for a single sample.
-        samples: Noises that the label map is the mean of.
-        region: Box that was segmented; all else is background and was not looked at. None for the
-            whole volume.
+        samples: Noise samples that were averaged.
+        region: Box that was segmented; everything outside it is background. None for the whole
+            volume.
+        probabilities: Of background and each of the model's structures, float32 (C, k, j, i), if
+            they were asked for. They are those before small components are removed.
     """
 
     label_map: np.ndarray
@@ -34,6 +36,7 @@ class Segmentation:
     instability: np.ndarray | None = None
     samples: int = 1
     region: Region | None = None
+    probabilities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._check("label map", self.label_map)

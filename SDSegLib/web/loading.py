@@ -8,8 +8,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..reading.dicom import Series, list_series
 from ..reading.files import read_volume
-from ..volume.checks import check_volume
 from ..volume.finding import Finding
+from ..volume.judgement import judge_input, refuse
 from ..volume.volume import Volume
 from .archive import is_zip, unpack
 
@@ -85,7 +85,9 @@ def read(path: Path, series: str | None = None) -> Loaded:
     """
     try:
         volume = read_volume(path, series)
-        return Loaded(volume, check_volume(volume))
+        findings = judge_input(volume)
+        refuse(findings)
+        return Loaded(volume, list(findings))
     except InputError as error:
         raise InputError(_without_folder(str(error), path)) from error
 

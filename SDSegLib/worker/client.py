@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..inference.progress import Progress
-from ..volume.segmentation import Segmentation
+from ..models.registry import MODELS_VARIABLE
+from ..operations.base import Operation
+from ..operations.model_store import DEFAULT_BYTES
+from ..volume.volume import Volume
 from . import sentences
-from .events import Advanced, Begun, Ended, Event, Logged, Outbox, ProcessChanged, with_time
-from .outcome import Outcome, State
 from .process import Settings, default_python
 from .protocol import IDLE_SECONDS
-from .request import Request
-from .run import Run
+from .run import (
+    Advanced,
+    Begun,
+    Ended,
+    Event,
+    Logged,
+    Outbox,
+    ProcessChanged,
+    Run,
+    RunReport,
+    State,
+    VolumeInWorker,
+    with_time,
+)
 from .supervisor import Supervisor
-from .wire import load_order
 
 SILENCE_SECONDS = 120.0
 LONGEST_SECONDS = 1e6
+OPEN_VOLUMES = 2
 LOG_LINES = 500
 _YIELD_SECONDS = 0.001
 _WAIT_SECONDS = 0.1
 
 
 class WorkerClient:
-    """Segments volumes in a child process that keeps the model loaded.
+    """Runs operations on volumes in a child process that keeps models and volumes.
 
     One thread owns a client and calls all its methods; they return within milliseconds, but for
     `wait` and `close`. A window calls `poll` from a timer, every 30 to 100 ms; a script calls
@@ -40,11 +56,12 @@ class WorkerClient:
         idle_seconds: After which a child without work ends by itself.
         silence_seconds: After which a child that should be working and gives no sign of life is
             taken for hung.
+        model_bytes: For the weights of all models that the child keeps.
 
     Attributes:
-        progress: The run's last report.
-        result: The segmentation, once DONE; None in every other state.
-        outcome: Times, device and findings, once DONE.
+        progress: How far the run is.
+        result: What the operation gives, once DONE; None in every other state.
+        report: Times, device and findings, once DONE.
         error: Once FAILED, what happened and the way out in a sentence or two.
         details: Once FAILED, a traceback or what the child wrote last, for the log.
         log: Lines with the time of day, the last 500.
@@ -58,10 +75,11 @@ class WorkerClient:
         environment: Mapping[str, str] | None = None,
         idle_seconds: float = IDLE_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
+        model_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self.progress: Progress | None = None
-        self.result: Segmentation | None = None
-        self.outcome: Outcome | None = None
+        self.result: Any = None
+        self.report: RunReport | None = None
         self.error = ""
         self.details = ""
         self.log: list[str] = []
@@ -71,6 +89,8 @@ class WorkerClient:
         self._environment = environment
         self._idle_seconds = min(idle_seconds, LONGEST_SECONDS)
         self._silence_seconds = min(silence_seconds, LONGEST_SECONDS)
+        self._model_bytes = model_bytes
+        self._volumes: list[VolumeInWorker] = []
         self._state = State.IDLE
         self._run: Run | None = None
         self._count = 0
@@ -94,10 +114,37 @@ class WorkerClient:
         """Whether `cancel` was called and the run has yet to stop."""
         return self.is_busy and self._run is not None and self._run.cancelled.is_set()
 
-    def start(self, request: Request) -> None:
+    def open(self, volume: Volume) -> VolumeInWorker:
+        """Keep a volume in the worker, so that several runs on it copy it once.
+
+        Nothing is copied before the first run. The voxels of the last two volumes are kept; an
+        older one is copied again if it is used again. A volume whose voxels have changed must be
+        opened anew.
+
+        Raises:
+            InputError: If the volume's values are no numbers.
+        """
+        opened = VolumeInWorker(self._next_number(), volume)
+        self._volumes.append(opened)
+        while len(self._volumes) > OPEN_VOLUMES:
+            self.close_volume(self._volumes[0])
+        return opened
+
+    def close_volume(self, opened: VolumeInWorker) -> None:
+        """Let the worker forget a volume; a run on it goes on."""
+        if opened in self._volumes:
+            self._volumes.remove(opened)
+        if self._supervisor is not None:
+            self._supervisor.forget(opened)
+
+    def start(self, volume: Volume | VolumeInWorker, operation: Operation[Any]) -> None:
         """Begin a run; the state is STARTING until the volume is copied and the model loaded.
 
         The volume's array is read by another thread until then; keep it unchanged.
+
+        Args:
+            volume: What to work on. The worker forgets a plain `Volume` after the run.
+            operation: What to do, for example `SegmentOperation(RunOptions())`.
 
         Raises:
             RuntimeError: If a run is going on.
@@ -105,21 +152,16 @@ class WorkerClient:
         """
         if self.is_busy:
             raise RuntimeError("The worker is busy; cancel the run or wait for its end.")
-        request.check()
+        if isinstance(volume, VolumeInWorker):
+            opened = volume
+        else:
+            opened = VolumeInWorker(self._next_number(), volume, closes_after_run=True)
         supervisor = self._supervise()
-        order = load_order(
-            request.model,
-            request.device,
-            request.precision,
-            request.batch,
-            request.mirror,
-            self._environment,
-        )
-        self._run = Run(self._next_number(), request, request.volume.geometry, order)
+        self._run = Run(self._next_number(), operation, opened, self._order(operation))
         self._forget()
         self.progress = Progress("load")
         self._enter(State.STARTING)
-        self._note(f"Segmenting {request.volume.name} with {request.model}.")
+        self._note(f"Start {operation.verb} {opened.volume.name}.")
         supervisor.start(self._run)
 
     def cancel(self) -> None:
@@ -130,14 +172,13 @@ class WorkerClient:
             self._note("Cancelling.")
             self._supervisor.cancel(self._run)
 
-    def warm_up(self, model: str, device: str = "auto", mirror: bool = False) -> None:
-        """Start the child and load a model before it is needed; problems go to the log only.
+    def warm_up(self, operation: Operation[Any]) -> None:
+        """Start the child and load what an operation needs; problems go to the log only.
 
         Does nothing while a run is going on.
         """
         if not self.is_busy:
-            order = load_order(model, device, mirror=mirror, environment=self._environment)
-            self._supervise().warm_up(self._next_number(), order)
+            self._supervise().warm_up(self._next_number(), self._order(operation))
 
     def poll(self) -> bool:
         """Take in what has happened.
@@ -184,6 +225,7 @@ class WorkerClient:
         self._supervisor = None
         self._finalizer = None
         self._outbox = Outbox()
+        self._volumes.clear()
         self.process_id = None
         if self.is_busy:
             self._enter(State.CANCELLED)
@@ -203,17 +245,34 @@ class WorkerClient:
                 environment=self._environment,
                 idle_seconds=self._idle_seconds,
                 silence_seconds=self._silence_seconds,
+                model_bytes=self._model_bytes,
             )
             self._supervisor = Supervisor(settings, self._outbox)
             self._finalizer = weakref.finalize(self, Supervisor.close, self._supervisor)
         return self._supervisor
+
+    def _order(self, operation: Operation[Any]) -> dict[str, Any]:
+        """The entries of a "prepare" message.
+
+        The child lives longer than settings do, so it is told each time where models are.
+        """
+        folder = ""
+        with contextlib.suppress(OSError):
+            folder = os.getcwd()
+        environment = os.environ if self._environment is None else self._environment
+        return {
+            "operation": operation.name,
+            "parameters": operation.parameters(),
+            "folder": folder,
+            "models": environment.get(MODELS_VARIABLE),
+        }
 
     def _next_number(self) -> int:
         self._count += 1
         return self._count
 
     def _forget(self) -> None:
-        self.progress = self.result = self.outcome = None
+        self.progress = self.result = self.report = None
         self.error = self.details = ""
 
     def _enter(self, state: State) -> None:
@@ -249,7 +308,7 @@ class WorkerClient:
 
     def _end(self, event: Ended) -> None:
         self.result = event.result
-        self.outcome = event.outcome
+        self.report = event.report
         self.error = event.error
         self.details = event.details
         self._run = None
@@ -258,8 +317,8 @@ class WorkerClient:
             self._note(f"Failed. {event.error}")
         elif event.state is State.CANCELLED:
             self._note("Cancelled.")
-        elif event.outcome is not None:
-            self._note(f"Done in {event.outcome.seconds:.1f} s on {event.outcome.device}.")
+        elif event.report is not None:
+            self._note(f"Done in {event.report.seconds:.1f} s on {event.report.device}.")
 
     def _lose(self, supervisor: Supervisor) -> None:
         """The supervising thread is gone, which only a defect can bring about."""

@@ -47,12 +47,14 @@ class Settings:
             on its PYTHONPATH.
         idle_seconds: Without work, after which it ends by itself.
         silence_seconds: Without a sign of life, after which it is taken for hung.
+        model_bytes: For the weights of all models that it keeps.
     """
 
     python: str
     environment: Mapping[str, str] | None
     idle_seconds: float
     silence_seconds: float
+    model_bytes: int
 
 
 class WorkerProcess:
@@ -100,6 +102,7 @@ class WorkerProcess:
                 "protocol": PROTOCOL,
                 "idle_seconds": settings.idle_seconds,
                 "heartbeat_seconds": min(HEARTBEAT_SECONDS, settings.silence_seconds / 4),
+                "model_bytes": settings.model_bytes,
             }
         )
 

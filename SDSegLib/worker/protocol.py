@@ -1,11 +1,22 @@
-"""The lines that client and worker exchange: one JSON object each, versioned."""
+"""The lines that client and worker exchange: one JSON object each, versioned.
+
+No message says how arrays travel. Each order names arrays with shape and type; how their bytes get
+to the other side is the business of the messages "blocks", "open" and "drop" between two processes
+of one computer, and of other ones where there is no memory to share.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-PROTOCOL = 1
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..volume.volume import Volume
+
+PROTOCOL = 2
 IDLE_SECONDS = 600.0
 HEARTBEAT_SECONDS = 1.0
 
@@ -26,3 +37,43 @@ def decode(line: bytes) -> Message | None:
     if isinstance(message, dict) and isinstance(message.get("type"), str):
         return message
     return None
+
+
+def volume_to_json(volume: Volume) -> dict[str, Any]:
+    """A volume without its voxels."""
+    geometry = volume.geometry
+    return {
+        "shape": [int(n) for n in geometry.shape],
+        "spacing": [float(value) for value in geometry.spacing],
+        "origin": [float(value) for value in geometry.origin],
+        "direction": [[float(value) for value in row] for row in geometry.direction],
+        "name": volume.name,
+        "modality": volume.modality,
+        "source": None if volume.source is None else str(volume.source),
+        "notes": list(volume.notes),
+    }
+
+
+def volume_from_json(data: dict[str, Any], array: np.ndarray) -> Volume:
+    """The volume that `volume_to_json` described, with its voxels (k, j, i)."""
+    import numpy as np
+
+    from ..volume.geometry import Geometry
+    from ..volume.volume import Volume
+
+    k, j, i = (int(n) for n in data["shape"])
+    sx, sy, sz = data["spacing"]
+    x, y, z = data["origin"]
+    return Volume(
+        array=array,
+        geometry=Geometry(
+            shape=(k, j, i),
+            spacing=(sx, sy, sz),
+            origin=(x, y, z),
+            direction=np.array(data["direction"], dtype=float),
+        ),
+        name=data["name"],
+        modality=data["modality"],
+        source=None if data["source"] is None else Path(data["source"]),
+        notes=tuple(data["notes"]),
+    )

@@ -1,53 +1,139 @@
-"""One run as the client's threads see it."""
+"""Volumes that are open in the worker, runs on them, and events between the client's threads."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
-import numpy as np
-
-from ..errors import SDSegError
+from ..errors import InputError
+from ..inference.progress import Progress
+from ..operations.base import ArraySpec, Operation
 from ..volume.finding import Finding
-from ..volume.geometry import Geometry
-from ..volume.segmentation import Segmentation
-from ..volume.structure import Structure
-from .outcome import Outcome
-from .request import Request
-from .run_memory import RunMemory
-from .wire import region_from_json
+from ..volume.volume import Volume
+from .shared_arrays import SharedArrays
 
 
-@dataclass
+class State(Enum):
+    """Where a client is. All but STARTING and RUNNING are ready for the next run."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def is_busy(self) -> bool:
+        return self in (State.STARTING, State.RUNNING)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """How a run went, beside its result.
+
+    Attributes:
+        seconds: From `start` to the result in hand.
+        load_seconds: Of these, for loading PyTorch and the model; 0 when the worker was warm.
+        compute_seconds: Of these, for judging and working on the volume.
+        device: Where it was computed and why, for example "cpu: asked for".
+        warm: Whether the model was loaded already when the run came.
+        model: Name and version.
+        findings: What the user should know of image and result, the most severe first.
+        messages: What happened on the way, for example that memory ran short.
+        values: Plain values that the operation gave.
+    """
+
+    seconds: float
+    load_seconds: float
+    compute_seconds: float
+    device: str
+    warm: bool
+    model: str
+    findings: tuple[Finding, ...] = ()
+    messages: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class VolumeInWorker:
+    """A volume that the worker keeps, so that several runs on it copy it once.
+
+    Its voxels may be a view into memory that something else owns, such as a volume node's. They are
+    copied by the first run, and again if the worker had to be replaced; a volume whose voxels have
+    changed must be opened anew.
+
+    Attributes:
+        number: Counts the client's volumes; messages carry it.
+        volume: Voxels and grid.
+        closes_after_run: Whether the worker forgets it at the end of its only run.
+        arrays: Shared memory while the worker is getting it.
+        is_open: Whether the present worker has it.
+    """
+
+    number: int
+    volume: Volume
+    closes_after_run: bool = False
+    arrays: SharedArrays | None = None
+    is_open: bool = False
+
+    def __post_init__(self) -> None:
+        dtype = self.volume.array.dtype
+        if dtype.kind not in "biuf":
+            raise InputError(
+                f"The volume {self.volume.name} holds values of type {dtype}, not numbers; give a "
+                "volume with one number per voxel."
+            )
+
+    @property
+    def key(self) -> str:
+        """Names its shared memory in messages."""
+        return f"volume-{self.number}"
+
+    @property
+    def spec(self) -> ArraySpec:
+        """Shape and type of the voxels on their way."""
+        return ArraySpec.of(self.volume.array)
+
+    def free(self) -> None:
+        """Let go of this side's shared memory."""
+        if self.arrays is not None:
+            self.arrays.free()
+            self.arrays = None
+
+
+@dataclass(eq=False)
 class Run:
-    """A request on its way through the worker.
+    """An operation on its way through the worker.
 
     Attributes:
         number: Counts the client's runs; messages carry it.
-        request: What was asked; let go once the volume is copied.
-        geometry: The volume's grid.
-        order: The "load" message's entries.
+        operation: What is done.
+        opened: The volume that it is done on.
+        order: The entries of the "prepare" message.
         cancelled: Set by the owner's thread at once, so that copying stops.
         started: When it was asked for.
-        memory: Shared memory, while there is some.
-        is_reused: Whether it was given to a child that was there before.
-        patience: Seconds of silence allowed until the child says something about it.
-        is_known: Whether the child has said anything about it.
-        is_begun: Whether the child works on the volume.
-        is_warm: Whether the child had the model loaded.
-        kill_at: When to kill the child if it does not stop.
+        arrays: Shared memory of the operation's own arrays, while there is some.
+        is_reused: Whether it was given to a worker that was there before.
+        patience: Seconds of silence allowed until the worker says something about it.
+        is_known: Whether the worker has said anything about it.
+        is_begun: Whether the worker works on the volume.
+        is_warm: Whether the worker had the model loaded.
+        kill_at: When to kill the worker if it does not stop.
         load_seconds: For packages and model.
     """
 
     number: int
-    request: Request | None
-    geometry: Geometry
+    operation: Operation[Any]
+    opened: VolumeInWorker
     order: dict[str, Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)
-    memory: RunMemory | None = None
+    arrays: SharedArrays | None = None
     is_reused: bool = False
     patience: float = 0.0
     is_known: bool = False
@@ -56,41 +142,111 @@ class Run:
     kill_at: float | None = None
     load_seconds: float = 0.0
 
+    @property
+    def key(self) -> str:
+        """Names its shared memory in messages."""
+        return f"run-{self.number}"
+
     def free(self) -> None:
-        """Give back the shared memory."""
-        if self.memory is not None:
-            self.memory.free()
-            self.memory = None
+        """Let go of this side's shared memory."""
+        if self.arrays is not None:
+            self.arrays.free()
+            self.arrays = None
+
+    def result_of(self, message: dict[str, Any]) -> tuple[Any, RunReport]:
+        """Result and report from a "result" message and the shared memory.
+
+        Raises:
+            MemoryError: If there is no room for the result.
+        """
+        assert self.arrays is not None
+        volume = self.opened.volume
+        arrays = {name: self.arrays.taken(name) for name in self.operation.returns(volume)}
+        report = RunReport(
+            seconds=time.monotonic() - self.started,
+            load_seconds=self.load_seconds + message["load_seconds"],
+            compute_seconds=message["seconds"],
+            device=message["device"],
+            warm=self.is_warm and message["load_seconds"] == 0,
+            model=message["model"],
+            findings=tuple(Finding.from_json(item) for item in message["findings"]),
+            messages=tuple(message["messages"]),
+            values=message["values"],
+        )
+        return self.operation.result(volume, message["values"], arrays), report
 
 
-def take_result(run: Run, message: dict[str, Any]) -> tuple[Segmentation, Outcome]:
-    """Copy the result of a "result" message out of shared memory.
+@dataclass(frozen=True)
+class Logged:
+    """A line for the log, with the time of day."""
 
-    Raises:
-        MemoryError: If there is no room for it.
-    """
-    if run.memory is None:
-        raise SDSegError("The shared memory of the run is gone; try again.")
-    instability: np.ndarray | None = None
-    if message["has_instability"]:
-        instability = run.memory.take("instability")
-    result = Segmentation(
-        label_map=run.memory.take("label_map"),
-        geometry=run.geometry,
-        structures=tuple(Structure.from_json(item) for item in message["structures"]),
-        model=message["model"],
-        instability=instability,
-        samples=message["samples"],
-        region=region_from_json(message["region"]),
-    )
-    outcome = Outcome(
-        seconds=time.monotonic() - run.started,
-        load_seconds=run.load_seconds,
-        compute_seconds=message["seconds"],
-        device=message["device"],
-        warm=run.is_warm,
-        model=message["model"],
-        findings=tuple(Finding(item["kind"], item["message"]) for item in message["findings"]),
-        messages=tuple(message["messages"]),
-    )
-    return result, outcome
+    text: str
+
+
+@dataclass(frozen=True)
+class ProcessChanged:
+    """A worker process was started, or is gone (None)."""
+
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The run's volume was copied and the worker works on it."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """The run has progressed."""
+
+    number: int
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """The run is over, and its shared memory is free."""
+
+    number: int
+    state: State
+    result: Any = None
+    report: RunReport | None = None
+    error: str = ""
+    details: str = ""
+
+
+Event = Logged | ProcessChanged | Begun | Advanced | Ended
+
+
+def with_time(text: str) -> str:
+    """A line for the log."""
+    return f"{time.strftime('%H:%M:%S')} {text}"
+
+
+class Outbox:
+    """Events on their way to the owner's thread, in order."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._arrived = threading.Event()
+
+    def post(self, event: Event) -> None:
+        """Add an event; from any thread."""
+        self._events.append(event)
+        self._arrived.set()
+
+    def log(self, text: str) -> None:
+        """Add a line for the log."""
+        self.post(Logged(with_time(text)))
+
+    def take(self) -> list[Event]:
+        """All events that are there."""
+        self._arrived.clear()
+        return [self._events.popleft() for _ in range(len(self._events))]
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until an event arrives."""
+        if not self._events:
+            self._arrived.wait(seconds)

@@ -1,4 +1,4 @@
-"""The child process: takes orders from its pipe, keeps a model loaded, and answers.
+"""The child process: takes orders from its pipe, keeps models and volumes, and answers.
 
 Nothing but the standard library is imported here, so that the client hears of the child at once and
 learns what is wrong if a package is missing or broken.
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import CancelledError, SDSegError
 from ..version import VERSION
 from . import sentences
-from .blocks import Block, unlink
 from .channel import Channel
 from .engine import Engine
 from .protocol import IDLE_SECONDS, PROTOCOL, Message
+from .shared_arrays import Block, unlink
 
 if TYPE_CHECKING:
     from ..inference.progress import Progress
@@ -50,15 +50,21 @@ class Server:
         self._channel = channel
         self._engine = Engine()
         self._inbox: queue.Queue[Message] = queue.Queue()
-        self._announced: dict[int, dict[str, Message]] = {}
-        self._blocks: dict[int, dict[str, Block]] = {}
+        self._announced: dict[str, dict[str, Message]] = {}
+        self._blocks: dict[str, dict[str, Block]] = {}
+        self._volume_blocks: dict[str, dict[str, Block]] = {}
         self._over = 0  # runs up to this number are cancelled or failed
         self._run: int | None = None
         self._doing = "starting"
-        self._is_importing = False
         self._idle_seconds = IDLE_SECONDS
         self._exit_code = 0  # of an end that the client asks for
-        self._handlers = {"setup": self._set_up, "load": self._load, "segment": self._segment}
+        self._handlers = {
+            "setup": self._set_up,
+            "prepare": self._prepare,
+            "volume": self._open_volume,
+            "run": self._run_operation,
+            "drop": self._drop_volume,
+        }
 
     def serve(self) -> NoReturn:
         """Work off the orders; ends the process when there was none for long."""
@@ -91,12 +97,13 @@ class Server:
                 break
             if kind == "cancel":
                 self._over = max(self._over, message["run"])
-                self._let_go(message["run"])
             elif kind == "blocks":
-                self._announced[message["run"]] = message["blocks"]
+                self._announced[message["key"]] = message["blocks"]
             elif kind == "open":
-                self._open(message["run"])
+                self._open(message["key"])
             else:
+                if kind == "drop":
+                    self._let_go(message["key"])
                 self._inbox.put(message)
         for blocks in self._announced.values():
             for item in blocks.values():
@@ -110,67 +117,75 @@ class Server:
             if self._inbox.unfinished_tasks:
                 self._send("alive")
 
-    def _open(self, run: int) -> None:
-        """Open the run's memory and take its name away, so that it ends with the two of us."""
-        blocks = self._blocks[run] = {}
-        with contextlib.suppress(FileNotFoundError):  # the client has given the run up
-            for kind, item in self._announced.pop(run, {}).items():
-                blocks[kind] = Block.attach(item["name"], item["size"])
-                blocks[kind].unlink()
-        if self._over >= run:
-            self._let_go(run)
+    def _open(self, key: str) -> None:
+        """Open announced memory and take its names away, so that it ends with the two of us."""
+        blocks = self._blocks[key] = {}
+        with contextlib.suppress(FileNotFoundError):  # the client has given it up
+            for name, item in self._announced.pop(key, {}).items():
+                blocks[name] = Block.attach(item["name"], item["size"])
+                blocks[name].unlink()
+        self._send("opened", key=key)
 
-    def _let_go(self, run: int) -> None:
-        self._announced.pop(run, None)
-        for block in self._blocks.pop(run, {}).values():
-            block.close()
+    def _let_go(self, key: str) -> None:
+        """Close memory that no order has taken yet."""
+        self._announced.pop(key, None)
+        _close(self._blocks.pop(key, {}))
 
     def _set_up(self, message: Message) -> None:
         if message["protocol"] != PROTOCOL:
             self._fail("protocol", sentences.other_protocol(PROTOCOL, message["protocol"]))
             os._exit(EXIT_FAILED)
         self._idle_seconds = message["idle_seconds"]
+        self._engine.model_bytes = message["model_bytes"]
         threading.Thread(
             target=self._live, args=(message["heartbeat_seconds"],), daemon=True
         ).start()
 
-    def _load(self, message: Message) -> None:
+    def _prepare(self, message: Message) -> None:
         run = self._run = message["run"]
         if self._is_over(run):
             return
-        self._send("loading", run=run)
+        self._send("preparing", run=run)
         started = time.monotonic()
+        self._doing = "loading the model"
         try:
-            self._doing = "looking for the model"
-            model = self._engine.find(message)
-            self._doing, self._is_importing = "importing PyTorch", True
-            self._engine.import_packages()
-            self._doing, self._is_importing = "loading the model", False
-            is_warm = self._engine.load(message, model)
+            prepared = self._engine.prepare(message)
         except SDSegError as error:
             self._refuse(run, error)
             return
         self._send(
-            "loaded",
+            "prepared",
             run=run,
-            model=model.description.name,
-            device=self._engine.device,
-            seconds=0.0 if is_warm else time.monotonic() - started,
-            warm=is_warm,
+            model=prepared.model,
+            device=prepared.device,
+            seconds=0.0 if prepared.warm else time.monotonic() - started,
+            warm=prepared.warm,
         )
 
-    def _segment(self, message: Message) -> None:
+    def _open_volume(self, message: Message) -> None:
+        key = message["key"]
+        blocks = self._blocks.pop(key, {})
+        if "volume" in blocks:
+            self._volume_blocks[key] = blocks
+            self._engine.open(key, message, _array(blocks["volume"], message["array"]))
+
+    def _drop_volume(self, message: Message) -> None:
+        self._engine.forget(message["key"])
+        _close(self._volume_blocks.pop(message["key"], {}))
+
+    def _run_operation(self, message: Message) -> None:
         run = self._run = message["run"]
+        blocks = self._blocks.pop(message["key"], {})
         if self._is_over(run):
-            self._let_go(run)
+            _close(blocks)
             return
-        self._doing = "segmenting"
+        self._doing = message["verb"]
         self._send("running", run=run)
-        blocks = self._blocks.pop(run, {})
         try:
-            answer = self._engine.segment(
+            answer = self._engine.run(
                 message,
-                _arrays(message, blocks),
+                _arrays(blocks, message["arrays"]),
+                _arrays(blocks, message["returns"]),
                 lambda progress: self._report(run, progress),
                 lambda: self._over >= run,
             )
@@ -180,8 +195,7 @@ class Server:
             self._refuse(run, error)
         else:
             self._send("result", run=run, **answer)
-        for block in blocks.values():
-            block.close()
+        _close(blocks)
 
     def _is_over(self, run: int) -> bool:
         if self._over >= run:
@@ -195,7 +209,6 @@ class Server:
     def _refuse(self, run: int, error: SDSegError) -> None:
         """The order cannot be carried out, for a reason that the error's own sentence gives."""
         self._over = max(self._over, run)
-        self._let_go(run)
         self._fail(type(error).__name__, str(error), is_fatal=False)
 
     def _fail(self, kind: str, sentence: str, details: str = "", is_fatal: bool = True) -> None:
@@ -211,7 +224,7 @@ class Server:
         """Whatever nobody expected: say so and end, so that all memory is free again."""
         if issubclass(kind, KeyboardInterrupt):
             os._exit(EXIT_INTERRUPTED)
-        name, sentence = sentences.uncaught(error, self._doing, self._is_importing)
+        name, sentence = sentences.uncaught(error, self._doing, self._engine.is_importing)
         self._fail(name, sentence, "".join(traceback.format_exception(kind, error, trace)))
         os._exit(EXIT_FAILED)
 
@@ -223,8 +236,15 @@ class Server:
         self._channel.send({"type": message_type, **entries})
 
 
-def _arrays(message: Message, blocks: dict[str, Block]) -> dict[str, Any]:
-    """The run's memory as arrays (k, j, i)."""
-    shape = tuple(message["volume"]["geometry"]["shape"])
-    kinds = {"volume": message["volume"]["dtype"]}
-    return {name: block.array(shape, kinds.get(name, "u1")) for name, block in blocks.items()}
+def _arrays(blocks: dict[str, Block], specs: dict[str, Message]) -> dict[str, Any]:
+    """Memory as the arrays that a message describes, by name."""
+    return {name: _array(blocks[name], spec) for name, spec in specs.items()}
+
+
+def _array(block: Block, spec: Message) -> Any:
+    return block.array(tuple(spec["shape"]), spec["dtype"])
+
+
+def _close(blocks: dict[str, Block]) -> None:
+    for block in blocks.values():
+        block.close()

@@ -7,24 +7,24 @@ answers with events. So nothing that may take long happens on the thread that ow
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..inference.progress import Progress
+from ..operations.base import ArraySpec
 from . import sentences
-from .events import Advanced, Begun, Ended, Outbox, ProcessChanged
-from .outcome import State
 from .process import Settings, WorkerProcess
-from .protocol import PROTOCOL, Message
-from .run import Run, take_result
-from .run_memory import RunMemory
-from .wire import segment_order
+from .protocol import PROTOCOL, Message, volume_to_json
+from .run import Advanced, Begun, Ended, Outbox, ProcessChanged, Run, State, VolumeInWorker
+from .shared_arrays import SharedArrays
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TICK_SECONDS = 0.2
 HANDSHAKE_SECONDS = 5.0
@@ -53,12 +53,13 @@ class Supervisor:
         self._closing = threading.Event()
         self._child: WorkerProcess | None = None
         self._run: Run | None = None
+        self._volumes: dict[str, VolumeInWorker] = {}  # in the child, or on their way
         self._awaited: int | None = None  # the last load order, until the child answers it
         self._silence = 0.0
         self._watched = time.monotonic()
         self._handlers: dict[str, Callable[[Run, Message], None]] = {
-            "loading": self._on_loading,
-            "loaded": self._on_loaded,
+            "preparing": self._on_preparing,
+            "prepared": self._on_prepared,
             "running": self._on_running,
             "progress": self._on_progress,
             "result": self._on_result,
@@ -80,8 +81,13 @@ class Supervisor:
         self._inbox.put(partial(self._cancel, run))
 
     def warm_up(self, number: int, order: dict[str, Any]) -> None:
-        """Load a model in advance."""
-        self._inbox.put(partial(self._load, number, order))
+        """Prepare an operation in advance."""
+        self._inbox.put(partial(self._prepare, number, order))
+
+    def forget(self, opened: VolumeInWorker) -> None:
+        """Let the child forget a volume, after the run that is using it."""
+        opened.closes_after_run = True
+        self._inbox.put(partial(self._forget_unused, opened))
 
     def close(self) -> None:
         """End child and thread, and free all memory."""
@@ -111,6 +117,8 @@ class Supervisor:
         finally:
             if self._run is not None:
                 self._run.free()
+            for opened in self._volumes.values():
+                opened.free()
             if self._child is not None:
                 self._child.finish(FINISH_SECONDS)
 
@@ -124,36 +132,85 @@ class Supervisor:
         self._give(run)
 
     def _give(self, run: Run) -> None:
-        """Load order, shared memory and segment order of a run, in this order.
+        """Order to prepare, the volume if it is not there, the run's arrays, order to run."""
+        if run.cancelled.is_set():
+            return
+        child = self._prepare(run.number, run.order)
+        if child is None:
+            return
+        opened, operation = run.opened, run.operation
+        if not opened.is_open:
+            opened.arrays = self._send_arrays(
+                child, opened.key, {"volume": opened.spec}, {"volume": opened.volume.array}, run
+            )
+            if opened.arrays is None:
+                return
+            opened.is_open = True
+            self._volumes[opened.key] = opened
+            child.send(
+                {
+                    "type": "volume",
+                    "key": opened.key,
+                    "volume": volume_to_json(opened.volume),
+                    "array": opened.spec.to_json(),
+                }
+            )
+        given = operation.arrays()
+        specs = {name: ArraySpec.of(array) for name, array in given.items()}
+        returned = operation.returns(opened.volume)
+        run.arrays = self._send_arrays(child, run.key, {**specs, **returned}, given, run)
+        if run.arrays is None:
+            return
+        child.send(
+            {
+                "type": "run",
+                "run": run.number,
+                "key": run.key,
+                "volume": opened.key,
+                "operation": operation.name,
+                "verb": operation.verb,
+                "parameters": operation.parameters(),
+                "arrays": {name: spec.to_json() for name, spec in specs.items()},
+                "returns": {name: spec.to_json() for name, spec in returned.items()},
+            }
+        )
+
+    def _send_arrays(
+        self,
+        child: WorkerProcess,
+        key: str,
+        specs: dict[str, ArraySpec],
+        given: dict[str, np.ndarray],
+        run: Run,
+    ) -> SharedArrays | None:
+        """Make shared memory that the child opens, and fill it; None if the run has ended.
 
         The child knows the names of the blocks before they are made and opens them before they are
         filled. So it can clean up after this process should it be killed at any moment.
         """
-        if run.request is None or run.cancelled.is_set():
-            return
-        request = run.request
-        child = self._load(run.number, run.order)
-        if child is None:
-            return
-        array = request.volume.array
-        run.memory = RunMemory(request)
-        announcement = {"type": "blocks", "run": run.number, **run.memory.announcement()}
+        arrays = SharedArrays(specs)
+        announcement = {"type": "blocks", "key": key, "blocks": arrays.announcement()}
         child.send(announcement).wait(SEND_SECONDS)
         try:
-            run.memory.make()
-            child.send({"type": "open", "run": run.number})
-            is_whole = run.memory.fill(
-                array, lambda: run.cancelled.is_set() or self._closing.is_set()
-            )
+            arrays.make()
+            child.send({"type": "open", "key": key})
+            is_whole = arrays.fill(given, lambda: run.cancelled.is_set() or self._closing.is_set())
         except (OSError, MemoryError) as error:
+            self._drop_arrays(child, key, arrays)
             child.send({"type": "cancel", "run": run.number})
-            self._fail(sentences.no_shared_memory(array.nbytes, str(error) or "no memory"))
-            return
-        if is_whole:
-            child.send({"type": "segment", "run": run.number, **segment_order(request)})
+            self._fail(sentences.no_shared_memory(arrays.nbytes, str(error) or "no memory"))
+            return None
+        if not is_whole:
+            self._drop_arrays(child, key, arrays)
+            return None
+        return arrays
 
-    def _load(self, number: int, order: dict[str, Any]) -> WorkerProcess | None:
-        """Have the child, or a new one, load a model; None if none can be started."""
+    def _drop_arrays(self, child: WorkerProcess, key: str, arrays: SharedArrays) -> None:
+        arrays.free()
+        child.send({"type": "drop", "key": key})
+
+    def _prepare(self, number: int, order: dict[str, Any]) -> WorkerProcess | None:
+        """Have the child, or a new one, prepare an operation; None if none can be started."""
         self._silence = 0.0
         self._watched = time.monotonic()
         if self._child is None:
@@ -164,8 +221,19 @@ class Supervisor:
                 self._fail(sentences.no_interpreter(self._settings.python, reason))
                 return None
         self._awaited = number
-        self._child.send({"type": "load", "run": number, **order})
+        self._child.send({"type": "prepare", "run": number, **order})
         return self._child
+
+    def _forget_unused(self, opened: VolumeInWorker) -> None:
+        """Let the child forget a volume that no run uses any more."""
+        if self._run is not None and self._run.opened is opened:
+            return
+        if self._volumes.pop(opened.key, None) is None:
+            return
+        opened.free()
+        opened.is_open = False
+        if self._child is not None:
+            self._child.send({"type": "drop", "key": opened.key})
 
     def _cancel(self, run: Run) -> None:
         if run is not self._run:
@@ -202,9 +270,13 @@ class Supervisor:
             self._after_loss(sentences.silent(limit), child.stderr())
 
     def _drop(self, child: WorkerProcess) -> None:
-        """Kill the child; the next run starts a new one."""
+        """Kill the child; the next run starts a new one, to which volumes are sent again."""
         child.kill()
         self._child = None
+        for opened in self._volumes.values():
+            opened.free()
+            opened.is_open = False
+        self._volumes.clear()
         self._awaited = None
         self._outbox.post(ProcessChanged(None))
 
@@ -234,6 +306,10 @@ class Supervisor:
         run, self._run = self._run, None
         if run is not None:
             run.free()
+            if self._child is not None:
+                self._child.send({"type": "drop", "key": run.key})
+            if run.opened.closes_after_run:
+                self._forget_unused(run.opened)
             self._outbox.post(Ended(run.number, state, **what))
 
     # Messages.
@@ -254,11 +330,13 @@ class Supervisor:
             self._on_hello(child, message)
         elif kind == "bye":
             self._outbox.log(f"The worker ends: {message['reason']}.")
-        elif kind == "loaded" and not message["warm"]:
+        elif kind == "opened":
+            self._on_opened(message["key"])
+        elif kind == "prepared" and not message["warm"]:
             self._outbox.log(
                 f"{message['model']} loaded in {message['seconds']:.1f} s on {message['device']}."
             )
-        if number == self._awaited and kind in ("loaded", "error", "cancelled"):
+        if number == self._awaited and kind in ("prepared", "error", "cancelled"):
             self._awaited = None
         run = self._run
         if run is not None and kind in self._handlers and number in (run.number, None):
@@ -287,16 +365,20 @@ class Supervisor:
             sentence = "The worker has ended; the next run starts a new one."
         self._after_loss(sentence, stderr)
 
-    def _on_loading(self, run: Run, message: Message) -> None:
+    def _on_opened(self, key: str) -> None:
+        """The child has a volume's memory; this side's hold on it can go."""
+        if key in self._volumes:
+            self._volumes[key].free()
+
+    def _on_preparing(self, run: Run, message: Message) -> None:
         run.is_known = True
 
-    def _on_loaded(self, run: Run, message: Message) -> None:
+    def _on_prepared(self, run: Run, message: Message) -> None:
         run.is_warm = message["warm"]
         run.load_seconds = message["seconds"]
 
     def _on_running(self, run: Run, message: Message) -> None:
         run.is_begun = True
-        run.request = None
         if run.cancelled.is_set():
             run.kill_at = time.monotonic() + GRACE_SECONDS
         self._outbox.post(Begun(run.number))
@@ -316,11 +398,13 @@ class Supervisor:
             self._end(State.CANCELLED)
             return
         try:
-            result, outcome = take_result(run, message)
+            result, report = run.result_of(message)
         except MemoryError:
-            self._fail(sentences.no_memory_for_result(math.prod(run.geometry.shape)))
+            self._fail(
+                sentences.no_memory_for_result(0 if run.arrays is None else run.arrays.nbytes)
+            )
             return
-        self._end(State.DONE, result=result, outcome=outcome)
+        self._end(State.DONE, result=result, report=report)
 
     def _on_cancelled(self, run: Run, message: Message) -> None:
         self._end(State.CANCELLED)

@@ -28,9 +28,8 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from SDSegLib.benchmark.machine import describe_machine
 from SDSegLib.benchmark.volumes import enlarged
 from SDSegLib.inference import segmenter as pipeline
+from SDSegLib.inference.grids import ResampledPlanes, likeliest, restored
 from SDSegLib.inference.load import load_segmenter
-from SDSegLib.inference.planes import ResampledPlanes
-from SDSegLib.inference.restore import likeliest, restored
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import sample_ct

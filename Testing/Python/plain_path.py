@@ -11,7 +11,7 @@ import torch
 
 from SDSegLib.families.base import SegmentationFamily
 from SDSegLib.inference.connected_components import remove_small_components
-from SDSegLib.inference.job import Job
+from SDSegLib.inference.volume_task import VolumeTask
 from SDSegLib.volume.slices import resampled_size, resampling_matrix
 from SDSegLib.volume.tiles import blending_weights, tiles_of, tissue_extents
 from SDSegLib.volume.volume import Volume
@@ -21,7 +21,7 @@ from SDSegLib.volume.volume import Volume
 def plain_label_map(family: SegmentationFamily, volume: Volume) -> np.ndarray:
     """uint8 label map of all structures on the volume's grid."""
     sees, structures = family.description.input, family.description.structures
-    job = Job.of(volume, sees.axes)
+    job = VolumeTask.of(volume, sees.axes)
     count, rows, columns = job.array.shape
     target = sees.spacing or job.spacing[1:]
     sizes = [resampled_size(n, have, want) for n, have, want in zip(

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_model import STRUCTURES
 
 from SDSegLib.errors import InputError
 from SDSegLib.reading.files import read_volume
-from SDSegLib.volume.checks import check_volume, finite_array
+from SDSegLib.volume.checks import finite_array
+from SDSegLib.volume.expectation import Expectation
 from SDSegLib.volume.geometry import Geometry
+from SDSegLib.volume.judgement import judge_input, judge_result, refuse
+from SDSegLib.volume.region import Region
+from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.volume import Volume
 
 
@@ -47,12 +52,12 @@ def brain_mr() -> np.ndarray:
 
 
 def kinds(volume: Volume) -> list[str]:
-    return [finding.kind for finding in check_volume(volume)]
+    return [finding.kind for finding in judge_input(volume)]
 
 
 def test_a_plain_ct_raises_no_finding() -> None:
-    assert check_volume(volume_of(body_ct())) == []
-    assert check_volume(replace(volume_of(body_ct()), modality="CT")) == []
+    assert judge_input(volume_of(body_ct())) == ()
+    assert judge_input(replace(volume_of(body_ct()), modality="CT")) == ()
 
 
 def test_a_crop_inside_the_body_raises_no_finding_about_values() -> None:
@@ -73,7 +78,7 @@ def test_padding_outside_the_scan_circle_raises_no_finding() -> None:
 def test_hu_with_offset_is_recognised(offset: int) -> None:
     shifted = (body_ct() + offset).clip(0).astype(np.uint16)
 
-    (finding,) = check_volume(volume_of(shifted))
+    (finding,) = judge_input(volume_of(shifted))
 
     assert finding.kind == "hu-offset"
     assert "HU + 1024" in finding.message
@@ -81,7 +86,7 @@ def test_hu_with_offset_is_recognised(offset: int) -> None:
 
 
 def test_rescale_applied_twice_is_recognised() -> None:
-    (finding,) = check_volume(volume_of((body_ct().clip(-1024, 300) - 1024).astype(np.int16)))
+    (finding,) = judge_input(volume_of((body_ct().clip(-1024, 300) - 1024).astype(np.int16)))
 
     assert finding.kind == "hu-offset"
     assert "applied twice" in finding.message
@@ -96,13 +101,13 @@ def test_values_that_are_no_hu_are_recognised() -> None:
         ((hu.clip(-160, 240) + 160) / 400 * 255).astype(np.uint8),
         brain_mr(),
     ):
-        (finding,) = check_volume(volume_of(array))
+        (finding,) = judge_input(volume_of(array))
         assert finding.kind == "range"
         assert "Give the original CT in HU" in finding.message
 
 
 def test_another_modality_is_named() -> None:
-    (finding,) = check_volume(replace(volume_of(brain_mr()), modality="MR"))
+    (finding,) = judge_input(replace(volume_of(brain_mr()), modality="MR"))
 
     assert finding.kind == "modality"
     assert "modality is MR, not CT" in finding.message
@@ -112,7 +117,7 @@ def test_nan_and_infinity_are_counted_and_become_air() -> None:
     hu = body_ct().astype(np.float32)
     hu[0, 0, :3] = (np.nan, np.inf, -np.inf)
 
-    (finding,) = check_volume(volume_of(hu))
+    (finding,) = judge_input(volume_of(hu))
 
     assert finding.kind == "not-finite"
     assert "3 of 49,152 voxels" in finding.message
@@ -161,12 +166,12 @@ def test_finite_array_does_not_touch_the_volume() -> None:
 )
 def test_images_without_content_are_refused(array: np.ndarray, finding: str) -> None:
     with pytest.raises(InputError, match=finding):
-        check_volume(volume_of(array))
+        refuse(judge_input(volume_of(array)))
 
 
 def test_an_unusable_grid_is_refused() -> None:
     with pytest.raises(InputError, match="4 × 0 × 5 mm"):
-        check_volume(volume_of(body_ct(), spacing=(4.0, 0.0, 5.0)))
+        refuse(judge_input(volume_of(body_ct(), spacing=(4.0, 0.0, 5.0))))
 
 
 def test_padding_far_below_air_does_not_hide_an_offset() -> None:
@@ -188,7 +193,7 @@ def test_padding_far_below_air_does_not_hide_an_offset() -> None:
     ],
 )
 def test_values_on_another_scale_are_named(change: Callable, words: str) -> None:
-    (finding,) = check_volume(volume_of(change(body_ct().astype(np.float32))))
+    (finding,) = judge_input(volume_of(change(body_ct().astype(np.float32))))
     assert finding.kind == "range"
     assert words in finding.message
 
@@ -198,7 +203,7 @@ def test_grids_that_ask_too_much_of_a_model_are_pointed_out() -> None:
 
     assert kinds(volume_of(hu[4:6])) == ["few-slices"]
     assert kinds(volume_of(hu, spacing=(4.0, 4.0, 12.0))) == ["coarse-spacing"]
-    (finding,) = check_volume(volume_of(hu, spacing=(1.0, 4.0, 5.0)))
+    (finding,) = judge_input(volume_of(hu, spacing=(1.0, 4.0, 5.0)))
     assert finding.kind == "small-field"
     assert "64 × 256 mm" in finding.message
 
@@ -208,7 +213,7 @@ def test_a_short_stack_of_slices_is_no_small_field() -> None:
 
 
 def test_remarks_of_the_reader_are_passed_on() -> None:
-    (finding,) = check_volume(replace(volume_of(body_ct()), notes=("One scout was left out.",)))
+    (finding,) = judge_input(replace(volume_of(body_ct()), notes=("One scout was left out.",)))
 
     assert (finding.kind, finding.message) == ("reader", "One scout was left out.")
 
@@ -220,7 +225,7 @@ def test_real_ct_raises_no_false_alarm_and_its_distortions_do(shared_data: Path)
     assert len(paths) > 20
     for path in paths:
         volume = read_volume(path)
-        assert check_volume(volume) == [], path
+        assert judge_input(volume) == (), path
         assert kinds(replace(volume, array=volume.array + 1024)) == ["hu-offset"], path
         normalised = (volume.array.astype(np.float32) + 1024) / 4000
         assert kinds(replace(volume, array=normalised)) == ["range"], path
@@ -231,3 +236,48 @@ def test_the_head_ct_with_offset_is_recognised_and_mended(shared_data: Path) -> 
         volume = read_volume(shared_data / "head_ct_small" / name)
         assert kinds(volume) == ["hu-offset"]
         assert kinds(replace(volume, array=volume.array - 1024)) == []
+
+
+def test_a_volume_that_is_mostly_not_finite_is_refused_and_one_that_is_half_is_not() -> None:
+    hu = body_ct().astype(np.float32)
+    hu[: len(hu) // 2] = np.nan
+    assert [(f.kind, f.severity) for f in judge_input(volume_of(hu))] == [("not-finite", "tell")]
+    hu[len(hu) // 2, 0, 0] = np.inf
+    (finding,) = judge_input(volume_of(hu))
+    assert (finding.kind, finding.severity) == ("not-finite", "refuse")
+    assert "24,577 of 49,152 voxels" in finding.message
+
+
+def test_what_makes_a_result_meaningless_comes_first_and_is_asked_about() -> None:
+    volume = replace(volume_of(brain_mr()[:2]), modality="MR", notes=("A note.",))
+    found = judge_input(volume)
+    assert [(f.kind, f.severity) for f in found] == [
+        ("modality", "ask"),
+        ("reader", "tell"),
+        ("few-slices", "tell"),
+    ]
+    assert judge_input(volume, Expectation("MR"))[0].kind == "reader"
+
+
+def found_of(sizes_ml: dict[str, float]) -> Segmentation:
+    """A result of the tiny model's seven structures, on voxels of 1 mL."""
+    labels = np.zeros((10, 20, 20), np.uint8)
+    for item in STRUCTURES:
+        count = round(sizes_ml.get(item.name, 0))
+        labels.reshape(-1)[item.label * 300 : item.label * 300 + count] = item.label
+    geometry = Geometry(labels.shape, (10.0, 10.0, 10.0), (0.0, 0.0, 0.0), np.eye(3))
+    return Segmentation(labels, geometry, STRUCTURES)
+
+
+def test_a_result_with_few_structures_and_none_whole_does_not_look_like_the_region() -> None:
+    expected = Expectation("CT", "head and neck", volumes_ml={"Spinal cord": (8.0, 47.0)})
+    (finding,) = judge_result(found_of({"Spinal cord": 5, "Mandible": 0}), expected)
+    assert finding.kind == "result"
+    assert "1 of 7 structures" in finding.message
+    assert "Spinal cord 5.0 mL, usually 8 to 47" in finding.message
+    assert "does not look like a head and neck" in finding.message
+    assert judge_result(found_of({"Spinal cord": 20}), expected) == ()
+    most = dict.fromkeys([item.name for item in STRUCTURES[:4]], 3.0)
+    assert judge_result(found_of(most), expected) == ()
+    in_a_box = replace(found_of({}), region=Region((0, 0, 0), (2, 2, 2)))
+    assert judge_result(in_a_box, expected) == ()

@@ -16,7 +16,7 @@ from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError
 from SDSegLib.inference.each_sample import segment_each
 from SDSegLib.inference.load import load_segmenter
-from SDSegLib.inference.mirror import Mirror
+from SDSegLib.inference.segmenter import Mirror
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.volume import Volume
 

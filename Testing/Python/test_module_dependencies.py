@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 import tomllib
 from module_parts import choose_ct, finish, segment, segmentation_nodes, tiny_models, widget
-from standin_fixtures import ROOT, application, module_widget, process_until, why_not
-
 from SDSegLib.worker.outcome import State
+from standin_fixtures import ROOT, application, module_widget, process_until, why_not
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 

@@ -19,10 +19,9 @@ from module_parts import (
     widget,
 )
 from phantom import a_body
+from SDSegLib.worker.outcome import State
 from standin_fixtures import ROOT, application, module_widget, process_events, process_until
 from worker_parts import blocks_of, is_running, wait_until
-
-from SDSegLib.worker.outcome import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 

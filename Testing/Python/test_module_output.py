@@ -19,11 +19,11 @@ from module_parts import (
     tiny_models,
     widget,
 )
+from SDSegLib.worker.outcome import State
 from standin_fixtures import application, module_widget, process_until
 from test_mrml import own_voxels
 
 from SDSegLib.mrml.edits import is_edited
-from SDSegLib.worker.outcome import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 

@@ -18,11 +18,11 @@ from module_parts import (
     widget,
 )
 from phantom import a_body
+from SDSegLib.worker.outcome import State
 from standin_fixtures import application, module_widget
 from test_mrml import a_translation, own_voxels
 
 from SDSegLib.mrml.edits import is_edited
-from SDSegLib.worker.outcome import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 

@@ -28,13 +28,13 @@ from module_parts import (
     widget,
 )
 from phantom import a_body
+from SDSegLib.worker.outcome import State
 from standin_fixtures import StallMeter, application, module_widget, process_until
 from tiny_model import STRUCTURES, write_tiny_model
 from worker_parts import blocks_of, is_running, posix_only, wait_until
 
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
-from SDSegLib.worker.outcome import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 

@@ -77,7 +77,9 @@ def test_each_sample_is_what_that_noise_gives_alone(model: Path) -> None:
     segmenter = Segmenter(load_family(model), CPU, batch=4)
     volume = a_body()
     seen = set()
-    result = segment_each(segmenter, volume, 3, look=lambda place, p: seen.add((place, p.shape)))
+    result = segment_each(
+        segmenter, volume, 3, on_samples=lambda place, p: seen.add((place, p.shape))
+    )
     together = segmenter.segment(volume, samples=3)
     np.testing.assert_array_equal(result.mean.label_map, together.label_map)
     np.testing.assert_array_equal(result.mean.instability, together.instability)

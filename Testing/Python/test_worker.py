@@ -27,18 +27,19 @@ from worker_parts import (
     poll_until,
     poll_until_running,
     posix_only,
+    segmenting,
     wait_until,
 )
 
 from SDSegLib.errors import InputError
 from SDSegLib.inference.load import load_segmenter
+from SDSegLib.operations.segment import SAME_AGAIN, SegmentOperation
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.region import Region
 from SDSegLib.volume.volume import Volume
-from SDSegLib.worker.client import State, WorkerClient
-from SDSegLib.worker.engine import SAME_AGAIN
+from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.process import LIBRARY_FOLDER
-from SDSegLib.worker.request import Request
+from SDSegLib.worker.run import State, VolumeInWorker
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,8 @@ def cold_client(client: WorkerClient) -> WorkerClient:
     return client
 
 
-def run(client: WorkerClient, request: Request) -> None:
-    client.start(request)
+def run(client: WorkerClient, volume: Volume | VolumeInWorker, operation: SegmentOperation) -> None:
+    client.start(volume, operation)
     assert client.wait(120) is State.DONE, (client.error, client.details)
 
 
@@ -83,15 +84,15 @@ def test_the_first_click_pays_for_the_start_and_the_next_ones_do_not(
 ) -> None:
     client = cold_client
     volume = a_body()
-    run(client, Request(volume, model, device="cpu"))
-    first, result = client.outcome, client.result
+    opened = client.open(volume)
+    run(client, opened, segmenting(model, device="cpu"))
+    first, result = client.report, client.result
     assert first is not None
     assert result is not None
     process = client.process_id
     assert process is not None
-    assert wait_until(lambda: not holds_blocks(process), 5)
-    run(client, Request(volume, model, device="cpu"))
-    second = client.outcome
+    run(client, opened, segmenting(model, device="cpu"))
+    second = client.report
     assert second is not None
     assert client.result is not None
     assert client.process_id == process
@@ -105,8 +106,10 @@ def test_the_first_click_pays_for_the_start_and_the_next_ones_do_not(
     assert first.model == "tiny 0.0.1"
     np.testing.assert_array_equal(client.result.label_map, result.label_map)
 
-    run(client, Request(a_new_body(), model, device="cpu"))
-    third = client.outcome
+    client.close_volume(opened)
+    assert wait_until(lambda: not holds_blocks(process), 5)
+    run(client, a_new_body(), segmenting(model, device="cpu"))
+    third = client.report
     assert third is not None
     assert SAME_AGAIN in second.messages
     assert SAME_AGAIN not in third.messages
@@ -130,7 +133,7 @@ def test_a_window_sees_each_state_and_the_slices_count_up(client: WorkerClient, 
             slices.append(changed.progress.done)
 
     client.on_change = draw
-    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
     assert client.state is State.STARTING
     assert client.is_busy
     assert states == []  # told from poll only
@@ -142,7 +145,7 @@ def test_a_window_sees_each_state_and_the_slices_count_up(client: WorkerClient, 
     assert client.progress is not None
     assert client.progress.done == client.progress.total == 120
     assert threads == {threading.current_thread()}
-    assert any("loaded" in line for line in client.log)
+    assert any("Start segmenting" in line for line in client.log)
     assert any("Done in" in line for line in client.log)
     assert client.poll() is False
 
@@ -150,7 +153,7 @@ def test_a_window_sees_each_state_and_the_slices_count_up(client: WorkerClient, 
 def test_cancel_takes_less_than_a_batch_and_the_worker_stays_warm(
     client: WorkerClient, model: str
 ) -> None:
-    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
     poll_until_running(client)
     started = time.monotonic()
     client.cancel()
@@ -162,17 +165,17 @@ def test_cancel_takes_less_than_a_batch_and_the_worker_stays_warm(
     process = client.process_id
     assert process is not None
     assert wait_until(lambda: not holds_blocks(process), 5)
-    run(client, Request(a_body(), model, device="cpu", batch=1))
+    run(client, a_body(), segmenting(model, device="cpu", batch=1))
     assert client.process_id == process
-    assert client.outcome is not None
-    assert client.outcome.warm
+    assert client.report is not None
+    assert client.report.warm
 
 
 def test_cancel_during_the_start_is_at_once_and_the_start_is_not_lost(
     cold_client: WorkerClient, model: str
 ) -> None:
     client = cold_client
-    client.start(Request(a_body(), model, device="cpu"))
+    client.start(a_body(), segmenting(model, device="cpu"))
     assert poll_until(client, lambda: client.process_id is not None)
     assert client.state is State.STARTING
     started = time.monotonic()
@@ -180,35 +183,34 @@ def test_cancel_during_the_start_is_at_once_and_the_start_is_not_lost(
     assert client.wait(30) is State.CANCELLED
     assert time.monotonic() - started < 1.0
     process = client.process_id
-    run(client, Request(a_body(), model, device="cpu"))
+    run(client, a_body(), segmenting(model, device="cpu"))
     assert client.process_id == process
 
 
 def test_cancel_right_after_start(cold_client: WorkerClient, model: str) -> None:
     client = cold_client
     for _ in range(3):
-        client.start(Request(a_body(), model, device="cpu"))
+        client.start(a_body(), segmenting(model, device="cpu"))
         client.cancel()
         assert client.wait(30) is State.CANCELLED
     client.cancel()  # nothing to cancel
     assert client.state is State.CANCELLED
-    run(client, Request(a_body(), model, device="cpu"))
+    run(client, a_body(), segmenting(model, device="cpu"))
 
 
 def test_options_reach_the_segmenter(client: WorkerClient, model: str) -> None:
     volume = a_body()
     region = Region((2, 5, 6), (9, 30, 40))
-    request = Request(
-        volume,
+    operation = segmenting(
         model,
-        structures=("larynx", "Mandible"),
+        ("larynx", "Mandible"),
         device="cpu",
         precision="float32",
         batch=3,
         samples=3,
         region=region,
     )
-    run(client, request)
+    run(client, volume, operation)
     result = client.result
     assert result is not None
     expected = load_segmenter(model, "cpu", 3, "float32").segment(
@@ -231,20 +233,20 @@ def test_any_kind_of_number_in_any_storage_arrives_unharmed(
     body = a_body()
     if kind == "u2":
         body = replace(body, array=body.array + 1024)
-    run(client, Request(body, model, device="cpu"))
+    run(client, body, segmenting(model, device="cpu"))
     assert client.result is not None
     expected = client.result.label_map
     order, flips = (2, 0, 1), (0, 2)
     volume = stored_as(replace(body, array=body.array.astype(kind)), order, flips)
     assert not volume.array.flags.c_contiguous
     before = volume.array.copy()
-    run(client, Request(volume, model, device="cpu"))
-    assert client.outcome is not None
+    run(client, volume, segmenting(model, device="cpu"))
+    assert client.report is not None
     labels = client.result.label_map
     assert labels.any()
     np.testing.assert_array_equal(np.flip(labels, flips).transpose(np.argsort(order)), expected)
     np.testing.assert_array_equal(volume.array, before)
-    kinds = {finding.kind for finding in client.outcome.findings}
+    kinds = {finding.kind for finding in client.report.findings}
     assert ("hu-offset" in kinds) == (kind == "u2")
 
 
@@ -253,20 +255,20 @@ def test_another_model_or_new_weights_are_loaded_and_the_old_ones_are_not_used(
 ) -> None:
     volume = a_body()
     folder = write_tiny_model(tmp_path / "a")
-    run(client, Request(volume, str(folder), device="cpu"))
-    run(client, Request(volume, str(folder), device="cpu"))
-    assert client.outcome is not None
-    assert client.outcome.warm
+    run(client, volume, segmenting(str(folder), device="cpu"))
+    run(client, volume, segmenting(str(folder), device="cpu"))
+    assert client.report is not None
+    assert client.report.warm
     other = write_tiny_model(tmp_path / "b", version="2.0")
-    run(client, Request(volume, str(other), device="cpu"))
-    assert client.outcome is not None
-    assert not client.outcome.warm
-    assert client.outcome.model == "tiny 2.0"
+    run(client, volume, segmenting(str(other), device="cpu"))
+    assert client.report is not None
+    assert not client.report.warm
+    assert client.report.model == "tiny 2.0"
     folder.rename(tmp_path / "old")
     write_tiny_model(folder, version="3.0", network={"condition_channels": 8})
-    run(client, Request(volume, str(folder), device="cpu"))
-    assert client.outcome.model == "tiny 3.0"
-    assert not client.outcome.warm
+    run(client, volume, segmenting(str(folder), device="cpu"))
+    assert client.report.model == "tiny 3.0"
+    assert not client.report.warm
 
 
 def test_names_in_any_script_and_relative_folders(
@@ -275,15 +277,15 @@ def test_names_in_any_script_and_relative_folders(
     folder = tmp_path / "Modèle für 頭頸部"
     write_tiny_model(folder, title="Тест")
     volume = replace(a_body(), name="Müller, 太郎", source=folder / "bild.nrrd")
-    run(client, Request(volume, str(folder), device="cpu"))
+    run(client, volume, segmenting(str(folder), device="cpu"))
     monkeypatch.chdir(tmp_path)
-    run(client, Request(volume, folder.name, device="cpu"))
+    run(client, volume, segmenting(folder.name, device="cpu"))
     monkeypatch.setenv("SDSEG_MODELS", str(tmp_path))
     (tmp_path / "torch.py").write_text("raise RuntimeError('not the real one')")
     with WorkerClient() as other:  # in the environment of this very moment
-        run(other, Request(volume, "tiny", device="cpu"))
+        run(other, volume, segmenting("tiny", device="cpu"))
         monkeypatch.setenv("SDSEG_MODELS", str(tmp_path / "none"))
-        other.start(Request(volume, "tiny", device="cpu"))
+        other.start(volume, segmenting("tiny", device="cpu"))
         assert other.wait(60) is State.FAILED
         assert "no model called 'tiny'" in other.error
 
@@ -296,10 +298,12 @@ def test_a_library_in_a_folder_of_any_script(tmp_path: Path) -> None:
     script.write_text(
         "import sys, SDSegLib.worker.process as process\n"
         "from pathlib import Path\n"
+        "from SDSegLib.operations.segment import SegmentOperation\n"
+        "from SDSegLib.options import RunOptions\n"
         "from SDSegLib.worker.client import WorkerClient\n"
         "process.LIBRARY_FOLDER = Path(__file__).parent  # the link, not where it leads\n"
         "client = WorkerClient()\n"
-        "client.warm_up('none')\n"
+        "client.warm_up(SegmentOperation(RunOptions(model='none')))\n"
         "while not any('no model called' in line for line in client.log):\n"
         "    client.poll()\n"
         "    assert not any('ended' in line for line in client.log), client.log\n",
@@ -313,17 +317,17 @@ def test_a_library_in_a_folder_of_any_script(tmp_path: Path) -> None:
 def test_warming_up_before_the_first_click(cold_client: WorkerClient, model: str) -> None:
     client = cold_client
     before = client.state
-    client.warm_up(model, "cpu")
+    client.warm_up(segmenting(model, device="cpu"))
     assert client.state is before
     assert poll_until(client, lambda: client.process_id)
-    run(client, Request(a_body(), model, device="cpu"))
-    assert client.outcome is not None
-    assert client.outcome.warm
+    run(client, a_body(), segmenting(model, device="cpu"))
+    assert client.report is not None
+    assert client.report.warm
 
 
 def test_warming_up_the_wrong_model_is_a_line_in_the_log(client: WorkerClient) -> None:
     before = client.state, client.error
-    client.warm_up("no-such-model")
+    client.warm_up(segmenting("no-such-model"))
     assert poll_until(client, lambda: any("no model called" in line for line in client.log))
     assert (client.state, client.error) == before
 
@@ -341,20 +345,20 @@ def test_a_new_client_is_idle_and_starts_nothing() -> None:
 
 def test_an_idle_worker_ends_and_the_next_click_starts_another(model: str) -> None:
     with WorkerClient(environment=child_environment(), idle_seconds=0.5) as client:
-        run(client, Request(a_body(), model, device="cpu"))
+        run(client, a_body(), segmenting(model, device="cpu"))
         first = client.process_id
         assert first is not None
         assert poll_until(client, lambda: client.process_id is None, 20)
         assert client.state is State.DONE
         assert any("nothing to do" in line for line in client.log)
         assert not is_running(first)
-        run(client, Request(a_body(), model, device="cpu"))
+        run(client, a_body(), segmenting(model, device="cpu"))
         assert client.process_id != first
 
 
 @pytest.mark.parametrize("moment", ["at once", "starting", "running"])
 def test_close_in_the_middle(client: WorkerClient, model: str, moment: str) -> None:
-    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
     if moment != "at once":
         assert poll_until(client, lambda: client.process_id is not None)
     if moment == "running":
@@ -368,12 +372,12 @@ def test_close_in_the_middle(client: WorkerClient, model: str, moment: str) -> N
     assert process is None or not is_running(process)
     assert not blocks_of(os.getpid())
     client.close()
-    run(client, Request(a_body(), model, device="cpu"))
+    run(client, a_body(), segmenting(model, device="cpu"))
 
 
 def test_a_result_outlives_the_worker(model: str) -> None:
     with WorkerClient(environment=child_environment()) as client:
-        run(client, Request(a_body(), model, device="cpu"))
+        run(client, a_body(), segmenting(model, device="cpu"))
     assert client.state is State.DONE
     assert client.result is not None
     assert client.result.label_map.any()
@@ -381,7 +385,7 @@ def test_a_result_outlives_the_worker(model: str) -> None:
 
 def test_a_forgotten_client_takes_its_child_along(model: str) -> None:
     client = WorkerClient(environment=child_environment())
-    run(client, Request(a_body(), model, device="cpu"))
+    run(client, a_body(), segmenting(model, device="cpu"))
     process = client.process_id
     assert process is not None
     del client
@@ -394,11 +398,11 @@ def test_what_cannot_be_started_raises_and_changes_nothing(
     text = Volume(np.full((2, 2, 2), "x"), Geometry((2, 2, 2), (1, 1, 1), (0, 0, 0), np.eye(3)))
     before = client.state
     with pytest.raises(InputError, match="not numbers"):
-        client.start(Request(text, model))
+        client.start(text, segmenting(model))
     assert client.state is before
-    client.start(Request(a_body(), model, device="cpu"))
+    client.start(a_body(), segmenting(model, device="cpu"))
     with pytest.raises(RuntimeError, match="busy"):
-        client.start(Request(a_body(), model, device="cpu"))
+        client.start(a_body(), segmenting(model, device="cpu"))
     assert client.wait(120) is State.DONE
 
 
@@ -408,8 +412,8 @@ def test_two_clients_at_once(model: str) -> None:
         WorkerClient(environment=child_environment()) as one,
         WorkerClient(environment=child_environment()) as two,
     ):
-        one.start(Request(small, model, device="cpu"))
-        two.start(Request(large, model, device="cpu"))
+        one.start(small, segmenting(model, device="cpu"))
+        two.start(large, segmenting(model, device="cpu"))
         assert one.wait(120) is State.DONE
         assert two.wait(120) is State.DONE
         assert one.process_id != two.process_id
@@ -435,7 +439,7 @@ def test_the_owner_is_never_blocked_for_longer_than_a_frame_or_two(
             call(*arguments)
             longest[attempt] = max(longest[attempt], time.perf_counter() - started)
 
-        timed(client.start, Request(volume, model, device="cpu", batch=1))
+        timed(client.start, volume, segmenting(model, device="cpu", batch=1))
         while client.state is State.STARTING:
             timed(client.poll)
             time.sleep(0.005)
@@ -459,7 +463,7 @@ def test_a_large_result_is_taken_over_off_the_owners_thread(
     volume = Volume(array, Geometry(shape, (0.8, 0.8, 1.0), (0, 0, 0), np.eye(3)))
     longest = []
     for _ in range(3):
-        client.start(Request(volume, model, device="cpu"))
+        client.start(volume, segmenting(model, device="cpu"))
         longest.append(0.0)
         while client.is_busy:
             started = time.perf_counter()
@@ -480,8 +484,8 @@ def test_an_application_that_keeps_the_interpreter_to_itself(
 ) -> None:
     """An event loop in C that lets Python in for a moment every 50 ms, as in 3D Slicer."""
     event_loop = ctypes.PyDLL(None).usleep
-    run(client, Request(a_body(), model, device="cpu"))
-    client.start(Request(a_body((12, 128, 128)), model, device="cpu"))
+    run(client, a_body(), segmenting(model, device="cpu"))
+    client.start(a_body((12, 128, 128)), segmenting(model, device="cpu"))
     turns = 0
     while client.is_busy and turns < 400:
         event_loop(50_000)
@@ -493,7 +497,7 @@ def test_an_application_that_keeps_the_interpreter_to_itself(
 def test_the_client_needs_no_heavy_package() -> None:
     code = (
         "import sys\n"
-        "import SDSegLib.worker.client, SDSegLib.worker.request\n"
+        "import SDSegLib.worker.client, SDSegLib.operations.segment\n"
         "heavy = {'torch', 'monai', 'SimpleITK', 'qt', 'ctk', 'vtk', 'slicer', 'safetensors'}\n"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))\n"
         "print('multiprocessing.resource_tracker' in sys.modules)\n"

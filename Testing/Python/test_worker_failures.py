@@ -28,19 +28,20 @@ from worker_parts import (
     poll_until,
     poll_until_running,
     posix_only,
+    segmenting,
     wait_until,
 )
 
+from SDSegLib.operations.segment import SegmentOperation
 from SDSegLib.volume.volume import Volume
 from SDSegLib.worker import process as process_module
 from SDSegLib.worker import sentences
 from SDSegLib.worker import supervisor as supervisor_module
-from SDSegLib.worker.blocks import Block, new_name
-from SDSegLib.worker.client import State, WorkerClient
+from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.process import LIBRARY_FOLDER
 from SDSegLib.worker.protocol import PROTOCOL, Message, decode, encode
-from SDSegLib.worker.request import Request
-from SDSegLib.worker.wire import load_order
+from SDSegLib.worker.run import State
+from SDSegLib.worker.shared_arrays import Block, new_name
 
 FOLDER = Path(__file__).parent
 
@@ -72,19 +73,19 @@ def nothing_is_left(temporary: Path) -> Iterator[None]:
 
 
 def run(client: WorkerClient, model: str, volume: Volume | None = None) -> None:
-    client.start(Request(volume or a_body(), model, device="cpu"))
+    client.start(volume or a_body(), segmenting(model, device="cpu"))
     assert client.wait(120) is State.DONE, (client.error, client.details)
 
 
-def fail(client: WorkerClient, request: Request, *parts: str) -> None:
+def fail(client: WorkerClient, volume: Volume, operation: SegmentOperation, *parts: str) -> None:
     """Run, fail, and say all `parts`; then be ready, with no result."""
-    client.start(request)
+    client.start(volume, operation)
     assert client.wait(120) is State.FAILED, client.log
     for part in parts:
         assert part in client.error, (client.error, client.details)
     assert not client.is_busy
     assert client.result is None
-    assert client.outcome is None
+    assert client.report is None
 
 
 def child_of(client: WorkerClient) -> int:
@@ -99,7 +100,7 @@ def child_of(client: WorkerClient) -> int:
 def test_a_worker_killed_in_the_middle_of_a_run(client: WorkerClient, model: str) -> None:
     volume = a_long_volume()
     before = volume.array.copy()
-    client.start(Request(volume, model, device="cpu", batch=1))
+    client.start(volume, segmenting(model, device="cpu", batch=1))
     poll_until_running(client)
     first = child_of(client)
     os.kill(first, signal.SIGKILL)
@@ -116,7 +117,7 @@ def test_a_worker_killed_in_the_middle_of_a_run(client: WorkerClient, model: str
 
 @posix_only
 def test_a_crash_says_what_was_last_written(client: WorkerClient, model: str) -> None:
-    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
     poll_until_running(client)
     os.kill(child_of(client), signal.SIGSEGV)
     assert client.wait(10) is State.FAILED
@@ -129,7 +130,7 @@ def test_a_crash_says_what_was_last_written(client: WorkerClient, model: str) ->
 
 @posix_only
 def test_a_worker_that_hangs_is_noticed_by_its_silence(client: WorkerClient, model: str) -> None:
-    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
     poll_until_running(client)
     hung = child_of(client)
     os.kill(hung, signal.SIGSTOP)
@@ -144,7 +145,7 @@ def test_a_worker_that_hangs_is_noticed_by_its_silence(client: WorkerClient, mod
 @posix_only
 def test_a_worker_that_hangs_at_its_start(client: WorkerClient, model: str) -> None:
     client.close()
-    client.start(Request(a_body(), model, device="cpu"))
+    client.start(a_body(), segmenting(model, device="cpu"))
     assert poll_until(client, lambda: client.process_id)
     os.kill(child_of(client), signal.SIGSTOP)
     assert client.wait(20) is State.FAILED
@@ -157,7 +158,7 @@ def test_a_hung_worker_can_be_cancelled(
     client: WorkerClient, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor_module, "GRACE_SECONDS", 0.5)
-    client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
     poll_until_running(client)
     hung = child_of(client)
     os.kill(hung, signal.SIGSTOP)
@@ -207,7 +208,7 @@ def test_the_real_interpreter_behind_a_launcher_is_ended_too(tmp_path: Path, mod
         python=str(launcher), environment=child_environment(), silence_seconds=3.0
     ) as client:
         run(client, model)
-        client.start(Request(a_long_volume(), model, device="cpu", batch=1))
+        client.start(a_long_volume(), segmenting(model, device="cpu", batch=1))
         poll_until_running(client)
         interpreter = child_of(client)
         os.kill(interpreter, signal.SIGSTOP)
@@ -224,10 +225,9 @@ _APPLICATION = """
 import sys, time
 sys.path[:0] = [{library!r}, {tests!r}]
 from worker_parts import *
-from SDSegLib.worker.request import Request
 if __name__ == "__main__":
     client = WorkerClient(environment=child_environment())
-    client.start(Request(a_long_volume(), {model!r}, device="cpu", batch=1))
+    client.start(a_long_volume(), segmenting({model!r}, device="cpu", batch=1))
     if {moment!r} == "running":
         poll_until_running(client)
     elif {moment!r} == "starting":
@@ -299,13 +299,14 @@ def processes_with(mark: str) -> list[str]:
 def test_too_little_memory_for_the_packages(tmp_path: Path, model: str) -> None:
     code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))"
     with WorkerClient(environment=customized(tmp_path / "limit", code)) as client:
-        fail(client, Request(a_body(), model, device="cpu"), "emory", "Close other programs")
+        fail(client, a_body(), segmenting(model, device="cpu"), "emory", "Close other programs")
 
 
 _LIMIT_LATER = """
 import resource, sys, threading, time
 def limit():
-    while "SDSegLib.volume.checks" not in sys.modules or "SDSegLib.worker.wire" not in sys.modules:
+    modules = {"SDSegLib.inference.load", "SDSegLib.operations.segment"}
+    while not modules <= set(sys.modules):
         time.sleep(0.001)
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (20 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
@@ -318,7 +319,7 @@ def test_too_little_memory_for_the_volume(tmp_path: Path, model: str) -> None:
     body = a_body((200, 256, 256))
     volume = replace(body, array=body.array.astype(np.float64))
     with WorkerClient(environment=customized(tmp_path / "limit", _LIMIT_LATER)) as client:
-        fail(client, Request(volume, model, device="cpu"), "emory", "crop")
+        fail(client, volume, segmenting(model, device="cpu"), "emory", "crop")
 
 
 @pytest.mark.parametrize(
@@ -327,11 +328,12 @@ def test_too_little_memory_for_the_volume(tmp_path: Path, model: str) -> None:
 def test_memory_that_runs_out_in_a_run_ends_the_worker_so_that_all_is_free(
     tmp_path: Path, model: str, error: str
 ) -> None:
-    code = _PATCHED.format(module="SDSegLib.volume.checks", name="check_volume", error=error)
+    code = _PATCHED.format(module="SDSegLib.volume.checks", name="check_usable", error=error)
     with WorkerClient(environment=customized(tmp_path / "patch", code)) as client:
         fail(
             client,
-            Request(a_body(), model, device="cpu"),
+            a_body(),
+            segmenting(model, device="cpu"),
             "Memory ran out while segmenting",
             "Close other programs",
         )
@@ -362,25 +364,25 @@ sys.meta_path.insert(0, Patch())
 def test_a_small_device_is_told_of_and_the_worker_stays_warm(tmp_path: Path, model: str) -> None:
     environment = customized(tmp_path / "patch", _SMALL_DEVICE.format(room=2))
     with WorkerClient(environment=environment) as client:
-        request = Request(a_body(), model, device="cpu", batch=8)
-        client.start(request)
+        operation = segmenting(model, device="cpu", batch=8)
+        client.start(a_body(), operation)
         assert client.wait(60) is State.DONE, (client.error, client.details)
-        assert client.outcome is not None
-        assert len(client.outcome.messages) == 2
-        assert "2 slices at a time" in client.outcome.messages[-1]
+        assert client.report is not None
+        assert len(client.report.messages) == 2
+        assert "2 slices at a time" in client.report.messages[-1]
         assert any("2 slices at a time" in line for line in client.log)
-        client.start(replace(request, volume=a_new_body()))
+        client.start(a_new_body(), operation)
         assert client.wait(60) is State.DONE
-        assert client.outcome.warm
-        assert client.outcome.messages == ()
+        assert client.report.warm
+        assert client.report.messages == ()
 
 
 def test_a_device_too_small_for_one_slice_begins_afresh(tmp_path: Path, model: str) -> None:
     environment = customized(tmp_path / "patch", _SMALL_DEVICE.format(room=0))
     with WorkerClient(environment=environment) as client:
-        request = Request(a_body(), model, device="cpu", batch=2)
+        operation = segmenting(model, device="cpu", batch=2)
         for _ in range(2):
-            fail(client, request, "not enough memory for even one slice")
+            fail(client, a_body(), operation, "not enough memory for even one slice")
             assert sum("1 slices at a time" in line for line in client.log) == 1
             client.log.clear()
 
@@ -395,7 +397,8 @@ def test_no_shared_memory_for_the_volume(
         patch.setattr(Block, "reserve", refuse)
         fail(
             client,
-            Request(a_body(), model, device="cpu"),
+            a_body(),
+            segmenting(model, device="cpu"),
             "not enough shared memory",
             "No space left on device",
         )
@@ -409,8 +412,8 @@ def test_no_memory_for_the_result(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("SDSegLib.worker.run_memory.RunMemory.take", refuse)
-        fail(client, Request(a_body(), model, device="cpu"), "no memory for the result")
+        patch.setattr("SDSegLib.worker.shared_arrays.SharedArrays.taken", refuse)
+        fail(client, a_body(), segmenting(model, device="cpu"), "no memory for the result")
     run(client, model)
 
 
@@ -422,8 +425,8 @@ def test_a_defect_in_the_clients_own_thread(
 
     monkeypatch.setattr("threading.excepthook", lambda arguments: None)
     with monkeypatch.context() as patch:
-        patch.setattr("SDSegLib.worker.supervisor.segment_order", broken)
-        fail(client, Request(a_body(), model, device="cpu"), "ZeroDivisionError: a defect")
+        patch.setattr("SDSegLib.worker.supervisor.volume_to_json", broken)
+        fail(client, a_body(), segmenting(model, device="cpu"), "ZeroDivisionError: a defect")
         assert "Traceback" in client.details
     run(client, model)
 
@@ -453,7 +456,7 @@ sys.meta_path.insert(0, Patch())
         ("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", ["is missing"]),
         ("raise ImportError('libtorch_cpu.so: undefined symbol: iJIT')", ["undefined symbol"]),
         ("raise OSError('[WinError 126] Error loading c10.dll')", ["Error loading c10.dll"]),
-        ("", ["does not work", "'Tensor'"]),
+        ("", ["does not work", "'float32'"]),
         ("syntax error", ["does not work", "SyntaxError"]),
         ("import no_such_package", ["'no_such_package' is missing"]),
     ],
@@ -464,7 +467,7 @@ def test_pytorch_absent_or_broken(tmp_path: Path, model: str, torch: str, parts:
     package.mkdir()
     (package / "__init__.py").write_text(torch)
     with WorkerClient(environment=child_environment(tmp_path)) as client:
-        fail(client, Request(a_body(), model, device="cpu"), "nstall", sys.executable, *parts)
+        fail(client, a_body(), segmenting(model, device="cpu"), "nstall", sys.executable, *parts)
         assert "Traceback" in client.details
         if not torch:
             package.rename(tmp_path / "mended")
@@ -477,14 +480,14 @@ def test_a_python_without_any_package(tmp_path: Path, model: str) -> None:
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     bare.chmod(0o755)
     with WorkerClient(python=str(bare), environment=child_environment()) as client:
-        fail(client, Request(a_body(), model, device="cpu"), "package 'numpy' is missing")
+        fail(client, a_body(), segmenting(model, device="cpu"), "package 'numpy' is missing")
 
 
 @pytest.mark.parametrize("python", ["/no/such/python", "", str(FOLDER)])
 def test_an_interpreter_that_is_none(model: str, python: str) -> None:
     with WorkerClient(python=python) as client:
-        fail(client, Request(a_body(), model), "PythonSlicer", python)
-        fail(client, Request(a_body(), model), "PythonSlicer")
+        fail(client, a_body(), segmenting(model), "PythonSlicer", python)
+        fail(client, a_body(), segmenting(model), "PythonSlicer")
 
 
 @posix_only
@@ -505,7 +508,7 @@ def test_a_program_that_is_no_python(
     program.write_text(f"#!/bin/sh\n{code}\n")
     program.chmod(0o755)
     with WorkerClient(python=str(program), silence_seconds=1.0) as client:
-        fail(client, Request(a_body(), model), *parts)
+        fail(client, a_body(), segmenting(model), *parts)
         assert len(client.log) <= 500
 
 
@@ -525,7 +528,9 @@ def test_the_application_itself_is_not_taken_for_an_interpreter(
 def test_an_update_of_the_library_while_the_program_runs(tmp_path: Path, model: str) -> None:
     code = "import SDSegLib.worker.protocol as protocol; protocol.PROTOCOL = 99"
     with WorkerClient(environment=customized(tmp_path / "new", code)) as client:
-        fail(client, Request(a_body(), model, device="cpu"), "protocol 99", "Restart the program")
+        fail(
+            client, a_body(), segmenting(model, device="cpu"), "protocol 99", "Restart the program"
+        )
 
 
 _NOISE = """
@@ -588,7 +593,9 @@ class ByHand:
             stdout=subprocess.PIPE,
         )
         self.pid = self._process.pid
-        self.tell(type="setup", protocol=PROTOCOL, idle_seconds=60, heartbeat_seconds=60)
+        self.tell(
+            type="setup", protocol=PROTOCOL, idle_seconds=60, heartbeat_seconds=60, model_bytes=0
+        )
 
     def tell(self, **message: object) -> None:
         assert self._process.stdin is not None
@@ -640,9 +647,9 @@ def test_the_worker_cleans_up_after_an_application_that_is_gone(
     by_hand_worker: ByHand, two_blocks: dict[str, Block], is_open: bool
 ) -> None:
     assert len(blocks_of(os.getpid())) == 2
-    by_hand_worker.tell(type="blocks", run=1, blocks=announcement(two_blocks))
+    by_hand_worker.tell(type="blocks", key="run-1", blocks=announcement(two_blocks))
     if is_open:
-        by_hand_worker.tell(type="open", run=1)
+        by_hand_worker.tell(type="open", key="run-1")
     assert by_hand_worker.end() == 0
     assert not blocks_of(os.getpid())
 
@@ -652,11 +659,14 @@ def test_the_worker_does_not_hold_the_memory_of_a_run_that_is_over(
     by_hand_worker: ByHand, two_blocks: dict[str, Block]
 ) -> None:
     tell = by_hand_worker.tell
-    tell(type="load", run=1, **load_order("no-such-model", "cpu"))
+    operation = segmenting("no-such-model", device="cpu")
+    order = {"operation": operation.name, "parameters": operation.parameters()}
+    tell(type="prepare", run=1, folder="", models=None, **order)
     assert "no model called" in by_hand_worker.hear("error")["message"]
-    tell(type="blocks", run=1, blocks=announcement(two_blocks))
-    tell(type="open", run=1)
+    tell(type="blocks", key="run-1", blocks=announcement(two_blocks))
+    tell(type="open", key="run-1")
     assert wait_until(lambda: not blocks_of(os.getpid()), 5)  # it was opened
+    tell(type="drop", key="run-1")
     assert wait_until(lambda: not holds_blocks(by_hand_worker.pid), 5)
 
 
@@ -670,17 +680,17 @@ def test_what_the_user_can_mend_leaves_the_worker_warm(client: WorkerClient, mod
     nothing = replace(body, array=np.full(body.array.shape, np.nan))
     constant = replace(body, array=np.full_like(body.array, 7), source=Path("/ct/leer ü.nrrd"))
     flat = replace(body, geometry=replace(body.geometry, spacing=(1.0, 1.0, 0.0)))
-    for request, parts in [
-        (Request(nothing, model, device="cpu"), ["No voxel of body is a number"]),
-        (Request(constant, model, device="cpu"), ["/ct/leer ü.nrrd have the same value (7)"]),
-        (Request(flat, model, device="cpu"), ["voxel spacing is 1 × 1 × 0 mm"]),
-        (Request(body, "no-such-model"), ["no model called 'no-such-model'", "installed are"]),
-        (Request(body, model, ("liver",), device="cpu"), ["no structure called liver"]),
-        (Request(body, model, device="tpu"), ["Unknown device 'tpu'"]),
-        (Request(body, model, device="cpu", precision="int3"), ["int3"]),
-        (Request(body, model, device="cpu", samples=0), ["0"]),
+    for volume, operation, parts in [
+        (nothing, segmenting(model, device="cpu"), ["No voxel of body is a number"]),
+        (constant, segmenting(model, device="cpu"), ["/ct/leer ü.nrrd have the same value (7)"]),
+        (flat, segmenting(model, device="cpu"), ["voxel spacing is 1 × 1 × 0 mm"]),
+        (body, segmenting("no-such-model"), ["no model called 'no-such-model'", "installed are"]),
+        (body, segmenting(model, ("liver",), device="cpu"), ["no structure called liver"]),
+        (body, segmenting(model, device="tpu"), ["Unknown device 'tpu'"]),
+        (body, segmenting(model, device="cpu", precision="int3"), ["int3"]),
+        (body, segmenting(model, device="cpu", samples=0), ["0"]),
     ]:
-        fail(client, request, *parts)
+        fail(client, volume, operation, *parts)
         assert child_of(client) == process
         assert wait_until(lambda: not holds_blocks(process), 5)
     run(client, model)
@@ -690,7 +700,7 @@ def test_what_the_user_can_mend_leaves_the_worker_warm(client: WorkerClient, mod
 def test_an_empty_volume(client: WorkerClient, model: str) -> None:
     body = a_body()
     empty = replace(body, array=body.array[:0], geometry=replace(body.geometry, shape=(0, 40, 48)))
-    fail(client, Request(empty, model, device="cpu"), "is empty (48 × 40 × 0 voxels)")
+    fail(client, empty, segmenting(model, device="cpu"), "is empty (48 × 40 × 0 voxels)")
 
 
 def test_damaged_weights(client: WorkerClient, tmp_path: Path) -> None:
@@ -698,15 +708,15 @@ def test_damaged_weights(client: WorkerClient, tmp_path: Path) -> None:
     with (folder / "model.safetensors").open("r+b") as stream:
         stream.seek(-4, os.SEEK_END)
         stream.write(b"\1\2\3\4")
-    fail(client, Request(a_body(), str(folder), device="cpu"), "damaged", "Reinstall")
+    fail(client, a_body(), segmenting(str(folder), device="cpu"), "damaged", "Reinstall")
 
 
 def test_findings_come_with_the_result(client: WorkerClient, model: str) -> None:
     body = a_body()
     run(client, model, replace(body, modality="MR", notes=("A note of the reader.",)))
-    assert client.outcome is not None
-    kinds = [finding.kind for finding in client.outcome.findings]
-    assert kinds[:2] == ["reader", "modality"]
+    assert client.report is not None
+    kinds = [finding.kind for finding in client.report.findings]
+    assert kinds[:2] == ["modality", "reader"]
 
 
 @posix_only

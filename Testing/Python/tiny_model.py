@@ -8,6 +8,7 @@ from typing import Any
 
 from SDSegLib.diffusion.description import DiffusionDescription
 from SDSegLib.families.description import ModelDescription
+from SDSegLib.volume.expectation import Expectation
 from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import LEFT, RIGHT, Code, Structure
 
@@ -65,6 +66,8 @@ def tiny_description(**changes: Any) -> ModelDescription:
     """
     if changes.get("family", "compact") == "compact":
         changes["network"] = {**NETWORK, **changes.get("network", {})}
+    if isinstance(changes.get("expects"), dict):
+        changes["expects"] = Expectation.from_json(changes["expects"])
     description = ModelDescription(
         name="tiny",
         title="Tiny random model",
@@ -75,7 +78,7 @@ def tiny_description(**changes: Any) -> ModelDescription:
         diffusion=DiffusionDescription(prediction="z0"),
         input=INPUT,
         structures=STRUCTURES,
-        expects={"modality": "CT", "region": "head and neck"},
+        expects=Expectation("CT", "head and neck"),
         licence="Apache-2.0",
     )
     return replace(description, **changes)

@@ -8,16 +8,27 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from phantom import a_body
 
+from SDSegLib.operations.segment import SegmentOperation
+from SDSegLib.options import RunOptions
 from SDSegLib.volume.volume import Volume
-from SDSegLib.worker.client import State, WorkerClient
+from SDSegLib.worker.client import WorkerClient
+from SDSegLib.worker.run import State
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 SHARED_MEMORY = Path("/dev/shm")
 _NUMBERS = itertools.count()
+
+
+def segmenting(
+    model: str, structures: tuple[str, ...] | None = None, **options: Any
+) -> SegmentOperation:
+    """What the worker is asked to do."""
+    return SegmentOperation(RunOptions(model=model, structures=structures, **options))
 
 
 def child_environment(*first_on_path: Path, **more: str) -> dict[str, str]:

@@ -12,8 +12,8 @@ from ..volume.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What a run works on.
+class VolumeTask:
+    """A volume or a box of it, turned to the axes that a model was trained in.
 
     Attributes:
         volume: As it came in.
@@ -32,7 +32,7 @@ class Job:
     box: Region
 
     @classmethod
-    def of(cls, volume: Volume, axes: str, region: Region | None = None) -> Job:
+    def of(cls, volume: Volume, axes: str, region: Region | None = None) -> VolumeTask:
         """Turn a volume to `axes`; a region may reach out of it.
 
         Raises:
@@ -52,7 +52,7 @@ class Job:
         )
 
     @property
-    def goes_on(self) -> list[tuple[bool, bool]]:
+    def continues_beyond(self) -> list[tuple[bool, bool]]:
         """For each axis of `array`, whether the volume goes on before and after the box."""
         sides = zip(self.box.start, self.box.stop, self.array.shape, strict=True)
         return [(start > 0, stop < size) for start, stop, size in sides]

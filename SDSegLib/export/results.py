@@ -1,4 +1,4 @@
-"""What `sdseg segment` writes: checked before the work, written after it."""
+"""All result files of one volume: checked before the work, written together after it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,36 @@ _ENDINGS = {
     "dicom_seg": (".dcm",),
     "preview": (".png",),
 }
-_OPTIONS = {
-    "segmentation": "--output",
-    "label_map": "--labelmap",
-    "uncertainty": "--uncertainty",
-    "dicom_seg": "--dicom-seg",
-    "preview": "--preview",
+KIND_OF_ENDING = {
+    "seg.nrrd": "segmentation",
+    "nii.gz": "label_map",
+    "nrrd": "label_map",
+    "mha": "label_map",
+    "dcm": "dicom_seg",
+    "png": "preview",
 }
+
+
+def kinds_of_endings(text: str) -> dict[str, str]:
+    """Kinds of result by file ending, from a list with commas such as "seg.nrrd,png".
+
+    Raises:
+        InputError: If an ending is unknown, or two formats of one kind are named.
+        MissingPackageError: If a package is needed that is not installed.
+    """
+    wanted = [part.strip().lstrip(".") for part in text.split(",") if part.strip()]
+    unknown = [ending for ending in wanted if ending not in KIND_OF_ENDING]
+    if unknown or not wanted:
+        shown = unknown[0] if unknown else text
+        raise InputError(f"--write {shown!r} is unknown; choose from {', '.join(KIND_OF_ENDING)}.")
+    kinds = {ending: KIND_OF_ENDING[ending] for ending in wanted}
+    if len(set(kinds.values())) < len(kinds):
+        raise InputError("--write names two formats of label map; choose one.")
+    if "seg.nrrd" in kinds:
+        from .seg_nrrd import require_slicer
+
+        require_slicer()
+    return kinds
 
 
 def check_outputs(
@@ -42,7 +65,7 @@ def check_outputs(
         wanted: Path or None by kind: "segmentation", "label_map", "uncertainty", "dicom_seg",
             "preview".
         source: The input.
-        samples: How many noises are asked for.
+        samples: How many noise samples are averaged.
         overwrite: Whether to replace files that exist.
         endings: What their names may end in, by kind.
 
@@ -50,10 +73,10 @@ def check_outputs(
         The paths that are not None.
 
     Raises:
-        InputError: If there is none, an ending is wrong, or a file cannot be made from the input.
+        InputError: If an ending is wrong, or a file cannot be made from the input.
         OutputError: If one cannot be written.
     """
-    from ..export.atomic import check_output
+    from .atomic import check_output
 
     outputs = {kind: path for kind, path in wanted.items() if path is not None}
     for kind, path in outputs.items():
@@ -68,13 +91,10 @@ def check_outputs(
         same = [other for other, there in outputs.items() if there.resolve() == path.resolve()]
         if len(same) > 1:
             raise InputError(f"{path} is to hold two things, {' and '.join(same)}; name two files.")
-    if not outputs:
-        possible = ", ".join(_OPTIONS[kind] for kind in wanted)
-        raise InputError(f"Nothing to write: name at least one of {possible}.")
     if "uncertainty" in outputs and samples < 2:
         raise InputError("--uncertainty needs several samples; add --samples 8.")
     if "segmentation" in outputs:
-        from ..export.seg_nrrd import require_slicer
+        from .seg_nrrd import require_slicer
 
         require_slicer()
     return outputs
@@ -84,7 +104,7 @@ def write_outputs(
     result: Segmentation, volume: Volume, outputs: dict[str, Path], overwrite: bool
 ) -> None:
     """Write what `check_outputs` gave: all files or none."""
-    from ..export.atomic import atomic_together
+    from .atomic import atomic_together
 
     with atomic_together(outputs.values(), overwrite) as staged:
         for kind, path in outputs.items():
@@ -94,22 +114,22 @@ def write_outputs(
 def _write(kind: str, result: Segmentation, volume: Volume, path: Path) -> None:
     """Write one result over a file that is there."""
     if kind == "label_map":
-        from ..export.label_map import write_label_map
+        from .label_map import write_label_map
 
         write_label_map(result, path, overwrite=True)
     elif kind == "uncertainty":
-        from ..export.instability import write_instability
+        from .instability import write_instability
 
         write_instability(result, path, overwrite=True)
     elif kind == "dicom_seg":
-        from ..export.dicom_seg import write_dicom_seg
+        from .dicom_seg import write_dicom_seg
 
         write_dicom_seg(result, volume, path, overwrite=True)
     elif kind == "segmentation":
-        from ..export.seg_nrrd import write_seg_nrrd
+        from .seg_nrrd import write_seg_nrrd
 
         write_seg_nrrd(result, path, overwrite=True, reference=volume)
     else:
-        from ..export.preview import write_preview
+        from .preview import write_preview
 
         write_preview(volume, result, path, overwrite=True)

@@ -1,0 +1,228 @@
+"""Operations: work on an open volume that any process can be asked for.
+
+An operation is one class. The asking side makes an instance, sends its parameters and arrays, and
+turns the answer into a result; the computing side builds the same instance again and runs it. In
+between lies the worker, or nothing: `run_here` does both in one process.
+
+Operations are listed in `OPERATIONS` by the name that messages carry. Nothing here imports PyTorch;
+an operation imports it in `prepare` and `run`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..errors import SDSegError
+from ..inference.progress import ProgressCallback
+from ..volume.finding import Finding
+from ..volume.volume import Volume
+
+if TYPE_CHECKING:
+    from .model_store import ModelStore
+
+OPERATIONS = {"segment": "SDSegLib.operations.segment:SegmentOperation"}
+
+Result = TypeVar("Result")
+IsCancelled = Callable[[], bool]
+
+
+class ArraySpec(NamedTuple):
+    """Shape and NumPy type ("|u1", "<f4") of an array that is sent or returned."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> ArraySpec:
+        """That of an array, in this machine's byte order."""
+        return cls(tuple(array.shape), array.dtype.newbyteorder("=").str)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the array takes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a message."""
+        return {"shape": [int(n) for n in self.shape], "dtype": self.dtype}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ArraySpec:
+        """Read what `to_json` gives."""
+        return cls(tuple(int(n) for n in data["shape"]), str(data["dtype"]))
+
+
+@dataclass(eq=False)
+class OpenVolume:
+    """A volume on the computing side, with what operations want to find again on it.
+
+    Attributes:
+        volume: Voxels and grid.
+        kept: Values by keys that the operations choose; gone with the volume.
+    """
+
+    volume: Volume
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `Operation.prepare` made ready.
+
+    Attributes:
+        model: Its name; "" if it is chosen when the volume is there.
+        device: Where it computes and why, for example "cpu: asked for"; "" as above.
+        warm: Whether nothing had to be loaded.
+    """
+
+    model: str = ""
+    device: str = ""
+    warm: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a run gives beside the arrays that it has filled.
+
+    Attributes:
+        values: Plain values, for `Operation.result`.
+        model: Name and version of the model.
+        device: Where it was computed and why.
+        findings: What the user should know of image and result, the most severe first.
+        messages: What happened on the way, for example that memory ran short.
+        load_seconds: For a model that `prepare` had not loaded.
+    """
+
+    values: dict[str, Any]
+    model: str
+    device: str
+    findings: tuple[Finding, ...] = ()
+    messages: tuple[str, ...] = ()
+    load_seconds: float = 0.0
+
+
+class Operation(ABC, Generic[Result]):
+    """One kind of work on a volume.
+
+    Attributes:
+        name: In messages and in `OPERATIONS`.
+        verb: For sentences, for example "segmenting".
+    """
+
+    name: ClassVar[str]
+    verb: ClassVar[str]
+
+    # The asking side.
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """Plain values that `received` reads back."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays that go along beside the volume, by name, for example a drawn mask."""
+        return {}
+
+    @abstractmethod
+    def returns(self, volume: Volume) -> dict[str, ArraySpec]:
+        """The arrays that `run` fills, by name."""
+
+    @abstractmethod
+    def result(
+        self, volume: Volume, values: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> Result:
+        """The result from what `run` gave.
+
+        Args:
+            volume: That was worked on; only its grid may be read, its voxels may have changed.
+            values: `Answer.values`.
+            arrays: Those named by `returns`.
+        """
+
+    # The computing side.
+
+    @classmethod
+    @abstractmethod
+    def received(
+        cls, parameters: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> Operation[Result]:
+        """The instance that `parameters` and `arrays` describe.
+
+        Raises:
+            InputError: If a value is not allowed.
+        """
+
+    @abstractmethod
+    def prepare(self, models: ModelStore) -> Prepared:
+        """Import and load what is known to be needed before the volume is there.
+
+        Raises:
+            SDSegError: If model or device cannot be used.
+        """
+
+    @abstractmethod
+    def run(
+        self,
+        opened: OpenVolume,
+        models: ModelStore,
+        outputs: dict[str, np.ndarray],
+        report: ProgressCallback,
+        is_cancelled: IsCancelled,
+    ) -> Answer:
+        """Do the work.
+
+        Args:
+            opened: The volume.
+            models: Models that stay loaded between runs.
+            outputs: Arrays of zeros as `returns` names them, to be filled.
+            report: Receives progress.
+            is_cancelled: Asked often; `CancelledError` is raised once it says so.
+
+        Raises:
+            SDSegError: If volume or parameters cannot be used, or the run is cancelled.
+        """
+
+
+def operation_class(name: str) -> type[Operation[Any]]:
+    """The operation of this name.
+
+    Raises:
+        SDSegError: Naming those there are.
+    """
+    if name not in OPERATIONS:
+        raise SDSegError(f"Unknown operation {name!r}; there are {', '.join(OPERATIONS)}.")
+    module, _, attribute = OPERATIONS[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def run_here(
+    operation: Operation[Result],
+    volume: Volume | OpenVolume,
+    models: ModelStore,
+    report: ProgressCallback = lambda progress: None,
+    is_cancelled: IsCancelled = lambda: False,
+) -> tuple[Result, Answer]:
+    """Run an operation in this process.
+
+    Args:
+        operation: What to do.
+        volume: What to do it on; an `OpenVolume` keeps what later operations can use again.
+        models: Models that stay loaded between calls.
+        report: Receives progress.
+        is_cancelled: Asked often.
+
+    Raises:
+        SDSegError: As `Operation.run`.
+    """
+    opened = volume if isinstance(volume, OpenVolume) else OpenVolume(volume)
+    outputs = {
+        name: np.zeros(spec.shape, spec.dtype)
+        for name, spec in operation.returns(opened.volume).items()
+    }
+    answer = operation.run(opened, models, outputs, report, is_cancelled)
+    return operation.result(opened.volume, answer.values, outputs), answer

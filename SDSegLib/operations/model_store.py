@@ -1,0 +1,137 @@
+"""Models that stay loaded between operations, within a budget of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..models.registry import InstalledModel, find_model, list_models
+
+if TYPE_CHECKING:
+    from ..inference.segmenter import Segmenter
+
+DEFAULT_BYTES = 2 * 2**30
+Loaded = TypeVar("Loaded")
+
+
+class ModelStore:
+    """Keeps the models used last; those not used for longest go first when memory is needed.
+
+    Args:
+        bytes_allowed: For the weights of all models together. The model in use is kept even if it
+            is larger.
+        folder: That relative paths of models start from; the working folder by default.
+
+    Attributes:
+        is_importing: Whether PyTorch and the pipeline are being imported, which tells a broken
+            installation from a broken model.
+    """
+
+    def __init__(self, bytes_allowed: int = DEFAULT_BYTES, folder: str | Path = "") -> None:
+        self.folder = Path(folder)
+        self.is_importing = False
+        self._allowed = bytes_allowed
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def find(self, name: str) -> InstalledModel:
+        """The installed model of this name, or the one in this folder; needs no PyTorch.
+
+        Raises:
+            ModelError: If there is none.
+        """
+        folder = self.folder / Path(name).expanduser()
+        if folder.is_dir() and all(model.description.name != name for model in list_models()[0]):
+            return find_model(str(folder))
+        return find_model(name)
+
+    def import_pipeline(self) -> bool:
+        """Import PyTorch and the pipeline, which takes the longest at the first run.
+
+        Returns:
+            Whether that had been done before.
+        """
+        was_imported = "SDSegLib.inference.load" in sys.modules
+        self.is_importing = True  # stays so if the import fails
+        from ..inference import load  # noqa: F401
+
+        self.is_importing = False
+        return was_imported
+
+    def has_segmenter(self, model: InstalledModel, device: str) -> bool:
+        """Whether `segmenter` has nothing to load."""
+        return _segmenter_key(model, device) in self._entries
+
+    def segmenter(self, model: InstalledModel, device: str) -> Segmenter:
+        """A model on a device, ready for volumes.
+
+        Raises:
+            SDSegError: If model or device cannot be used.
+        """
+        from ..inference.load import load_segmenter
+
+        return self.get(
+            _segmenter_key(model, device),
+            lambda: load_segmenter(str(model.folder), device),
+            lambda segmenter: _weight_bytes(segmenter.family),
+        )
+
+    def forget_segmenter(self, model: InstalledModel, device: str) -> None:
+        """Free a model; the next call loads it again."""
+        self._entries.pop(_segmenter_key(model, device), None)
+        _free_memory()
+
+    def get(
+        self, key: Hashable, load: Callable[[], Loaded], size: Callable[[Loaded], int]
+    ) -> Loaded:
+        """What was loaded under a key, or what `load` gives.
+
+        Args:
+            key: All that the loaded thing depends on.
+            load: Called if there is nothing under the key.
+            size: Its bytes.
+        """
+        if key not in self._entries:
+            loaded = load()
+            self._make_room(size(loaded))
+            self._entries[key] = (loaded, size(loaded))
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
+
+    def clear(self) -> None:
+        """Free all models."""
+        self._entries.clear()
+        _free_memory()
+
+    def _make_room(self, needed: int) -> None:
+        has_freed = False
+        while self._entries and needed + self._used() > self._allowed:
+            self._entries.popitem(last=False)
+            has_freed = True
+        if has_freed:
+            _free_memory()
+
+    def _used(self) -> int:
+        return sum(size for _, size in self._entries.values())
+
+
+def _segmenter_key(model: InstalledModel, device: str) -> tuple[str, ...]:
+    return ("segmenter", str(model.folder), model.description.weights_sha256, device)
+
+
+def _weight_bytes(module: Any) -> int:
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _free_memory() -> None:
+    gc.collect()
+    with contextlib.suppress(ImportError):
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -1,0 +1,194 @@
+"""The operation `segment`: all structures of a model in a volume."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import SDSegError
+from ..inference.progress import Progress, ProgressCallback
+from ..options import RunOptions
+from ..volume.finding import Finding
+from ..volume.judgement import judge_input, judge_result, refuse, refuse_unusable
+from ..volume.region import Region
+from ..volume.segmentation import Segmentation
+from ..volume.structure import Structure
+from ..volume.volume import Volume
+from .base import Answer, ArraySpec, IsCancelled, OpenVolume, Operation, Prepared
+
+if TYPE_CHECKING:
+    from ..inference.segmenter import Segmenter
+    from ..models.registry import InstalledModel
+    from .model_store import ModelStore
+
+SAME_AGAIN = "The volume and all settings are those of the run before, so its result was used."
+
+
+@dataclass(frozen=True)
+class SegmentOperation(Operation[Segmentation]):
+    """Segment a volume.
+
+    Attributes:
+        options: How.
+    """
+
+    options: RunOptions
+
+    name = "segment"
+    verb = "segmenting"
+
+    def parameters(self) -> dict[str, Any]:
+        return self.options.to_json()
+
+    def returns(self, volume: Volume) -> dict[str, ArraySpec]:
+        spec = ArraySpec(volume.array.shape, "|u1")
+        names = ["label_map"] + (["instability"] if self.options.samples > 1 else [])
+        return dict.fromkeys(names, spec)
+
+    def result(
+        self, volume: Volume, values: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> Segmentation:
+        region = values["region"]
+        return Segmentation(
+            label_map=arrays["label_map"],
+            geometry=volume.geometry,
+            structures=tuple(Structure.from_json(item) for item in values["structures"]),
+            model=values["model"],
+            instability=arrays.get("instability"),
+            samples=values["samples"],
+            region=None if region is None else Region.from_json(region),
+        )
+
+    @classmethod
+    def received(
+        cls, parameters: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> SegmentOperation:
+        return cls(RunOptions.from_json(parameters))
+
+    def prepare(self, models: ModelStore) -> Prepared:
+        name, device = self.options.model, self.options.device
+        if name is None:  # chosen when the volume is there
+            return Prepared(warm=models.import_pipeline())
+        model = models.find(name)
+        models.import_pipeline()
+        is_warm = models.has_segmenter(model, device)
+        segmenter = models.segmenter(model, device)
+        segmenter.check(self.options)
+        return Prepared(model.description.name, str(segmenter.choice), is_warm)
+
+    def run(
+        self,
+        opened: OpenVolume,
+        models: ModelStore,
+        outputs: dict[str, np.ndarray],
+        report: ProgressCallback,
+        is_cancelled: IsCancelled,
+    ) -> Answer:
+        from ..inference.selection import select_structures
+
+        findings = self.judge(opened, models)
+        refuse(findings)
+        model = self.model_for(opened, models)
+        expects = model.description.expects
+        started, is_warm = time.monotonic(), models.has_segmenter(model, self.options.device)
+        segmenter = models.segmenter(model, self.options.device)
+        load_seconds = 0.0 if is_warm else time.monotonic() - started
+        segmenter.check(self.options)
+        whole = self._whole(opened, models, model, segmenter, report, is_cancelled)
+        wanted = select_structures(model.description.structures, self.options.structures)
+        result = with_structures(whole, wanted)
+        outputs["label_map"][...] = result.label_map
+        if result.instability is not None:
+            outputs["instability"][...] = result.instability
+        return Answer(
+            values={
+                "structures": [structure.to_json() for structure in result.structures],
+                "model": result.model,
+                "samples": result.samples,
+                "region": None if result.region is None else result.region.to_json(),
+                "precision": segmenter.precision_of(self.options),
+            },
+            model=result.model,
+            device=str(segmenter.choice),
+            findings=(*findings, *judge_result(whole, expects)),
+            load_seconds=load_seconds,
+        )
+
+    def model_for(self, opened: OpenVolume, models: ModelStore) -> InstalledModel:
+        """The model that was asked for, or else the one that fits the volume best.
+
+        Raises:
+            SDSegError: If there is none.
+        """
+        if self.options.model is not None:
+            return models.find(self.options.model)
+        from ..models.fit import choose_model
+
+        if "model" not in opened.kept:
+            opened.kept["model"] = choose_model(opened.volume).model
+        return opened.kept["model"]
+
+    def judge(self, opened: OpenVolume, models: ModelStore) -> tuple[Finding, ...]:
+        """What speaks against segmenting the volume with the model, the most severe first.
+
+        It is found out once for each volume and model.
+
+        Raises:
+            SDSegError: If there is no such model, or none for this kind of image.
+        """
+        if self.options.model is None and "model" not in opened.kept:
+            refuse_unusable(opened.volume)  # before its appearance is measured
+        model = self.model_for(opened, models)
+        key = ("judged", str(model.folder))
+        if key not in opened.kept:
+            opened.kept[key] = judge_input(opened.volume, model.description.expects)
+        return opened.kept[key]
+
+    def _whole(
+        self,
+        opened: OpenVolume,
+        models: ModelStore,
+        model: InstalledModel,
+        segmenter: Segmenter,
+        report: ProgressCallback,
+        is_cancelled: IsCancelled,
+    ) -> Segmentation:
+        """All structures, computed unless the last run on this volume had the same settings."""
+        options = replace(self.options, structures=None)
+        key = (str(model.folder), model.description.weights_sha256, options)
+        last_key, last = opened.kept.get(self.name, (None, None))
+        if last is not None and last_key == key:
+            slices = len(opened.volume.array)
+            report(Progress("segment", slices, slices, 0.0, SAME_AGAIN))
+            return last
+        opened.kept.pop(self.name, None)
+        device, batch = segmenter.choice.device, segmenter.batch
+        try:
+            result = segmenter.segment_with(opened.volume, options, report, is_cancelled)
+        except SDSegError:
+            if segmenter.batch < batch:  # memory ran out completely; the next run starts afresh
+                models.forget_segmenter(model, self.options.device)
+            raise
+        finally:
+            if segmenter.choice.device != device:  # the next run tries the wanted device again
+                models.forget_segmenter(model, self.options.device)
+        if segmenter.choice.device == device:
+            opened.kept[self.name] = (key, result)
+        return result
+
+
+def with_structures(segmentation: Segmentation, structures: tuple[Structure, ...]) -> Segmentation:
+    """The same with these structures alone; voxels of the others become background.
+
+    It equals what `Segmenter.segment` gives for these structures, since a structure does not depend
+    on what else is asked for.
+    """
+    if structures == segmentation.structures:
+        return segmentation
+    kept = np.zeros(256, np.uint8)
+    for item in structures:
+        kept[item.label] = item.label
+    return replace(segmentation, label_map=kept[segmentation.label_map], structures=structures)

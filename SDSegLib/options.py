@@ -1,0 +1,201 @@
+"""The options of a segmentation run: the one list from which every way of starting a run is fed.
+
+The command line, the module of 3D Slicer, the page in the browser, the worker and scripts read
+names, limits, defaults and help texts here. Importing this file needs no other package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .volume.region import Region
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+MAXIMUM_SAMPLES = 64
+MAXIMUM_STEPS = 1000
+MAXIMUM_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """What a user interface needs to know of one option.
+
+    Attributes:
+        name: Attribute of `RunOptions`.
+        title: Short label.
+        help: One or two sentences.
+        unit: Plural noun for error messages, for example "samples".
+        minimum: Smallest number; None if the option is not a number.
+        maximum: Largest number.
+        choices: Allowed words; empty if the option is not a choice.
+    """
+
+    name: str
+    title: str
+    help: str
+    unit: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> None:
+        """Raise `InputError` with the value and what is allowed unless the value is allowed."""
+        if self.choices and value not in self.choices:
+            raise InputError(
+                f"Unknown {self.name} {value!r}; choose one of {', '.join(self.choices)}."
+            )
+        if self.minimum is None or self.maximum is None or value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InputError(f"{value!r} {self.unit}: not a whole number.")
+        if not self.minimum <= value <= self.maximum:
+            raise InputError(f"{value} {self.unit}; {self.minimum} to {self.maximum} are possible.")
+
+
+def _option(default: Any, **info: Any) -> Any:
+    return field(default=default, metadata=info)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How one volume is segmented.
+
+    Attributes:
+        model: Name of an installed model, or its folder. None takes the model that fits the volume
+            best.
+        structures: Names or ids of the structures wanted, in any case; None for all of the model's.
+        region: Box of the volume's voxels to segment; None for all of it.
+        samples: Latents of noise that are averaged, 1 to 64. More than one also gives the
+            instability of each voxel.
+        steps: UNet calls of the reverse process (DDIM); 1 is SDSeg's single step.
+        mirror: Average the class probabilities with those of the mirrored slices.
+        device: "auto", "cuda", "mps" or "cpu".
+        precision: Number type of the networks: "auto", "float32", "float16" or "bfloat16".
+        batch: Slices that are computed together; None for the default of family and device.
+    """
+
+    model: str | None = _option(
+        None,
+        title="Model",
+        help="Name of an installed model, or its folder; without it the model that fits the "
+        "image best.",
+    )
+    structures: tuple[str, ...] | None = _option(
+        None, title="Structures", help="Structures wanted, by name or id; all without it."
+    )
+    region: Region | None = _option(
+        None,
+        title="Region",
+        help="Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it.",
+    )
+    samples: int = _option(
+        1,
+        title="Samples",
+        unit="samples",
+        minimum=1,
+        maximum=MAXIMUM_SAMPLES,
+        help="Noise samples to average; two or more also show where the result is uncertain.",
+    )
+    steps: int = _option(
+        1,
+        title="Reverse steps",
+        unit="reverse steps",
+        minimum=1,
+        maximum=MAXIMUM_STEPS,
+        help="UNet calls of the reverse process (DDIM); 1 is SDSeg's single step, more are for "
+        "comparison.",
+    )
+    mirror: bool = _option(
+        False,
+        title="Mirrored slices",
+        help="Average with what is found in mirrored slices: twice the time.",
+    )
+    device: str = _option(
+        "auto", title="Device", choices=DEVICES, help="Where to compute: auto, cuda, mps or cpu."
+    )
+    precision: str = _option(
+        "auto",
+        title="Precision",
+        choices=PRECISIONS,
+        help="Number type of the networks: auto, float32, float16 or bfloat16.",
+    )
+    batch: int | None = _option(
+        None,
+        title="Batch",
+        unit="slices at a time",
+        minimum=1,
+        maximum=MAXIMUM_BATCH,
+        help="Slices computed at a time; by default the device decides.",
+    )
+
+    def __post_init__(self) -> None:
+        structures = self.structures
+        if structures is not None:
+            names = (structures,) if isinstance(structures, str) else tuple(structures)
+            object.__setattr__(self, "structures", names or None)
+
+    @classmethod
+    def infos(cls) -> dict[str, OptionInfo]:
+        """Title, help and limits of every option, by name and in a fixed order."""
+        return {item.name: OptionInfo(item.name, **item.metadata) for item in fields(cls)}
+
+    def check(self) -> RunOptions:
+        """These options, if every value is allowed.
+
+        Raises:
+            InputError: Naming the first value that is not, and what is allowed.
+        """
+        for name, info in self.infos().items():
+            info.check(getattr(self, name))
+        return self
+
+    def with_changes(self, **changes: Any) -> RunOptions:
+        """A copy with some values changed; a value of None leaves the option as it is."""
+        return replace(self, **{name: item for name, item in changes.items() if item is not None})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a message or a file; `from_json` reads them back."""
+        data: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        data["structures"] = None if self.structures is None else list(self.structures)
+        data["region"] = None if self.region is None else self.region.to_json()
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunOptions:
+        """Read and check what `to_json` gives; entries left out keep their defaults.
+
+        Raises:
+            InputError: Naming an entry that is unknown or a value that is not allowed.
+        """
+        unknown = sorted(set(data) - set(cls.infos()))
+        if unknown:
+            raise InputError(
+                f"Unknown option {unknown[0]!r}; options are {', '.join(cls.infos())}."
+            )
+        values = dict(data)
+        if values.get("region") is not None:
+            from .volume.region import Region
+
+            values["region"] = Region.from_json(values["region"])
+        return cls(**values).check()
+
+
+def structure_names(text: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Structure names as a user gives them: a list, or a text with commas; None for all.
+
+    Raises:
+        InputError: If a text holds no name.
+    """
+    if text is None:
+        return None
+    parts: Sequence[str] = text.split(",") if isinstance(text, str) else list(text)
+    names = tuple(part.strip() for part in parts if part.strip())
+    if isinstance(text, str) and not names:
+        raise InputError(f"--classes {text!r} names no structure; leave it out for all of them.")
+    return names or None

@@ -1,0 +1,97 @@
+"""Does a CT show the body region that a model is for? Measured by areas and tissue shares."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .checks import finite_values
+from .expectation import Expectation
+from .finding import Finding
+from .orientation import reorientation_to
+from .volume import Volume
+
+_STEP_MM = 4.0
+_SMALLEST_SECTION_CM2 = 20.0  # slices with less are blank or the very end of the body
+_SECTION_PERCENTILE = 10.0
+_TISSUE_HU = -200.0
+_LUNG_HU = (-950.0, -600.0)
+_BONE_HU = 300.0
+
+TITLES = {
+    "section_cm2": "cross-sections of the body of {value:.0f} cm²",
+    "lung_percent": "{value:.1f} % of the body with the density of lung",
+    "bone_percent": "{value:.1f} % of the body as dense as bone",
+}
+_LIMITS = {
+    "section_cm2": "{low:.0f} to {high:.0f} cm²",
+    "lung_percent": "{low:.0f} to {high:.0f} %",
+    "bone_percent": "{low:.0f} to {high:.0f} %",
+}
+
+
+def measure_appearance(volume: Volume) -> dict[str, float]:
+    """Measure a CT, sampled every 4 mm.
+
+    Args:
+        volume: CT in HU, any orientation.
+
+    Returns:
+        "section_cm2": area of tissue (above −200 HU) on slices across the body, 10th percentile
+        of the slices with more than 20 cm². "lung_percent": share of voxels between −950 and
+        −600 HU of these and of tissue, in percent. "bone_percent": share of voxels above 300 HU of
+        the same. Empty if there is no tissue.
+    """
+    turn = reorientation_to(volume.geometry, "LPS")
+    spacing = turn.spacing(volume.geometry)
+    steps = [max(1, round(_STEP_MM / size)) for size in spacing]
+    sampled = turn.apply(volume.array)[:: steps[0], :: steps[1], :: steps[2]]
+    values = finite_values(sampled)
+    tissue = values > _TISSUE_HU
+    pixel_cm2 = spacing[1] * steps[1] * spacing[2] * steps[2] / 100
+    areas = tissue.sum(axis=(1, 2)) * pixel_cm2
+    areas = areas[areas > _SMALLEST_SECTION_CM2]
+    if not areas.size:
+        return {}
+    lung = np.count_nonzero((values > _LUNG_HU[0]) & (values < _LUNG_HU[1]))
+    body = lung + np.count_nonzero(tissue)
+    return {
+        "section_cm2": float(np.percentile(areas, _SECTION_PERCENTILE)),
+        "lung_percent": 100.0 * lung / body,
+        "bone_percent": 100.0 * np.count_nonzero(values > _BONE_HU) / body,
+    }
+
+
+def check_appearance(
+    volume: Volume, expectation: Expectation, measured: dict[str, float] | None = None
+) -> list[Finding]:
+    """Compare a CT with the images that a model is for.
+
+    Args:
+        volume: CT in HU.
+        expectation: Of the model; without `appearance` nothing is measured.
+        measured: `measure_appearance(volume)` if it has been computed already.
+
+    Returns:
+        At most one finding, of severity "ask".
+    """
+    if not expectation.appearance:
+        return []
+    measured = measure_appearance(volume) if measured is None else measured
+    strange = [
+        f"{TITLES[name].format(value=measured[name])} (usual are "
+        f"{_LIMITS[name].format(low=low, high=high)})"
+        for name, (low, high) in expectation.appearance.items()
+        if name in measured and name in TITLES and not low <= measured[name] <= high
+    ]
+    if not strange:
+        return []
+    region = expectation.region or "another region"
+    return [
+        Finding(
+            "coverage",
+            f"The model is for CT of the {region}, and this image does not measure like one: it "
+            f"has {' and '.join(strange)}. What is found in it means little. Give a CT that covers "
+            f"the {region}, or choose another model.",
+            "ask",
+        )
+    ]

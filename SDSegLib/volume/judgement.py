@@ -1,0 +1,118 @@
+"""The one judgement of what comes in and what comes out, shown by every user interface.
+
+`judge_input` says what is wrong or doubtful about an image, `judge_result` about a segmentation,
+`judge_fit` how well a model suits an image. User interfaces add nothing and leave nothing out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+from .appearance import check_appearance
+from .checks import check_grid, check_usable, check_values
+from .expectation import Expectation
+from .finding import Finding, of_severity, ordered
+from .segmentation import Segmentation
+from .structure import Structure
+from .volume import Volume
+
+_FEWEST_STRUCTURES = 3  # with fewer, that most are missing says little about the image
+
+
+def judge_input(volume: Volume, expectation: Expectation | None = None) -> tuple[Finding, ...]:
+    """All that speaks against segmenting a volume, the most severe first.
+
+    Args:
+        volume: In HU if it is a CT.
+        expectation: Of the model that is to be used; without one only the image is judged.
+
+    Returns:
+        If the volume cannot be used at all, only the findings of severity "refuse".
+    """
+    unusable = check_usable(volume)
+    if unusable:
+        return tuple(unusable)
+    findings = [Finding("reader", note) for note in volume.notes]
+    modality = "CT" if expectation is None else expectation.modality
+    if volume.modality not in (None, modality):
+        findings.append(
+            Finding(
+                "modality",
+                f"The image's modality is {volume.modality}, not {modality}; a model for {modality} "
+                f"gives meaningless results on it. Give the {modality} series.",
+                "ask",
+            )
+        )
+    elif modality == "CT":
+        doubts = check_values(volume)
+        findings += doubts
+        if not doubts and expectation is not None:
+            findings += check_appearance(volume, expectation)
+    return ordered(findings + check_grid(volume))
+
+
+def refuse_unusable(volume: Volume) -> None:
+    """Raise `InputError` with the first reason why a volume cannot be segmented at all."""
+    for finding in check_usable(volume):
+        raise InputError(finding.message)
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raise `InputError` with the first finding of severity "refuse", if there is one."""
+    for finding in of_severity(findings, "refuse"):
+        raise InputError(finding.message)
+
+
+def judge_result(
+    segmentation: Segmentation,
+    expectation: Expectation,
+    volumes_ml: dict[str, float] | None = None,
+) -> tuple[Finding, ...]:
+    """Does a result look like the body region that the model is for?
+
+    Args:
+        segmentation: Of a whole volume; one of a region is not judged.
+        expectation: Of the model that made it.
+        volumes_ml: `segmentation.volumes_ml()` if it has been computed already.
+
+    Returns:
+        At most one finding: most structures are missing and none of the others has its usual size.
+    """
+    structures = segmentation.structures
+    if segmentation.region is not None or len(structures) < _FEWEST_STRUCTURES:
+        return ()
+    volumes = segmentation.volumes_ml() if volumes_ml is None else volumes_ml
+    found = [item for item in structures if volumes[item.name] > 0]
+    if 2 * len(found) >= len(structures):
+        return ()
+    whole = [
+        item
+        for item in found
+        if volumes[item.name] >= expectation.volumes_ml.get(item.name, (0.0, 0.0))[0]
+    ]
+    if whole and expectation.volumes_ml:
+        return ()
+    region = expectation.region or "region that the model is for"
+    return (
+        Finding(
+            "result",
+            f"{len(found)} of {len(structures)} structures were found"
+            f"{_with_sizes(found, volumes, expectation)}: this does not look like a {region}. "
+            "Check that the image shows it, or choose another model.",
+        ),
+    )
+
+
+def _with_sizes(
+    found: Sequence[Structure], volumes: dict[str, float], expectation: Expectation
+) -> str:
+    """The sizes of what was found beside the usual ones, for a sentence."""
+    known = [item for item in found if item.name in expectation.volumes_ml]
+    if not known:
+        return ""
+    parts = []
+    for item in known:
+        low, high = expectation.volumes_ml[item.name]
+        parts.append(f"{item.name} {volumes[item.name]:.1f} mL, usually {low:.0f} to {high:.0f}")
+    return f", none whole ({'; '.join(parts)})"
