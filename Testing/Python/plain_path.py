@@ -54,7 +54,7 @@ def plain_label_map(family: SegmentationFamily, volume: Volume) -> np.ndarray:
         mean[:, weights == 0] = 0
         mean[0, weights == 0] = 1
         labels[index] = (back[0] @ mean @ back[1].T).argmax(dim=0).numpy()
-    remove_small_components(labels, structures, job.goes_on)
+    remove_small_components(labels, structures, job.continues_beyond)
     return job.on_volume(labels)
 
 
