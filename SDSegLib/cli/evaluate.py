@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
+from ..options import RunOptions
 from .chosen_cases import (
     CaseFolder,
     CaseFolderAgain,
@@ -28,7 +29,7 @@ from .chosen_cases import (
     print_notes,
     progress_of_cases,
 )
-from .options import AsJson, Device, Mirror, Steps
+from .options import AsJson, with_run_options
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Result
@@ -50,19 +51,15 @@ class AbsentChoice(str, Enum):
     BACKGROUND = "background"
 
 
+@with_run_options("region")
 def evaluate(
+    options: RunOptions,
     output: OutputFolder,
     folder: CaseFolder = None,
     data: CaseFolderAgain = None,
     dataset: DataSet = None,
     split: Split = "test",
     option: DataSetOptions = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="Name of a model, or its folder; the bundled one without it."
-        ),
-    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(help="Instead of a model: a folder of label maps named by case."),
@@ -95,10 +92,6 @@ def evaluate(
     pictures: Annotated[
         int, typer.Option(min=0, max=99, help="How many of the worst results to draw.")
     ] = 6,
-    device: Device = "auto",
-    mirror: Mirror = False,
-    samples: Annotated[int, typer.Option(min=1, max=64, help="Noises to average over.")] = 1,
-    steps: Steps = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -111,17 +104,19 @@ def evaluate(
     Writes metrics.csv, summary.json, dice.png, and pictures of the worst results. Label maps are
     compared where they lie in the patient, on the reference's voxels.
     """
-    if predictions is not None and (model is not None or autoencoder):
-        other = "--model" if model is not None else "--autoencoder"
+    if predictions is not None and (options.model is not None or autoencoder):
+        other = "--model" if options.model is not None else "--autoencoder"
         raise InputError(f"{other} and --predictions exclude each other; leave one of them out.")
-    how = {"--mirror": mirror, "--samples": samples > 1, "--steps": steps > 1}
     if predictions is not None or autoencoder:
-        for name in (name for name, is_given in how.items() if is_given):
-            other = "--autoencoder" if autoencoder else "--predictions"
-            raise InputError(f"{name} says how a model segments; leave it out with {other}.")
+        other = "--autoencoder" if autoencoder else "--predictions"
+        for name in ("mirror", "samples", "steps", "precision", "batch"):
+            if getattr(options, name) != getattr(RunOptions, name):
+                raise InputError(f"--{name} says how a model segments; leave it out with {other}.")
+    if predictions is not None and options.structures is not None:
+        raise InputError("--classes names structures of a model; leave it out with --predictions.")
     from ..evaluation.evaluate import (
         Options,
-        evaluate_autoencoder_of,
+        evaluate_autoencoder,
         evaluate_folder,
         evaluate_model,
     )
@@ -134,22 +129,18 @@ def evaluate(
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
-        find_model(model or default_model())
+        find_model(options.model or default_model())
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)
     with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
-        options = Options(
-            rules, pictures, device, mirror, samples, steps, reports.cases, reports.slices
-        )
+        how = Options(rules, pictures, options, reports.cases, reports.slices)
         if predictions is not None:
-            result = evaluate_folder(chosen.root, predictions, cases.pairs, options, chosen.names)
+            result = evaluate_folder(chosen.root, predictions, cases.pairs, how, chosen.names)
         elif autoencoder:
-            result = evaluate_autoencoder_of(
-                model or default_model(), cases.pairs, options, collection
-            )
+            result = evaluate_autoencoder(cases.pairs, how, collection)
         else:
-            result = evaluate_model(model or default_model(), cases.pairs, options, collection)
+            result = evaluate_model(cases.pairs, how, collection)
     summary = summarise(result.evaluation.scores)
     facts = chosen.facts({**result.facts, **_rule_facts(rules)})
     title = _title(result, summary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..options import RunOptions
 from .chosen_cases import (
     CaseFolder,
     CaseFolderAgain,
@@ -26,7 +28,7 @@ from .chosen_cases import (
     print_notes,
     progress_of_cases,
 )
-from .options import AsJson, Device, ModelName, Steps
+from .options import AsJson, with_run_options
 
 if TYPE_CHECKING:
     from ..evaluation.stability import Spread, StabilitySummary
@@ -34,21 +36,20 @@ if TYPE_CHECKING:
 _MEASURES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
 
 
+@with_run_options("region", "samples")
 def stability(
+    options: RunOptions,
     output: OutputFolder,
     folder: CaseFolder = None,
     data: CaseFolderAgain = None,
     dataset: DataSet = None,
     split: Split = "test",
     option: DataSetOptions = None,
-    model: ModelName = None,
     samples: Annotated[
         int, typer.Option(min=2, max=64, help="Noises; the first is the model's stored one.")
     ] = 8,
-    steps: Steps = 1,
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
-    device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,21 +73,14 @@ def stability(
 
     console = Console(stderr=True)
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
-    model = model or default_model()
-    find_model(model)
+    find_model(options.model or default_model())
     require_images(chosen.found.pairs)
     prepare_output(output, overwrite)
     rules = Rules(absent=chosen.absent)
     with progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports:
-        options = Options(
-            rules,
-            device=device,
-            samples=samples,
-            steps=steps,
-            report_case=reports.cases,
-            report_slices=reports.slices,
-        )
-        result = judge_model(model, chosen.found.pairs, options, chosen.collection)
+        run = replace(options, samples=samples)
+        how = Options(rules, run=run, report_case=reports.cases, report_slices=reports.slices)
+        result = judge_model(chosen.found.pairs, how, chosen.collection)
     summary = summarise_stability(result.cases)
     facts = chosen.facts(result.facts)
     title = f"{result.title}: {samples} noises, {len(result.cases)} cases"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..options import RunOptions
 from ..volume.geometry import Geometry
 from ..volume.orientation import reorientation_to
 from ..volume.volume import Volume
@@ -45,20 +46,14 @@ class Options:
     Attributes:
         rules: How missing structures are counted.
         pictures: Number of the worst results to keep slices of.
-        device: "auto", "cuda", "mps" or "cpu".
-        mirror: Whether a model of volumes also segments mirrored slices.
-        samples: Noises, to average over or to compare.
-        steps: UNet calls of the reverse process.
+        run: How a model segments the cases; all of a case, without a region.
         report_case: Called before each case.
         report_slices: Called after each batch of slices that a model segments.
     """
 
-    rules: Rules
+    rules: Rules = field(default_factory=Rules)
     pictures: int = 0
-    device: str = "auto"
-    mirror: bool = False
-    samples: int = 1
-    steps: int = 1
+    run: RunOptions = field(default_factory=RunOptions)
     report_case: CaseReport | None = None
     report_slices: ProgressCallback | None = None
 
@@ -178,17 +173,13 @@ def evaluate_folder(
 
 
 def evaluate_model(
-    model: str,
-    pairs: tuple[CasePair, ...],
-    options: Options,
-    collection: Collection | None = None,
+    pairs: tuple[CasePair, ...], options: Options, collection: Collection | None = None
 ) -> Result:
     """Segment each case with a model and evaluate the label maps.
 
     Args:
-        model: Name or folder.
         pairs: The cases.
-        options: All of them are used.
+        options: With the model.
         collection: Data set of the cases; then the structures that it and the model have in
             common are compared. Without it, labels have the model's meaning.
 
@@ -199,42 +190,38 @@ def evaluate_model(
     from ..inference.picture import PictureSegmenter
     from ..inference.segmenter import Segmenter
 
-    prepared = prepare_model(model, pairs, options.device, collection)
+    run = options.run
+    prepared = prepare_model(run, pairs, collection)
     family, choice = prepared.family, prepared.choice
     predictor: Predictor
     if prepared.description.input.pictures is not None:
-        if options.mirror:
-            raise InputError("Only models of volumes look at mirrored slices; leave mirroring off.")
+        if run.mirror:
+            raise InputError("Only models of volumes segment mirrored slices; leave mirroring off.")
         predictor = PicturePredictor(
-            PictureSegmenter(family, choice, steps=options.steps), options.samples
+            PictureSegmenter(family, choice, run.precision, run.steps), run.samples
         )
     else:
-        segmenter = Segmenter(family, choice, mirror=options.mirror, steps=options.steps)
-        predictor = ModelPredictor(segmenter, options.report_slices, options.samples)
+        predictor = ModelPredictor(Segmenter(family, choice), run, options.report_slices)
     evaluation = evaluate_cases(prepared.pairs, predictor, prepared.names, options)
     facts = {
         "evaluated": "model",
         **prepared.facts,
-        "mirror": options.mirror,
-        "samples": options.samples,
-        "steps": options.steps,
+        "mirror": run.mirror,
+        "samples": run.samples,
+        "steps": run.steps,
         "grid": "reference",
     }
     return Result(prepared.description.title, prepared.names, facts, evaluation)
 
 
-def evaluate_autoencoder_of(
-    model: str,
-    pairs: tuple[CasePair, ...],
-    options: Options,
-    collection: Collection | None = None,
+def evaluate_autoencoder(
+    pairs: tuple[CasePair, ...], options: Options, collection: Collection | None = None
 ) -> Result:
     """Encode and decode the references with a compact model's label-map autoencoder, and compare.
 
     Args:
-        model: Name or folder.
         pairs: The cases.
-        options: Rules, pictures, device and progress.
+        options: With the model; of how it segments the device alone is used.
         collection: Data set of the cases; its labels must have the model's meaning.
 
     Raises:
@@ -243,7 +230,7 @@ def evaluate_autoencoder_of(
     """
     from .reconstruction import AutoencoderComparison, compact_only
 
-    prepared = prepare_model(model, pairs, options.device)
+    prepared = prepare_model(options.run, pairs)
     if collection is not None:
         refuse_other_labels(prepared.description, collection)
     family = compact_only(prepared.family).to(prepared.choice.device)
@@ -255,35 +242,38 @@ def evaluate_autoencoder_of(
 
 
 def prepare_model(
-    model: str, pairs: tuple[CasePair, ...], device: str, collection: Collection | None = None
+    run: RunOptions, pairs: tuple[CasePair, ...], collection: Collection | None = None
 ) -> PreparedModel:
     """Load a model and check that it suits the cases.
 
     Args:
-        model: Name or folder.
+        run: Model, device and structures.
         pairs: The cases.
-        device: "auto", "cuda", "mps" or "cpu".
         collection: Data set of the cases, to compare the structures that both have.
 
     Raises:
         ModelError: If there is no such model or it is damaged.
         InputError: If a case has no image, or the model is for pictures and the cases are volumes
-            or the other way round, or if there is no structure in common.
+            or the other way round, or if there is no structure to compare.
     """
     from ..inference.device import choose_device
+    from ..inference.selection import select_structures
     from ..models.folder import load_family
-    from ..models.registry import find_model
+    from ..models.registry import default_model, find_model
 
     require_images(pairs)
-    installed = find_model(model)
+    installed = find_model(run.model or default_model())
     description = installed.description
     refuse_other_dimensions(description, pairs)
     names = {item.label: item.name for item in description.structures}
     if collection is not None:
         pairs, names = in_labels_of(description, collection, pairs)
-    return PreparedModel(
-        description, load_family(installed.folder), choose_device(device), pairs, names
-    )
+    wanted = {item.label for item in select_structures(description.structures, run.structures)}
+    names = {label: name for label, name in names.items() if label in wanted}
+    if not names:
+        raise InputError(f"The data have none of the structures {', '.join(run.structures or ())}.")
+    family = load_family(installed.folder)
+    return PreparedModel(description, family, choose_device(run.device), pairs, names)
 
 
 def evaluate_cases(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..options import RunOptions
 from ..reading.files import read_volume
 from ..reading.pictures import read_picture
 from ..volume.judgement import judge_input, refuse
@@ -49,21 +50,26 @@ class ModelPredictor:
 
     Args:
         segmenter: The model on its device.
+        options: How it segments.
         report: Called after each batch of slices.
-        samples: Noises to average over.
     """
 
     def __init__(
-        self, segmenter: Segmenter, report: ProgressCallback | None = None, samples: int = 1
+        self,
+        segmenter: Segmenter,
+        options: RunOptions | None = None,
+        report: ProgressCallback | None = None,
     ) -> None:
         self._segmenter = segmenter
+        self._options = options or segmenter.options
         self._report = report
-        self._samples = samples
 
     def __call__(self, pair: CasePair) -> Prediction:
         image = read_volume(pair.required_image())
-        notes = _notes_about(image)
-        result = self._segmenter.segment(image, report=self._report, samples=self._samples)
+        findings = judge_input(image)
+        refuse(findings)
+        notes = tuple(finding.message for finding in findings)
+        result = self._segmenter.segment_with(image, self._options, self._report)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 
 
@@ -144,7 +150,9 @@ class VolumeSampler:
         from ..inference.each_sample import segment_each
 
         image = read_volume(pair.required_image())
-        notes = _notes_about(image)
+        findings = judge_input(image)
+        refuse(findings)
+        notes = tuple(finding.message for finding in findings)
         found = segment_each(self._segmenter, image, self._samples, self._report, on_samples)
         axes = self._segmenter.description.input.axes
         return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
@@ -169,10 +177,3 @@ class PictureSampler:
         return SampledCase(
             segment_picture_each(self._segmenter, picture, self._samples, on_samples), 0
         )
-
-
-def _notes_about(image: Volume) -> tuple[str, ...]:
-    """What the user should know of an image; one that cannot be segmented is refused."""
-    findings = judge_input(image)
-    refuse(findings)
-    return tuple(finding.message for finding in findings)

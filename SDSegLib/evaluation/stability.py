@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..review.slices import slice_scores, slices_to_review
 from ..volume.segmentation import Segmentation
 from .cases import CasePair
@@ -157,17 +158,13 @@ class StabilitySummary:
 
 
 def judge_model(
-    model: str,
-    pairs: tuple[CasePair, ...],
-    options: Options,
-    collection: Collection | None = None,
+    pairs: tuple[CasePair, ...], options: Options, collection: Collection | None = None
 ) -> StabilityResult:
     """Segment each case with several noises; compare the results with references and each other.
 
     Args:
-        model: Name or folder.
         pairs: The cases.
-        options: Rules, device, samples (two or more), steps and progress.
+        options: With the model and two or more samples.
         collection: Data set of the cases; as for `evaluate.evaluate_model`.
 
     Raises:
@@ -177,22 +174,25 @@ def judge_model(
     from ..inference.picture import PictureSegmenter
     from ..inference.segmenter import Segmenter
 
-    prepared = prepare_model(model, pairs, options.device, collection)
+    run = options.run
+    prepared = prepare_model(run, pairs, collection)
     family, choice = prepared.family, prepared.choice
     sampler: Sampler
     if prepared.description.input.pictures is not None:
-        pictures = PictureSegmenter(family, choice, steps=options.steps)
-        sampler = PictureSampler(pictures, options.samples)
+        if run.mirror:
+            raise InputError("Only models of volumes segment mirrored slices; leave mirroring off.")
+        pictures = PictureSegmenter(family, choice, run.precision, run.steps)
+        sampler = PictureSampler(pictures, run.samples)
     else:
-        segmenter = Segmenter(family, choice, steps=options.steps)
-        sampler = VolumeSampler(segmenter, options.samples, options.report_slices)
+        segmenter = Segmenter(family, choice, run.batch, run.precision, run.mirror, run.steps)
+        sampler = VolumeSampler(segmenter, run.samples, options.report_slices)
     perceptual = learned_distance(choice.device)
     cases = []
     for done, pair in enumerate(prepared.pairs):
         if options.report_case is not None:
             options.report_case(done, pair.name)
         cases.append(judge_case(sampler, pair, list(prepared.names), options.rules, perceptual))
-    facts = {**prepared.facts, "steps": options.steps}
+    facts = {**prepared.facts, "mirror": run.mirror, "steps": run.steps}
     return StabilityResult(prepared.description.title, prepared.names, facts, cases)
 
 

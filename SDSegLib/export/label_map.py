@@ -1,8 +1,9 @@
-"""Label maps for any other program: NIfTI, NRRD and MetaImage."""
+"""Label maps, and the instability of several samples, as NIfTI, NRRD or MetaImage files."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,23 @@ def write_label_map(segmentation: Segmentation, path: Path | str, overwrite: boo
                 f"{path}: this format cannot hold the volume's axes, which are not at right "
                 "angles to each other; write .nrrd or .mha instead."
             )
+
+
+def write_instability(segmentation: Segmentation, path: Path, overwrite: bool = False) -> None:
+    """Write the instability as uint8, 0 … 255, on the segmented volume's own grid.
+
+    Args:
+        segmentation: Of several samples.
+        path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) decides the format.
+        overwrite: Whether to replace an existing file.
+
+    Raises:
+        InputError: If there was a single sample.
+        OutputError: As for `write_label_map`.
+    """
+    if segmentation.instability is None:
+        raise InputError("A single sample has no instability; segment with several samples.")
+    write_label_map(replace(segmentation, label_map=segmentation.instability), path, overwrite)
 
 
 def _image(segmentation: Segmentation) -> sitk.Image:

@@ -118,7 +118,7 @@ def _write(kind: str, result: Segmentation, volume: Volume, path: Path) -> None:
 
         write_label_map(result, path, overwrite=True)
     elif kind == "uncertainty":
-        from .instability import write_instability
+        from .label_map import write_instability
 
         write_instability(result, path, overwrite=True)
     elif kind == "dicom_seg":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import InputError
-from ..volume.structure import Structure
+from ..volume.structure import Structure, structure_id
 
 
 def select_structures(
@@ -13,17 +13,19 @@ def select_structures(
 ) -> tuple[Structure, ...]:
     """The structures with these names or ids, in the model's order; all for None.
 
+    Case and separators do not matter: "larynx" is "Larynx", "right_parotid_gland" is "Right parotid
+    gland".
+
     Raises:
         InputError: Naming what is unknown and what there is.
     """
     if not wanted:
         return available
-    asked = {name.strip().lower() for name in wanted}
-    chosen = tuple(s for s in available if asked & {s.name.lower(), s.id})
-    unknown = asked - {name for s in chosen for name in (s.name.lower(), s.id)}
+    by_id = {structure_id(name): name.strip() for name in wanted}
+    unknown = sorted(by_id[key] for key in set(by_id) - {item.id for item in available})
     if unknown:
         raise InputError(
-            f"The model has no structure called {', '.join(sorted(unknown))}; it has "
-            f"{', '.join(s.id for s in available)}."
+            f"The model has no structure called {', '.join(unknown)}; it has "
+            f"{', '.join(item.id for item in available)}."
         )
-    return chosen
+    return tuple(item for item in available if item.id in by_id)

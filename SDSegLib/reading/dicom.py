@@ -11,10 +11,9 @@ import numpy as np
 from ..errors import InputError
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
-from .dicom_grid import stack
 from .dicom_headers import DicomImage, FoundInFolder, find_in_folder, read_image
 from .dicom_pixels import decode
-from .dicom_slices import slices_of
+from .dicom_stack import slices_of, stack
 
 _VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"

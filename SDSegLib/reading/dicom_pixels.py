@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dicom_headers import refuse_damaged
-from .dicom_slices import Slice
+from .dicom_stack import Slice
 from .values import rescaled
 
 if TYPE_CHECKING:

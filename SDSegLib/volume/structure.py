@@ -82,7 +82,12 @@ class Structure:
     @property
     def id(self) -> str:
         """A stable identifier made of the name: "Right parotid gland" → "right-parotid-gland"."""
-        return "-".join("".join(c if c.isalnum() else " " for c in self.name.lower()).split())
+        return structure_id(self.name)
+
+
+def structure_id(name: str) -> str:
+    """The id of a structure's name or id as typed, in any case and with any separators."""
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
 def _fraction(value: Any) -> float | None:

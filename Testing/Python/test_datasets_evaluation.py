@@ -226,7 +226,7 @@ def test_pictures_have_no_mirror(tmp_path: Path) -> None:
         root, "--dataset", "kvasir-seg", "-m", model, "-o", tmp_path / "out", "--mirror"
     )
     assert code != 0
-    assert "Only models of volumes look at mirrored slices" in said
+    assert "Only models of volumes segment mirrored slices" in said
 
 
 def test_masks_of_another_program_are_judged(tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ import SimpleITK as sitk
 import torch
 from tiny_model import INPUT, STRUCTURES, write_tiny_model
 
-from SDSegLib.cli.evaluate import evaluate
 from SDSegLib.errors import InputError, ModelError, OutputError
 from SDSegLib.evaluation.cases import find_pairs, find_predictions, label_names
-from SDSegLib.evaluation.evaluate import Options, evaluate_autoencoder_of, evaluate_folder
+from SDSegLib.evaluation.evaluate import Options, evaluate_autoencoder, evaluate_folder
 from SDSegLib.evaluation.label_maps import on_grid, read_label_map
 from SDSegLib.evaluation.reconstruction import compact_only, reconstruct
 from SDSegLib.evaluation.report import prepare_output, write_results
@@ -34,6 +33,7 @@ from SDSegLib.evaluation.scores import (
 from SDSegLib.evaluation.summary import summarise
 from SDSegLib.families.compact import CompactFamily
 from SDSegLib.models.folder import load_family
+from SDSegLib.options import RunOptions
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
@@ -401,9 +401,8 @@ def test_autoencoder_that_loses_a_structure_is_scored_as_missing_it(
     data: Path, tmp_path: Path
 ) -> None:
     model = write_tiny_model(tmp_path / "model", structures=STRUCTURES[:2])
-    result = evaluate_autoencoder_of(
-        str(model), find_pairs(data).pairs, Options(Rules(), pictures=1, device="cpu")
-    )
+    options = Options(pictures=1, run=RunOptions(model=str(model), device="cpu"))
+    result = evaluate_autoencoder(find_pairs(data).pairs, options)
     assert result.facts["grid"] == "model"
     assert [score.status for score in result.evaluation.scores["bert"]][1] == "unknown"
     assert all(score.hd95_mm is None for score in result.evaluation.scores["anna"])
@@ -421,7 +420,9 @@ def test_published_model_has_no_label_map_autoencoder(data: Path, tmp_path: Path
         structures=STRUCTURES[:1],
     )
     with pytest.raises(ModelError, match="only compact models"):
-        evaluate_autoencoder_of(str(model), find_pairs(data).pairs, Options(Rules(), device="cpu"))
+        evaluate_autoencoder(
+            find_pairs(data).pairs, Options(run=RunOptions(model=str(model), device="cpu"))
+        )
 
 
 # --- results on disk ------------------------------------------------------------------------------
@@ -522,11 +523,24 @@ def test_command_evaluates_predictions(data: Path, tmp_path: Path) -> None:
     assert not (output / "worst").exists()
 
 
+@pytest.mark.parametrize("typed", ["Spinal cord", "spinal cord", "SPINAL-CORD", "spinal_cord"])
+def test_one_structure_is_evaluated_however_its_name_is_typed(
+    data: Path, tmp_path: Path, typed: str
+) -> None:
+    model = write_tiny_model(tmp_path / "model", structures=STRUCTURES[:2])
+    arguments = ("--model", model, "--output", tmp_path / "results", "--device", "cpu", "--json")
+    done = sdseg(data, *arguments, "--classes", typed)
+    assert done.returncode == 0, done.stderr
+    assert [item["name"] for item in json.loads(done.stdout)["structures"]] == ["Spinal cord"]
+
+
 def test_model_and_predictions_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--model and --predictions exclude each other"):
-        evaluate(tmp_path / "out", tmp_path, model="x", predictions=tmp_path)
-    with pytest.raises(InputError, match="--autoencoder and --predictions exclude each other"):
-        evaluate(tmp_path / "out", tmp_path, autoencoder=True, predictions=tmp_path)
+    both = ("--predictions", tmp_path, "--output", tmp_path / "out")
+    for option in (("--model", "x"), ("--autoencoder",)):
+        done = sdseg(tmp_path, *both, *option)
+        assert done.returncode == 2
+        assert f"{option[0]} and --predictions exclude each other" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
 
 
 # --- real CT --------------------------------------------------------------------------------------
