@@ -21,6 +21,8 @@ from SDSegLib.training.parts import is_saved, load_parts, remove_parts, save_par
 from SDSegLib.training.run import Machine, StepSampler
 from SDSegLib.training.validation import HeldOutDice
 
+pytestmark = pytest.mark.train
+
 STEPS = 14
 
 
