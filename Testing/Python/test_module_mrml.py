@@ -22,8 +22,8 @@ from SDSegLib.mrml.segmentation_node import segmentation_to_node
 from SDSegLib.mrml.session import MrmlSession, open_session
 from SDSegLib.mrml.volume_node import volume_to_node
 
-vtk = pytest.importorskip("vtk")
-slicer = pytest.importorskip("slicer")
+vtk = pytest.importorskip("vtk", reason="needs the extra slicer")
+slicer = pytest.importorskip("slicer", reason="needs the extra slicer")
 
 
 @pytest.fixture

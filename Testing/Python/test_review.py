@@ -141,7 +141,7 @@ def test_nothing_found_gives_nothing_to_look_at() -> None:
 
 def test_unsure_slices_of_a_patient_are_the_wrong_ones(shared_data: Path) -> None:
     """A patient that the bundled model was not trained on."""
-    stats = pytest.importorskip("scipy.stats")
+    stats = pytest.importorskip("scipy.stats", reason="needs the extra evaluate")
     from SDSegLib.evaluation.slices import slice_dice
     from SDSegLib.inference.load import load_segmenter
     from SDSegLib.reading.files import read_volume
