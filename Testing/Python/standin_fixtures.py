@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+from clock import undisturbed_clock
 
 _LIBRARIES = "libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0 (Debian's names)"
 ROOT = Path(__file__).parents[2]
@@ -129,6 +130,8 @@ def picture(widget: Any, path: Path) -> Path:
 class StallMeter:
     """Longest time for which the window did not answer: a timer of 5 ms that is watched.
 
+    Time for which another program had the core does not count.
+
     `with StallMeter() as meter: process_until(…)`, then `meter.longest_ms`.
     """
 
@@ -145,7 +148,7 @@ class StallMeter:
         self._timer.setTimerType(Qt.PreciseTimer)
         self._timer.setInterval(self.interval_ms)
         self._timer.timeout.connect(self._tick)
-        self._last = time.perf_counter()
+        self._last = undisturbed_clock()
         self._timer.start()
         return self
 
@@ -156,7 +159,7 @@ class StallMeter:
         self._timer.stop()
 
     def _tick(self) -> None:
-        now = time.perf_counter()
+        now = undisturbed_clock()
         self.longest_ms = max(self.longest_ms, 1000 * (now - self._last) - self.interval_ms)
         self._last = now
         self.ticks += 1

@@ -35,7 +35,7 @@ class Bright(nn.Module):
 
 def prepared(row: Row) -> Method:
     for package in row.packages:
-        pytest.importorskip(package)
+        pytest.importorskip(package, reason="needs the extra benchmark")
     return row.prepare("cpu")
 
 
@@ -114,7 +114,7 @@ def parameters(method: Method) -> list[Tensor]:
 def test_the_patch_is_what_the_planner_makes_of_the_training_data(
     shape: tuple[int, int, int], configuration: str
 ) -> None:
-    pytest.importorskip("nnunetv2")
+    pytest.importorskip("nnunetv2", reason="needs the extra benchmark")
     plans = nnunet.plan(nnunet.dataset_fingerprint(shape))
     planned = plans["configurations"][configuration]
     patch = np.array(planned["patch_size"])

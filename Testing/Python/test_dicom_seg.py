@@ -242,7 +242,7 @@ def test_existing_file_is_kept(tmp_path: Path) -> None:
 
 
 def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="this system has no limits of file sizes")
     volume, path = a_series(tmp_path), tmp_path / "organs.dcm"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))

@@ -87,7 +87,7 @@ class TestAtomicWrite:
         assert names_in(tmp_path) == ["organs.nii.gz"]
 
     def test_full_disk_becomes_a_clear_error(self, tmp_path: Path) -> None:
-        resource = pytest.importorskip("resource")
+        resource = pytest.importorskip("resource", reason="this system has no limits of file sizes")
         path = tmp_path / "organs.nii.gz"
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
@@ -203,7 +203,7 @@ class TestLabelMap:
     def test_full_disk_is_noticed_and_leaves_the_old_file(
         self, tmp_path: Path, suffix: str
     ) -> None:
-        resource = pytest.importorskip("resource")
+        resource = pytest.importorskip("resource", reason="this system has no limits of file sizes")
         path = tmp_path / f"organs{suffix}"
         write_label_map(a_segmentation(), path)
         size = path.stat().st_size

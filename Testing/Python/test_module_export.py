@@ -88,7 +88,7 @@ def test_a_segmentation_file_holds_names_colours_and_edits(
 def test_a_dicom_segmentation_refers_to_the_series_and_holds_edits(
     widget: Any, application: Any, tmp_path: Path
 ) -> None:
-    pytest.importorskip("highdicom")
+    pytest.importorskip("highdicom", reason="needs the extra dicom")
     ct = from_dicom(widget, tmp_path / "series")
     node = segment(widget).resultNode
     paint_box(node, "Larynx", ct)

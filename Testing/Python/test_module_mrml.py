@@ -20,8 +20,8 @@ from SDSegLib.mrml.session import MrmlSession, open_session
 from SDSegLib.mrml.volumes import bounding_box, fit_roi, region_from_roi, volume_to_node
 from SDSegLib.volume.region import Region
 
-vtk = pytest.importorskip("vtk")
-slicer = pytest.importorskip("slicer")
+vtk = pytest.importorskip("vtk", reason="needs the extra slicer")
+slicer = pytest.importorskip("slicer", reason="needs the extra slicer")
 
 
 @pytest.fixture

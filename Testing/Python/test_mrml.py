@@ -34,9 +34,9 @@ from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.structure import Code, Structure
 from SDSegLib.volume.volume import Volume
 
-vtk = pytest.importorskip("vtk")
-numpy_support = pytest.importorskip("vtk.util.numpy_support")
-slicer = pytest.importorskip("slicer")
+vtk = pytest.importorskip("vtk", reason="needs the extra slicer")
+numpy_support = pytest.importorskip("vtk.util.numpy_support", reason="needs the extra slicer")
+slicer = pytest.importorskip("slicer", reason="needs the extra slicer")
 EDGE_OF_A_VOXEL_MM = 0.9
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("slicer", reason="needs slicer-core")
+    pytest.importorskip("slicer", reason="needs the extra slicer")
     shutil.copy(resource_folder() / "Samples" / "head-neck-ct.nii.gz", tmp_path / "ct.nii.gz")
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,7 +27,8 @@ def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_files_that_it_links_to_exist() -> None:
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    places = ("*.md", "docs/*.md", "Training/*.md", "Testing/*.md", "Resources/**/*.md")
+    for page in sorted(path for place in places for path in ROOT.glob(place)):
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

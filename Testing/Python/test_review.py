@@ -141,7 +141,8 @@ def test_nothing_found_gives_nothing_to_look_at() -> None:
 
 def test_unsure_slices_of_a_patient_are_the_wrong_ones(shared_data: Path) -> None:
     """A patient that the bundled model was not trained on."""
-    stats = pytest.importorskip("scipy.stats")
+    from scipy import stats
+
     from SDSegLib.evaluation.scores import slice_dice
     from SDSegLib.inference.load import load_segmenter
     from SDSegLib.reading.files import read_volume

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from segmentation_maker import (
     DIRECTIONS,
     LARYNX,
@@ -30,8 +31,7 @@ from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.structure import Code, Structure
 
-slicer = pytest.importorskip("slicer")
-sitk = pytest.importorskip("SimpleITK")
+slicer = pytest.importorskip("slicer", reason="needs the extra slicer")
 
 
 def masks_in_slicer(path: Path, kind: str) -> dict[str, np.ndarray]:
@@ -170,7 +170,7 @@ def test_refuses_a_reference_on_another_grid(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_noticed_and_leaves_the_old_file(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="this system has no limits of file sizes")
     path = tmp_path / "organs.seg.nrrd"
     write_seg_nrrd(a_segmentation(), path)
     before = path.read_bytes()

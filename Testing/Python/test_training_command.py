@@ -16,6 +16,8 @@ from training_parts import curve_of, tiny_changes, write_patients
 from SDSegLib.cli.app import main
 from SDSegLib.models.folder import load_family
 
+pytestmark = pytest.mark.train
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -23,6 +23,8 @@ from SDSegLib.training.job import train
 from SDSegLib.training.run import Machine, StepSampler
 from SDSegLib.training.validation import HeldOutDice
 
+pytestmark = pytest.mark.train
+
 STEPS = 14
 
 

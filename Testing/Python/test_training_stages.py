@@ -18,6 +18,8 @@ from SDSegLib.training.recipe import recipe_of
 from SDSegLib.training.run import Machine
 from SDSegLib.training.stage import _warmed_up_ema
 
+pytestmark = pytest.mark.train
+
 
 def states(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Weights as trained and as averaged, from a checkpoint."""

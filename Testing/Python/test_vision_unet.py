@@ -165,6 +165,7 @@ def test_more_supervised_levels_than_there_are_is_refused() -> None:
         build_family(tiny_description(network={**DEEP, "encoder_supervised": 2}))
 
 
+@pytest.mark.train
 def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
     deep = ("network.encoder_filters=8,8,16", "network.encoder_supervised=1")
     preset = tiny_preset("compact", *deep, "training.steps=12", "training.rate=5e-3")
@@ -294,6 +295,7 @@ def test_a_light_encoder_has_nothing_to_skip() -> None:
         build_family(tiny_description(network={**NETWORK, "encoder_skip": True}))
 
 
+@pytest.mark.train
 def test_with_a_frozen_encoder_its_own_map_still_joins(tmp_path: Path) -> None:
     preset = tiny_preset("compact", "training.train_vision_encoder=false", "training.steps=3")
     job = a_job(preset, tmp_path / "run")
@@ -305,6 +307,7 @@ def test_with_a_frozen_encoder_its_own_map_still_joins(tmp_path: Path) -> None:
     assert not torch.allclose(stage.family.fusion.exponents, torch.tensor([0.5, 0.5]), atol=1e-4)
 
 
+@pytest.mark.train
 def test_the_decoder_learns_on_from_estimated_latents(tmp_path: Path) -> None:
     changed = {}
     for choice in ("false", "true"):

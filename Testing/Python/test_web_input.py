@@ -160,7 +160,7 @@ def test_nrrd_with_its_segmentation(fresh: Any, body_file: Path, tmp_path: Path)
 
 
 def test_a_zip_of_dicom_files_and_a_dicom_segmentation(fresh: Any, tmp_path: Path) -> None:
-    pytest.importorskip("highdicom")
+    pytest.importorskip("highdicom", reason="needs the extra dicom")
     import pydicom
 
     body = a_body((10, 40, 48))

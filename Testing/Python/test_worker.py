@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clock import undisturbed_clock
 from phantom import a_body, stored_as
 from tiny_model import write_tiny_model
 from worker_parts import (
@@ -430,7 +431,7 @@ def test_two_clients_at_once(model: str) -> None:
 def test_the_owner_is_never_blocked_for_longer_than_a_frame_or_two(
     client: WorkerClient, model: str
 ) -> None:
-    """A window with a large CT; a busy computer may take the processor away, so three tries."""
+    """A window with a large CT; three tries, for what other programs on the computer do."""
     shape = (300, 512, 512)
     array = np.random.default_rng(0).integers(-1000, 1500, shape, dtype=np.int16)
     volume = Volume(array, Geometry(shape, (0.8, 0.8, 1.0), (0, 0, 0), np.eye(3)))
@@ -439,9 +440,9 @@ def test_the_owner_is_never_blocked_for_longer_than_a_frame_or_two(
         longest[attempt] = 0.0
 
         def timed(call, *arguments, attempt=attempt):
-            started = time.perf_counter()
+            started = undisturbed_clock()
             call(*arguments)
-            longest[attempt] = max(longest[attempt], time.perf_counter() - started)
+            longest[attempt] = max(longest[attempt], undisturbed_clock() - started)
 
         timed(client.start, volume, segmenting(model, device="cpu", batch=1))
         while client.state is State.STARTING:
@@ -470,9 +471,9 @@ def test_a_large_result_is_taken_over_off_the_owners_thread(
         client.start(volume, segmenting(model, device="cpu"))
         longest.append(0.0)
         while client.is_busy:
-            started = time.perf_counter()
+            started = undisturbed_clock()
             client.poll()
-            longest[-1] = max(longest[-1], time.perf_counter() - started)
+            longest[-1] = max(longest[-1], undisturbed_clock() - started)
             time.sleep(0.005)
         assert client.state is State.DONE, (client.error, client.details)
         assert client.result is not None
