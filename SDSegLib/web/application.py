@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from trame_client.widgets.html import Div
 from ..errors import InputError
 from ..models.registry import find_model
 from ..mrml.session import adopt_session
+from ..volume.finding import Finding
 from . import trame_private
 from .editing import Editor, EditPanel
 from .image_panel import ImagePanel
@@ -38,10 +40,10 @@ class Application:
     Args:
         server: The trame server, not started yet.
         folder: The private folder.
-        model: Name or folder of the model to begin with.
+        model: Name or folder of the model to begin with; None for the one that suits the CT.
     """
 
-    def __init__(self, server: Any, folder: Path, model: str) -> None:
+    def __init__(self, server: Any, folder: Path, model: str | None) -> None:
         self._slices_debounced = Debounced(self._draw_slices, _SLICES_SECONDS)
         self._edits_debounced = Debounced(self._draw_edits, _SLICES_SECONDS)
         app = trame_private.start_application()
@@ -56,11 +58,11 @@ class Application:
             folder=folder,
         )
         self._views = ViewPanel(self._context)
-        self._models = ModelPanel(self._context, model)
+        self._models = ModelPanel(self._context, model, self._after_model)
         self._segments = SegmentsPanel(self._context)
         self._edit = EditPanel(self._context)
         self._review = ReviewPanel(self._context)
-        self._run = RunPanel(self._context, self._models, self._after_result)
+        self._run = RunPanel(self._context, self._models, self._examine, self._after_result)
         self._save = SavePanel(self._context, self._segments.mark_saved)
         self._image = ImagePanel(
             self._context,
@@ -118,9 +120,34 @@ class Application:
         self._edit.open()
         self._review.open()
         self._run.controller.error = ""
+        self._run.controller.forget_volume()
+        self._models.forget_volume()
+        self._models.draw()
         self._run.draw()
         self._save.draw()
-        self._run.warm_up()
+        self._context.page.run(self._after_model())
+
+    async def _after_model(self) -> None:
+        """Another CT or model: judge the CT for the model, and load it."""
+        await self._examine()
+        if self._context.study.volume_node is not None:
+            self._run.warm_up()
+
+    async def _examine(self) -> tuple[Finding, ...]:
+        """Findings about the open CT for the chosen model; its voxels are checked once for each."""
+        study, models = self._context.study, self._models
+        if study.volume_node is None:
+            return ()
+        if models.examination is None:
+            volume = study.opened()
+            examination = await asyncio.to_thread(models.examine, volume)
+            if study.volume_node is None or study.opened() is not volume:
+                return ()  # another CT was opened meanwhile
+            models.examination = examination
+            study.findings = examination.findings
+            models.draw()
+            self._image.draw()
+        return study.findings
 
     def _after_result(self) -> None:
         editor, node = self._context.editor, self._context.study.segmentation_node
@@ -141,14 +168,15 @@ class Application:
         self._context.page.tell(UNEXPECTED, "error")
 
 
-def check_input(image: Path | None, segmentation: Path | None, model: str) -> None:
+def check_input(image: Path | None, segmentation: Path | None, model: str | None) -> None:
     """Check before the server starts that the files and the model exist.
 
     Raises:
         InputError: Naming the one that is not, or if there is a segmentation without its CT.
         ModelError: Naming the models there are.
     """
-    find_model(model)
+    if model is not None:
+        find_model(model)
     for path in (image, segmentation):
         if path is not None and not path.exists():
             raise InputError(f"{path} does not exist; check the spelling.")

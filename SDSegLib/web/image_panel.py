@@ -13,8 +13,9 @@ from ..errors import InputError, SDSegError
 from ..reading.dicom import Series
 from ..resources import sample_ct
 from ..review.formatting import grid_text
+from ..volume.volume import Volume
 from .page_context import Action, Answer, PageContext
-from .study import Loaded, Source, read_image, series_to_choose_from, source_of_upload
+from .study import Source, read_image, series_to_choose_from, source_of_upload
 
 
 class ImagePanel:
@@ -103,16 +104,16 @@ class ImagePanel:
         if series and uid is None:
             return False
         self._show_busy(f"Reading {source.image.name}…")
-        loaded = await asyncio.to_thread(read_image, source.image, uid)
+        volume = await asyncio.to_thread(read_image, source.image, uid)
         stopping = self._before_open()
         if asyncio.iscoroutine(stopping):
             await stopping
-        self._put_into_scene(loaded, source)
+        self._put_into_scene(volume, source)
         return True
 
-    def _put_into_scene(self, loaded: Loaded, source: Source) -> None:
+    def _put_into_scene(self, volume: Volume, source: Source) -> None:
         study = self._context.study
-        study.open(loaded, source.folder)
+        study.open(volume, source.folder)
         self._bind()
         try:
             if source.segmentation is not None:

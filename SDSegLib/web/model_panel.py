@@ -1,36 +1,47 @@
-"""The options of a run: model, structures and settings."""
+"""The options of a run: model, structures, region and settings."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..errors import InputError
+from ..models.fit import Examination, examine
 from ..models.folder import CARD
 from ..models.registry import InstalledModel, find_model, list_models
+from ..options import RunOptions
 from ..review.formatting import color_code
+from ..volume.region import Region
 from ..volume.sides import mirror_problem
 from ..volume.structure import Structure
+from ..volume.volume import Volume
 from .page_context import Action, PageContext
 
-SAMPLES = (1, 3, 5, 8)
-DEVICES = ("auto", "cpu", "cuda", "mps")
+AUTOMATIC = ""
 
 
 class ModelPanel:
-    """Keeps the choices.
+    """Keeps the options and shows them.
 
     Args:
         context: Shared parts.
-        model: Name or folder of the model to begin with.
+        model: Name or folder of the model to begin with; None for the one that suits the CT best.
+        on_model: Called when another model was chosen.
+
+    Attributes:
+        examination: How the models suit the CT, and its findings; None while it is not known.
     """
 
-    def __init__(self, context: PageContext, model: str) -> None:
+    def __init__(self, context: PageContext, model: str | None, on_model: Action) -> None:
         self._context = context
-        self._model = find_model(model)
-        self._ticked = {item.name for item in self._model.description.structures}
-        self.samples = 1
-        self._wants_mirror = False
-        self.device = "auto"
+        self._on_model = on_model
+        self._given = None if model is None else find_model(model)
+        self._chosen = AUTOMATIC if self._given is None else self._given.description.name
+        self._options = RunOptions()
+        self._number = 0  # of the changes; with it the page draws fields anew, refused values too
+        self._ticked: set[str] = set()
+        self._ticked_for = ""
+        self.examination: Examination | None = None
         self.draw()
 
     def actions(self) -> dict[str, Action]:
@@ -39,60 +50,106 @@ class ModelPanel:
             "choose_model": self._choose,
             "tick": self._tick,
             "tick_all": self._tick_all,
-            "samples": self.set_samples,
-            "device": self._set_device,
-            "mirror": self._set_mirror,
+            "option": self._set_option,
+            "region": self._set_region,
         }
-
-    @property
-    def path(self) -> str:
-        """Folder of the model."""
-        return str(self._model.folder)
-
-    @property
-    def expects(self) -> dict[str, Any]:
-        """What the model is for, as `ModelDescription.expects`."""
-        return self._model.description.expects
 
     @property
     def structures(self) -> tuple[Structure, ...]:
         """Those that are ticked."""
-        return tuple(
-            item for item in self._model.description.structures if item.name in self._ticked
+        model = self._model()
+        return (
+            ()
+            if model is None
+            else tuple(item for item in model.description.structures if item.name in self._ticked)
         )
 
     @property
-    def mirror(self) -> bool:
-        """Whether to average with mirrored slices; never with a model that cannot."""
-        return self._wants_mirror and not self._mirror_problem()
+    def options(self) -> RunOptions:
+        """Options of the next run.
+
+        Raises:
+            InputError: If no model is installed.
+        """
+        model = self._model()
+        if model is None:
+            raise InputError("No model is installed; install one with: sdseg models install FILE.")
+        return replace(
+            self._options,
+            model=str(model.folder),
+            structures=tuple(item.name for item in self.structures),
+            mirror=self._options.mirror and not self._mirror_problem(model),
+        )
+
+    def examine(self, volume: Volume) -> Examination:
+        """Judge a CT for the chosen model. Uses no MRML; call it in a thread."""
+        return examine(volume, self._models(), self._chosen)
+
+    def forget_volume(self) -> None:
+        """Another CT is open: nothing is known of it, and there is no region."""
+        self.examination = None
+        self._options = replace(self._options, region=None)
 
     def set_samples(self, count: int) -> None:
         """Set the number of noise samples to average over."""
-        self.samples = min(max(int(count), 1), max(SAMPLES))
-        self.draw()
+        self._set_option("samples", count)
 
     def draw(self) -> None:
-        """Show the choices."""
-        models, _ = list_models()
-        names = [model.description.name for model in models]
-        if self._model.description.name not in names:
-            models.insert(0, self._model)
+        """Show the options."""
+        model = self._model()
+        if model is not None and self._ticked_for != model.description.name:
+            self._ticked_for = model.description.name
+            self._ticked = {item.name for item in model.description.structures}
+        automatic = "Automatic"
+        if model is not None and self._chosen == AUTOMATIC:
+            automatic = f"Automatic: {model.description.title}"
+        options = self._options
         self._context.page.show(
             models=[
-                {"name": item.description.name, "title": item.description.title} for item in models
+                {"name": AUTOMATIC, "title": automatic},
+                *(
+                    {"name": item.description.name, "title": item.description.title}
+                    for item in self._models()
+                ),
             ],
-            model=self._described(self._model),
-            samples=self.samples,
-            sample_choices=list(SAMPLES),
-            device=self.device,
-            devices=list(DEVICES),
-            mirror=self.mirror,
-            mirror_problem=self._mirror_problem(),
+            chosen_model=self._chosen,
+            model=None if model is None else self._described(model),
+            option_infos={name: asdict(info) for name, info in RunOptions.infos().items()},
+            options={
+                "number": self._number,
+                "samples": options.samples,
+                "steps": options.steps,
+                "batch": options.batch or "",
+                "device": options.device,
+                "precision": options.precision,
+                "mirror": options.mirror and not self._mirror_problem(model),
+            },
+            mirror_problem=self._mirror_problem(model),
+            region=self._described_region(),
         )
 
-    def _mirror_problem(self) -> str:
-        description = self._model.description
-        return mirror_problem(description.structures, description.input)
+    def _models(self) -> list[InstalledModel]:
+        models = [item for item in list_models()[0] if item.description.input.pictures is None]
+        given = self._given
+        if given is not None and all(
+            item.description.name != given.description.name for item in models
+        ):
+            models.insert(0, given)
+        return models
+
+    def _model(self) -> InstalledModel | None:
+        """The chosen model, or the one that suits the CT; a bundled one while that is unknown."""
+        models = self._models()
+        if self._chosen != AUTOMATIC:
+            return next((m for m in models if m.description.name == self._chosen), None)
+        if self.examination is not None and self.examination.model is not None:
+            return self.examination.model
+        return next(iter([item for item in models if item.bundled] or models), None)
+
+    def _mirror_problem(self, model: InstalledModel | None) -> str:
+        if model is None:
+            return ""
+        return mirror_problem(model.description.structures, model.description.input)
 
     def _described(self, model: InstalledModel) -> dict[str, Any]:
         description = model.description
@@ -104,6 +161,8 @@ class ModelPanel:
             "summary": description.summary,
             "licence": description.license or "not stated",
             "card": card.read_text(encoding="utf-8") if card.is_file() else "",
+            "reason": "" if self.examination is None else self.examination.reason,
+            "reasons": "" if self.examination is None else self.examination.reasons,
             "structures": [
                 {
                     "name": item.name,
@@ -114,27 +173,55 @@ class ModelPanel:
             ],
         }
 
-    def _choose(self, name: str) -> None:
-        if name != self._model.description.name:
-            self._model = find_model(name)
-            self._ticked = {item.name for item in self._model.description.structures}
+    def _described_region(self) -> dict[str, Any] | None:
+        """First and last slice along each axis, counted from 1 as the views do; None for all."""
+        region, volume_node = self._options.region, self._context.study.volume_node
+        if region is None or volume_node is None:
+            return None
+        shape = self._context.study.opened().geometry.shape
+        sides = zip("kji", region.start, region.stop, shape, strict=True)
+        return {axis: {"first": a + 1, "last": b, "count": n} for axis, a, b, n in sides}
+
+    def _choose(self, name: str) -> Any:
+        if name == self._chosen:
+            return None
+        self._chosen = name
+        self.examination = None
         self.draw()
+        return self._on_model()
 
     def _tick(self, name: str) -> None:
         self._ticked ^= {name}
         self.draw()
 
     def _tick_all(self, is_on: bool) -> None:
-        names = {item.name for item in self._model.description.structures}
+        model = self._model()
+        names = set() if model is None else {item.name for item in model.description.structures}
         self._ticked = names if is_on else set()
         self.draw()
 
-    def _set_device(self, device: str) -> None:
-        if device not in DEVICES:
-            raise InputError(f"There is no device called {device}.")
-        self.device = device
-        self.draw()
+    def _set_option(self, name: str, value: Any) -> None:
+        """Set one option, if the value is allowed; an empty batch means the default."""
+        value = None if value == "" else value
+        self._number += 1
+        try:
+            self._options = replace(self._options, **{name: value}).check()
+        finally:
+            self.draw()
 
-    def _set_mirror(self, is_on: bool) -> None:
-        self._wants_mirror = bool(is_on)
-        self.draw()
+    def _set_region(self, axis: str, first: int, last: int) -> None:
+        """Limit the run along "k", "j" or "i" to slices counted from 1; axis "" for all or none."""
+        self._number += 1
+        shape = self._context.study.opened().geometry.shape
+        region = self._options.region
+        if axis == "":
+            region = Region.whole(shape) if region is None else None
+        else:
+            sides = (region or Region.whole(shape)).to_json()
+            low, high = sorted((int(first), int(last)))
+            sides[axis] = [low - 1, high]
+            region = Region.from_json(sides)
+        try:
+            self._options = replace(self._options, region=region and region.clipped(shape))
+        finally:
+            self.draw()

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import SDSegError
 from ..inference.progress import Progress
 from ..mrml.results import PreparedResult, prepare_result
+from ..operations.segment import SegmentOperation
+from ..options import RunOptions
 from ..review.formatting import seconds_text, time_left_text
 from ..review.summary import RunSummary, summarise
-from ..volume.coverage import check_coverage
+from ..volume.finding import Finding, of_severity
+from ..volume.judgement import refuse
+from ..volume.volume import Volume
 from ..worker.client import WorkerClient
-from ..worker.outcome import State
-from ..worker.request import Request
+from ..worker.run import State, VolumeInWorker
 from .model_panel import ModelPanel
 from .page_context import Action, Answer, PageContext
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 REVIEW_SAMPLES = 5
-# What a model makes of such images means nothing; the user is asked.
-_DOUBTFUL = ("modality", "range", "hu-offset", "coverage")
 
 
 class RunController:
@@ -48,14 +49,15 @@ class RunController:
         self._on_result = on_result
         self._task: asyncio.Task[None] | None = None
         self._is_abandoned = False
+        self._opened: VolumeInWorker | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a run is in progress, writing into the scene included."""
         return self._task is not None and not self._task.done()
 
-    def start(self, request: Request) -> None:
-        """Begin a run.
+    def start(self, volume: Volume, options: RunOptions) -> None:
+        """Begin a run; a volume with the voxels of the last run is not copied again.
 
         Raises:
             SDSegError: If one is going on, or the input cannot be used.
@@ -64,7 +66,10 @@ class RunController:
             raise SDSegError("A segmentation is going on; wait for its end, or cancel it.")
         self.error = ""
         self._is_abandoned = False
-        self.client.start(request)
+        if self._opened is None or self._opened.volume.array is not volume.array:
+            self.forget_volume()
+            self._opened = self.client.open(volume)
+        self.client.start(self._opened, SegmentOperation(options))
         self._task = asyncio.get_running_loop().create_task(self._follow())
         self._on_change()
 
@@ -80,9 +85,16 @@ class RunController:
             self.cancel()
             await self._task
 
+    def forget_volume(self) -> None:
+        """Let the worker forget the CT."""
+        if self._opened is not None:
+            self.client.close_volume(self._opened)
+            self._opened = None
+
     def close(self) -> None:
         """End the worker process and free all shared memory."""
         self._is_abandoned = True
+        self.forget_volume()
         self.client.close()
 
     async def _follow(self) -> None:
@@ -98,7 +110,7 @@ class RunController:
         asyncio.get_running_loop().call_soon(self._on_change)
 
     async def _write(self) -> None:
-        result, report = self.client.result, self.client.outcome
+        result, report = self.client.result, self.client.report
         if result is None or report is None:
             raise RuntimeError("the worker is done without a result")
         notes = (*(finding.message for finding in report.findings), *report.messages)
@@ -122,15 +134,21 @@ class RunPanel:
 
     Args:
         context: Shared parts.
-        models: What to run.
+        models: The options.
+        examine: Gives the findings about the CT for the chosen model.
         after_result: Called when a result is in the scene.
     """
 
     def __init__(
-        self, context: PageContext, models: ModelPanel, after_result: Callable[[], None]
+        self,
+        context: PageContext,
+        models: ModelPanel,
+        examine: Callable[[], Awaitable[Sequence[Finding]]],
+        after_result: Callable[[], None],
     ) -> None:
         self._context = context
         self._models = models
+        self._examine = examine
         self._after_result = after_result
         self._overwrite: tuple[str, ...] = ()
         self.controller = RunController(self.draw, self._write)
@@ -152,7 +170,9 @@ class RunPanel:
         if not self._models.structures:
             page.tell("Tick at least one structure.", "warning")
             return
-        doubts = await self._doubts()
+        findings = await self._examine()
+        refuse(findings)
+        doubts = [finding.message for finding in of_severity(findings, "ask")]
         if doubts and not await self._wants_doubtful(doubts):
             return
         edited = study.edited_among(self._models.structures)
@@ -166,23 +186,14 @@ class RunPanel:
         if self.controller.is_busy:
             return
         page.clear_messages()
-        self.controller.start(
-            Request(
-                volume=study.volume(),
-                model=self._models.path,
-                structures=tuple(item.name for item in self._models.structures),
-                device=self._models.device,
-                mirror=self._models.mirror,
-                samples=self._models.samples,
-            )
-        )
+        self.controller.start(study.volume(), self._models.options)
 
     def warm_up(self) -> None:
         """Load the model in advance, so that the first run begins at once."""
         if not self.controller.is_busy:
-            self.controller.client.warm_up(
-                self._models.path, self._models.device, self._models.mirror
-            )
+            options = self._models.options
+            wanted = RunOptions(model=options.model, device=options.device)
+            self.controller.client.warm_up(SegmentOperation(wanted))
 
     def draw(self) -> None:
         """Show the state of the run."""
@@ -238,17 +249,9 @@ class RunPanel:
 
     async def _measure(self) -> None:
         """Segment again with several samples, to learn where the result is unsure."""
-        if self._models.samples == 1:
+        if self._models.options.samples == 1:
             self._models.set_samples(REVIEW_SAMPLES)
         await self.segment()
-
-    async def _doubts(self) -> list[str]:
-        """What speaks against segmenting this image with this model."""
-        study = self._context.study
-        coverage = await asyncio.to_thread(check_coverage, study.opened(), self._models.expects)
-        return [
-            finding.message for finding in [*study.findings, *coverage] if finding.kind in _DOUBTFUL
-        ]
 
     async def _wants_doubtful(self, doubts: list[str]) -> bool:
         answer = await self._context.page.ask(

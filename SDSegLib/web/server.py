@@ -33,7 +33,7 @@ _SIGNALS = tuple(
 def serve(
     image: Path | None,
     segmentation: Path | None,
-    model: str,
+    model: str | None,
     port: int,
     on_ready: Callable[[str], None],
 ) -> None:
@@ -42,7 +42,7 @@ def serve(
     Args:
         image: A CT to begin with.
         segmentation: Its segmentation.
-        model: Name or folder of the model to begin with.
+        model: Name or folder of the model to begin with; None for the one that suits the CT.
         port: 0 for any that is free.
         on_ready: Called with the address to open.
 
@@ -61,7 +61,7 @@ def serve(
 async def _serve(
     image: Path | None,
     segmentation: Path | None,
-    model: str,
+    model: str | None,
     port: int,
     on_ready: Callable[[str], None],
     folder: Path,

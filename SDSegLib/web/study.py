@@ -7,7 +7,7 @@ threads.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from ..mrml.volumes import volume_from_node, volume_to_node
 from ..reading.dicom import Series, list_series
 from ..reading.files import read_volume
 from ..review.summary import RunSummary
-from ..volume.checks import check_volume
 from ..volume.finding import Finding
+from ..volume.judgement import refuse_unusable
 from ..volume.structure import Structure
 from ..volume.volume import Volume
 from .uploads import is_zip, unpack
@@ -47,19 +47,6 @@ class Source:
     image: Path | None
     segmentation: Path | None = None
     folder: Path | None = None
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A CT that was read.
-
-    Attributes:
-        volume: Voxels and grid.
-        findings: What the user should know of it.
-    """
-
-    volume: Volume
-    findings: list[Finding] = field(default_factory=list)
 
 
 def source_of_upload(folder: Path, files: list[Path]) -> Source:
@@ -93,15 +80,16 @@ def series_to_choose_from(path: Path) -> list[Series]:
     return found if len(found) > 1 else []
 
 
-def read_image(path: Path, series: str | None = None) -> Loaded:
-    """Read a CT and check its values.
+def read_image(path: Path, series: str | None = None) -> Volume:
+    """Read a CT.
 
     Raises:
-        InputError: In the reader's words, without the name of the private folder.
+        InputError: If it cannot be read or used, without the name of the private folder.
     """
     try:
         volume = read_volume(path, series)
-        return Loaded(volume, check_volume(volume))
+        refuse_unusable(volume)
+        return volume
     except InputError as error:
         raise InputError(_without_folder(str(error), path)) from error
 
@@ -121,7 +109,7 @@ class Study:
         segmentation_node: Its segmentation, empty at first.
         instability_node: Where the last result is unsure, if that was measured.
         summary: Of the last run.
-        findings: What the user should know of the CT.
+        findings: About the CT for the chosen model, the most severe first.
     """
 
     def __init__(self, app: SlicerApp) -> None:
@@ -132,23 +120,21 @@ class Study:
         self.segmentation_node: vtkMRMLSegmentationNode | None = None
         self.instability_node: vtkMRMLScalarVolumeNode | None = None
         self.summary: RunSummary | None = None
-        self.findings: list[Finding] = []
+        self.findings: tuple[Finding, ...] = ()
         self._scene.Clear(False)  # without it painting does nothing in the first scene
 
-    def open(self, loaded: Loaded, folder: Path | None = None) -> None:
+    def open(self, volume: Volume, folder: Path | None = None) -> None:
         """Open a CT; what was open before is closed.
 
         Args:
-            loaded: The CT.
+            volume: The CT.
             folder: Of an upload; removed together with the CT, for DICOM export needs its files.
         """
         self.close()
-        volume = loaded.volume
         self.volume_node = volume_to_node(volume, self._scene)
         # The reader's array is let go of: the node has the voxels.
         self._volume = replace(volume, array=volume_from_node(self.volume_node).array)
         self._folder = folder
-        self.findings = loaded.findings
         self._set_segmentation(
             self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.name} segmentation")
         )
@@ -174,7 +160,7 @@ class Study:
         self._forget_result()
         self.volume_node = self.segmentation_node = None
         self._volume = None
-        self.findings = []
+        self.findings = ()
         self._scene.Clear(False)
         self._remove_folder()
 

@@ -32,6 +32,8 @@ from standin_fixtures import StallMeter, application, module_widget, process_unt
 from tiny_model import STRUCTURES, write_tiny_model
 from worker_parts import blocks_of, is_running, posix_only, wait_until
 
+from SDSegLib.errors import InputError
+from SDSegLib.options import RunOptions
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
 from SDSegLib.worker.run import State
@@ -379,3 +381,67 @@ def test_a_model_of_one_side_cannot_look_in_the_mirror(widget: Any, tiny_models:
         shutil.rmtree(tiny_models / "right")
     assert run.state is State.DONE, run.error
     assert not run.options.mirror
+
+
+def test_every_option_is_offered_with_the_librarys_limits(widget: Any) -> None:
+    from SDSegSlicerLib.parameters import Device, Precision
+
+    infos = RunOptions.infos()
+    assert tuple(item.value for item in Device) == infos["device"].choices
+    assert tuple(item.value for item in Precision) == infos["precision"].choices
+    for name in ("samples", "steps", "batch"):
+        box = getattr(widget.ui, f"{name}SpinBox")
+        assert (box.minimum, box.maximum) == (1 if name != "batch" else 0, infos[name].maximum)
+        assert box.toolTip == infos[name].help
+    ct = choose_ct(widget)
+    parameters = widget.window.parameters
+    parameters.steps, parameters.batch, parameters.samples = 2, 3, 2
+    parameters.device, parameters.precision = Device.CPU, Precision.FLOAT32
+    parameters.structures = ["Larynx"]
+    run = segment(widget)
+    assert run.state is State.DONE, run.error
+    assert replace(run.options, model=None) == RunOptions(
+        structures=("Larynx",), samples=2, steps=2, device="cpu", precision="float32", batch=3
+    )
+    with pytest.raises(InputError, match="65 samples; 1 to 64 are possible"):
+        widget.logic.process(ct, samples=65)
+    with pytest.raises(InputError, match="0 reverse steps"):
+        widget.logic.process(ct, steps=0)
+    node = widget.logic.process(ct, model="tiny", classes=["larynx"], device="cpu")
+    assert segment_names(node) == ["Larynx"]
+
+
+def test_a_ct_is_copied_to_the_worker_once(widget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer
+    from SDSegSlicerLib.background import sharedWorker
+
+    client, opened = sharedWorker(), []
+    real = client.open
+    monkeypatch.setattr(client, "open", lambda volume: opened.append(volume) or real(volume))
+    ct = choose_ct(widget)
+    segment(widget)
+    widget.window.parameters.structures = ["Larynx"]
+    assert segment(widget).state is State.DONE
+    assert len(opened) == 1
+    array = slicer.util.arrayFromVolume(ct)
+    array[:5] = -1000
+    slicer.util.arrayFromVolumeModified(ct)
+    process_until(lambda: not widget.window.input.isChecking)
+    run = segment(widget)
+    assert run.state is State.DONE, run.error
+    assert len(opened) == 2
+    assert run.summary.structures != ()
+
+
+def test_the_model_that_suits_the_volume_is_proposed(widget: Any) -> None:
+    widget.window.parameters.model = ""
+    choose_ct(widget)
+    assert widget.ui.modelComboBox.currentText == "Automatic: Tiny random model"
+    assert "Tiny random model is for CT of the head and neck." in widget.ui.modelFacts.text
+    run = segment(widget)
+    assert run.state is State.DONE, run.error
+    assert run.summary.model == "tiny 0.0.1"
+    body = a_body()
+    choose_ct(widget, replace(body, modality=None, array=body.array + np.int16(1024)))
+    assert "No installed model is for this image." in widget.ui.modelFacts.text
+    assert not widget.ui.segmentButton.enabled

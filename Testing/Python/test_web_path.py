@@ -191,3 +191,54 @@ def test_mirrored_slices_can_be_averaged_with(
     both = masks_of(save(page, "segmentation", tmp_path / "both"))
     assert any(not np.array_equal(plain[name], both[name]) for name in plain)
     assert page.is_checked("#mirror")
+
+
+def test_every_option_is_offered_with_the_librarys_limits(
+    web_page: Any, body_file: Path, tmp_path: Path
+) -> None:
+    from SDSegLib.options import RunOptions
+
+    page = web_page
+    open_file(page, body_file)
+    if not page.locator("#samples").count():
+        page.click("text=More settings")
+    infos = RunOptions.infos()
+    for name in ("samples", "steps", "batch"):
+        field = page.locator(f"#{name}")
+        limits = (int(field.get_attribute("min")), int(field.get_attribute("max")))
+        assert limits == (infos[name].minimum, infos[name].maximum)
+    for name in ("device", "precision"):
+        choices = page.locator(f"#{name} option").all_inner_texts()
+        assert tuple(choices) == infos[name].choices
+    page.fill("#samples", "65")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".message.error:has-text('65 samples; 1 to 64')")
+    wait_for(lambda: page.input_value("#samples") == "1")
+    page.click(".message.error button")
+
+
+def test_a_region_limits_the_run_and_leaves_the_rest(
+    web_page: Any, body_file: Path, tmp_path: Path
+) -> None:
+    page = web_page
+    open_file(page, body_file)
+    segment(page)
+    whole = masks_of(save(page, "segmentation", tmp_path / "whole"))
+    page.click("#tab-segment")
+    if not page.locator("#region").count():
+        page.click("text=More settings")
+    page.check("#region")
+    page.fill("#region-k-first", "6")
+    page.keyboard.press("Tab")
+    page.fill("#region-k-last", "3")
+    page.keyboard.press("Tab")
+    wait_for(lambda: page.input_value("#region-k-first") == "3")
+    assert page.input_value("#region-k-last") == "6"
+    page.click("#tick-none")
+    page.click(".chip >> nth=0")
+    segment(page)
+    page.wait_for_selector("text=Only the region was segmented.")
+    again = masks_of(save(page, "segmentation", tmp_path / "region"))
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+    page.click("#tick-all")
+    page.uncheck("#region")
