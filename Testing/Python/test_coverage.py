@@ -13,6 +13,7 @@ from SDSegLib.models.registry import find_model
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
 from SDSegLib.volume.coverage import check_coverage, section_areas_cm2
+from SDSegLib.volume.expectation import Expectation
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
 
@@ -44,7 +45,7 @@ def test_a_trunk_is_no_neck_and_a_neck_below_a_trunk_is_one() -> None:
     assert check_coverage(neck, EXPECTS) == []
     both = np.concatenate([trunk.array, neck.array])
     assert check_coverage(replace(trunk, array=both, geometry=_grown(trunk, both)), EXPECTS) == []
-    assert check_coverage(trunk, {"modality": "CT"}) == []
+    assert check_coverage(trunk, Expectation("CT")) == []
 
 
 def test_blank_slices_are_no_neck() -> None:
