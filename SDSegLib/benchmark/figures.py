@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..export.figures import new_figure, save_figure
-from .findings import Benchmark
-from .result import Result
+from .results import Benchmark, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +39,9 @@ def write_seconds_figure(path: Path, benchmark: Benchmark) -> None:
         color = (BLUE, ORANGE, GREY)[number % 3]
         axes.scatter(seconds, heights, s=28, color=color, label=f"{columns} × {rows} × {slices}")
         for value, height in zip(seconds, heights, strict=True):
-            axes.text(value * 1.15, height, in_words(value), va="center", fontsize=7, color=color)
+            axes.text(
+                value * 1.15, height, shown_seconds(value), va="center", fontsize=7, color=color
+            )
     axes.set_yticks(list(places.values()), [row.title for row in shown])
     axes.invert_yaxis()
     axes.set_xscale("log")
@@ -55,7 +56,7 @@ def write_seconds_figure(path: Path, benchmark: Benchmark) -> None:
     save_figure(figure, path)
 
 
-def in_words(seconds: float) -> str:
+def shown_seconds(seconds: float) -> str:
     """ "0.31 s", "5.0 s", "53 s", "3.3 min" or "1.6 h"."""
     if seconds < 1:
         return f"{seconds:.2f} s"

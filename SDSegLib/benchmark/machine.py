@@ -1,4 +1,4 @@
-"""The machine: what it is, and how fast it multiplies and copies by itself."""
+"""The computer: its description, and its rates of matrix products and of copying memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Measure one row on one volume, in a process of its own: `python -m SDSegLib.benchmark.measure`.
 
-The order is on standard input, the result on standard output, both JSON.
+The task is read from standard input and the result written to standard output, both as JSON.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..volume.volume import Volume
-from . import memory
-from .result import Result
-from .row import Method, Row
+from .counters import peak_memory, reset_peak_memory, resident_memory
+from .results import Method, Result, Row
 from .volumes import middle
 
-Anything = TypeVar("Anything")
+Value = TypeVar("Value")
 
 MOST_RUNS = 9
 
 
 @dataclass(frozen=True)
-class Order:
+class MeasurementTask:
     """What to measure.
 
     Attributes:
@@ -34,7 +33,7 @@ class Order:
         file: To read the volume from.
         device: "cpu" or "cuda".
         seconds: After which no further warm run begins.
-        begun: Seconds since the epoch when the process was started.
+        begun: Start of the process, in seconds since the epoch.
     """
 
     row: str
@@ -46,33 +45,33 @@ class Order:
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Measure the task of standard input."""
     from .rows.catalogue import find_rows
 
-    order = Order(**json.load(sys.stdin))
-    (row,) = find_rows(order.row)
-    result = measure(order, row)
+    task = MeasurementTask(**json.load(sys.stdin))
+    (row,) = find_rows(task.row)
+    result = measure(task, row)
     json.dump(asdict(result), sys.stdout)
 
 
-def measure(order: Order, row: Row) -> Result:
+def measure(task: MeasurementTask, row: Row) -> Result:
     """Cold run, whose operations are counted, memory, warm runs and stages."""
     from ..reading.files import read_volume
 
-    reading, whole = _timed(lambda: read_volume(Path(order.file)), order.device)
+    reading, whole = _timed(lambda: read_volume(Path(task.file)), task.device)
     slices = len(whole.array) if row.slices is None else min(row.slices, len(whole.array))
     volume = whole if row.slices is None else middle(whole, slices)
-    method = row.prepare(order.device)
-    loaded = time.time() - order.begun
-    held = memory.resident()
-    is_reset = memory.reset_peak()
-    first, (gflop, gigabytes) = _timed(lambda: _counted(method, volume), order.device)
-    highest = memory.peak()
-    warm = _warm_runs(method, volume, order)
+    method = row.prepare(task.device)
+    loaded = time.time() - task.begun
+    held = resident_memory()
+    is_reset = reset_peak_memory()
+    first, (gflop, gigabytes) = _timed(lambda: _counted(method, volume), task.device)
+    highest = peak_memory()
+    warm = _warm_runs(method, volume, task)
     factor = len(whole.array) / slices
     return Result(
-        row=order.row,
-        volume=order.volume,
+        row=task.row,
+        volume=task.volume,
         shape=whole.geometry.shape,
         slices=slices,
         cold=loaded + first * factor,
@@ -85,7 +84,7 @@ def measure(order: Order, row: Row) -> Result:
 
 
 def _counted(method: Method, volume: Volume) -> tuple[float, float]:
-    from .counting import counted
+    from .counters import counted
 
     return counted(lambda: method.segment(volume))
 
@@ -99,10 +98,10 @@ def _stages(method: Method, volume: Volume, reading: float) -> dict[str, float]:
     return {"read": reading, **stages_of(method.segmenter, volume)}
 
 
-def _warm_runs(method: Method, volume: Volume, order: Order) -> list[float]:
+def _warm_runs(method: Method, volume: Volume, task: MeasurementTask) -> list[float]:
     runs: list[float] = []
-    while not runs or (len(runs) < MOST_RUNS and sum(runs) + runs[-1] < order.seconds):
-        runs.append(_run(method, volume, order.device))
+    while not runs or (len(runs) < MOST_RUNS and sum(runs) + runs[-1] < task.seconds):
+        runs.append(_run(method, volume, task.device))
     return runs
 
 
@@ -110,7 +109,7 @@ def _run(method: Method, volume: Volume, device: str) -> float:
     return _timed(lambda: method.segment(volume), device)[0]
 
 
-def _timed(run: Callable[[], Anything], device: str) -> tuple[float, Anything]:
+def _timed(run: Callable[[], Value], device: str) -> tuple[float, Value]:
     started = time.perf_counter()
     result = run()
     if device == "cuda":

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ..export.atomic import atomic_write
 from .figures import write_scaling_figure, write_seconds_figure, write_stages_figure
-from .findings import BASE, Benchmark
-from .result import Result
+from .results import BASE, Benchmark, Result
 
 REPORT, DATA = "report.md", "benchmark.json"
 SECONDS, STAGES, SCALING = "seconds.png", "stages.png", "scaling.png"

@@ -1,4 +1,4 @@
-"""All rows on all volumes, each in a process of its own: memory and first run are its alone."""
+"""Measure all rows on all volumes, each in a new process, so that nothing is loaded before."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ import numpy as np
 
 from ..errors import SDSegError
 from ..volume.volume import Volume
-from .measure import Order
-from .result import Result
-from .row import Row
+from .measure import MeasurementTask
+from .results import Result, Row
 from .volumes import Size, enlarged, volume_of
 
 SCALING = (30, 60, 120, 240, 600)
 
-Tell = Callable[[str], None]
-"""Told what is measured now."""
+OnStart = Callable[[str], None]
+"""Called with a title before each measurement."""
 
 
 def missing_packages(row: Row) -> list[str]:
@@ -40,11 +39,11 @@ def run_rows(
     device: str,
     seconds: float,
     longest: float,
-    tell: Tell,
+    on_start: OnStart,
 ) -> Iterator[Result | SDSegError]:
     """Measure each row on each volume.
 
-    A row that fails, for example for want of memory, gives its error and the others go on. Slow
+    A row that fails, for example because memory is short, gives its error. Slow
     rows that go slice by slice are measured on the first volume only: they resize every slice to
     the same pixels, so the others would only repeat it.
 
@@ -55,7 +54,7 @@ def run_rows(
         device: "cpu" or "cuda".
         seconds: For the warm runs of a row on a volume; at least one is done.
         longest: Seconds; a row that by the volume before would take longer is left out.
-        tell: Told of each.
+        on_start: Called before each measurement.
     """
     pace: dict[str, float] = {}
     for place, size in enumerate(sizes):
@@ -71,7 +70,7 @@ def run_rows(
                         "a run."
                     )
                     continue
-                tell(f"{size.name}: {row.title}")
+                on_start(f"{size.name}: {row.title}")
                 result = measured(row, size.name, file, device, seconds)
                 if isinstance(result, Result):
                     pace[row.name] = result.median / _litres(volume)
@@ -79,7 +78,7 @@ def run_rows(
 
 
 def run_scaling(
-    row: Row, ct: Volume, device: str, tell: Tell, counts: Sequence[int] = SCALING
+    row: Row, ct: Volume, device: str, on_start: OnStart, counts: Sequence[int] = SCALING
 ) -> list[Result]:
     """Seconds and memory of 512 × 512 volumes with more and more slices.
 
@@ -88,7 +87,7 @@ def run_scaling(
     """
     results = []
     for count in counts:
-        tell(f"{count} slices: {row.title}")
+        on_start(f"{count} slices: {row.title}")
         with _file_of(enlarged(ct, count)) as file:
             result = measured(row, f"512x{count}", file, device, seconds=0)
         if isinstance(result, SDSegError):
@@ -99,10 +98,10 @@ def run_scaling(
 
 def measured(row: Row, volume: str, file: Path, device: str, seconds: float) -> Result | SDSegError:
     """Measure in a new process."""
-    order = Order(row.name, volume, str(file), device, seconds, time.time())
+    task = MeasurementTask(row.name, volume, str(file), device, seconds, time.time())
     done = subprocess.run(
         [sys.executable, "-m", "SDSegLib.benchmark.measure"],
-        input=json.dumps(asdict(order)),
+        input=json.dumps(asdict(task)),
         capture_output=True,
         text=True,
     )

@@ -23,7 +23,7 @@ NETWORK_STAGES = ("preprocess", "condition", "step", "decode", "restore")
 def stages_of(segmenter: Segmenter, volume: Volume) -> dict[str, float]:
     """Seconds of a warm run by stage, then of writing a NIfTI file and a segmentation node.
 
-    "rest" is what lies between the stages: pieces left out and the label map turned back. The node
+    "rest" is what lies between the stages: small components removed and axes restored. The node
     is left out where MRML is not installed.
     """
     from torch.profiler import ProfilerActivity, profile
@@ -43,10 +43,10 @@ def stages_of(segmenter: Segmenter, volume: Volume) -> dict[str, float]:
     }
     stages = {name: found.get(name, 0.0) for name in NETWORK_STAGES}
     stages["rest"] = max(0.0, spent - sum(stages.values()))
-    return {**stages, **_handing_over(result)}
+    return {**stages, **_writing_seconds(result)}
 
 
-def _handing_over(result: Segmentation) -> dict[str, float]:
+def _writing_seconds(result: Segmentation) -> dict[str, float]:
     seconds = {}
     with TemporaryDirectory() as folder:
         started = time.perf_counter()

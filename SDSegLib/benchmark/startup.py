@@ -1,4 +1,4 @@
-"""How long it takes until something can be done, and what it consists of."""
+"""Seconds until a command or a worker can start its work, by step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command_seconds(*arguments: str) -> float:
 
 
 def startup_seconds() -> dict[str, float]:
-    """Of the commands that people wait for before anything is computed."""
+    """Seconds of starting Python, importing the library and showing the help."""
     return {
         "python alone": command_seconds("-c", "pass"),
         "import SDSegLib": command_seconds("-c", "import SDSegLib"),
@@ -60,7 +60,7 @@ def startup_seconds() -> dict[str, float]:
 
 
 def worker_seconds(device: str) -> dict[str, float]:
-    """What a worker does from its start to the end of the first batch, medians by step."""
+    """Seconds of each step of a worker from its start to its first batch, medians."""
     runs = []
     for _ in range(REPEATS):
         begun = time.time()

@@ -15,7 +15,7 @@ from rich.table import Table
 from ..errors import InputError, SDSegError
 
 if TYPE_CHECKING:
-    from ..benchmark.findings import Benchmark
+    from ..benchmark.results import Benchmark
 
 
 def benchmark(
@@ -66,9 +66,9 @@ def benchmark(
     is measured is written at once. All rows together take about an hour on two cores; nnU-Net
     needs pip install "sdseg[benchmark]".
     """
-    from ..benchmark.findings import BASE, Benchmark
     from ..benchmark.machine import describe_machine, faster
     from ..benchmark.report import write_benchmark
+    from ..benchmark.results import BASE, Benchmark
     from ..benchmark.rows.catalogue import find_rows
     from ..benchmark.run import missing_packages, run_rows, run_scaling
     from ..benchmark.startup import startup_seconds, worker_seconds

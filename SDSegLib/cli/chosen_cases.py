@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress
 
 from ..errors import InputError
+from .progress_bar import counting_columns
 
 if TYPE_CHECKING:
     from ..datasets.collection import Collection
@@ -158,13 +159,7 @@ def progress_of_cases(console: Console, cases: int, quiet: bool) -> Iterator[Rep
     if quiet:
         yield Reports()
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*counting_columns(), console=console, transient=True) as bar:
         case_task = bar.add_task("cases", total=cases)
         slice_task = bar.add_task("slices", total=None, visible=False)
 

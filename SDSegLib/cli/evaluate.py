@@ -121,7 +121,7 @@ def evaluate(
         evaluate_model,
     )
     from ..evaluation.report import prepare_output, write_results
-    from ..evaluation.scores import Rules
+    from ..evaluation.scores import Rules, require_monai
     from ..evaluation.summary import summarise
     from ..models.registry import default_model, find_model
 
@@ -130,6 +130,7 @@ def evaluate(
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
         find_model(options.model or default_model())
+    require_monai()
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)

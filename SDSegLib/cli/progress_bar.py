@@ -7,10 +7,22 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+)
 
 from ..inference.progress import Progress as Report
 from ..inference.progress import ProgressCallback
+
+
+def counting_columns() -> tuple[ProgressColumn, ...]:
+    """Columns of a bar that counts: a description, the bar, and how many are done of how many."""
+    return SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
 
 
 @contextmanager
@@ -19,13 +31,7 @@ def progress_bar(console: Console, quiet: bool) -> Iterator[ProgressCallback | N
     if quiet:
         yield None
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
+    columns = (*counting_columns(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("loading the model", total=None, left="")
 

@@ -67,7 +67,7 @@ def stability(
     from ..evaluation.cases import require_images
     from ..evaluation.evaluate import Options
     from ..evaluation.report import prepare_output, write_stability
-    from ..evaluation.scores import Rules
+    from ..evaluation.scores import Rules, require_monai
     from ..evaluation.stability import judge_model, summarise_stability
     from ..models.registry import default_model, find_model
 
@@ -75,6 +75,7 @@ def stability(
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
     find_model(options.model or default_model())
     require_images(chosen.found.pairs)
+    require_monai()
     prepare_output(output, overwrite)
     rules = Rules(absent=chosen.absent)
     with progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports:

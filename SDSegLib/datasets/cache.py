@@ -19,6 +19,7 @@ from ..errors import OutputError
 from ..volume.model_input import InputDescription
 from .case import Case
 from .collection import Collection, Item
+from .files import plain_name
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def cached(
         OutputError: If the folder cannot be written to.
         InputError: As `make` does.
     """
-    entry = folder / f"{_plain(item.name)}-{_digest(item, collection, description)}"
+    entry = folder / f"{plain_name(item.name)}-{_digest(item, collection, description)}"
     found = _open(entry, item.name)
     if found is not None:
         return found
@@ -155,8 +156,3 @@ def _write(entry: Path, case: Case) -> None:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _plain(text: str) -> str:
-    """Letters, digits and hyphens only, for a folder's name."""
-    return "-".join("".join(c if c.isalnum() else " " for c in text).split())[:60]

@@ -203,6 +203,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:MOST_SHOWN]) + (", …" if len(every) > MOST_SHOWN else "")
 
 
+def plain_name(text: str) -> str:
+    """Letters, digits and hyphens only, for the name of a file or folder."""
+    return "-".join("".join(c if c.isalnum() else " " for c in text).split())[:60]
+
+
 def load_in_threads(
     arguments: Sequence[Argument], load: Callable[[Argument], Result]
 ) -> list[Result]:

@@ -26,7 +26,7 @@ from .files import (
     refuse_missing,
 )
 from .proposal import picture_input
-from .recipe import Absent, LabelRecipe, Rule
+from .recipe import Absent, LabelRecipe, Rule, whole_numbers
 
 log = logging.getLogger(__name__)
 
@@ -287,11 +287,4 @@ def _picture_values(item: Item) -> set[int]:
 def _volume_values(item: Item) -> set[int]:
     assert item.label is not None
     array = read_volume(item.label).array
-    values = set().union(*(np.unique(part).tolist() for part in array))
-    strange = [value for value in values if value != int(value) or value < 0]
-    if strange:
-        raise InputError(
-            f"{item.label} is no label map: it holds the value {strange[0]:g}, and labels are "
-            "whole numbers from 0. Give the file with the structures, not the image."
-        )
-    return {int(value) for value in values}
+    return set().union(*(np.unique(whole_numbers(part, item.label)).tolist() for part in array))

@@ -52,7 +52,7 @@ class LabelRecipe:
         """
         labels = np.empty(array.shape, np.uint8)
         for values, target in zip(array, labels, strict=True):
-            target[:] = self._lookup(_whole_numbers(values, path), path)
+            target[:] = self._lookup(whole_numbers(values, path), path)
         return without_small_components(labels, self.smallest)
 
     def of_mask(self, mask: np.ndarray, path: Path) -> np.ndarray:
@@ -63,7 +63,7 @@ class LabelRecipe:
             return _bright(mask, path)
         if mask.ndim == 3:
             mask = _one_of_equal_colors(mask, path)
-        labels = self._lookup(_whole_numbers(mask, path), path)
+        labels = self._lookup(whole_numbers(mask, path), path)
         return without_small_components(labels[None], self.smallest)[0]
 
     def drawn(self, labels: np.ndarray, num_classes: int) -> frozenset[int]:
@@ -84,10 +84,10 @@ class LabelRecipe:
                     table[value] = label
         found = table[values]
         if (found < 0).any():
-            raise self._strange(np.unique(values[found < 0]), path)
+            raise self._unknown_values(np.unique(values[found < 0]), path)
         return found.astype(np.uint8)
 
-    def _strange(self, values: np.ndarray, path: Path) -> InputError:
+    def _unknown_values(self, values: np.ndarray, path: Path) -> InputError:
         shown = ", ".join(str(value) for value in values[:MOST_SHOWN])
         more = ", …" if len(values) > MOST_SHOWN else ""
         known = sorted({0, *(value for value, _ in self.values)})
@@ -106,15 +106,16 @@ def without_small_components(labels: np.ndarray, smallest: int) -> np.ndarray:
     """
     if smallest <= 1:
         return labels
-    import SimpleITK as sitk
+    from scipy import ndimage
 
     kept = np.zeros_like(labels)
     for label in np.flatnonzero(_counts(labels)):
         if label == 0:
             continue
-        mask = sitk.GetImageFromArray((labels == label).astype(np.uint8))
-        pieces = sitk.RelabelComponent(sitk.ConnectedComponent(mask), smallest)
-        kept[sitk.GetArrayViewFromImage(pieces) > 0] = label
+        components, _ = ndimage.label(labels == label)
+        is_kept = np.bincount(components.ravel()) >= smallest
+        is_kept[0] = False
+        kept[is_kept[components]] = label
     return kept
 
 
@@ -122,15 +123,19 @@ def _counts(labels: np.ndarray) -> np.ndarray:
     return np.sum([np.bincount(part.ravel(), minlength=256) for part in labels], axis=0)
 
 
-def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
-    """Values as indices of a table."""
-    strange = (values < 0) | (values > LARGEST_VALUE)
+def whole_numbers(values: np.ndarray, path: Path, largest: int = LARGEST_VALUE) -> np.ndarray:
+    """The values of a label map as int32.
+
+    Raises:
+        InputError: If one is not a whole number 0 … `largest`.
+    """
+    invalid = (values < 0) | (values > largest)
     if np.issubdtype(values.dtype, np.floating):
-        strange |= ~np.isfinite(values) | (values != np.rint(values))
-    if strange.any():
+        invalid |= ~np.isfinite(values) | (values != np.rint(values))
+    if invalid.any():
         raise InputError(
-            f"{path} is no label map: it holds the value {values[strange][0]:g}, and labels are "
-            "whole numbers from 0. Give the file with the structures, not the image."
+            f"{path} is no label map: it holds the value {values[invalid][0]:g}, and labels are "
+            f"whole numbers from 0 to {largest}. Give the file with the structures, not the image."
         )
     return values.astype(np.int32)
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from ..families.base import SegmentationFamily
     from ..families.description import ModelDescription
     from ..inference.device import DeviceChoice
+    from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
+    from ..inference.segmenter import Segmenter
 
 CaseReport = Callable[[int, str], None]
 """Called with the number of cases done and the name of the next."""
@@ -139,6 +141,29 @@ class PreparedModel:
         }
         return {"model": identity, "device": str(self.choice)}
 
+    @property
+    def is_for_pictures(self) -> bool:
+        """Whether it segments 2-D pictures and not volumes."""
+        return self.description.input.pictures is not None
+
+    def segmenter(self, run: RunOptions) -> Segmenter:
+        """The model with these options, for volumes."""
+        from ..inference.segmenter import Segmenter
+
+        return Segmenter(self.family, self.choice, run.batch, run.precision, run.mirror, run.steps)
+
+    def picture_segmenter(self, run: RunOptions) -> PictureSegmenter:
+        """The model with these options, for pictures.
+
+        Raises:
+            InputError: If mirrored slices are asked for.
+        """
+        from ..inference.picture import PictureSegmenter
+
+        if run.mirror:
+            raise InputError("Only models of volumes segment mirrored slices; leave mirroring off.")
+        return PictureSegmenter(self.family, self.choice, run.precision, run.steps)
+
 
 def evaluate_folder(
     data: Path,
@@ -187,21 +212,13 @@ def evaluate_model(
         ModelError: If there is no such model or it is damaged.
         InputError: If a case cannot be used.
     """
-    from ..inference.picture import PictureSegmenter
-    from ..inference.segmenter import Segmenter
-
     run = options.run
     prepared = prepare_model(run, pairs, collection)
-    family, choice = prepared.family, prepared.choice
     predictor: Predictor
-    if prepared.description.input.pictures is not None:
-        if run.mirror:
-            raise InputError("Only models of volumes segment mirrored slices; leave mirroring off.")
-        predictor = PicturePredictor(
-            PictureSegmenter(family, choice, run.precision, run.steps), run.samples
-        )
+    if prepared.is_for_pictures:
+        predictor = PicturePredictor(prepared.picture_segmenter(run), run.samples)
     else:
-        predictor = ModelPredictor(Segmenter(family, choice), run, options.report_slices)
+        predictor = ModelPredictor(prepared.segmenter(run), run, options.report_slices)
     evaluation = evaluate_cases(prepared.pairs, predictor, prepared.names, options)
     facts = {
         "evaluated": "model",

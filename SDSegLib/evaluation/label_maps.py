@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..datasets.recipe import whole_numbers
 from ..errors import InputError
 from ..reading.files import read_volume
 from ..reading.pictures import read_mask
@@ -26,16 +27,10 @@ def read_label_map(path: Path) -> Volume:
         InputError: If it cannot be read, or a value is not a whole number 0 … 255.
     """
     volume = read_volume(path)
-    array = volume.array
-    invalid = (array < 0) | (array > LARGEST_LABEL)
-    if np.issubdtype(array.dtype, np.floating):
-        invalid |= ~np.isfinite(array) | (array != np.rint(array))
-    if invalid.any():
-        raise InputError(
-            f"{path} is no label map: it holds the value {array[invalid][0]:g}, and labels are "
-            "whole numbers from 0 to 255. Give the file with the structures, not the image."
-        )
-    return replace(volume, array=array.astype(np.uint8))
+    labels = np.empty(volume.array.shape, np.uint8)
+    for plane, target in zip(volume.array, labels, strict=True):
+        target[:] = whole_numbers(plane, path, LARGEST_LABEL)
+    return replace(volume, array=labels)
 
 
 def read_picture_label_map(path: Path) -> Volume:

@@ -15,6 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from ..datasets.files import plain_name
 from ..errors import OutputError
 from ..export.atomic import atomic_write, check_output
 from .evaluate import Evaluation
@@ -192,7 +193,7 @@ def _write_pictures(folder: Path, evaluation: Evaluation) -> list[str]:
         _make_folder(folder / WORST_FOLDER)
     written = []
     for number, snapshot in enumerate(evaluation.snapshots, start=1):
-        name = f"{number:02d}_{_plain(snapshot.case)}_{_plain(snapshot.structure)}.png"
+        name = f"{number:02d}_{plain_name(snapshot.case)}_{plain_name(snapshot.structure)}.png"
         write_snapshot(snapshot, folder / WORST_FOLDER / name)
         written.append(f"{WORST_FOLDER}/{name}")
     return written
@@ -260,8 +261,3 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False)
     with atomic_write(path, overwrite=True) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _plain(text: str) -> str:
-    """Letters, digits and hyphens only, for a file's name."""
-    return "-".join("".join(c if c.isalnum() else " " for c in text).split())[:60]

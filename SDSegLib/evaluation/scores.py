@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from ..errors import MissingPackageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +105,16 @@ def evaluate_pair(
         _score(prediction == label, reference == label, spacing, label, rules, distances)
         for label in labels
     ]
+
+
+def require_monai() -> None:
+    """Check before the work that overlap and surface distances can be measured.
+
+    Raises:
+        MissingPackageError: Without MONAI.
+    """
+    if find_spec("monai") is None:
+        raise MissingPackageError("monai", "evaluate", "Measuring overlap and surface distances")
 
 
 def slice_dice(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
 from ..review.slices import slice_scores, slices_to_review
 from ..volume.segmentation import Segmentation
 from .cases import CasePair
@@ -171,22 +170,14 @@ def judge_model(
         ModelError: If there is no such model or it is damaged.
         InputError: If a case cannot be used.
     """
-    from ..inference.picture import PictureSegmenter
-    from ..inference.segmenter import Segmenter
-
     run = options.run
     prepared = prepare_model(run, pairs, collection)
-    family, choice = prepared.family, prepared.choice
     sampler: Sampler
-    if prepared.description.input.pictures is not None:
-        if run.mirror:
-            raise InputError("Only models of volumes segment mirrored slices; leave mirroring off.")
-        pictures = PictureSegmenter(family, choice, run.precision, run.steps)
-        sampler = PictureSampler(pictures, run.samples)
+    if prepared.is_for_pictures:
+        sampler = PictureSampler(prepared.picture_segmenter(run), run.samples)
     else:
-        segmenter = Segmenter(family, choice, run.batch, run.precision, run.mirror, run.steps)
-        sampler = VolumeSampler(segmenter, run.samples, options.report_slices)
-    perceptual = learned_distance(choice.device)
+        sampler = VolumeSampler(prepared.segmenter(run), run.samples, options.report_slices)
+    perceptual = learned_distance(prepared.choice.device)
     cases = []
     for done, pair in enumerate(prepared.pairs):
         if options.report_case is not None:

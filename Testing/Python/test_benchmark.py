@@ -13,12 +13,11 @@ import torch
 from typer.testing import CliRunner
 
 from SDSegLib.benchmark import run as running
-from SDSegLib.benchmark.counting import counted
-from SDSegLib.benchmark.figures import in_words
-from SDSegLib.benchmark.findings import Benchmark
+from SDSegLib.benchmark.counters import counted
+from SDSegLib.benchmark.figures import shown_seconds
 from SDSegLib.benchmark.machine import Machine, faster
 from SDSegLib.benchmark.report import markdown, write_benchmark
-from SDSegLib.benchmark.result import Result
+from SDSegLib.benchmark.results import Benchmark, Result
 from SDSegLib.benchmark.rows.catalogue import ROWS, find_rows
 from SDSegLib.benchmark.rows.compact import COMPACT
 from SDSegLib.benchmark.rows.published import Published, Way
@@ -249,8 +248,8 @@ def test_a_disturbed_machine_is_taken_at_its_best() -> None:
     ("seconds", "expected"),
     [(0.314, "0.31 s"), (4.99, "5.0 s"), (72.8, "73 s"), (195, "3.2 min"), (5787, "1.6 h")],
 )
-def test_times_are_written_in_words(seconds: float, expected: str) -> None:
-    assert in_words(seconds) == expected
+def test_times_are_written_shown_seconds(seconds: float, expected: str) -> None:
+    assert shown_seconds(seconds) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from SDSegLib.benchmark.row import Method, Row
+from SDSegLib.benchmark.results import Method, Row
 from SDSegLib.benchmark.rows import nnunet, segresnet
 from SDSegLib.benchmark.rows.nnunet import NNUNET_2D, NNUNET_3D
 from SDSegLib.benchmark.rows.segresnet import SEGRESNET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InputError
-from ..row import Row
+from ..results import Row
 from .compact import COMPACT, COMPACT_SAMPLES
 from .nnunet import NNUNET_2D, NNUNET_3D
 from .published import DDIM_10, DDIM_50, PUBLISHED, REFERENCE

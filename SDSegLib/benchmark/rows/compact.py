@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...volume.volume import Volume
-from ..row import Row
+from ..results import Row
 
 if TYPE_CHECKING:
     from ...inference.segmenter import Segmenter

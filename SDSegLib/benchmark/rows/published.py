@@ -14,7 +14,7 @@ import numpy as np
 from ...volume.model_input import InputDescription
 from ...volume.structure import Code, Structure
 from ...volume.volume import Volume
-from ..row import Row
+from ..results import Row
 
 if TYPE_CHECKING:
     from torch import Tensor

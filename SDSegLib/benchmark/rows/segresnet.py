@@ -16,7 +16,7 @@ import numpy as np
 
 from ...volume.orientation import reorientation_to
 from ...volume.volume import Volume
-from ..row import Row
+from ..results import Row
 
 if TYPE_CHECKING:
     from monai.inferers import SlidingWindowInferer

@@ -1,8 +1,10 @@
-"""Operations of a run, and the bytes that its products cannot do without."""
+"""Operations of a run, the bytes that its matrix products move, and the memory of this process."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+_STATUS = Path("/proc/self/status")
 _PRODUCTS = (
     "convolution", "conv2d", "conv3d", "conv_transpose", "linear", "matmul",
     "mm", "bmm", "addmm", "baddbmm", "_scaled_dot_product", "scaled_dot_product",
@@ -44,3 +47,38 @@ def counted(run: Callable[[], object]) -> tuple[float, float]:
     with FlopCounterMode(display=False) as operations, ProductBytes() as traffic:
         run()
     return operations.get_total_flops() / 1e9, traffic.total / 1e9
+
+
+def resident_memory() -> int | None:
+    """Bytes now in memory; None where the system does not say."""
+    return _status_line("VmRSS")
+
+
+def reset_peak_memory() -> bool:
+    """Reset the highest value so far; False where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory() -> int | None:
+    """Most bytes in memory since the start or the last reset; None if the system does not say."""
+    highest = _status_line("VmHWM")
+    if highest is not None or sys.platform == "win32":
+        return highest
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _status_line(name: str) -> int | None:
+    try:
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
