@@ -20,7 +20,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dataset_trees import save_volume
 from packaging.requirements import Requirement
+from phantom import a_body
+from tiny_model import write_tiny_model
+from training_parts import write_patients
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("SDSegLib", "Resources", "pyproject.toml", "setup.py", "README.md", "LICENSE")
@@ -28,12 +32,17 @@ PARTS = ("SDSegLib", "Resources", "pyproject.toml", "setup.py", "README.md", "LI
 pytestmark = pytest.mark.slow
 
 
-def call(*command: str | Path, cwd: Path) -> str:
-    """Run a program that sees nothing of the checkout; its standard output."""
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program that sees nothing of the checkout."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
+    return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=900
     )
+
+
+def call(*command: str | Path, cwd: Path) -> str:
+    """Run a program to its end; its standard output."""
+    done = run(*command, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -180,6 +189,36 @@ def test_the_wheel_alone_segments_the_sample(installed: Path, tmp_path: Path) ->
         assert 2 < volume < 200
         assert item["ml"] == pytest.approx(volume, rel=1e-3)
     assert preview.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("segment {ct} --model {model} --output organs.seg.nrrd", "slicer"),
+        ("view {ct}", "web"),
+        ("evaluate {cases} --model {model} --output report", "evaluate"),
+        ("stability {cases} --model {model} --output report", "evaluate"),
+        ("train --dataset folder --data {trained} --output run", "train"),
+        ("benchmark --rows nnunet-2d --output report", "benchmark"),
+    ],
+    ids=lambda value: value.partition(" ")[0],
+)
+def test_a_command_names_the_extra_that_it_lacks(
+    installed: Path, tmp_path: Path, command: str, extra: str
+) -> None:
+    volume = a_body()
+    places = {"cases": tmp_path / "cases", "trained": tmp_path / "trained"}
+    ct = save_volume(volume.array, places["cases"] / "anna" / "ct.nii.gz")
+    save_volume((volume.array > 0).astype(np.uint8), ct.with_name("organs.nii.gz"))
+    write_patients(places["trained"])
+    model = write_tiny_model(tmp_path / "tiny")
+    before = set(tmp_path.iterdir())
+    words = [word.format(ct=ct, model=model, **places) for word in command.split()]
+    done = run(installed / "sdseg", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert f'pip install "sdseg[{extra}]"' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_the_module_of_3d_slicer_installs_the_same_versions(
