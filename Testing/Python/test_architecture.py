@@ -32,7 +32,10 @@ ROOMS: dict[str, set[str]] = {
     "benchmark": {
         "volume", "reading", "networks", "diffusion", "families", "inference", "mrml", "export",
     },
-    "web": {"volume", "reading", "review", "models", "inference", "worker", "mrml", "export"},
+    "web": {
+        "volume", "reading", "review", "models", "inference", "operations", "worker", "mrml",
+        "export",
+    },
     "cli": {
         "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
         "training", "evaluation", "review", "benchmark", "studies", "web", "operations",
