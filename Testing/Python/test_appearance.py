@@ -11,7 +11,7 @@ from phantom import stored_as
 from tiny_model import write_tiny_model
 
 from SDSegLib.errors import ModelError
-from SDSegLib.models.fit import choose_model, no_model_sentence, rank_models
+from SDSegLib.models.fit import choose_model, examine, no_model_sentence, rank_models
 from SDSegLib.models.folder import read_description
 from SDSegLib.models.registry import InstalledModel, find_model
 from SDSegLib.reading.files import read_volume
@@ -127,3 +127,31 @@ def test_the_model_that_fits_the_ct_is_proposed_and_the_others_say_why_not(tmp_p
     assert "the image is MR" in no_model_sentence(magnetic)
     with pytest.raises(ModelError, match="No model is installed"):
         choose_model(volume, [])
+
+
+def test_a_volume_is_examined_for_the_model_that_is_asked_for_or_the_best(tmp_path: Path) -> None:
+    neck = InstalledModel(tmp_path, find_model("head-neck-oar").description, bundled=True)
+    hand = replace(
+        neck,
+        description=replace(
+            neck.description, name="hand", title="Hand", expects=Expectation("MR", "hand")
+        ),
+    )
+    volume = read_volume(resource_folder() / "Samples" / "head-neck-ct.nii.gz")
+    best = examine(volume, [hand, neck])
+    assert best.model is neck
+    assert best.reason == f"{neck.description.title} is for CT of the head and neck."
+    assert not [item for item in best.findings if item.severity != "tell"]
+
+    asked = examine(replace(volume, modality="CT"), [hand, neck], "hand")
+    assert asked.model is hand
+    assert asked.reason == "Hand is for MR, the image is CT."
+    assert asked.findings[0].severity == "ask"
+
+    none = examine(replace(volume, array=volume.array + np.int16(1024)), [neck])
+    assert none.reason == "No installed model is for this image."
+    assert none.findings[0].severity == "ask"
+
+    empty = examine(replace(volume, array=np.zeros_like(volume.array)), [neck])
+    assert (empty.ranked, empty.model) == ((), None)
+    assert empty.findings[0].severity == "refuse"

@@ -217,7 +217,7 @@ def test_scripts_segment_without_a_window(widget: Any) -> None:
     assert not any((mask_of(inside, name, ct) & outside).any() for name in NAMES)
     assert any(mask_of(inside, name, ct).any() for name in NAMES)
 
-    with pytest.raises(InputError, match="no structure Liver; it has: Brainstem"):
+    with pytest.raises(InputError, match="no structure called Liver; it has brainstem"):
         logic.process(ct, model="tiny", classes=["Liver"])
     with pytest.raises(ModelError, match="no model called 'liver'"):
         logic.process(ct, model="liver")

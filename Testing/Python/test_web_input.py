@@ -121,7 +121,7 @@ def test_what_is_no_image_gives_a_message_and_leaves_nothing(
 def test_an_image_of_another_region_is_doubted(
     start_server: Callable[..., ServerProcess], browser: Any, tmp_path: Path
 ) -> None:
-    expects = Expectation("CT", "hand", section_cm2=5)
+    expects = Expectation("CT", "hand", {"section_cm2": (0.0, 5.0)})
     model = write_tiny_model(tmp_path / "hands", name="hands", expects=expects)
     with a_page(browser, start_server("--model", str(model))) as page:
         open_file(page, write_nifti(a_body(), tmp_path / "body.nii.gz"))
