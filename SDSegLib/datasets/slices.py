@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..volume.model_input import InputDescription
 from ..volume.sides import mirrored_axis
 from ..volume.slices import context_positions
-from ..volume.tiles import Tile, cut, tile_starts
+from ..volume.tiles import Tile, crop_tiles, tile_starts
 from .case import Case
 
 ORGAN_FRACTION = 0.6  # of the samples show an organ drawn at random, the others any tissue
@@ -144,8 +144,8 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         tile = self._tile(case, index, random, margin)
         bigger = (size[0] + 2 * margin, size[1] + 2 * margin)
         outside = self.description.outside
-        image = cut(torch.stack(images)[None], [tile], bigger, outside)[0]
-        label_map = cut(label_map[None, None], [tile], bigger, 0.0)[0]
+        image = crop_tiles(torch.stack(images)[None], [tile], bigger, outside)[0]
+        label_map = crop_tiles(label_map[None, None], [tile], bigger, 0.0)[0]
         image, label_map = self._varied(image, label_map, random)
         if self.augment is not None:
             image = image + float(random.normal(0.0, SHIFT_HU * self._noise))

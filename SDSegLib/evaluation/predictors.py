@@ -19,9 +19,9 @@ from .cases import CasePair
 from .label_maps import one_slice, read_label_map, read_picture_label_map
 
 if TYPE_CHECKING:
-    from ..inference.each_sample import OnSamples, Samples
     from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
+    from ..inference.sample_segmentations import OnSamples, SampleSegmentations
     from ..inference.segmenter import Segmenter
 
 
@@ -122,7 +122,7 @@ class SampledCase:
         notes: Remarks for the user, one sentence each.
     """
 
-    samples: Samples
+    samples: SampleSegmentations
     axis: int
     notes: tuple[str, ...] = ()
 
@@ -147,13 +147,13 @@ class VolumeSampler:
         self._report = report
 
     def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
-        from ..inference.each_sample import segment_each
+        from ..inference.sample_segmentations import segment_samples
 
         image = read_volume(pair.required_image())
         findings = judge_input(image)
         refuse(findings)
         notes = tuple(finding.message for finding in findings)
-        found = segment_each(self._segmenter, image, self._samples, self._report, on_samples)
+        found = segment_samples(self._segmenter, image, self._samples, self._report, on_samples)
         axes = self._segmenter.description.input.axes
         return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
 
@@ -171,9 +171,9 @@ class PictureSampler:
         self._samples = samples
 
     def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
-        from ..inference.each_sample import segment_picture_each
+        from ..inference.sample_segmentations import segment_picture_samples
 
         picture = read_picture(pair.required_image())
         return SampledCase(
-            segment_picture_each(self._segmenter, picture, self._samples, on_samples), 0
+            segment_picture_samples(self._segmenter, picture, self._samples, on_samples), 0
         )

@@ -20,7 +20,7 @@ from ..families.base import SegmentationFamily
 from ..families.compact import CompactFamily
 from ..reading.files import read_volume
 from ..volume.orientation import reorientation_to
-from ..volume.tiles import blending_weights, cut, tiles_of, tissue_extents
+from ..volume.tiles import blending_weights, crop_tiles, tiles_of, tissue_extents
 from .cases import IMAGE, REFERENCE, CasePair
 from .evaluate import ComparedCase
 from .worst import DisplayedCase
@@ -111,7 +111,7 @@ def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Te
     weights = blending_weights(size, slices.device)
     for start in range(0, len(tiles), batch):
         some = tiles[start : start + batch]
-        label_maps = cut(slices[:, None], some, size, outside=0)[:, 0]
+        label_maps = crop_tiles(slices[:, None], some, size, outside=0)[:, 0]
         logits = family.autoencoder.decode(family.encode_label_map(label_maps))
         for tile, probability in zip(some, logits.float().softmax(dim=1), strict=True):
             row, column = tile.row + size[0], tile.column + size[1]

@@ -21,7 +21,7 @@ from ..volume.segmentation import Segmentation
 from ..volume.sides import mirrored_axis, mirrored_labels
 from ..volume.slices import apply_windows, context_range, with_context
 from ..volume.structure import Structure
-from ..volume.tiles import cut, tiles_of, tissue_extents
+from ..volume.tiles import crop_tiles, tiles_of, tissue_extents
 from ..volume.volume import Volume
 from .connected_components import remove_small_components
 from .device import DeviceChoice, choose_precision, computing_with, is_out_of_memory
@@ -340,7 +340,7 @@ class Segmenter:
         for start in range(0, len(tiles), self.batch):
             some = tiles[start : start + self.batch]
             with record_function("preprocess"):
-                image = cut(stacked, some, description.size, description.outside)
+                image = crop_tiles(stacked, some, description.size, description.outside)
                 image = apply_windows(image, description.windows, description.repeat)
             with computing_with(run.number_type, self.choice.device):
                 reduced = run.reduce(self._probabilities(run, image, noises))

@@ -18,7 +18,7 @@ from ..families.base import SegmentationFamily
 from ..networks.compact import one_hot
 from ..volume.model_input import InputDescription
 from ..volume.slices import apply_windows, context_positions
-from ..volume.tiles import Tile, cut
+from ..volume.tiles import Tile, crop_tiles
 from .checkpoints import save_parts
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def slices_of(case: Case, description: InputDescription, most: int) -> dict[str,
         tile = _middle(case.extents[index], description.size)
         image = _with_context(case, index, description)
         label_map = torch.from_numpy(case.label_map[index].astype(np.float32))
-        images.append(cut(image[None], [tile], description.size, description.outside)[0])
-        label_maps.append(cut(label_map[None, None], [tile], description.size, 0.0)[0, 0])
+        images.append(crop_tiles(image[None], [tile], description.size, description.outside)[0])
+        label_maps.append(crop_tiles(label_map[None, None], [tile], description.size, 0.0)[0, 0])
     return {"image": torch.stack(images), "label_map": torch.stack(label_maps).long()}
 
 

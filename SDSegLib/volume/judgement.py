@@ -1,7 +1,7 @@
-"""The one judgement of what comes in and what comes out, shown by every user interface.
+"""The one judgement of an image and of a result, shown by every user interface.
 
-`judge_input` says what is wrong or doubtful about an image, `judge_result` about a segmentation,
-`judge_fit` how well a model suits an image. User interfaces add nothing and leave nothing out.
+`judge_input` says what is wrong or doubtful about an image, `judge_result` about a segmentation.
+User interfaces show all findings and add none of their own.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def judge_result(
 def _with_sizes(
     found: Sequence[Structure], volumes: dict[str, float], expectation: Expectation
 ) -> str:
-    """The sizes of what was found beside the usual ones, for a sentence."""
+    """The volumes of the structures that were found, with the usual ones, for a sentence."""
     known = [item for item in found if item.name in expectation.volumes_ml]
     if not known:
         return ""

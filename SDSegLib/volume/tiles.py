@@ -60,7 +60,7 @@ def tiles_of(extents: list[tuple[int, int, int, int] | None], size: tuple[int, i
     ]
 
 
-def cut(images: Tensor, tiles: list[Tile], size: tuple[int, int], outside: float) -> Tensor:
+def crop_tiles(images: Tensor, tiles: list[Tile], size: tuple[int, int], outside: float) -> Tensor:
     """Cut tiles out of images (N, C, H, W) → (len(tiles), C, *size), `outside` beyond borders."""
     height, width = images.shape[2:]
     device = images.device

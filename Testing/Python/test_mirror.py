@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError
-from SDSegLib.inference.each_sample import segment_each
 from SDSegLib.inference.load import load_segmenter
+from SDSegLib.inference.sample_segmentations import segment_samples
 from SDSegLib.inference.segmenter import Mirror
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.volume import Volume
@@ -71,7 +71,7 @@ def test_sides_are_exchanged_back() -> None:
 
 def test_several_noises_in_the_mirror(model: Path) -> None:
     segmenter = load_segmenter(str(model), "cpu", mirror=True)
-    samples = segment_each(segmenter, a_body(), 2)
+    samples = segment_samples(segmenter, a_body(), 2)
     alone = segmenter.segment(a_body()).label_map
     np.testing.assert_array_equal(samples.label_maps[0], alone)
     assert samples.mean.instability is not None

@@ -16,7 +16,7 @@ from SDSegLib.volume.slices import (
     resampling_matrix,
     with_context,
 )
-from SDSegLib.volume.tiles import Tile, cut, tile_starts, tiles_of, tissue_extents
+from SDSegLib.volume.tiles import Tile, crop_tiles, tile_starts, tiles_of, tissue_extents
 
 
 def test_equal_spacing_changes_no_value() -> None:
@@ -104,7 +104,7 @@ def test_slices_of_air_have_no_tiles() -> None:
 
 def test_a_tile_beyond_the_border_is_filled_with_air() -> None:
     images = torch.arange(2 * 1 * 4 * 5, dtype=torch.float32).view(2, 1, 4, 5)
-    tile = cut(images, [Tile(1, -1, 3)], (3, 4), -1024.0)[0, 0]
+    tile = crop_tiles(images, [Tile(1, -1, 3)], (3, 4), -1024.0)[0, 0]
     assert tile.tolist() == [
         [-1024.0] * 4,
         [23.0, 24.0, -1024.0, -1024.0],

@@ -22,8 +22,8 @@ from SDSegLib.datasets.published import POLYP
 from SDSegLib.evaluation.similarity import SampleSimilarity, learned_distance
 from SDSegLib.evaluation.stability import pairwise_dice, rank_correlation
 from SDSegLib.inference.device import DeviceChoice
-from SDSegLib.inference.each_sample import segment_each
 from SDSegLib.inference.picture import PictureSegmenter
+from SDSegLib.inference.sample_segmentations import segment_samples
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.models.folder import load_family
 from SDSegLib.reading.pictures import read_mask, read_picture
@@ -77,7 +77,7 @@ def test_each_sample_is_what_that_noise_gives_alone(model: Path) -> None:
     segmenter = Segmenter(load_family(model), CPU, batch=4)
     volume = a_body()
     seen = set()
-    result = segment_each(
+    result = segment_samples(
         segmenter, volume, 3, on_samples=lambda place, p: seen.add((place, p.shape))
     )
     together = segmenter.segment(volume, samples=3)

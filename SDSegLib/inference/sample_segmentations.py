@@ -27,7 +27,7 @@ call is valid."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class SampleSegmentations:
     """Segmentations of one volume or picture with different noises.
 
     Attributes:
@@ -39,13 +39,13 @@ class Samples:
     label_maps: tuple[np.ndarray, ...]
 
 
-def segment_each(
+def segment_samples(
     segmenter: Segmenter,
     volume: Volume,
     samples: int,
     report: ProgressCallback | None = None,
     on_samples: OnSamples | None = None,
-) -> Samples:
+) -> SampleSegmentations:
     """Segment a volume with several noises, all in one pass.
 
     Args:
@@ -85,15 +85,17 @@ def segment_each(
         instability=task.on_volume(unsure),
         samples=samples,
     )
-    return Samples(mean, tuple(segmenter.finished(task, item, structures) for item in each))
+    return SampleSegmentations(
+        mean, tuple(segmenter.finished(task, item, structures) for item in each)
+    )
 
 
-def segment_picture_each(
+def segment_picture_samples(
     segmenter: PictureSegmenter,
     picture: np.ndarray,
     samples: int,
     on_samples: OnSamples | None = None,
-) -> Samples:
+) -> SampleSegmentations:
     """Segment a picture with several noises; the image is encoded once.
 
     Args:
@@ -120,7 +122,7 @@ def segment_picture_each(
         instability=instability_of(together[-1]).cpu().numpy()[None],
         samples=samples,
     )
-    return Samples(mean, tuple(likeliest(item).cpu().numpy()[None] for item in alone))
+    return SampleSegmentations(mean, tuple(likeliest(item).cpu().numpy()[None] for item in alone))
 
 
 def _check_several(samples: int) -> None:
