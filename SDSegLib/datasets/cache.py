@@ -1,4 +1,4 @@
-"""Cases kept in a folder as plain arrays, which are looked into and need not fit into memory."""
+"""A cache folder of cases as memory-mapped arrays, which need not fit into memory."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def cached(
     """A case from the folder, which `make` makes if it is not there.
 
     An entry's name holds a digest of all that determines it: the files with their size and time,
-    the recipe and the grid. It is written beside and renamed, so it is there as a whole or not at
-    all, also if several processes make it at once.
+    the recipe and the grid. It is written to a temporary folder and renamed, so it is complete or
+    absent, also if several processes make it at once.
 
     Raises:
         OutputError: If the folder cannot be written to.
@@ -59,7 +59,7 @@ def cached(
 
 
 def grid_facts(description: InputDescription) -> dict[str, Any]:
-    """What of a description determines a case; tile size and windows of volumes do not."""
+    """The parts of a description that determine a case; tile size and windows do not."""
     if description.pictures is not None:
         return {"pictures": description.pictures, "size": list(description.size)}
     spacing = None if description.spacing is None else list(description.spacing)
@@ -67,7 +67,7 @@ def grid_facts(description: InputDescription) -> dict[str, Any]:
 
 
 def case_facts(case: Case) -> dict[str, Any]:
-    """What a case has beside its arrays; JSON types only."""
+    """The attributes of a case without its arrays, as JSON types."""
     return {
         "name": case.name,
         "spacing": case.spacing,
@@ -108,12 +108,12 @@ def _digest(item: Item, collection: Collection, description: InputDescription) -
 
 
 def _state(path: Path) -> list[Any]:
-    """What changes when a file, or a file of a folder, does."""
+    """Names, sizes and times of a file, or of the files of a folder."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     try:
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except FileNotFoundError:
-        states = []  # reading it says what is missing
+        states = []  # reported when the case is read
     return [str(path.resolve()), states]
 
 

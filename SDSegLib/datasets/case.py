@@ -33,7 +33,7 @@ class Case:
             float32; of a picture uint8, (1, colours, H, W).
         label_map: uint8, (K, H, W).
         spacing: Slice spacing in mm; 1 for a picture.
-        drawn: Labels that the label map knows about; the others are unknown, not absent.
+        drawn: Labels that the label map is complete for; the others are unknown, not absent.
         extents: Rows and columns of each slice that hold tissue.
     """
 
@@ -45,7 +45,7 @@ class Case:
     extents: Extents
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: of arrays that lie in files, where they lie."""
+        """For pickling: a memory-mapped array is replaced by the path of its file."""
         return {
             key: Path(value.filename) if _is_whole_file(value) else value
             for key, value in vars(self).items()
@@ -61,7 +61,7 @@ class Case:
 
 
 def _is_whole_file(value: Any) -> bool:
-    """Whether it is a file's array, and not a part of one."""
+    """Whether it is the memory-mapped array of a whole file."""
     return (
         isinstance(value, np.memmap)
         and value.filename is not None
@@ -81,13 +81,13 @@ def volume_case(
     """A volume and its labels on the model's grid.
 
     Args:
-        name: What to call it.
+        name: Name of the case.
         volume: The image.
         labels: uint8, on the volume's grid; values of `num_classes` and above become background.
-        drawn: Labels that the label map knows about.
+        drawn: Labels that the label map is complete for.
         description: Axes and in-plane spacing.
         num_classes: C, with background.
-        hounsfield: Whether the values are HU, of which fractions say nothing.
+        hounsfield: Whether the values are HU, which are rounded to int16.
     """
     turn = reorientation_to(volume.geometry, description.axes)
     slice_spacing, *plane_spacing = turn.spacing(volume.geometry)
@@ -127,10 +127,10 @@ def picture_case(
     """A picture and its labels, resized to the model's size.
 
     Args:
-        name: What to call it.
+        name: Name of the case.
         picture: uint8, (H, W) or (H, W, 3).
         labels: uint8, (H, W).
-        drawn: Labels that the label map knows about.
+        drawn: Labels that the label map is complete for.
         description: Size and colours.
     """
     size = description.size

@@ -113,7 +113,7 @@ def load_cases(root: Path, description: InputDescription, num_classes: int) -> l
 
 
 def check_suits(collection: Collection, description: InputDescription, num_classes: int) -> None:
-    """Find out whether a model's input suits a collection.
+    """Check that a model's input suits a collection.
 
     Raises:
         InputError: Saying what does not.
@@ -160,7 +160,7 @@ def _volume_item(
 
 
 def _refuse_normalised(volume: Volume, path: Path) -> None:
-    """Fractions between two close numbers would all become the same whole HU."""
+    """Refuse values in a narrow range, which rounding to whole HU would make equal."""
     if not np.issubdtype(volume.array.dtype, np.floating):
         return
     low, high = float(np.nanmin(volume.array)), float(np.nanmax(volume.array))

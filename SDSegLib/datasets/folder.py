@@ -217,7 +217,7 @@ def _labels(
         return structures, LabelRecipe("values", values, absent=absent)
     if len(structures) != 1:
         raise InputError(
-            f"rule={rule} tells one structure from background, but {names} names "
+            f"rule={rule} has one structure and background, but {names} names "
             f"{len(structures)}; leave the rule out."
         )
     return structures, LabelRecipe(rule, absent=absent)

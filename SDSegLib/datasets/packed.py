@@ -147,7 +147,7 @@ def read_packed(path: Path, name: str, description: InputDescription) -> Case:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What the file says of itself; it is read once, not for every case."""
+    """The description in the file; it is read once, not for every case."""
     if not path.is_file():
         raise InputError(f"The packed file {path} does not exist; check the spelling.")
     facts = path.stat()

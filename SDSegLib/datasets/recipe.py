@@ -29,7 +29,7 @@ class LabelRecipe:
             0 drops a structure.
         smallest: Connected components (face neighbours) of a label with fewer voxels are dropped.
         absent: What it means that a label map lacks a structure: it is not there ("background"),
-            or nobody drew it ("unknown").
+            or it may not have been drawn ("unknown").
     """
 
     rule: Rule = "values"
@@ -67,7 +67,7 @@ class LabelRecipe:
         return without_small_components(labels[None], self.smallest)[0]
 
     def drawn(self, labels: np.ndarray, num_classes: int) -> frozenset[int]:
-        """Labels of which a label map says where they are and where not."""
+        """Labels that a label map is complete for."""
         if self.absent == "background":
             return frozenset(range(1, num_classes))
         return frozenset(int(v) for v in np.flatnonzero(_counts(labels)) if v > 0)

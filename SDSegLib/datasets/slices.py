@@ -33,7 +33,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
     Rare organs are drawn as often as common ones. Each item has `image`, (S, H, W)
     in HU or grey values with the context slices, or (colours, H, W) of a picture in 0 … 255; then
     `label_map` (H, W) and `drawn` (C,), true for background and each class that the label map
-    knows about.
+    is complete for.
 
     Args:
         cases: Patients on the model's grid, or pictures.

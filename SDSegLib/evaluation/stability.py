@@ -241,9 +241,9 @@ def pairwise_dice(label_maps: Sequence[np.ndarray], labels: Sequence[int]) -> di
     if box is None:
         return {}
     size = max(labels) + 1
-    flat = [label_map[box].ravel().astype(np.intp) for label_map in label_maps]
+    vectors = [label_map[box].ravel().astype(np.intp) for label_map in label_maps]
     values: dict[int, list[float]] = {label: [] for label in labels}
-    for one, other in combinations(flat, 2):
+    for one, other in combinations(vectors, 2):
         joint = np.bincount(one * size + other, minlength=size * size).reshape(size, size)
         for label in labels:
             total = joint[label].sum() + joint[:, label].sum()

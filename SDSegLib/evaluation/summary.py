@@ -41,8 +41,8 @@ class StructureSummary:
         label: The structure's label.
         cases: Cases whose Dice counts.
         missed: Cases where the reference has it and the prediction does not.
-        spurious: Cases where the prediction has it and the reference says it is not there.
-        unknown: Cases whose reference does not say.
+        spurious: Cases where the prediction has it and it is absent from the reference.
+        unknown: Cases whose reference lacks it, where it may not have been drawn.
         metrics: Of "dice", "iou", "hd95_mm" and "assd_mm" those with a value in some case.
     """
 

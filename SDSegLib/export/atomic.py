@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all, and never over another by accident."""
+"""Write output files completely or not at all, and never over another by accident."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz", ".tar.gz")
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:
-    """Find out before the work whether a file can be written later.
+    """Check before the work that a file can be written later.
 
     Raises:
         OutputError: If it exists and must not be replaced, or if its folder does not exist or
@@ -89,7 +89,7 @@ def atomic_together(paths: Iterable[Path], overwrite: bool = False) -> Iterator[
 
 
 def _check(path: Path, overwrite: bool) -> None:
-    # os.path answers False where pathlib raises, in folders that may not be looked into.
+    # os.path returns False where pathlib raises, in folders without access rights.
     if os.path.isdir(path):
         raise OutputError(f"{path} is a folder; give the name of a file in it.")
     if os.path.exists(path) and not overwrite:

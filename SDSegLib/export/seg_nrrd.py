@@ -11,7 +11,7 @@ from .atomic import atomic_write
 
 
 def require_slicer() -> None:
-    """Find out before the work whether `.seg.nrrd` can be written.
+    """Check before the work that `.seg.nrrd` can be written.
 
     Raises:
         MissingPackageError: Without the package slicer-core.

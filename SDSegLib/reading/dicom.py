@@ -31,7 +31,7 @@ class Series:
         modality: "CT", "MR", …, empty if there is none.
         slices: Number of images, frames counted.
         size: Columns and rows of the first image.
-        spacing: Distance of columns, rows and slices in mm; None where the headers do not tell.
+        spacing: Distance of columns, rows and slices in mm; None where the headers lack it.
         files: Its files, by name.
     """
 

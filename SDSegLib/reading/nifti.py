@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 files in one piece (.nii, .nii.gz), read strictly.
+"""NIfTI-1 and NIfTI-2 files (.nii, .nii.gz), read strictly.
 
 nibabel parses the header. The checks are our own, because other readers accept what may be wrong:
 SimpleITK fills the missing end of a file with zeros, replaces a spacing of zero by 1 and reads a
