@@ -138,15 +138,16 @@ class Application:
         study, models = self._context.study, self._models
         if study.volume_node is None:
             return ()
-        if models.examination is None:
-            volume = study.opened()
+        while models.examination is None:
+            volume, chosen = study.opened(), models.chosen
             examination = await asyncio.to_thread(models.examine, volume)
-            if study.volume_node is None or study.opened() is not volume:
-                return ()  # another CT was opened meanwhile
-            models.examination = examination
-            study.findings = examination.findings
-            models.draw()
-            self._image.draw()
+            if study.volume_node is None:
+                return ()
+            if study.opened() is volume and models.chosen == chosen:
+                models.examination = examination
+                study.findings = examination.findings
+                models.draw()
+                self._image.draw()
         return study.findings
 
     def _after_result(self) -> None:

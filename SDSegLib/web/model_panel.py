@@ -29,6 +29,7 @@ class ModelPanel:
         on_model: Called when another model was chosen.
 
     Attributes:
+        chosen: Name of the chosen model; "" for the one that suits the CT best.
         examination: How the models suit the CT, and its findings; None while it is not known.
     """
 
@@ -36,7 +37,7 @@ class ModelPanel:
         self._context = context
         self._on_model = on_model
         self._given = None if model is None else find_model(model)
-        self._chosen = AUTOMATIC if self._given is None else self._given.description.name
+        self.chosen = AUTOMATIC if self._given is None else self._given.description.name
         self._options = RunOptions()
         self._number = 0  # of the changes; with it the page draws fields anew, refused values too
         self._ticked: set[str] = set()
@@ -83,7 +84,7 @@ class ModelPanel:
 
     def examine(self, volume: Volume) -> Examination:
         """Judge a CT for the chosen model. Uses no MRML; call it in a thread."""
-        return examine(volume, self._models(), self._chosen)
+        return examine(volume, self._models(), self.chosen)
 
     def forget_volume(self) -> None:
         """Another CT is open: nothing is known of it, and there is no region."""
@@ -101,7 +102,7 @@ class ModelPanel:
             self._ticked_for = model.description.name
             self._ticked = {item.name for item in model.description.structures}
         automatic = "Automatic"
-        if model is not None and self._chosen == AUTOMATIC:
+        if model is not None and self.chosen == AUTOMATIC:
             automatic = f"Automatic: {model.description.title}"
         options = self._options
         self._context.page.show(
@@ -112,7 +113,7 @@ class ModelPanel:
                     for item in self._models()
                 ),
             ],
-            chosen_model=self._chosen,
+            chosen_model=self.chosen,
             model=None if model is None else self._described(model),
             option_infos={name: asdict(info) for name, info in RunOptions.infos().items()},
             options={
@@ -140,8 +141,8 @@ class ModelPanel:
     def _model(self) -> InstalledModel | None:
         """The chosen model, or the one that suits the CT; a bundled one while that is unknown."""
         models = self._models()
-        if self._chosen != AUTOMATIC:
-            return next((m for m in models if m.description.name == self._chosen), None)
+        if self.chosen != AUTOMATIC:
+            return next((m for m in models if m.description.name == self.chosen), None)
         if self.examination is not None and self.examination.model is not None:
             return self.examination.model
         return next(iter([item for item in models if item.bundled] or models), None)
@@ -183,9 +184,9 @@ class ModelPanel:
         return {axis: {"first": a + 1, "last": b, "count": n} for axis, a, b, n in sides}
 
     def _choose(self, name: str) -> Any:
-        if name == self._chosen:
+        if name == self.chosen:
             return None
-        self._chosen = name
+        self.chosen = name
         self.examination = None
         self.draw()
         return self._on_model()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -263,7 +264,14 @@ def focus_order(first: Any) -> list[str]:
 
 
 def clipped(widget: Any) -> list[str]:
-    """Texts that do not fit into their widgets, or lie outside of the panel."""
+    """Texts that do not fit into their widgets, once Qt has had the time to lay them out."""
+    with suppress(TimeoutError):
+        process_until(lambda: not clipped_now(widget), 5)
+    return clipped_now(widget)
+
+
+def clipped_now(widget: Any) -> list[str]:
+    """Texts that do not fit into their widgets at present."""
     import qt
 
     found = []
