@@ -219,7 +219,7 @@ def mean_of(entries: list[dict[str, float]], name: str) -> float:
 def as_markdown(results: list[dict[str, object]], slices: int) -> str:
     """The table, for documents."""
     lines = [
-        f"| {slices} slices, learnt by heart | Dice | lowest–highest of {SEEDS} noises | "
+        f"| {slices} slices, fitted | Dice | lowest–highest of {SEEDS} noises | "
         "noise loss, first → last | latent loss, first → last |",
         "| --- | --- | --- | --- | --- |",
     ]

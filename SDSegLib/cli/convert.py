@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..volume.expectation import Expectation
 
 CONFIG_ENTRIES = {
     "title": "a text",
@@ -25,6 +26,7 @@ CONFIG_ENTRIES = {
     "training": "an object",
     "num_heads": "a whole number above 0",
 }
+FORMER_ENTRIES = {"licence": "license"}
 
 
 def convert(
@@ -76,6 +78,7 @@ def _read_config(path: Path | None) -> dict[str, Any]:
         raise InputError(f"{path} is not JSON ({error}).") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} should hold a JSON object.")
+    data = {FORMER_ENTRIES.get(entry, entry): value for entry, value in data.items()}
     for entry, value in data.items():
         if entry not in CONFIG_ENTRIES:
             raise InputError(
@@ -85,7 +88,15 @@ def _read_config(path: Path | None) -> dict[str, Any]:
             raise InputError(
                 f"{entry} in {path} is {json.dumps(value)}, not {CONFIG_ENTRIES[entry]}."
             )
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    described: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in data.items()
+    }
+    if "expects" in described:
+        try:
+            described["expects"] = Expectation.from_json(described["expects"])
+        except ValueError as error:
+            raise InputError(f"expects in {path} is not valid: {error}.") from error
+    return described
 
 
 def _fits(entry: str, value: Any) -> bool:

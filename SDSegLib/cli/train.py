@@ -29,7 +29,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Its folder, or a packed file.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder of the run; it goes on from what is there."),
+        typer.Option("--output", "-o", help="Folder of the run; a run that is there is continued."),
     ],
     preset: Annotated[
         str | None, typer.Option(help="compact (without it), published, published-tiny or direct.")
@@ -82,7 +82,7 @@ def train(
 
     [bold]sdseg train --dataset head-neck-oar --data DATA --output runs/first[/]
 
-    The same command again goes on where it was stopped, at whatever moment that was; Ctrl+C saves
+    The same command continues where it was stopped, at any moment; Ctrl+C saves
     first. At the end FOLDER/model is a model for [bold]sdseg segment[/] and
     [bold]sdseg evaluate[/].
     """
@@ -121,7 +121,7 @@ def train(
         return
     continues = keep_record(output, record)
     if continues and prints and not as_json:
-        console.print(f"Going on with the run in {output}.", highlight=False, soft_wrap=True)
+        console.print(f"Continuing the run in {output}.", highlight=False, soft_wrap=True)
     with StopRequest() as stop:
         shown = None if as_json else console
         progress = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
@@ -130,7 +130,7 @@ def train(
     if stop.is_set() and not progress.is_finished:
         raise CancelledError(
             f"Stopped at step {progress.step} of {progress.steps} of the stage {progress.stage}, "
-            "which is saved; the same command goes on from there."
+            "which is saved; the same command continues from there."
         )
 
 

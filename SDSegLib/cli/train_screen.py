@@ -110,7 +110,7 @@ def print_progress(console: Console, progress: TrainingProgress, output: Path) -
     if not progress.is_finished:
         say(
             f"Saved at step {progress.step} of {progress.steps} of the stage {progress.stage} in "
-            f"{output}; the same command goes on from there."
+            f"{output}; the same command continues from there."
         )
         return
     if progress.dice is not None:

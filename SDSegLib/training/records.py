@@ -52,14 +52,14 @@ def keep_record(folder: Path, record: dict[str, Any]) -> bool:
         InputError: Naming what differs from the run in the folder.
     """
     path = folder / FILE
-    goes_on = path.is_file()
-    if goes_on:
+    continues = path.is_file()
+    if continues:
         _compare(path, read_record(path), record)
     folder.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{FILE}.{os.getpid()}")
     fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(fresh, path)
-    return goes_on
+    return continues
 
 
 def read_record(path: Path) -> dict[str, Any]:

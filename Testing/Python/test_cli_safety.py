@@ -121,6 +121,7 @@ def test_an_unknown_model_leaves_no_folder_of_results(sdseg: Run, tmp_path: Path
         ({"spacing": [0, 0]}, "spacing in"),
         ({"num_heads": True}, "num_heads in"),
         ({"colour": 3}, "unknown entry 'colour'"),
+        ({"expects": {"modality": 3}}, "modality 3 is not a text"),
     ],
 )
 def test_a_config_that_cannot_be_is_named(
@@ -144,7 +145,10 @@ def test_a_converted_model_can_be_installed_whatever_its_folder_is_called(
     save_checkpoint(tmp_path / "a.ckpt", state_dict("binary"))
     (tmp_path / "labels.json").write_text(json.dumps(TWO), encoding="utf-8")
     (tmp_path / "config.json").write_text(
-        json.dumps({"size": [64, 64], "num_heads": 4}), encoding="utf-8"
+        json.dumps(
+            {"size": [64, 64], "num_heads": 4, "licence": "MIT", "expects": {"region": "chest"}}
+        ),
+        encoding="utf-8",
     )
     made = tmp_path / "Größe 日"
     outcome = sdseg(
@@ -154,4 +158,6 @@ def test_a_converted_model_can_be_installed_whatever_its_folder_is_called(
     assert outcome.code == 0, outcome.err
     assert "gr-e" in outcome.out
     assert sdseg("models", "install", made).code == 0
-    assert (tmp_path / "models" / "gr-e").is_dir()
+    installed = tmp_path / "models" / "gr-e"
+    content = json.loads((installed / "model.json").read_text(encoding="utf-8"))
+    assert (content["license"], content["expects"]) == ("MIT", {"region": "chest"})

@@ -160,7 +160,7 @@ def test_the_same_command_again_has_nothing_to_do(training: Run, tmp_path: Path)
     before = curve_of(tmp_path / "run" / "network")
     again = training("direct")
     assert again.code == 0
-    assert "Going on with the run" in again.err
+    assert "Continuing the run" in again.err
     assert curve_of(tmp_path / "run" / "network") == before
 
 

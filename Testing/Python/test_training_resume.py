@@ -102,12 +102,12 @@ def test_control_c_saves_and_says_how_to_go_on(patients: Path, unbroken: Path, t
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert f"of {STEPS} of the stage training, which is saved; the same command goes on" in err
+    assert f"of {STEPS} of the stage training, which is saved; the same command continues" in err
     assert "Traceback" not in err
     assert is_saved(output / "diffusion" / "last.ckpt")
     assert load_parts(output / "diffusion" / "last.ckpt")["global_step"] >= 5
 
-    assert "Going on with the run" in _err(command(patients, output, never))
+    assert "Continuing the run" in _err(command(patients, output, never))
     assert curve_of(output / "diffusion") == curve_of(unbroken / "diffusion")
 
 

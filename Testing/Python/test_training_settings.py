@@ -137,3 +137,27 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str):
     path.write_text(text)
     with pytest.raises(InputError):
         read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("former", "name", "prediction"),
+    [
+        ("paper", "published", "noise"),
+        ("paper-tiny", "published-tiny", "noise"),
+        ("unet2d", "direct", "noise"),
+        ("compact", "compact", "z0"),
+    ],
+)
+def test_a_run_of_an_earlier_version_is_continued(
+    tmp_path: Path, former: str, name: str, prediction: str
+):
+    """It wrote other names of presets and predictions into its settings."""
+    assert find_preset(former) == find_preset(name)
+    assert find_preset(former).name == name
+    record = record_of(find_preset(name), "btcv13", {}, [])
+    old = json.loads(json.dumps(record)) | {"preset": former}
+    assert old["values"]["diffusion.prediction"] != prediction
+    old["values"]["diffusion.prediction"] = prediction
+    (tmp_path / "settings.json").write_text(json.dumps(old), encoding="utf-8")
+    assert keep_record(tmp_path, record)
+    assert read_record(tmp_path / "settings.json") == record
