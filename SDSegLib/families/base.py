@@ -138,16 +138,14 @@ class LatentFamily(SegmentationFamily):
     def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
         """Latent z0 of label maps (N, H, W) with values 0 … C − 1."""
 
-    def single_step(
-        self, condition: Tensor, noise: Tensor, class_id: Tensor | None = None
-    ) -> Tensor:
-        """z0 estimated by one UNet call at t = T − 1 (SDSeg section 2.4), float32."""
-        return self.reverse(condition, noise, 1, class_id)
-
     def reverse(
         self, condition: Tensor, noise: Tensor | None, steps: int, class_id: Tensor | None = None
     ) -> Tensor:
-        """z0 after `steps` UNet calls (DDIM), float32; more than one only for comparison."""
+        """z0 after `steps` UNet calls (DDIM), float32.
+
+        With one call, at t = T − 1, it is the single-step estimate (SDSeg section 2.4); more are
+        only for comparison with it.
+        """
         noise = self.stored_noise if noise is None else noise
         with record_function("step"):
             return ddim(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from torch.profiler import record_function
@@ -59,15 +59,6 @@ class CompactConfig:
     unet_heads: int = 4
     dropout: float = 0.1
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> CompactConfig:
-        """Read `network`.
-
-        Raises:
-            ModelError: Naming the entry that is unknown.
-        """
-        return read_sizes(cls, data)
-
     @property
     def tile_factor(self) -> int:
         """The sides of a tile are multiples of this."""
@@ -96,7 +87,7 @@ class CompactFamily(LatentFamily):
     autoencoder: LabelMapAutoencoder
 
     def __init__(self, description: ModelDescription) -> None:
-        self.config = CompactConfig.from_json(description.network)
+        self.config = read_sizes(CompactConfig, description.network)
         super().__init__(description)
         config = self.config
         self.autoencoder = LabelMapAutoencoder(

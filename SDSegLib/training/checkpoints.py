@@ -23,6 +23,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor
 
 from ..errors import InputError, OutputError
 
@@ -97,6 +98,13 @@ def remove_parts(path: Path) -> None:
         (path.parent / name).unlink(missing_ok=True)
     _index(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
+
+
+def entries_below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
 
 
 def _write_parts(path: Path, data: memoryview, size: int) -> list[str]:

@@ -21,7 +21,6 @@ from ..models.folder import load_networks
 from ..networks.compact import one_hot
 from ..networks.segmentation_unet import VisionUNet
 from ..volume.model_input import InputDescription
-from ..volume.slices import apply_windows
 from .losses import deep_supervision, dice_and_cross_entropy, latent_l1, without_undrawn
 from .recipe import LatentRecipe, Weights, sizes_to_json, widened
 from .settings import InputChoice, Preset, StageSettings, require
@@ -218,15 +217,12 @@ class DiffusionStage(Stage):
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         family = self.family
         label_map, drawn = batch["label_map"], batch["drawn"]
-        image = apply_windows(
-            batch["image"], family.description.input.windows, family.description.input.repeat
-        )
         with torch.no_grad():
             z0 = family.encode_label_map(label_map)
         timestep = self._timesteps(len(z0), z0.device)
         noise = torch.randn_like(z0)
         z_t = family.schedule.add_noise(z0, noise, timestep)
-        condition, levels = self._condition(image)
+        condition, levels = self._condition(self.image(batch))
         prediction = family.predict(z_t, condition, timestep)
         estimate = family.schedule.estimate_z0(
             prediction, z_t, timestep, family.description.diffusion.prediction

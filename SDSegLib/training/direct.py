@@ -10,7 +10,6 @@ from torch import Tensor
 from ..families.direct import DirectConfig, DirectFamily
 from ..networks.segmentation_unet import without_monai_names
 from ..volume.model_input import InputDescription
-from ..volume.slices import apply_windows
 from .compact import COMPACT
 from .losses import deep_supervision, without_undrawn
 from .recipe import Recipe, sizes_to_json
@@ -65,11 +64,9 @@ class DirectStage(Stage):
             optimizer["state"] = {n: states[o] for n, o in enumerate(order) if o in states}
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        description = self.family.description.input
-        image = apply_windows(batch["image"], description.windows, description.repeat)
         levels = [
             without_undrawn(logits.float(), batch["drawn"])
-            for logits in self.family.network.all_logits(image)
+            for logits in self.family.network.all_logits(self.image(batch))
         ]
         total = self.criterion(levels, batch["label_map"][:, None].float())
         return total, {"segmentation": total}

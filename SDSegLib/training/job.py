@@ -17,7 +17,7 @@ from ..families.base import Family
 from ..families.description import ModelDescription
 from ..models.folder import write_model_folder
 from ..version import VERSION
-from .checkpoints import is_saved, load_parts, save_parts
+from .checkpoints import entries_below, is_saved, load_parts, save_parts
 from .overrides import flattened
 from .recipe import LatentRecipe, begin_with, recipe_of
 from .run import Machine, is_main_process, run_stage
@@ -171,8 +171,8 @@ def weights_of(
     last = load_parts(folder / "last.ckpt")
     state, step = last["state_dict"], int(last["global_step"])
     family = build_family(description)
-    family.load_state_dict(_beginning(state, FAMILY))
-    averaged = _beginning(state, AVERAGED)
+    family.load_state_dict(entries_below(state, FAMILY))
+    averaged = entries_below(state, AVERAGED)
     if use_best and is_saved(folder / "best.ckpt"):
         best = load_parts(folder / "best.ckpt")
         averaged, step = best["state"], int(best["step"])
@@ -226,9 +226,3 @@ def card(description: ModelDescription) -> str:
         "## Quality\n\nNot measured. `sdseg evaluate` measures it on cases with references.\n\n"
         f"## Licence\n\n{description.license or 'Not stated; the data may set terms.'}\n"
     )
-
-
-def _beginning(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }

@@ -25,7 +25,7 @@ from ..models.lightning_checkpoint import read_tensors
 from ..networks.kl_autoencoder import KLAutoencoderConfig
 from ..networks.unet import UNetConfig
 from ..volume.model_input import InputDescription
-from ..volume.slices import apply_windows
+from .checkpoints import entries_below
 from .losses import error_of_known
 from .recipe import LatentRecipe, Weights, widened
 from .settings import InputChoice, Preset, StageSettings, require
@@ -236,9 +236,6 @@ class PublishedStage(Stage):
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         family, settings = self.family, self.settings
-        image = apply_windows(
-            batch["image"], family.description.input.windows, family.description.input.repeat
-        )
         class_id, known = draw_classes(
             batch["label_map"], batch["drawn"], family.is_class_conditional, settings.absent_share
         )
@@ -246,7 +243,7 @@ class PublishedStage(Stage):
         timestep = torch.randint(0, family.schedule.last_timestep + 1, (len(z0),), device=z0.device)
         noise = torch.randn_like(z0)
         z_t = family.schedule.add_noise(z0, noise, timestep)
-        condition = family.condition(image)
+        condition = family.condition(self.image(batch))
         prediction = family.predict(z_t, condition, timestep, class_id).float()
         kind = family.description.diffusion.prediction
         estimate = family.schedule.estimate_z0(prediction, z_t, timestep, kind)
@@ -393,17 +390,17 @@ class PublishedRecipe(LatentRecipe):
 def _begin_with_checkpoint(family: PublishedFamily, path: Path) -> set[str]:
     tensors = read_tensors(path)
     given: set[str] = set()
-    autoencoder = _beginning(tensors, "first_stage_model.") or tensors
+    autoencoder = entries_below(tensors, "first_stage_model.") or tensors
     if "decoder.conv_in.weight" in autoencoder:
         _fit(family.autoencoder, autoencoder, path, "autoencoder")
-        encoder = _beginning(autoencoder, "encoder.")
+        encoder = entries_below(autoencoder, "encoder.")
         _fit(family.vision_encoder.get_submodule("encoder"), encoder, path, "vision encoder")
         given |= {"autoencoder", "vision_encoder"}
     unet = _unet(tensors)
     if unet:
         _fit_unet(family, unet, path)
         given.add("unet")
-    condition = _beginning(tensors, "cond_stage_model.")
+    condition = entries_below(tensors, "cond_stage_model.")
     if "encoder.conv_in.weight" in condition and "out.weight" in condition:
         _fit(family.vision_encoder, condition, path, "vision encoder")
         given.add("vision_encoder")
@@ -419,17 +416,9 @@ def _begin_with_checkpoint(family: PublishedFamily, path: Path) -> set[str]:
     return given
 
 
-def _beginning(tensors: Weights, prefix: str) -> Weights:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
 def _unet(tensors: Weights) -> Weights:
     """The UNet's averaged weights where there are some, else its last ones."""
-    weights = _beginning(tensors, "model.diffusion_model.")
+    weights = entries_below(tensors, "model.diffusion_model.")
     return {
         name: tensors.get("model_ema." + f"diffusion_model.{name}".replace(".", ""), value)
         for name, value in weights.items()

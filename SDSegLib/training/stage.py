@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..datasets.cases import Case
 from ..families.base import Family
+from ..volume.slices import apply_windows
 from .settings import StageSettings
 from .validation import dice_of
 
@@ -55,6 +56,11 @@ class Stage(LightningModule):
     @abstractmethod
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and its parts for the logs."""
+
+    def image(self, batch: Batch) -> Tensor:
+        """The batch's slices as the networks see them: (N, channels, H, W) in [−1, 1]."""
+        seen = self.family.description.input
+        return apply_windows(batch["image"], seen.windows, seen.repeat)
 
     def held_out_dice(self, family: Any, case: Case) -> Tensor:
         """Dice of each structure (C − 1,) in a held-out case; NaN where it is not known."""

@@ -72,7 +72,7 @@ def test_a_plain_network_has_nothing_of_latents() -> None:
     family = build_family(tiny_description(family="direct", network=PLAIN))
     assert isinstance(family, SegmentationFamily)
     assert not isinstance(family, LatentFamily)
-    for name in ("predict", "reverse", "single_step", "encode_label_map", "stored_noise"):
+    for name in ("predict", "reverse", "encode_label_map", "stored_noise"):
         assert not hasattr(family, name)
     segmenter = Segmenter(family, DeviceChoice(torch.device("cpu"), ""))
     with pytest.raises(InputError, match="plain network without noise"):
