@@ -29,8 +29,10 @@ class ConvolutionBlock(nn.Module):
         self.activation = nn.LeakyReLU(SLOPE, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.norm1(self.conv1(x)))
-        return self.activation(self.norm2(self.conv2(x)))
+        x = self.conv1(x)
+        x = self.activation(self.norm1(x))
+        x = self.conv2(x)  # a statement of its own, so that its input is freed before the norm
+        return self.activation(self.norm2(x))
 
 
 class UpsamplingBlock(nn.Module):
