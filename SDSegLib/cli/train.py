@@ -87,7 +87,7 @@ def train(
     [bold]sdseg evaluate[/].
     """
     started = time.monotonic()
-    require_lightning()
+    require_training()
     if precision not in PRECISIONS:
         raise InputError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     from ..inference.device import choose_device
@@ -134,7 +134,7 @@ def train(
         )
 
 
-def require_lightning() -> None:
+def require_training() -> None:
     """Find out whether the packages for training are installed.
 
     Raises:
@@ -142,6 +142,7 @@ def require_lightning() -> None:
     """
     try:
         import lightning.pytorch  # noqa: F401
+        import monai  # noqa: F401
         import tensorboard  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(error.name or "lightning", "train", "Training") from error

@@ -248,8 +248,9 @@ def test_unknown_names_are_told(sdseg: Run, tmp_path: Path):
     assert "compact, published, published-tiny, direct" in refused.err
 
 
-def test_missing_packages_are_named(training: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+@pytest.mark.parametrize("package", ["lightning.pytorch", "monai"])
+def test_missing_packages_are_named(training: Run, monkeypatch: pytest.MonkeyPatch, package: str):
+    monkeypatch.setitem(sys.modules, package, None)
     refused = training("compact")
     assert refused.code == 2
     assert 'pip install "sdseg[train]"' in refused.err
