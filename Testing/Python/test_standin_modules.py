@@ -93,7 +93,7 @@ def test_slices_show_volume_and_segments(application: Any) -> None:
     assert colors == {(0, 0, 0), (191, 63, 63)} or colors == {(0, 0, 0), (191, 64, 64)}
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, 25, 20, 10)
     picture_of_ct = slice_picture(slicer.mrmlScene, red.sliceLogic())
-    assert set(np.unique(picture_of_ct)) <= {0, 127, 128}
+    assert set(np.unique(picture_of_ct)) in ({0, 127}, {0, 128})
 
 
 def test_the_library_takes_the_stand_in_for_slicer(application: Any) -> None:
