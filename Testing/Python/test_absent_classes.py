@@ -16,6 +16,8 @@ from SDSegLib.networks.unet import UNetConfig
 from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import Code, Structure
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 CLASSES = 5
 STEPS = 300

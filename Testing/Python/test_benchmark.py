@@ -82,6 +82,7 @@ def test_a_floor_is_the_longer_of_computing_and_copying() -> None:
     assert result.floor(gflops=200.0, gigabytes=10.0) == 3.0
 
 
+@pytest.mark.slow
 def test_a_real_run_in_a_process_of_its_own(sample: Volume, tmp_path: Path) -> None:
     file = tmp_path / "größe.nii.gz"
     small = middle(sample, 6)
@@ -143,6 +144,7 @@ def test_what_would_take_too_long_is_left_out_and_named(
     assert str(results[2]) == "SDSeg compact on 512x40 would take about 2 minutes a run."
 
 
+@pytest.mark.slow
 def test_the_published_networks_give_the_same_labels_both_ways(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,6 +16,8 @@ from SDSegLib.benchmark.rows.segresnet import SEGRESNET
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
+
 ROWS = (NNUNET_2D, NNUNET_3D, SEGRESNET)
 CLASSES = 8
 

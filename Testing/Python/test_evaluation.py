@@ -492,6 +492,7 @@ def sdseg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
 
 
+@pytest.mark.slow
 def test_command_evaluates_a_model(data: Path, tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model", structures=STRUCTURES[:2])
     output = tmp_path / "results"

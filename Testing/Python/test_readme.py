@@ -14,6 +14,7 @@ from SDSegLib.resources import resource_folder
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("slicer", reason="needs the extra slicer")
     shutil.copy(resource_folder() / "Samples" / "head-neck-ct.nii.gz", tmp_path / "ct.nii.gz")

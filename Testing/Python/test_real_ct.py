@@ -19,6 +19,8 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
 from SDSegLib.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = resource_folder() / "Samples" / "head-neck-ct.nii.gz"
 PATIENTS = 10
 MIDDLE = None if os.environ.get("SDSEG_FULL") else 16

@@ -139,6 +139,7 @@ def test_nothing_found_gives_nothing_to_look_at() -> None:
     assert slices_to_review(segmentation) == []
 
 
+@pytest.mark.slow
 def test_unsure_slices_of_a_patient_are_the_wrong_ones(shared_data: Path) -> None:
     """A patient that the bundled model was not trained on."""
     from scipy import stats

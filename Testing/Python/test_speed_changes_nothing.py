@@ -17,6 +17,8 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import sample_ct
 from SDSegLib.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
+
 
 def part(volume: Volume, first: int, stop: int, spacing_k: float | None = None) -> Volume:
     """Some slices, perhaps said to lie at another distance."""
