@@ -515,6 +515,7 @@ def test_command_evaluates_a_model(data: Path, tmp_path: Path) -> None:
     assert (rows[3]["status"], rows[3]["dice"]) == ("unknown", "")
 
 
+@pytest.mark.slow
 def test_command_evaluates_predictions(data: Path, tmp_path: Path) -> None:
     predictions = predictions_for(data, tmp_path / "predictions", lambda labels: labels)
     output = tmp_path / "results"
@@ -524,6 +525,7 @@ def test_command_evaluates_predictions(data: Path, tmp_path: Path) -> None:
     assert not (output / "worst").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["Spinal cord", "spinal cord", "SPINAL-CORD", "spinal_cord"])
 def test_one_structure_is_evaluated_however_its_name_is_typed(
     data: Path, tmp_path: Path, typed: str

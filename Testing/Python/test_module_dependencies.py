@@ -18,6 +18,8 @@ from standin_fixtures import ROOT, application, module_widget, process_until, wh
 
 from SDSegLib.worker.run import State
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
 

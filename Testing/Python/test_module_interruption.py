@@ -24,6 +24,8 @@ from worker_parts import blocks_of, is_running, wait_until
 
 from SDSegLib.worker.run import State
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
 
 

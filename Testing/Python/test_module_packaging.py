@@ -115,6 +115,7 @@ def test_an_installed_package_holds_every_file(built: Path) -> None:
     assert installed == module | library
 
 
+@pytest.mark.slow
 def test_the_installed_module_segments(built: Path, tmp_path: Path) -> None:
     """Its own self test, from the installed files alone."""
     if why_not():

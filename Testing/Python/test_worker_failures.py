@@ -43,6 +43,8 @@ from SDSegLib.worker.protocol import PROTOCOL, Message, decode, encode
 from SDSegLib.worker.run import State
 from SDSegLib.worker.shared_arrays import Block, new_name
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent
 
 
