@@ -153,17 +153,19 @@ def test_names_of_format_1_are_not_taken_in_format_2() -> None:
 
 def test_what_is_expected_is_typed_and_unknown_entries_are_kept(tmp_path: Path) -> None:
     entries = {
-        "modality": "MR", "region": "brain", "section_cm2": 200,
-        "appearance": {"air": [0.1, 0.5]}, "sequence": "T1",
+        "modality": "MR", "region": "brain", "appearance": {"air": [0.1, 0.5]},
+        "volumes_ml": {"Pons": [9, 18]}, "sequence": "T1",
     }  # fmt: skip
     expects = Expectation.from_json(entries)
-    assert (expects.modality, expects.region, expects.section_cm2) == ("MR", "brain", 200)
+    assert (expects.modality, expects.region) == ("MR", "brain")
     assert expects.appearance == {"air": (0.1, 0.5)}
+    assert expects.volumes_ml == {"Pons": (9.0, 18.0)}
     folder = write_tiny_model(tmp_path / "tiny", expects=expects)
     assert read_description(folder).expects == expects
     written = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert written["expects"] == entries
     assert Expectation.from_json({}) == Expectation(modality="")
+    assert Expectation.from_json({"section_cm2": 200}).appearance == {"section_cm2": (0.0, 200.0)}
     assert Expectation("").to_json() == {}
 
 
@@ -172,11 +174,11 @@ def test_what_is_expected_is_typed_and_unknown_entries_are_kept(tmp_path: Path) 
     [
         ({"modality": 3}, "modality 3 is not a text"),
         ({"region": None}, "region None is not a text"),
-        ({"section_cm2": "a"}, "section_cm2 'a' is not an area above 0"),
-        ({"section_cm2": 0}, "section_cm2 0 is not an area above 0"),
+        ({"section_cm2": "a"}, r"section_cm2 \[0.0, 'a'\] is not a lowest"),
+        ({"section_cm2": -1}, r"section_cm2 \[0.0, -1\] is not a lowest"),
         ({"appearance": []}, r"appearance \[\] is not an object"),
-        ({"appearance": {"air": [2, 1]}}, r"appearance air \[2, 1\] is not a lowest"),
-        ({"appearance": {"air": 1}}, "appearance air 1 is not a lowest"),
+        ({"appearance": {"air": [2, 1]}}, r"appearance\.air \[2, 1\] is not a lowest"),
+        ({"appearance": {"air": 1}}, r"appearance\.air 1 is not a lowest"),
     ],
 )
 def test_wrong_expectations_are_named(entries: dict[str, object], message: str) -> None:
