@@ -2,7 +2,7 @@
 
     python Training/expectation.py DATA --dataset head-neck-oar --split train
 
-prints lowest, 1 %, median, 99 % and highest value of each property that
+prints lowest, 5 %, median, 95 % and highest value of each property that
 `SDSegLib.volume.appearance` measures, and of each structure's volume in mL.
 """
 
@@ -40,9 +40,9 @@ def main() -> None:
             if counts[structure.label]:
                 milliliters = counts[structure.label] * volume.geometry.voxel_volume_ml
                 found[f"{structure.name}, mL"].append(milliliters)
-    table = Table(*("Property", "Cases", "Lowest", "1 %", "Median", "99 %", "Highest"))
+    table = Table(*("Property", "Cases", "Lowest", "5 %", "Median", "95 %", "Highest"))
     for name, values in found.items():
-        row = np.percentile(values, (0, 1, 50, 99, 100))
+        row = np.percentile(values, (0, 5, 50, 95, 100))
         table.add_row(name, str(len(values)), *(f"{value:.1f}" for value in row))
     Console().print(table)
 

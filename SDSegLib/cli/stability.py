@@ -125,7 +125,8 @@ def _tables(summary: StabilitySummary, names: Mapping[int, str], title: str) -> 
     facts.add_row("Rank, all structures", _number(summary.rank_pooled, 2))
     facts.add_row(
         "Dice of a slice",
-        f"{_number(summary.slice_dice, 3)}; of those proposed for review {_number(summary.named_dice, 3)}",
+        f"{_number(summary.slice_dice, 3)}; of those proposed for review "
+        f"{_number(summary.named_dice, 3)}",
     )
     for name, value in summary.similarity.items():
         unit = " dB" if name == "psnr_db" else ""

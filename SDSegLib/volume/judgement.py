@@ -77,21 +77,18 @@ def judge_result(
         volumes_ml: `segmentation.volumes_ml()` if it has been computed already.
 
     Returns:
-        At most one finding: most structures are missing and none of the others has its usual size.
+        At most one finding: none of the structures has its usual volume or, if the model does not
+        say what is usual, most are missing.
     """
     structures = segmentation.structures
     if segmentation.region is not None or len(structures) < _FEWEST_STRUCTURES:
         return ()
     volumes = segmentation.volumes_ml() if volumes_ml is None else volumes_ml
     found = [item for item in structures if volumes[item.name] > 0]
-    if 2 * len(found) >= len(structures):
+    usual = expectation.volumes_ml
+    if any(volumes[item.name] >= usual[item.name][0] for item in structures if item.name in usual):
         return ()
-    whole = [
-        item
-        for item in found
-        if volumes[item.name] >= expectation.volumes_ml.get(item.name, (0.0, 0.0))[0]
-    ]
-    if whole and expectation.volumes_ml:
+    if not usual and 2 * len(found) >= len(structures):
         return ()
     region = expectation.region or "region that the model is for"
     return (

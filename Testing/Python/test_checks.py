@@ -278,6 +278,11 @@ def test_a_result_with_few_structures_and_none_whole_does_not_look_like_the_regi
     assert "does not look like a head and neck" in finding.message
     assert judge_result(found_of({"Spinal cord": 20}), expected) == ()
     most = dict.fromkeys([item.name for item in STRUCTURES[:4]], 3.0)
-    assert judge_result(found_of(most), expected) == ()
+    (finding,) = judge_result(found_of(most), expected)
+    assert "4 of 7 structures" in finding.message
+    unknown = Expectation("CT", "head and neck")
+    assert judge_result(found_of(most), unknown) == ()
+    (finding,) = judge_result(found_of({"Larynx": 99}), unknown)
+    assert "1 of 7 structures were found: this does not look" in finding.message
     in_a_box = replace(found_of({}), region=Region((0, 0, 0), (2, 2, 2)))
     assert judge_result(in_a_box, expected) == ()
