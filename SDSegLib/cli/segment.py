@@ -18,18 +18,11 @@ from ..options import RunOptions
 from .interrupt import Interrupt
 from .options import with_run_options
 from .progress_bar import progress_bar
-from .segment_screen import result_json, result_table
+from .segment_screen import require_outputs, result_json, result_table
 
 if TYPE_CHECKING:
     from ..volume.finding import Finding
 
-_OPTIONS = {
-    "segmentation": "--output",
-    "label_map": "--labelmap",
-    "uncertainty": "--uncertainty",
-    "dicom_seg": "--dicom-seg",
-    "preview": "--preview",
-}
 _PICTURE_OUTPUTS = ("label_map", "uncertainty", "preview")
 
 
@@ -146,13 +139,6 @@ def segment(
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     for path in outputs.values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
-
-
-def require_outputs(files: dict[str, Path | None]) -> None:
-    """Raise `InputError` with the options that name outputs, if none was given."""
-    if all(path is None for path in files.values()):
-        possible = ", ".join(_OPTIONS[kind] for kind in files)
-        raise InputError(f"Nothing to write: name at least one of {possible}.")
 
 
 def show_findings(findings: Sequence[Finding], console: Console) -> None:

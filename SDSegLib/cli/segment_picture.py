@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .segment_screen import require_outputs
+
 if TYPE_CHECKING:
     from ..inference.picture import PictureSegmenter, SegmentedPicture
     from ..options import RunOptions
@@ -42,7 +44,6 @@ def segment_picture(
     from ..inference.load import load_picture_segmenter
     from ..inference.selection import select_structures
     from ..reading.pictures import read_picture
-    from .segment import require_outputs
 
     started = time.perf_counter()
     require_outputs(files)

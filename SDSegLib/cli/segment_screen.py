@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from ..operations.base import Answer
     from ..review.slices import ReviewSlice
     from ..volume.segmentation import Segmentation
 
 _AXES = "kji"
+_OPTIONS = {
+    "segmentation": "--output",
+    "label_map": "--labelmap",
+    "uncertainty": "--uncertainty",
+    "dicom_seg": "--dicom-seg",
+    "preview": "--preview",
+}
+
+
+def require_outputs(files: dict[str, Path | None]) -> None:
+    """Raise `InputError` with the options that name outputs, if none was given."""
+    if all(path is None for path in files.values()):
+        possible = ", ".join(_OPTIONS[kind] for kind in files)
+        raise InputError(f"Nothing to write: name at least one of {possible}.")
 
 
 def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:

@@ -26,7 +26,7 @@ from .cases import (
 from .label_maps import on_grid
 from .predictors import FolderPredictor, ModelPredictor, PicturePredictor, Prediction, Predictor
 from .scores import Rules, StructureScore, evaluate_pair
-from .worst import DisplayedCase, Snapshot, WorstResults
+from .worst import ComparedCase, DisplayedCase, Snapshot, WorstResults
 
 if TYPE_CHECKING:
     from ..datasets.collection import Collection
@@ -58,27 +58,6 @@ class Options:
     run: RunOptions = field(default_factory=RunOptions)
     report_case: CaseReport | None = None
     report_slices: ProgressCallback | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ComparedCase:
-    """A reference and a prediction on one grid.
-
-    Attributes:
-        prediction: Label map (k, j, i).
-        reference: Label map of the same shape.
-        spacing: In mm along (k, j, i).
-        displayed: Gives the arrays to draw; called only if the worst results are drawn.
-        distances: Whether surface distances are to be measured.
-        notes: Remarks for the user, one sentence each.
-    """
-
-    prediction: np.ndarray
-    reference: np.ndarray
-    spacing: tuple[float, float, float]
-    displayed: Callable[[], DisplayedCase]
-    distances: bool
-    notes: list[str]
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,8 +22,7 @@ from ..reading.files import read_volume
 from ..volume.orientation import reorientation_to
 from ..volume.tiles import blending_weights, crop_tiles, tiles_of, tissue_extents
 from .cases import IMAGE, REFERENCE, CasePair
-from .evaluate import ComparedCase
-from .worst import DisplayedCase
+from .worst import ComparedCase, DisplayedCase
 
 BATCH = 16
 INSIDE_HU, OUTSIDE_HU = 0.0, -1024.0

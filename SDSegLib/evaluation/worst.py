@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,27 @@ class DisplayedCase:
     reference: np.ndarray
     prediction: np.ndarray
     spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedCase:
+    """A reference and a prediction on one grid.
+
+    Attributes:
+        prediction: Label map (k, j, i).
+        reference: Label map of the same shape.
+        spacing: In mm along (k, j, i).
+        displayed: Gives the arrays to draw; called only if the worst results are drawn.
+        distances: Whether surface distances are to be measured.
+        notes: Remarks for the user, one sentence each.
+    """
+
+    prediction: np.ndarray
+    reference: np.ndarray
+    spacing: tuple[float, float, float]
+    displayed: Callable[[], DisplayedCase]
+    distances: bool
+    notes: list[str]
 
 
 class WorstResults:

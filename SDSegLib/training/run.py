@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..datasets.cases import Case
 from .checkpoints import Checkpoints, PartsIO, is_saved
+from .held_out import HeldOutDice
 from .logs import CurveLogger, Journal, StepBar
 from .stage import Stage
-from .validation import HeldOutDice
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -15,7 +15,8 @@ from ..models.registry import find_model
 from ..mrml.session import adopt_session
 from ..volume.finding import Finding
 from . import trame_private
-from .editing import Editor, EditPanel
+from .edit_panel import EditPanel
+from .editing import Editor
 from .image_panel import ImagePanel
 from .model_panel import ModelPanel
 from .page_context import UNEXPECTED, Debounced, Page, PageContext
@@ -25,7 +26,8 @@ from .saving import SavePanel
 from .segments_panel import SegmentsPanel
 from .study import Source, Study
 from .uploads import Uploads
-from .views import ViewPanel, Views
+from .view_panel import ViewPanel
+from .views import Views
 
 _FOLDER = Path(__file__).parent / "page"
 _PARTS = ("header", "sidebar", "views", "overlays")

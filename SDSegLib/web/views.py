@@ -1,4 +1,4 @@
-"""The three slice views and the 3-D view, and the controls around them."""
+"""The three slice views and the 3-D view."""
 
 from __future__ import annotations
 
@@ -14,21 +14,9 @@ from trame_slicer.views import ViewLayoutDefinition
 from vtk import vtkMatrix4x4
 
 from . import trame_private
-from .page_context import Action, PageContext
 
 SLICE_VIEWS = ("Red", "Green", "Yellow")
 THREE_D = "ThreeD"
-
-# Window and level in HU.
-WINDOWS: dict[str, tuple[float, float]] = {
-    "Soft tissue": (400, 40),
-    "Brain": (80, 40),
-    "Bone": (2000, 500),
-    "Lung": (1500, -600),
-    "Wide": (3000, 500),
-}
-DEFAULT_WINDOW = "Soft tissue"
-_VOLUME_PRESET = "CT-Bones"
 
 
 @dataclass(frozen=True)
@@ -208,103 +196,3 @@ def _letter(direction: np.ndarray) -> str:
     """The patient direction (R, A, S, L, P or I) closest to a vector."""
     axis = int(np.argmax(np.abs(direction)))
     return "RAS"[axis] if direction[axis] > 0 else "LPI"[axis]
-
-
-class ViewPanel:
-    """Slice numbers, windows, the arrangement of the views and 3-D.
-
-    Args:
-        context: Shared parts.
-    """
-
-    def __init__(self, context: PageContext) -> None:
-        self._context = context
-        self._layout = "four"
-        self._window = DEFAULT_WINDOW
-        self._has_surfaces = False
-        self._has_rendering = False
-        self.draw()
-        context.page.show(windows=list(WINDOWS))
-
-    def actions(self) -> dict[str, Action]:
-        """Functions by the names under which the page calls them."""
-        return {
-            "step": self._step,
-            "go_to": self._context.views.go_to,
-            "fit": self._context.views.fit,
-            "window": self._choose_window,
-            "layout": self._arrange,
-            "surfaces": self._show_surfaces,
-            "rendering": self._show_rendering,
-        }
-
-    def open(self) -> None:
-        """A CT has been opened."""
-        self._has_surfaces = self._has_rendering = False
-        self._context.editor.show_surfaces(False)
-        if self._context.study.volume_node is not None:
-            self._context.views.show(self._context.study.volume_node)
-        self._choose_window(DEFAULT_WINDOW)
-        self._arrange("four")
-        self.draw_slices()
-
-    def draw_slices(self) -> None:
-        """Show slice numbers, directions, window and level."""
-        width, level = self._context.views.window()
-        self._context.page.show(
-            slices=self._context.views.positions(), shown_window=f"W {width:.0f}  L {level:.0f}"
-        )
-
-    def draw(self) -> None:
-        """Show the arrangement and what is on in 3-D."""
-        self._context.page.show(
-            arrangement=self._layout,
-            window_name=self._window,
-            surfaces=self._has_surfaces,
-            rendering=self._has_rendering,
-        )
-
-    def _step(self, tag: str, steps: int) -> None:
-        if tag in SLICE_VIEWS:
-            self._context.views.step(tag, int(steps))
-
-    def _choose_window(self, name: str) -> None:
-        if name in WINDOWS:
-            self._window = name
-            self._context.views.set_window(*WINDOWS[name])
-            self.draw()
-            self.draw_slices()
-
-    def _arrange(self, layout: str) -> None:
-        """ "four", or the name of the one view to show."""
-        shows_three_d = self._has_surfaces or self._has_rendering
-        if layout in (*SLICE_VIEWS, THREE_D):
-            tags: tuple[str, ...] = (layout,)
-        else:
-            layout = "four"
-            tags = (*SLICE_VIEWS, THREE_D)
-        if not shows_three_d:
-            tags = tuple(tag for tag in tags if tag != THREE_D)
-        self._layout = layout
-        self._context.views.show_only(tags)
-        self.draw()
-
-    def _show_surfaces(self, is_on: bool) -> None:
-        self._has_surfaces = is_on
-        self._context.editor.show_surfaces(is_on)
-        self._after_three_d()
-
-    def _show_rendering(self, is_on: bool) -> None:
-        node = self._context.study.volume_node
-        if node is None:
-            return
-        self._has_rendering = is_on
-        rendering = self._context.app.volume_rendering
-        if is_on or rendering.has_vr_display_node(node):
-            rendering.create_display_node(node, _VOLUME_PRESET).SetVisibility(is_on)
-        self._after_three_d()
-
-    def _after_three_d(self) -> None:
-        self._arrange(self._layout)
-        if self._has_surfaces or self._has_rendering:
-            self._context.views.reset_three_d()

@@ -19,9 +19,9 @@ from SDSegLib.families import build_family
 from SDSegLib.training import checkpoints
 from SDSegLib.training.checkpoints import is_saved, load_parts, remove_parts, save_parts
 from SDSegLib.training.direct import DirectStage
+from SDSegLib.training.held_out import HeldOutDice
 from SDSegLib.training.job import train
 from SDSegLib.training.run import Machine, StepSampler
-from SDSegLib.training.validation import HeldOutDice
 
 pytestmark = pytest.mark.train
 
