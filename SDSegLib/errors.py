@@ -1,4 +1,4 @@
-"""Errors that a user can act on: one sentence with the value at fault and the way out."""
+"""Errors that a user can act on: one sentence with the value at fault and what to do."""
 
 
 class SDSegError(Exception):

@@ -6,9 +6,10 @@ names, limits, defaults and help texts here. Importing this file needs no other 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import InputError
 
@@ -21,6 +22,8 @@ MAXIMUM_SAMPLES = 64
 MAXIMUM_STEPS = 1000
 MAXIMUM_BATCH = 4096
 
+Kind = Literal["text", "names", "region", "number", "switch", "choice"]
+
 
 @dataclass(frozen=True)
 class OptionInfo:
@@ -28,8 +31,10 @@ class OptionInfo:
 
     Attributes:
         name: Attribute of `RunOptions`.
+        kind: What its values are.
         title: Short label.
         help: One or two sentences.
+        is_optional: Whether None is a value.
         unit: Plural noun for error messages, for example "samples".
         minimum: Smallest number; None if the option is not a number.
         maximum: Largest number.
@@ -37,8 +42,10 @@ class OptionInfo:
     """
 
     name: str
+    kind: Kind
     title: str
     help: str
+    is_optional: bool = False
     unit: str = ""
     minimum: int | None = None
     maximum: int | None = None
@@ -46,16 +53,49 @@ class OptionInfo:
 
     def check(self, value: Any) -> None:
         """Raise `InputError` with the value and what is allowed unless the value is allowed."""
-        if self.choices and value not in self.choices:
-            raise InputError(
-                f"Unknown {self.name} {value!r}; choose one of {', '.join(self.choices)}."
-            )
-        if self.minimum is None or self.maximum is None or value is None:
+        if value is None and self.is_optional:
             return
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise InputError(
+                    f"Unknown {self.name} {value!r}; choose one of {', '.join(self.choices)}."
+                )
+        elif self.kind == "number":
+            self._check_number(value)
+        elif not self._has_type(value):
+            raise InputError(f"The option {self.name} cannot be {value!r}; {_TYPES[self.kind]}.")
+
+    @property
+    def limits(self) -> str:
+        """Smallest and largest number in words; "" if it is not a number."""
+        return "" if self.minimum is None else f"{self.minimum} to {self.maximum}"
+
+    def _check_number(self, value: Any) -> None:
+        assert self.minimum is not None
+        assert self.maximum is not None
         if isinstance(value, bool) or not isinstance(value, int):
             raise InputError(f"{value!r} {self.unit}: not a whole number.")
         if not self.minimum <= value <= self.maximum:
-            raise InputError(f"{value} {self.unit}; {self.minimum} to {self.maximum} are possible.")
+            raise InputError(f"{value} {self.unit}; {self.limits} are possible.")
+
+    def _has_type(self, value: Any) -> bool:
+        if self.kind == "text":
+            return isinstance(value, str) and bool(value.strip())
+        if self.kind == "switch":
+            return isinstance(value, bool)
+        if self.kind == "names":
+            return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
+        from .volume.region import Region
+
+        return isinstance(value, Region)
+
+
+_TYPES: dict[Kind, str] = {
+    "text": "it is a text",
+    "switch": "it is true or false",
+    "names": "it is a list of names",
+    "region": "it is a Region, a box of voxels",
+}
 
 
 def _option(default: Any, **info: Any) -> Any:
@@ -82,20 +122,29 @@ class RunOptions:
 
     model: str | None = _option(
         None,
+        kind="text",
+        is_optional=True,
         title="Model",
         help="Name of an installed model, or its folder; without it the model that fits the "
         "image best.",
     )
     structures: tuple[str, ...] | None = _option(
-        None, title="Structures", help="Structures wanted, by name or id; all without it."
+        None,
+        kind="names",
+        is_optional=True,
+        title="Structures",
+        help="Structures wanted, by name or id; all without it.",
     )
     region: Region | None = _option(  # noqa: RUF009
         None,
+        kind="region",
+        is_optional=True,
         title="Region",
         help="Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it.",
     )
     samples: int = _option(
         1,
+        kind="number",
         title="Samples",
         unit="samples",
         minimum=1,
@@ -104,6 +153,7 @@ class RunOptions:
     )
     steps: int = _option(
         1,
+        kind="number",
         title="Reverse steps",
         unit="reverse steps",
         minimum=1,
@@ -113,22 +163,30 @@ class RunOptions:
     )
     mirror: bool = _option(
         False,
+        kind="switch",
         title="Mirrored slices",
         help="Average with what is found in mirrored slices: twice the time.",
     )
     device: str = _option(
-        "auto", title="Device", choices=DEVICES, help="Where to compute: auto, cuda, mps or cpu."
+        "auto",
+        kind="choice",
+        title="Device",
+        choices=DEVICES,
+        help="Where to compute: auto, cuda, mps or cpu.",
     )
     precision: str = _option(
         "auto",
+        kind="choice",
         title="Precision",
         choices=PRECISIONS,
         help="Number type of the networks: auto, float32, float16 or bfloat16.",
     )
     batch: int | None = _option(
         None,
+        kind="number",
+        is_optional=True,
         title="Batch",
-        unit="slices at a time",
+        unit="slices in a batch",
         minimum=1,
         maximum=MAXIMUM_BATCH,
         help="Slices computed at a time; by default the device decides.",
@@ -139,6 +197,10 @@ class RunOptions:
         if structures is not None:
             names = (structures,) if isinstance(structures, str) else tuple(structures)
             object.__setattr__(self, "structures", names or None)
+        for name in ("samples", "steps", "batch"):  # NumPy's whole numbers are numbers too
+            value = getattr(self, name)
+            if isinstance(value, Integral) and not isinstance(value, bool):
+                object.__setattr__(self, name, int(value))
 
     @classmethod
     def infos(cls) -> dict[str, OptionInfo]:
@@ -194,8 +256,9 @@ def structure_names(text: str | Iterable[str] | None) -> tuple[str, ...] | None:
     """
     if text is None:
         return None
-    parts: Sequence[str] = text.split(",") if isinstance(text, str) else list(text)
-    names = tuple(part.strip() for part in parts if part.strip())
+    parts = text.split(",") if isinstance(text, str) else list(text)
+    names = tuple(part.strip() if isinstance(part, str) else part for part in parts)
+    names = tuple(name for name in names if name)
     if isinstance(text, str) and not names:
-        raise InputError(f"--classes {text!r} names no structure; leave it out for all of them.")
+        raise InputError(f"The list {text!r} names no structure; leave it out for all of them.")
     return names or None

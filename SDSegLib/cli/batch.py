@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from ..errors import CancelledError, InputError
 from ..options import RunOptions
+from ..volume.structure import Structure, structure_id
 from .batch_screen import result_json, result_line, studies_bar
 from .interrupt import Interrupt
 from .options import with_run_options
@@ -69,19 +70,16 @@ def batch(
 
     how = StudyOptions(options, output, kinds_of_endings(write), overwrite)
     models = models_for_volumes(options.model)
-    structures = [
-        item
-        for model in models
-        for item in (
-            model.description.structures
-            if options.model is None
-            else select_structures(model.description.structures, options.structures)
-        )
-    ]
+    structures = [item for model in models for item in model.description.structures]
+    if len(models) == 1 or not _have_any(structures, options.structures):
+        structures = list(select_structures(tuple(structures), options.structures))
     modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
     studies = find_studies(folder, pattern, modality)
     choose_device(options.device)
+    store = ModelStore()
+    if len(models) == 1:  # else the model is chosen for each study
+        store.segmenter(models[0], options.device).check(options)
     _prepare(output, folder)
     table = StudyTable(output, structures)
     console = Console(stderr=True)
@@ -92,7 +90,7 @@ def batch(
             for result in run_studies(
                 studies,
                 how,
-                ModelStore(),
+                store,
                 lambda study: bar.begin(study.name),
                 bar.slices,
                 interrupt.is_set,
@@ -124,6 +122,12 @@ def batch(
         console.print(f"[yellow]Warning:[/] {escape(table.problem)}", soft_wrap=True)
     if counts["failed"] or table.problem:
         raise typer.Exit(1)
+
+
+def _have_any(structures: list[Structure], wanted: tuple[str, ...] | None) -> bool:
+    """Whether at least one model knows each wanted structure."""
+    known = {item.id for item in structures}
+    return all(structure_id(name) in known for name in wanted or ())
 
 
 def _prepare(output: Path, folder: Path) -> None:

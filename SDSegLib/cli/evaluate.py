@@ -29,7 +29,7 @@ from .chosen_cases import (
     print_notes,
     progress_of_cases,
 )
-from .options import AsJson, with_run_options
+from .options import BUNDLED_MODEL, AsJson, with_run_options
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Result
@@ -51,7 +51,7 @@ class AbsentChoice(str, Enum):
     BACKGROUND = "background"
 
 
-@with_run_options("region")
+@with_run_options("region", model=BUNDLED_MODEL)
 def evaluate(
     options: RunOptions,
     output: OutputFolder,

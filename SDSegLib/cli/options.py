@@ -17,35 +17,34 @@ _FLAGS = {
     "structures": ("--classes",),
     "mirror": ("--mirror",),
 }
-_TYPES: dict[str, Any] = {
-    "model": str | None,
-    "structures": str | None,
-    "region": str | None,
-    "samples": int,
-    "steps": int,
-    "mirror": bool,
-    "device": str,
-    "precision": str,
-    "batch": int | None,
-}
+_TYPES: dict[str, Any] = {"number": int, "switch": bool}
+BUNDLED_MODEL = "Name of an installed model, or its folder; without it the bundled one."
 _METAVARS = {"region": "I0,I1,J0,J1,K0,K1"}
 
 
-def run_option(name: str) -> Any:
-    """An option of `RunOptions` as typer declares it, with the limits and the help from there."""
+def run_option(name: str, help_text: str | None = None) -> Any:
+    """An option of `RunOptions` as typer declares it, with limits and help from there."""
     info = _INFOS[name]
-    text = info.help + (" With commas between them." if name == "structures" else "")
+    text = help_text or info.help
+    if info.limits:
+        text += f" From {info.limits}."
+    if info.kind == "names":
+        text += " With commas between them."
+    kind = _TYPES.get(info.kind, str)
     declared = typer.Option(
         *_FLAGS.get(name, (f"--{name}",)), help=text, metavar=_METAVARS.get(name)
     )
-    return Annotated[_TYPES[name], declared]
+    return Annotated[kind | None if info.is_optional else kind, declared]
 
 
-def with_run_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_run_options(
+    *left_out: str, **help_texts: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command all options of a run; it receives them as the argument `options`.
 
     Args:
         left_out: Names of options that make no sense for the command.
+        help_texts: Of options that mean something else for the command.
     """
     names = [name for name in _INFOS if name not in left_out]
 
@@ -66,7 +65,7 @@ def with_run_options(*left_out: str) -> Callable[[Callable[..., None]], Callable
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=getattr(RunOptions, name),
-                annotation=run_option(name),
+                annotation=run_option(name, help_texts.get(name)),
             )
             for name in names
         ]

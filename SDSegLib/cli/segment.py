@@ -119,7 +119,7 @@ def segment(
     show_findings(findings, console)
     if dicom_seg is not None and not volume.dicom_files:
         raise InputError(
-            f"--dicom-seg needs DICOM input, and {source} is none; "
+            f"--dicom-seg needs DICOM input, and {source} is not DICOM; "
             "use --output or --labelmap instead."
         )
     if not yes:
@@ -159,7 +159,11 @@ def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) ->
         return
     if not (sys.stdin.isatty() and console.is_terminal):
         return
-    if not typer.confirm("Segment anyway?", default=False, err=True):
+    try:
+        wants = typer.confirm("Segment anyway?", default=False, err=True)
+    except typer.Abort:  # Ctrl+C or Ctrl+D
+        wants = False
+    if not wants:
         raise CancelledError("Nothing was segmented; --yes segments without asking.")
 
 

@@ -28,7 +28,7 @@ from .chosen_cases import (
     print_notes,
     progress_of_cases,
 )
-from .options import AsJson, with_run_options
+from .options import BUNDLED_MODEL, AsJson, with_run_options
 
 if TYPE_CHECKING:
     from ..evaluation.stability import Spread, StabilitySummary
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _MEASURES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
 
 
-@with_run_options("region", "samples")
+@with_run_options("region", "samples", model=BUNDLED_MODEL)
 def stability(
     options: RunOptions,
     output: OutputFolder,

@@ -66,9 +66,7 @@ class ModelPredictor:
 
     def __call__(self, pair: CasePair) -> Prediction:
         image = read_volume(pair.required_image())
-        findings = judge_input(image)
-        refuse(findings)
-        notes = tuple(finding.message for finding in findings)
+        notes = _notes_about(image, self._segmenter)
         result = self._segmenter.segment_with(image, self._options, self._report)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
 
@@ -150,9 +148,7 @@ class VolumeSampler:
         from ..inference.sample_segmentations import segment_samples
 
         image = read_volume(pair.required_image())
-        findings = judge_input(image)
-        refuse(findings)
-        notes = tuple(finding.message for finding in findings)
+        notes = _notes_about(image, self._segmenter)
         found = segment_samples(self._segmenter, image, self._samples, self._report, on_samples)
         axes = self._segmenter.description.input.axes
         return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
@@ -177,3 +173,10 @@ class PictureSampler:
         return SampledCase(
             segment_picture_samples(self._segmenter, picture, self._samples, on_samples), 0
         )
+
+
+def _notes_about(image: Volume, segmenter: Segmenter) -> tuple[str, ...]:
+    """What the user should know of an image; one that cannot be segmented is refused."""
+    findings = judge_input(image, segmenter.description.expects)
+    refuse(findings)
+    return tuple(finding.message for finding in findings)

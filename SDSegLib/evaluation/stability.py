@@ -240,8 +240,8 @@ def pairwise_dice(label_maps: Sequence[np.ndarray], labels: Sequence[int]) -> di
     box = bounding_box(found)
     if box is None:
         return {}
-    size = max(labels) + 1
     vectors = [label_map[box].ravel().astype(np.intp) for label_map in label_maps]
+    size = 1 + max(max(labels), *(int(vector.max()) for vector in vectors))
     values: dict[int, list[float]] = {label: [] for label in labels}
     for one, other in combinations(vectors, 2):
         joint = np.bincount(one * size + other, minlength=size * size).reshape(size, size)

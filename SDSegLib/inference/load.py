@@ -15,6 +15,7 @@ def load_segmenter(
     batch: int | None = None,
     precision: str = "auto",
     mirror: bool = False,
+    steps: int = 1,
 ) -> Segmenter:
     """Load a verified model onto a device.
 
@@ -23,7 +24,8 @@ def load_segmenter(
         device: "auto", "cuda", "mps" or "cpu".
         batch: Slices at a time; the device decides by default.
         precision: "auto", "float32", "float16" or "bfloat16"; see `Segmenter`.
-        mirror: Look at mirrored slices as well; see `Segmenter`.
+        mirror: Average with what is found in mirrored slices; see `Segmenter`.
+        steps: UNet calls of the reverse process; see `Segmenter`.
 
     Raises:
         ModelError: If there is no such model, or it is damaged.
@@ -31,7 +33,7 @@ def load_segmenter(
             slices cannot be mirrored.
     """
     family = load_family(find_model(model or default_model()).folder)
-    return Segmenter(family, choose_device(device), batch, precision, mirror)
+    return Segmenter(family, choose_device(device), batch, precision, mirror, steps)
 
 
 def load_picture_segmenter(

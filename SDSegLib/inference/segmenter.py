@@ -73,6 +73,9 @@ class Segmenter:
     Attributes:
         options: Defaults of a run: the arguments above.
         batch: Slices at a time of the current or next run.
+        ran_short: Whether memory ran short in the current or last run.
+        free_memory: Called when memory runs short, before fewer slices are computed at a time;
+            says whether it could free any.
 
     Raises:
         InputError: If the precision is unknown or the device does not compute with it, if slices
@@ -95,6 +98,8 @@ class Segmenter:
         self.check(self.options)
         self.family.to(choice.device)
         self.batch = batch or self.family.default_batch(self.choice.device.type)
+        self.ran_short = False
+        self.free_memory: Callable[[], bool] = lambda: False
         self._largest_batch: int | None = None  # that memory has sufficed for, once it ran short
 
     @property
@@ -184,16 +189,19 @@ class Segmenter:
         task = VolumeTask.of(volume, self.description.input.axes, options.region)
         labels = torch.zeros(task.box.shape, dtype=torch.uint8, device=self.choice.device)
         unsure = torch.zeros_like(labels) if samples > 1 else None
-        shares = np.zeros((classes, *task.box.shape), np.float32) if probabilities else None
-        if shares is not None:
-            shares[0] = 1
+        whole = shares = None
+        if probabilities:
+            whole = np.zeros((classes, *volume.array.shape), np.float32)
+            whole[0] = 1  # also outside the box
+            shares = [task.turn.apply(plane)[task.box.slices()] for plane in whole]
 
         def keep(place: int, values: Tensor, grids: PlaneGrids) -> None:
             labels[place] = restored_labels(values[:classes], grids)
             if unsure is not None:
                 unsure[place] = instability_of(restored(values[classes:], grids)[0])
             if shares is not None:
-                shares[:, place] = restored(values[:classes], grids).cpu().numpy()
+                for share, plane in zip(shares, restored(values[:classes], grids), strict=True):
+                    share[place] = plane.cpu().numpy()
 
         empty = background(classes, samples)
         self.run(task, options, average_of, empty, keep, report, is_cancelled)
@@ -205,7 +213,7 @@ class Segmenter:
             instability=None if unsure is None else task.on_volume(unsure.cpu().numpy()),
             samples=samples,
             region=None if options.region is None else task.region,
-            probabilities=None if shares is None else _probabilities_on(task, shares),
+            probabilities=whole,
         )
 
     def finished(
@@ -247,6 +255,7 @@ class Segmenter:
             is_cancelled: Asked between batches.
         """
         self.batch = options.batch or self.family.default_batch(self.choice.device.type)
+        self.ran_short = False
         if self._largest_batch is not None:
             self.batch = min(self.batch, self._largest_batch)
         counter = SliceCounter(task.box.shape[0], report, is_cancelled)
@@ -273,7 +282,10 @@ class Segmenter:
                     options = options.with_changes(precision="float32")
 
     def _use_less_memory(self) -> str:
-        if self.batch > 1:
+        self.ran_short = True
+        if self.free_memory():
+            message = "Memory ran short; other models were freed."
+        elif self.batch > 1:
             self.batch = self._largest_batch = self.batch // 2
             message = f"Memory ran short; going on with {self.batch} slices at a time."
         elif self.choice.device.type != "cpu":
@@ -316,6 +328,7 @@ class Segmenter:
                     if values is not None:
                         run.on_slice(start - first + place, values, grids)
             run.counter.advance(len(indices))
+        run.counter.stop_if_cancelled()
 
     def _painted(
         self,
@@ -357,6 +370,7 @@ class Segmenter:
             condition = family.condition(tiles)
             mirrored = None if mirror is None else family.condition(mirror.image(tiles))
         for noise in noises:
+            run.counter.stop_if_cancelled()
             found = family.probabilities(condition, noise, steps)
             if mirror is not None and mirrored is not None:
                 other = family.probabilities(mirrored, noise, steps)
@@ -387,12 +401,3 @@ class Mirror:
     def turned_back(self, probabilities: Tensor) -> Tensor:
         """Probabilities (N, C, H, W) of mirrored tiles, back at their place and on their side."""
         return probabilities.flip(self._axis)[:, self._partners]
-
-
-def _probabilities_on(task: VolumeTask, shares: np.ndarray) -> np.ndarray:
-    """Probabilities (C, k, j, i) of the box → of the volume; outside the box all is background."""
-    whole = np.stack([task.on_volume(share) for share in shares])
-    outside = np.ones(whole.shape[1:], bool)
-    outside[task.region.slices()] = False
-    whole[0][outside] = 1
-    return whole

@@ -27,11 +27,14 @@ class ModelFit:
         level: "fits"; "doubtful": its results would probably mean nothing; "unsuitable": it is for
             another kind of image.
         reason: Why, in one sentence.
+        is_contradicted: Whether the values of the image speak against the model, and not only the
+            lack of a stated modality.
     """
 
     model: InstalledModel
     level: Level
     reason: str
+    is_contradicted: bool = False
 
 
 def rank_models(volume: Volume, models: Sequence[InstalledModel] | None = None) -> list[ModelFit]:
@@ -52,6 +55,7 @@ def rank_models(volume: Volume, models: Sequence[InstalledModel] | None = None) 
         fits,
         key=lambda fit: (
             _LEVELS.index(fit.level),
+            fit.is_contradicted,
             not fit.model.description.expects.region,
             fit.model.bundled,
         ),
@@ -122,12 +126,6 @@ def examine(
     return Examination(ranked, model, judge_input(volume, expects))
 
 
-def no_model_sentence(ranked: Sequence[ModelFit]) -> str:
-    """What to tell the user when no model suits the image."""
-    reasons = " ".join(fit.reason for fit in ranked) or "None is installed."
-    return f"No installed model is for this image. {reasons} Install a model that is."
-
-
 def _fit(
     model: InstalledModel, volume: Volume, is_doubtful: bool, measured: dict[str, float]
 ) -> ModelFit:
@@ -146,10 +144,14 @@ def _fit(
         level: Level = "fits" if volume.modality == modality else "doubtful"
         return ModelFit(model, level, f"{name} is for {modality}.")
     if is_doubtful:
-        return ModelFit(model, "doubtful", f"{name} is for CT; the values are not those of a CT.")
+        reason = f"{name} is for CT; the values are not those of a CT."
+        return ModelFit(model, "doubtful", reason, is_contradicted=True)
     region = f" of the {expects.region}" if expects.region else ""
     if check_appearance(volume, expects, measured):
         return ModelFit(
-            model, "doubtful", f"{name} is for CT{region}; the image does not measure like one."
+            model,
+            "doubtful",
+            f"{name} is for CT{region}; the measurements of the image are not those of one.",
+            is_contradicted=True,
         )
     return ModelFit(model, "fits", f"{name} is for CT{region}.")

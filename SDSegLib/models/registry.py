@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -43,6 +45,12 @@ class InstalledModel:
     folder: Path
     description: ModelDescription
     bundled: bool
+
+    @property
+    def identity(self) -> str:
+        """What tells this model from any other one, and from an earlier state of itself."""
+        content = json.dumps(self.description.to_json(), sort_keys=True)
+        return f"{self.folder} {hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def bundled_folder() -> Path:

@@ -144,6 +144,13 @@ class Operation(ABC, Generic[Result]):
             arrays: Those named by `returns`.
         """
 
+    def check(self) -> None:
+        """Find out before anything is sent whether the parameters are allowed.
+
+        Raises:
+            InputError: Naming the value that is not.
+        """
+
     # The computing side.
 
     @classmethod
@@ -157,9 +164,14 @@ class Operation(ABC, Generic[Result]):
             InputError: If a value is not allowed.
         """
 
+    @classmethod
     @abstractmethod
-    def prepare(self, models: ModelStore) -> Prepared:
-        """Import and load what is known to be needed before the volume is there.
+    def prepare(cls, parameters: dict[str, Any], models: ModelStore) -> Prepared:
+        """Import and load what is known to be needed; volume and arrays are not there yet.
+
+        Args:
+            parameters: As `parameters` gives them.
+            models: Models that stay loaded between runs.
 
         Raises:
             SDSegError: If model or device cannot be used.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..models.folder import WEIGHTS
 from ..models.registry import InstalledModel, find_model, list_models
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ModelStore:
 
     def has_segmenter(self, model: InstalledModel, device: str) -> bool:
         """Whether `segmenter` has nothing to load."""
-        return _segmenter_key(model, device) in self._entries
+        return ("segmenter", model.identity, device) in self._entries
 
     def segmenter(self, model: InstalledModel, device: str) -> Segmenter:
         """A model on a device, ready for volumes.
@@ -74,19 +75,26 @@ class ModelStore:
         """
         from ..inference.load import load_segmenter
 
-        return self.get(
-            _segmenter_key(model, device),
+        segmenter = self.get(
+            ("segmenter", model.identity, device),
             lambda: load_segmenter(str(model.folder), device),
             lambda segmenter: _weight_bytes(segmenter.family),
+            _file_bytes(model),
         )
+        segmenter.free_memory = lambda: self._free_others(segmenter)
+        return segmenter
 
     def forget_segmenter(self, model: InstalledModel, device: str) -> None:
         """Free a model; the next call loads it again."""
-        self._entries.pop(_segmenter_key(model, device), None)
+        self._entries.pop(("segmenter", model.identity, device), None)
         _free_memory()
 
     def get(
-        self, key: Hashable, load: Callable[[], Loaded], size: Callable[[Loaded], int]
+        self,
+        key: Hashable,
+        load: Callable[[], Loaded],
+        size: Callable[[Loaded], int],
+        expected_size: int = 0,
     ) -> Loaded:
         """What was loaded under a key, or what `load` gives.
 
@@ -94,8 +102,10 @@ class ModelStore:
             key: All that the loaded thing depends on.
             load: Called if there is nothing under the key.
             size: Its bytes.
+            expected_size: About how many, to make room before it is loaded.
         """
         if key not in self._entries:
+            self._make_room(expected_size)
             loaded = load()
             self._make_room(size(loaded))
             self._entries[key] = (loaded, size(loaded))
@@ -115,12 +125,25 @@ class ModelStore:
         if has_freed:
             _free_memory()
 
+    def _free_others(self, segmenter: Segmenter) -> bool:
+        """Free all models but one, because memory ran short; whether there were any."""
+        others = [key for key, (loaded, _) in self._entries.items() if loaded is not segmenter]
+        for key in others:
+            del self._entries[key]
+        if others:
+            _free_memory()
+        return bool(others)
+
     def _used(self) -> int:
         return sum(size for _, size in self._entries.values())
 
 
-def _segmenter_key(model: InstalledModel, device: str) -> tuple[str, ...]:
-    return ("segmenter", str(model.folder), model.description.weights_sha256, device)
+def _file_bytes(model: InstalledModel) -> int:
+    """Size of the weights file; 0 if there is none, which loading will tell."""
+    try:
+        return (model.folder / WEIGHTS).stat().st_size
+    except OSError:
+        return 0
 
 
 def _weight_bytes(module: Any) -> int:

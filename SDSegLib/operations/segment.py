@@ -68,15 +68,19 @@ class SegmentOperation(Operation[Segmentation]):
     ) -> SegmentOperation:
         return cls(RunOptions.from_json(parameters))
 
-    def prepare(self, models: ModelStore) -> Prepared:
-        name, device = self.options.model, self.options.device
-        if name is None:  # chosen when the volume is there
+    def check(self) -> None:
+        self.options.check()
+
+    @classmethod
+    def prepare(cls, parameters: dict[str, Any], models: ModelStore) -> Prepared:
+        options = RunOptions.from_json(parameters)
+        if options.model is None:  # chosen when the volume is there
             return Prepared(warm=models.import_pipeline())
-        model = models.find(name)
+        model = models.find(options.model)
         models.import_pipeline()
-        is_warm = models.has_segmenter(model, device)
-        segmenter = models.segmenter(model, device)
-        segmenter.check(self.options)
+        is_warm = models.has_segmenter(model, options.device)
+        segmenter = models.segmenter(model, options.device)
+        segmenter.check(options)
         return Prepared(model.description.name, str(segmenter.choice), is_warm)
 
     def run(
@@ -126,10 +130,16 @@ class SegmentOperation(Operation[Segmentation]):
         if self.options.model is not None:
             return models.find(self.options.model)
         from ..models.fit import choose_model
+        from ..models.registry import list_models
 
-        if "model" not in opened.kept:
-            opened.kept["model"] = choose_model(opened.volume).model
-        return opened.kept["model"]
+        installed, _ = list_models()
+        known = tuple(model.identity for model in installed)
+        last_known, chosen = opened.kept.get("model", (None, None))
+        if chosen is None or last_known != known:
+            refuse_unusable(opened.volume)  # before its appearance is measured
+            chosen = choose_model(opened.volume, installed).model
+            opened.kept["model"] = (known, chosen)
+        return chosen
 
     def judge(self, opened: OpenVolume, models: ModelStore) -> tuple[Finding, ...]:
         """What speaks against segmenting the volume with the model, the most severe first.
@@ -139,10 +149,8 @@ class SegmentOperation(Operation[Segmentation]):
         Raises:
             SDSegError: If there is no such model, or none for this kind of image.
         """
-        if self.options.model is None and "model" not in opened.kept:
-            refuse_unusable(opened.volume)  # before its appearance is measured
         model = self.model_for(opened, models)
-        key = ("judged", str(model.folder))
+        key = ("judged", model.identity)
         if key not in opened.kept:
             opened.kept[key] = judge_input(opened.volume, model.description.expects)
         return opened.kept[key]
@@ -158,18 +166,18 @@ class SegmentOperation(Operation[Segmentation]):
     ) -> Segmentation:
         """All structures, computed unless the last run on this volume had the same settings."""
         options = replace(self.options, structures=None)
-        key = (str(model.folder), model.description.weights_sha256, options)
+        key = (model.identity, options)
         last_key, last = opened.kept.get(self.name, (None, None))
         if last is not None and last_key == key:
             slices = len(opened.volume.array)
             report(Progress("segment", slices, slices, 0.0, SAME_AGAIN))
             return last
         opened.kept.pop(self.name, None)
-        device, batch = segmenter.choice.device, segmenter.batch
+        device = segmenter.choice.device
         try:
             result = segmenter.segment_with(opened.volume, options, report, is_cancelled)
         except SDSegError:
-            if segmenter.batch < batch:  # memory ran out completely; the next run starts afresh
+            if segmenter.ran_short:  # the next run starts with the usual batch
                 models.forget_segmenter(model, self.options.device)
             raise
         finally:

@@ -19,7 +19,7 @@ _BONE_HU = 300.0
 
 TITLES = {
     "section_cm2": "cross-sections of the body of {value:.0f} cm²",
-    "lung_percent": "{value:.1f} % of the body with the density of lung",
+    "lung_percent": "{value:.1f} % of the body as dense as lung",
     "bone_percent": "{value:.1f} % of the body as dense as bone",
 }
 _LIMITS = {
@@ -89,9 +89,9 @@ def check_appearance(
     return [
         Finding(
             "coverage",
-            f"The model is for CT of the {region}, and this image does not measure like one: it "
-            f"has {' and '.join(strange)}. What is found in it means little. Give a CT that covers "
-            f"the {region}, or choose another model.",
+            f"The model is for CT of the {region}, and this image differs from such CTs: it has "
+            f"{' and '.join(strange)}. What is found in it means little. Give a CT that covers the "
+            f"{region}, or choose another model.",
             "ask",
         )
     ]

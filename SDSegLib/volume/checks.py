@@ -1,4 +1,4 @@
-"""Does this look like a CT in HU? Findings in words before a model gives silent rubbish."""
+"""Does this look like a CT in HU? Findings in words before a model is run on it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def check_usable(volume: Volume) -> list[Finding]:
     if volume.array.size == 0:
         shown = " × ".join(str(n) for n in reversed(volume.array.shape))
         return [Finding("empty", f"{called} is empty ({shown} voxels); export it again.", "refuse")]
+    if volume.array.dtype.kind not in "biuf":
+        return [
+            Finding(
+                "not-numbers",
+                f"{called} holds values of type {volume.array.dtype}, not one real number for each "
+                "voxel; export it again.",
+                "refuse",
+            )
+        ]
     count, size = _not_finite(volume.array), volume.array.size
     if count == size:
         return [
@@ -53,6 +62,8 @@ def check_usable(volume: Volume) -> list[Finding]:
             )
         ]
     values = finite_array(volume)
+    if count:
+        values = values[np.isfinite(volume.array)]
     lowest, highest = values.min(), values.max()
     if lowest == highest:
         return [

@@ -10,6 +10,7 @@ Kind = Literal[
     "geometry",
     "empty",
     "constant",
+    "not-numbers",
     "not-finite",
     "reader",
     "modality",
@@ -31,7 +32,7 @@ class Finding:
 
     Attributes:
         kind: What it is about.
-        message: One or two sentences with the numbers and the way out.
+        message: One or two sentences with the numbers and what to do.
         severity: "refuse": the image cannot be segmented. "ask": the result would probably mean
             nothing, so a person has to agree first. "tell": show it.
     """

@@ -95,8 +95,8 @@ def judge_result(
         Finding(
             "result",
             f"{len(found)} of {len(structures)} structures were found"
-            f"{_with_sizes(found, volumes, expectation)}: this does not look like a {region}. "
-            "Check that the image shows it, or choose another model.",
+            f"{_with_sizes(found, volumes, expectation)}: this does not look like a CT of the "
+            f"{region}. Check that the image shows it, or choose another model.",
         ),
     )
 
@@ -112,4 +112,4 @@ def _with_sizes(
     for item in known:
         low, high = expectation.volumes_ml[item.name]
         parts.append(f"{item.name} {volumes[item.name]:.1f} mL, usually {low:.0f} to {high:.0f}")
-    return f", none whole ({'; '.join(parts)})"
+    return f", none of usual size ({'; '.join(parts)})"

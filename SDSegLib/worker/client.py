@@ -62,7 +62,7 @@ class WorkerClient:
         progress: How far the run is.
         result: What the operation gives, once DONE; None in every other state.
         report: Times, device and findings, once DONE.
-        error: Once FAILED, what happened and the way out in a sentence or two.
+        error: Once FAILED, what happened and what to do in a sentence or two.
         details: Once FAILED, a traceback or what the child wrote last, for the log.
         log: Lines with the time of day, the last 500.
         process_id: The child's, while there is one.
@@ -125,9 +125,7 @@ class WorkerClient:
             InputError: If the volume's values are no numbers.
         """
         opened = VolumeInWorker(self._next_number(), volume)
-        self._volumes.append(opened)
-        while len(self._volumes) > OPEN_VOLUMES:
-            self.close_volume(self._volumes[0])
+        self._keep(opened)
         return opened
 
     def close_volume(self, opened: VolumeInWorker) -> None:
@@ -136,6 +134,15 @@ class WorkerClient:
             self._volumes.remove(opened)
         if self._supervisor is not None:
             self._supervisor.forget(opened)
+
+    def _keep(self, opened: VolumeInWorker) -> None:
+        """Make a volume the last one used; the one used longest ago may have to go."""
+        opened.closes_after_run = False
+        if opened in self._volumes:
+            self._volumes.remove(opened)
+        self._volumes.append(opened)
+        while len(self._volumes) > OPEN_VOLUMES:
+            self.close_volume(self._volumes[0])
 
     def start(self, volume: Volume | VolumeInWorker, operation: Operation[Any]) -> None:
         """Begin a run; the state is STARTING until the volume is copied and the model loaded.
@@ -148,12 +155,14 @@ class WorkerClient:
 
         Raises:
             RuntimeError: If a run is going on.
-            InputError: If the volume's values are no numbers.
+            InputError: If the volume's values are no numbers, or a parameter is not allowed.
         """
         if self.is_busy:
             raise RuntimeError("The worker is busy; cancel the run or wait for its end.")
+        operation.check()
         if isinstance(volume, VolumeInWorker):
             opened = volume
+            self._keep(opened)
         else:
             opened = VolumeInWorker(self._next_number(), volume, closes_after_run=True)
         supervisor = self._supervise()

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _REPORT_SECONDS = 0.05
 
 
+class VolumeNotOpenError(SDSegError):
+    """A run names a volume that the worker does not have; the client sends it again."""
+
+
 class Engine:
     """Runs operations, with models that stay loaded and volumes that stay open.
 
@@ -63,7 +67,9 @@ class Engine:
         if self._models is None:
             self._models = ModelStore(self.model_bytes or DEFAULT_BYTES)
         self._models.folder = Path(order["folder"])
-        return self.operation(order, {}).prepare(self._models)
+        from ..operations.base import operation_class
+
+        return operation_class(order["operation"]).prepare(order["parameters"], self._models)
 
     def open(self, key: str, order: Message, array: np.ndarray) -> None:
         """Keep a volume, as a "volume" message describes it."""
@@ -101,7 +107,7 @@ class Engine:
         """
         opened = self._volumes.get(order["volume"])
         if opened is None or self._models is None:
-            raise SDSegError("The volume is not open in the worker; try again.")
+            raise VolumeNotOpenError("The volume is not open in the worker; open it again.")
         started = time.monotonic()
         messages: list[str] = []
         operation = self.operation(order, arrays)

@@ -71,6 +71,8 @@ class VolumeInWorker:
         number: Counts the client's volumes; messages carry it.
         volume: Voxels and grid.
         closes_after_run: Whether the worker forgets it at the end of its only run.
+        sendings: How often it was sent; each time under another key, so that a late answer about
+            an earlier one is not taken for one about this.
         arrays: Shared memory while the worker is getting it.
         is_open: Whether the present worker has it.
     """
@@ -78,6 +80,7 @@ class VolumeInWorker:
     number: int
     volume: Volume
     closes_after_run: bool = False
+    sendings: int = 0
     arrays: SharedArrays | None = None
     is_open: bool = False
 
@@ -91,8 +94,8 @@ class VolumeInWorker:
 
     @property
     def key(self) -> str:
-        """Names its shared memory in messages."""
-        return f"volume-{self.number}"
+        """Names it, as it was sent last, in messages."""
+        return f"volume-{self.number}-{self.sendings}"
 
     @property
     def spec(self) -> ArraySpec:
@@ -125,6 +128,7 @@ class Run:
         is_warm: Whether the worker had the model loaded.
         kill_at: When to kill the worker if it does not stop.
         load_seconds: For packages and model.
+        sendings: How often it was given to a worker.
     """
 
     number: int
@@ -141,11 +145,12 @@ class Run:
     is_warm: bool = False
     kill_at: float | None = None
     load_seconds: float = 0.0
+    sendings: int = 0
 
     @property
     def key(self) -> str:
-        """Names its shared memory in messages."""
-        return f"run-{self.number}"
+        """Names its arrays, as they were sent last, in messages."""
+        return f"run-{self.number}-{self.sendings}"
 
     def free(self) -> None:
         """Let go of this side's shared memory."""

@@ -1,4 +1,4 @@
-"""What to tell the user when a run fails: what happened and the way out, in a sentence or two."""
+"""What to tell the user when a run fails: what happened and what to do, in a sentence or two."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def no_interpreter(python: str, reason: str) -> str:
 
 
 def ended(code: int | None, python: str, was_ready: bool, stderr: str) -> str:
-    """The child went away in the middle of a run, without a word."""
+    """The child ended in the middle of a run without a message."""
     said = next((line for line in reversed(stderr.splitlines()) if line.strip()), "").strip()
     quoted = f": {said.rstrip('.')}" if said else ""
     if _is_killed(code, stderr):

@@ -6,7 +6,6 @@ learns what is wrong if a package is missing or broken.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import os
 import platform
@@ -22,7 +21,7 @@ from ..errors import CancelledError, SDSegError
 from ..version import VERSION
 from . import sentences
 from .channel import Channel
-from .engine import Engine
+from .engine import Engine, VolumeNotOpenError
 from .protocol import IDLE_SECONDS, PROTOCOL, Message
 from .shared_arrays import Block, unlink
 
@@ -53,6 +52,7 @@ class Server:
         self._announced: dict[str, dict[str, Message]] = {}
         self._blocks: dict[str, dict[str, Block]] = {}
         self._volume_blocks: dict[str, dict[str, Block]] = {}
+        self._lock = threading.Lock()
         self._over = 0  # runs up to this number are cancelled or failed
         self._run: int | None = None
         self._doing = "starting"
@@ -90,13 +90,13 @@ class Server:
             self._inbox.task_done()
 
     def _listen(self) -> None:
-        """Sort what arrives. When the pipe is closed the client is gone, and so are we."""
+        """Sort what arrives; once the client has closed the pipe, this process ends."""
         for message in self._channel.messages():
             kind = message["type"]
             if kind == "end":
                 break
             if kind == "cancel":
-                self._over = max(self._over, message["run"])
+                self._end_run(message["run"])
             elif kind == "blocks":
                 self._announced[message["key"]] = message["blocks"]
             elif kind == "open":
@@ -120,11 +120,14 @@ class Server:
     def _open(self, key: str) -> None:
         """Open announced memory and take its names away, so that it ends with the two of us."""
         blocks = self._blocks[key] = {}
-        with contextlib.suppress(FileNotFoundError):  # the client has given it up
+        try:
             for name, item in self._announced.pop(key, {}).items():
                 blocks[name] = Block.attach(item["name"], item["size"])
                 blocks[name].unlink()
-        self._send("opened", key=key)
+        except FileNotFoundError:  # the client has given it up
+            self._let_go(key)
+        else:
+            self._send("opened", key=key)
 
     def _let_go(self, key: str) -> None:
         """Close memory that no order has taken yet."""
@@ -197,6 +200,11 @@ class Server:
             self._send("result", run=run, **answer)
         _close(blocks)
 
+    def _end_run(self, run: int) -> None:
+        """This run, and all before it, are cancelled or failed; from any thread."""
+        with self._lock:
+            self._over = max(self._over, run)
+
     def _is_over(self, run: int) -> bool:
         if self._over >= run:
             self._send("cancelled", run=run)
@@ -208,7 +216,8 @@ class Server:
 
     def _refuse(self, run: int, error: SDSegError) -> None:
         """The order cannot be carried out, for a reason that the error's own sentence gives."""
-        self._over = max(self._over, run)
+        if not isinstance(error, VolumeNotOpenError):  # after that one, the run is sent again
+            self._end_run(run)
         self._fail(type(error).__name__, str(error), is_fatal=False)
 
     def _fail(self, kind: str, sentence: str, details: str = "", is_fatal: bool = True) -> None:

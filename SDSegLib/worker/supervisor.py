@@ -32,6 +32,7 @@ GRACE_SECONDS = 5.0
 FINISH_SECONDS = 1.0
 SEND_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
+MOST_SENDINGS = 3
 
 
 class Supervisor:
@@ -117,8 +118,7 @@ class Supervisor:
         finally:
             if self._run is not None:
                 self._run.free()
-            for opened in self._volumes.values():
-                opened.free()
+            self._forget_sent()
             if self._child is not None:
                 self._child.finish(FINISH_SECONDS)
 
@@ -135,11 +135,13 @@ class Supervisor:
         """Order to prepare, the volume if it is not there, the run's arrays, order to run."""
         if run.cancelled.is_set():
             return
+        run.sendings += 1
         child = self._prepare(run.number, run.order)
         if child is None:
             return
         opened, operation = run.opened, run.operation
         if not opened.is_open:
+            opened.sendings += 1
             opened.arrays = self._send_arrays(
                 child, opened.key, {"volume": opened.spec}, {"volume": opened.volume.array}, run
             )
@@ -273,12 +275,16 @@ class Supervisor:
         """Kill the child; the next run starts a new one, to which volumes are sent again."""
         child.kill()
         self._child = None
+        self._forget_sent()
+        self._awaited = None
+        self._outbox.post(ProcessChanged(None))
+
+    def _forget_sent(self) -> None:
+        """No child has the volumes any more."""
         for opened in self._volumes.values():
             opened.free()
             opened.is_open = False
         self._volumes.clear()
-        self._awaited = None
-        self._outbox.post(ProcessChanged(None))
 
     def _after_loss(self, sentence: str, details: str) -> None:
         """What becomes of the run when its child is gone."""
@@ -413,7 +419,14 @@ class Supervisor:
         child = self._child
         if message["fatal"] and child is not None:
             self._drop(child)
-        if run.cancelled.is_set():
+        if message["kind"] == "VolumeNotOpenError" and run.sendings < MOST_SENDINGS:
+            self._outbox.log("The worker does not have the volume; sending it again.")
+            run.free()
+            self._volumes.pop(run.opened.key, None)
+            run.opened.free()
+            run.opened.is_open = False
+            self._give(run)
+        elif run.cancelled.is_set():
             self._end(State.CANCELLED)
         else:
             self._fail(message["message"], message["details"])

@@ -36,7 +36,7 @@ class RunSettings:
     Attributes:
         volumeNode: What to segment.
         options: How.
-        roiNode: Box to segment in, in place of `options.region`; None for the latter.
+        roiNode: Box to segment in, in place of `options.region`; None to use `options.region`.
         segmentationNode: An existing segmentation to write into; None for a new one.
         mode: For an existing one: "update" these structures, or "replace" all.
         overwriteEdited: Whether segments that somebody edited may be overwritten.

@@ -275,7 +275,7 @@ def test_a_result_with_few_structures_and_none_whole_does_not_look_like_the_regi
     assert finding.kind == "result"
     assert "1 of 7 structures" in finding.message
     assert "Spinal cord 5.0 mL, usually 8 to 47" in finding.message
-    assert "does not look like a head and neck" in finding.message
+    assert "does not look like a CT of the head and neck" in finding.message
     assert judge_result(found_of({"Spinal cord": 20}), expected) == ()
     most = dict.fromkeys([item.name for item in STRUCTURES[:4]], 3.0)
     (finding,) = judge_result(found_of(most), expected)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError
 from SDSegLib.inference.load import load_segmenter
+from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.options import RunOptions, structure_names
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.region import Region
@@ -53,9 +56,16 @@ def test_options_survive_a_message() -> None:
         ({"samples": 0}, "0 samples; 1 to 64 are possible"),
         ({"samples": 65}, "65 samples; 1 to 64 are possible"),
         ({"samples": "3"}, "'3' samples: not a whole number"),
+        ({"samples": None}, "None samples: not a whole number"),
+        ({"steps": None}, "None reverse steps: not a whole number"),
+        ({"samples": 2.0}, r"2\.0 samples: not a whole number"),
+        ({"model": 3}, "The option model cannot be 3; it is a text"),
+        ({"model": " "}, "The option model cannot be ' '"),
+        ({"structures": [1]}, r"The option structures cannot be \(1,\); it is a list of names"),
+        ({"mirror": "x"}, "The option mirror cannot be 'x'; it is true or false"),
         ({"samples": True}, "True samples: not a whole number"),
         ({"steps": 1001}, "1001 reverse steps; 1 to 1000"),
-        ({"batch": 0}, "0 slices at a time; 1 to"),
+        ({"batch": 0}, "0 slices in a batch; 1 to 4096 are possible"),
         ({"device": "tpu"}, "Unknown device 'tpu'; choose one of auto, cuda, mps, cpu"),
         ({"precision": "int3"}, "Unknown precision 'int3'"),
         ({"region": {"k": [0, 1]}}, "does not give two whole numbers"),
@@ -65,6 +75,13 @@ def test_options_survive_a_message() -> None:
 def test_what_is_not_allowed_is_named(data: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         RunOptions.from_json(data)
+
+
+def test_numbers_of_numpy_are_numbers_and_a_tuple_is_no_region() -> None:
+    options = RunOptions(samples=np.int64(3), batch=np.int32(2)).check()  # type: ignore[arg-type]
+    assert json.dumps(options.to_json())
+    with pytest.raises(InputError, match="it is a Region"):
+        RunOptions(region=(0, 1, 0, 1, 0, 1)).check()  # type: ignore[arg-type]
 
 
 def test_structures_may_be_typed_with_commas() -> None:
@@ -89,6 +106,8 @@ def test_the_command_line_has_every_option_with_its_limits(command: str) -> None
     for name, info in RunOptions.infos().items():
         assert options[name].default == getattr(RunOptions, name), name
         assert options[name].help.startswith(info.help), name
+        assert info.limits in options[name].help, name
+    assert "1 to 64" in options["samples"].help
 
 
 @pytest.fixture
@@ -113,8 +132,17 @@ def typed(options: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("command", ["segment", "batch"])
 def test_every_option_of_the_command_line_reaches_the_result(
-    model: Path, tmp_path: Path, command: str
+    model: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seen = []
+    segment_with = Segmenter.segment_with
+    monkeypatch.setattr(
+        Segmenter,
+        "segment_with",
+        lambda self, volume, options, *rest: (
+            seen.append(options) or segment_with(self, volume, options, *rest)
+        ),
+    )
     studies = tmp_path / "studies"
     studies.mkdir()
     image = sitk.GetImageFromArray(a_body().array)
@@ -129,6 +157,7 @@ def test_every_option_of_the_command_line_reaches_the_result(
     written = next(
         path for path in (tmp_path / "ct.nii.gz", tmp_path / "out" / "ct.nii.gz") if path.exists()
     )
+    assert seen == [replace(RunOptions(**EVERYTHING), structures=None)]
     segmenter = load_segmenter(str(model), "cpu")
     volume = read_volume(studies / "ct.nii.gz")
     expected = segmenter.segment_with(volume, RunOptions(**EVERYTHING))
@@ -171,13 +200,18 @@ def test_scripts_in_3d_slicer_have_every_option() -> None:
         assert f" {spelled}:" in declared, name
 
 
-def test_python_has_every_option() -> None:
-    segment = set(inspect.signature(load_segmenter).parameters)
-    from SDSegLib.inference.segmenter import Segmenter
+def test_python_has_every_option_once() -> None:
+    of_the_model = [name for name in inspect.signature(load_segmenter).parameters if name in NAMES]
+    of_the_run = [name for name in inspect.signature(Segmenter.segment).parameters if name in NAMES]
+    assert sorted(of_the_model + of_the_run) == sorted(NAMES)
 
-    segment |= set(inspect.signature(Segmenter.segment).parameters)
-    segment |= set(inspect.signature(Segmenter).parameters)
-    assert set(NAMES) <= segment
+
+def test_module_and_page_keep_every_option() -> None:
+    module = (ROOT / "SDSegSlicer" / "SDSegSlicerLib" / "parameters.py").read_text(encoding="utf-8")
+    page = (ROOT / "SDSegLib" / "web" / "model_panel.py").read_text(encoding="utf-8")
+    for name in NAMES:
+        assert re.search(rf"^    {name}: ", module, re.MULTILINE), name
+        assert re.search(rf"\b{name}\b", page), name
 
 
 def test_the_table_of_the_documentation_has_every_option_at_every_door() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from worker_parts import (
     wait_until,
 )
 
+from SDSegLib.errors import InputError
 from SDSegLib.operations.segment import SegmentOperation
 from SDSegLib.volume.volume import Volume
 from SDSegLib.worker import process as process_module
@@ -688,15 +690,32 @@ def test_what_the_user_can_mend_leaves_the_worker_warm(client: WorkerClient, mod
         (flat, segmenting(model, device="cpu"), ["voxel spacing is 1 × 1 × 0 mm"]),
         (body, segmenting("no-such-model"), ["no model called 'no-such-model'", "installed are"]),
         (body, segmenting(model, ("liver",), device="cpu"), ["no structure called liver"]),
-        (body, segmenting(model, device="tpu"), ["Unknown device 'tpu'"]),
-        (body, segmenting(model, device="cpu", precision="int3"), ["int3"]),
-        (body, segmenting(model, device="cpu", samples=0), ["0"]),
     ]:
         fail(client, volume, operation, *parts)
         assert child_of(client) == process
         assert wait_until(lambda: not holds_blocks(process), 5)
     run(client, model)
     assert child_of(client) == process
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"device": "tpu"}, "Unknown device 'tpu'"),
+        ({"precision": "int3"}, "Unknown precision 'int3'"),
+        ({"samples": 0}, "0 samples; 1 to 64 are possible"),
+        ({"samples": None}, "None samples: not a whole number"),
+        ({"region": (0, 1, 0, 1, 0, 1)}, "it is a Region"),
+    ],
+)
+def test_options_that_are_not_allowed_start_nothing(
+    client: WorkerClient, model: str, options: dict[str, Any], sentence: str
+) -> None:
+    before = client.state
+    with pytest.raises(InputError, match=sentence):
+        client.start(a_body(), segmenting(model, **options))
+    assert client.state is before
+    run(client, model)
 
 
 def test_an_empty_volume(client: WorkerClient, model: str) -> None:
