@@ -125,7 +125,8 @@ def test_the_model_that_fits_the_ct_is_proposed_and_the_others_say_why_not(tmp_p
     magnetic = rank_models(replace(volume, modality="MR"), models)
     assert magnetic[0].model is models[1]
     assert "the image is MR" in examine(replace(volume, modality="MR"), models).reasons
-    unstated = replace(volume, array=np.abs(volume.array // 2))  # no CT by its values
+    values = np.abs(volume.array // 2)  # not those of a CT
+    unstated = replace(volume, array=values, modality=None)
     assert choose_model(unstated, models).model is models[1]
     assert examine(unstated, models[:1]).reason == "No installed model is for this image."
     with pytest.raises(ModelError, match="No model is installed"):

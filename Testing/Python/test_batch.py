@@ -192,6 +192,29 @@ def test_mistakes_end_in_one_sentence(
     assert not (tmp_path / "results").exists()
 
 
+def test_a_structure_that_no_model_has_is_refused_before_a_study_is_read(
+    studies: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDSEG_MODELS", str(tmp_path / "models"))
+    write_tiny_model(tmp_path / "models" / "other", name="other")
+    command = ["batch", str(studies), "-o", str(tmp_path / "results"), "--classes", "liver"]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, InputError)
+    assert "no structure called liver" in str(done.exception)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_damaged_model_is_refused_before_a_study_is_read(studies: Path, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny")
+    with (model / "model.safetensors").open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\1\2\3\4")
+    done = batch(studies, tmp_path / "results", model)
+    assert isinstance(done.exception, SDSegError)
+    assert "damaged" in str(done.exception)
+    assert not (tmp_path / "results").exists()
+
+
 def test_two_studies_of_one_name_are_refused(tmp_path: Path) -> None:
     write_ct(tmp_path / "a.nii")
     write_ct(tmp_path / "a.nrrd")

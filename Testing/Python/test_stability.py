@@ -219,6 +219,8 @@ def test_pairwise_dice_by_hand() -> None:
     found = pairwise_dice([one, other, third], [1, 2, 3])
     assert found == {1: pytest.approx((2 / 3 + 0 + 0) / 3), 2: 1.0}
     assert pairwise_dice([np.zeros((2, 2, 2), np.uint8)] * 2, [1]) == {}
+    many = np.array([[[1, 1, 0, 9]]], np.uint8)  # labels that nobody asked about
+    assert pairwise_dice([many, many], [1]) == {1: 1.0}
 
 
 def test_rank_correlation_by_hand() -> None:
