@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from .models.fit import choose_model, rank_models
     from .options import RunOptions
     from .reading.files import read_volume
-    from .studies.segment import segment_study
+    from .studies.find import Study
+    from .studies.segment import StudyOptions, segment_study
     from .volume.judgement import judge_input, judge_result
 
 __version__ = VERSION
 __all__ = [
     "RunOptions",
+    "Study",
+    "StudyOptions",
     "__version__",
     "choose_model",
     "judge_input",
@@ -40,6 +43,8 @@ __all__ = [
 
 _HOMES = {
     "RunOptions": ".options",
+    "Study": ".studies.find",
+    "StudyOptions": ".studies.segment",
     "choose_model": ".models.fit",
     "judge_input": ".volume.judgement",
     "judge_result": ".volume.judgement",

@@ -288,7 +288,10 @@ def evaluate_cases(
     """
 
     def compare(pair: CasePair) -> ComparedCase:
-        return _on_reference(pair, predict(pair), names)
+        compared = _on_reference(pair, predict(pair))
+        if options.run.structures is None:
+            compared.notes.extend(_other_labels(compared.reference, names))
+        return compared
 
     return _evaluate(pairs, compare, names, options)
 
@@ -322,7 +325,7 @@ def _evaluate(
     return Evaluation(scores, worst.snapshots, notes)
 
 
-def _on_reference(pair: CasePair, prediction: Prediction, names: Mapping[int, str]) -> ComparedCase:
+def _on_reference(pair: CasePair, prediction: Prediction) -> ComparedCase:
     reference = pair.read_reference(pair.reference)
     notes = [*prediction.notes, *prediction.label_map.notes]
     notes += [f"The reference: {note}" for note in reference.notes]
@@ -338,7 +341,7 @@ def _on_reference(pair: CasePair, prediction: Prediction, names: Mapping[int, st
         spacing=_array_spacing(reference.geometry),
         displayed=lambda: _displayed(pair.name, prediction, label_map, reference),
         distances=not pair.is_2d,
-        notes=notes + _other_labels(reference.array, names),
+        notes=notes,
     )
 
 

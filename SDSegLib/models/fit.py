@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ModelError
-from ..volume.appearance import check_appearance, measure_appearance
-from ..volume.checks import check_usable, check_values
+from ..volume.appearance import check_appearance
+from ..volume.checks import check_usable
 from ..volume.finding import Finding
-from ..volume.judgement import judge_input
+from ..volume.judgement import Measurements, judge_input, measure
 from ..volume.volume import Volume
 from .registry import InstalledModel, list_models
 
@@ -37,7 +37,11 @@ class ModelFit:
     is_contradicted: bool = False
 
 
-def rank_models(volume: Volume, models: Sequence[InstalledModel] | None = None) -> list[ModelFit]:
+def rank_models(
+    volume: Volume,
+    models: Sequence[InstalledModel] | None = None,
+    measured: Measurements | None = None,
+) -> list[ModelFit]:
     """Compare a volume with what each model is for, the best first.
 
     Of models that suit equally well, those with a stated region come first, then the user's own,
@@ -46,11 +50,11 @@ def rank_models(volume: Volume, models: Sequence[InstalledModel] | None = None) 
     Args:
         volume: Usable, in HU if it is a CT.
         models: To choose from; by default all that are installed.
+        measured: `measure(volume)` if it has been computed already.
     """
     known = list_models()[0] if models is None else list(models)
-    doubts = check_values(volume) if volume.modality in (None, "CT") else []
-    measured = measure_appearance(volume) if not doubts else {}
-    fits = [_fit(model, volume, bool(doubts), measured) for model in known]
+    measured = measured or measure(volume)
+    fits = [_fit(model, volume, measured) for model in known]
     return sorted(
         fits,
         key=lambda fit: (
@@ -62,14 +66,25 @@ def rank_models(volume: Volume, models: Sequence[InstalledModel] | None = None) 
     )
 
 
-def choose_model(volume: Volume, models: Sequence[InstalledModel] | None = None) -> ModelFit:
+def choose_model(
+    volume: Volume,
+    models: Sequence[InstalledModel] | None = None,
+    measured: Measurements | None = None,
+) -> ModelFit:
     """The model that suits a volume best, even if that is doubtful or unsuitable.
+
+    Args:
+        volume: As for `rank_models`.
+        models: As for `rank_models`.
+        measured: As for `rank_models`.
 
     Raises:
         ModelError: If no model for volumes is installed.
     """
     ranked = [
-        fit for fit in rank_models(volume, models) if fit.model.description.input.pictures is None
+        fit
+        for fit in rank_models(volume, models, measured)
+        if fit.model.description.input.pictures is None
     ]
     if not ranked:
         raise ModelError("No model is installed; install one with: sdseg models install FILE.")
@@ -120,15 +135,14 @@ def examine(
     unusable = check_usable(volume)
     if unusable:
         return Examination((), named, tuple(unusable))
-    ranked = tuple(rank_models(volume, models))
+    measured = measure(volume)
+    ranked = tuple(rank_models(volume, models, measured))
     model = named or (ranked[0].model if ranked else None)
     expects = None if model is None else model.description.expects
-    return Examination(ranked, model, judge_input(volume, expects))
+    return Examination(ranked, model, judge_input(volume, expects, measured))
 
 
-def _fit(
-    model: InstalledModel, volume: Volume, is_doubtful: bool, measured: dict[str, float]
-) -> ModelFit:
+def _fit(model: InstalledModel, volume: Volume, measured: Measurements) -> ModelFit:
     description = model.description
     expects, name = description.expects, description.title
     modality = expects.modality or "CT"
@@ -143,11 +157,11 @@ def _fit(
     if modality != "CT":
         level: Level = "fits" if volume.modality == modality else "doubtful"
         return ModelFit(model, level, f"{name} is for {modality}.")
-    if is_doubtful:
+    if measured.doubts:
         reason = f"{name} is for CT; the values are not those of a CT."
         return ModelFit(model, "doubtful", reason, is_contradicted=True)
     region = f" of the {expects.region}" if expects.region else ""
-    if check_appearance(volume, expects, measured):
+    if check_appearance(measured.appearance, expects):
         return ModelFit(
             model,
             "doubtful",

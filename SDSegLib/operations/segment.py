@@ -11,8 +11,16 @@ import numpy as np
 from ..errors import SDSegError
 from ..inference.progress import Progress, ProgressCallback
 from ..options import RunOptions
+from ..volume.checks import check_usable
 from ..volume.finding import Finding
-from ..volume.judgement import judge_input, judge_result, refuse, refuse_unusable
+from ..volume.judgement import (
+    Measurements,
+    judge_input,
+    judge_result,
+    measure,
+    refuse,
+    refuse_unusable,
+)
 from ..volume.region import Region
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Structure
@@ -137,7 +145,7 @@ class SegmentOperation(Operation[Segmentation]):
         last_known, chosen = opened.kept.get("model", (None, None))
         if chosen is None or last_known != known:
             refuse_unusable(opened.volume)  # before its appearance is measured
-            chosen = choose_model(opened.volume, installed).model
+            chosen = choose_model(opened.volume, installed, _measured(opened)).model
             opened.kept["model"] = (known, chosen)
         return chosen
 
@@ -152,7 +160,9 @@ class SegmentOperation(Operation[Segmentation]):
         model = self.model_for(opened, models)
         key = ("judged", model.identity)
         if key not in opened.kept:
-            opened.kept[key] = judge_input(opened.volume, model.description.expects)
+            opened.kept[key] = judge_input(
+                opened.volume, model.description.expects, _measured(opened)
+            )
         return opened.kept[key]
 
     def _whole(
@@ -186,6 +196,14 @@ class SegmentOperation(Operation[Segmentation]):
         if segmenter.choice.device == device:
             opened.kept[self.name] = (key, result)
         return result
+
+
+def _measured(opened: OpenVolume) -> Measurements | None:
+    """What is measured of a volume, once; None if it cannot be used."""
+    if "measured" not in opened.kept:
+        is_usable = not check_usable(opened.volume)
+        opened.kept["measured"] = measure(opened.volume) if is_usable else None
+    return opened.kept["measured"]
 
 
 def with_structures(segmentation: Segmentation, structures: tuple[Structure, ...]) -> Segmentation:

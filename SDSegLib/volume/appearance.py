@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .checks import finite_values
@@ -61,22 +63,16 @@ def measure_appearance(volume: Volume) -> dict[str, float]:
     }
 
 
-def check_appearance(
-    volume: Volume, expectation: Expectation, measured: dict[str, float] | None = None
-) -> list[Finding]:
+def check_appearance(measured: Mapping[str, float], expectation: Expectation) -> list[Finding]:
     """Compare a CT with the images that a model is for.
 
     Args:
-        volume: CT in HU.
-        expectation: Of the model; without `appearance` nothing is measured.
-        measured: `measure_appearance(volume)` if it has been computed already.
+        measured: As `measure_appearance` gives it.
+        expectation: Of the model; what it states no range for is not compared.
 
     Returns:
         At most one finding, of severity "ask".
     """
-    if not expectation.appearance:
-        return []
-    measured = measure_appearance(volume) if measured is None else measured
     strange = [
         f"{TITLES[name].format(value=measured[name])} (usual are "
         f"{_LIMITS[name].format(low=low, high=high)})"

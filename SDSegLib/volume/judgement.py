@@ -7,9 +7,10 @@ User interfaces show all findings and add none of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..errors import InputError
-from .appearance import check_appearance
+from .appearance import check_appearance, measure_appearance
 from .checks import check_grid, check_usable, check_values
 from .expectation import Expectation
 from .finding import Finding, of_severity, ordered
@@ -20,12 +21,38 @@ from .volume import Volume
 _FEWEST_STRUCTURES = 3  # with fewer, that most are missing says little about the image
 
 
-def judge_input(volume: Volume, expectation: Expectation | None = None) -> tuple[Finding, ...]:
+@dataclass(frozen=True)
+class Measurements:
+    """What is measured of a volume that may be a CT, for the judgement with any model.
+
+    Attributes:
+        doubts: What speaks against values in HU; at most one finding.
+        appearance: As `measure_appearance` gives it; empty if there are doubts.
+    """
+
+    doubts: tuple[Finding, ...]
+    appearance: dict[str, float]
+
+
+def measure(volume: Volume) -> Measurements:
+    """Measure a usable volume; one that states another modality than CT is not measured."""
+    if volume.modality not in (None, "CT"):
+        return Measurements((), {})
+    doubts = tuple(check_values(volume))
+    return Measurements(doubts, {} if doubts else measure_appearance(volume))
+
+
+def judge_input(
+    volume: Volume,
+    expectation: Expectation | None = None,
+    measured: Measurements | None = None,
+) -> tuple[Finding, ...]:
     """All that speaks against segmenting a volume, the most severe first.
 
     Args:
         volume: In HU if it is a CT.
         expectation: Of the model that is to be used; without one only the image is judged.
+        measured: `measure(volume)` if it has been computed already.
 
     Returns:
         If the volume cannot be used at all, only the findings of severity "refuse".
@@ -45,10 +72,10 @@ def judge_input(volume: Volume, expectation: Expectation | None = None) -> tuple
             )
         )
     elif modality == "CT":
-        doubts = check_values(volume)
-        findings += doubts
-        if not doubts and expectation is not None:
-            findings += check_appearance(volume, expectation)
+        measured = measured or measure(volume)
+        findings += measured.doubts
+        if expectation is not None:
+            findings += check_appearance(measured.appearance, expectation)
     return ordered(findings + check_grid(volume))
 
 
