@@ -80,7 +80,7 @@ class OptionInfo:
 
     def _has_type(self, value: Any) -> bool:
         if self.kind == "text":
-            return isinstance(value, str) and bool(value.strip())
+            return isinstance(value, str)
         if self.kind == "switch":
             return isinstance(value, bool)
         if self.kind == "names":

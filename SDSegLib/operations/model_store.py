@@ -46,7 +46,11 @@ class ModelStore:
             ModelError: If there is none.
         """
         folder = self.folder / Path(name).expanduser()
-        if folder.is_dir() and all(model.description.name != name for model in list_models()[0]):
+        if (
+            name.strip()
+            and folder.is_dir()
+            and all(model.description.name != name for model in list_models()[0])
+        ):
             return find_model(str(folder))
         return find_model(name)
 

@@ -689,6 +689,7 @@ def test_what_the_user_can_mend_leaves_the_worker_warm(client: WorkerClient, mod
         (constant, segmenting(model, device="cpu"), ["/ct/leer ü.nrrd have the same value (7)"]),
         (flat, segmenting(model, device="cpu"), ["voxel spacing is 1 × 1 × 0 mm"]),
         (body, segmenting("no-such-model"), ["no model called 'no-such-model'", "installed are"]),
+        (body, segmenting(" "), ["The model has no name"]),
         (body, segmenting(model, ("liver",), device="cpu"), ["no structure called liver"]),
     ]:
         fail(client, volume, operation, *parts)
