@@ -142,13 +142,13 @@ class Segmenter:
                 the others become background, so a requested structure does not depend on which
                 others are requested.
             report: Receives the progress of each batch.
-            is_cancelled: Called between batches. samples: Noise samples to average. The image is
-                encoded once; each sample costs one reverse step and one decoding. More than one
-                give `Segmentation.instability`: the probability, according to the model, that the
-                labels of two samples differ at a voxel. A voxel is unstable because each sample is
-                uncertain there or because the samples contradict each other; a model that hardly
-                depends on the noise shows the former alone. Errors of which the model is certain do
-                not show.
+            is_cancelled: Called between batches.
+            samples: Noise samples to average. The image is encoded once; each sample costs one
+                reverse step and one decoding. More than one give `Segmentation.instability`: the
+                probability, according to the model, that the labels of two samples differ at a
+                voxel. A voxel is unstable because each sample is uncertain there or because the
+                samples contradict each other; a model that hardly depends on the noise shows the
+                former alone. Errors of which the model is certain do not show.
             region: Only this box, as far as it lies in the volume. The networks also receive the
                 tissue around it, so voxels in it get the labels that the whole volume gives them;
                 all others become background. The time depends on the slices in the box only.
@@ -219,8 +219,7 @@ class Segmenter:
     def finished(
         self, task: VolumeTask, labels: np.ndarray, wanted: tuple[Structure, ...]
     ) -> np.ndarray:
-        """Label map of the volume from that of the box: requested structures, small components
-        removed.
+        """Label map of the volume from that of the box, without other structures and small parts.
 
         `labels` is modified.
         """
@@ -244,8 +243,7 @@ class Segmenter:
         report: ProgressCallback | None = None,
         is_cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Run the networks on the slices of a box; restarted with a smaller batch if memory runs
-        short.
+        """Run the networks on the slices of a box; with a smaller batch if memory runs short.
 
         Args:
             task: The box.

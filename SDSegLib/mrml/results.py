@@ -81,8 +81,8 @@ def write_result(
 
     Args:
         result: From `prepare_result`.
-        volume_node: The segmented volume. node: An existing segmentation; by default a new one is
-            made.
+        volume_node: The segmented volume.
+        node: An existing segmentation; by default a new one is made.
         mode: For an existing one: "update" these structures, or "replace" all segments. If the
             result covers a region only, "update" leaves the structures outside of it as they are.
         overwrite_edited: Whether edited segments may be overwritten: all of them, or those of the
@@ -161,8 +161,8 @@ def instability_to_node(
 
     Args:
         segmentation: A result of more than one sample, on the volume's grid.
-        volume_node: The segmented volume. percent: `instability_percent` of it, if computed
-            beforehand.
+        volume_node: The segmented volume.
+        percent: `instability_percent` of it, if computed beforehand.
 
     Raises:
         InputError: If there was one sample only, or the result is not on the volume's grid.

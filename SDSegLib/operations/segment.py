@@ -150,8 +150,9 @@ class SegmentOperation(Operation[Segmentation]):
         return chosen
 
     def judge(self, opened: OpenVolume, models: ModelStore) -> tuple[Finding, ...]:
-        """Findings against segmenting the volume with the model, the most severe first. They are
-        computed once for each volume and model.
+        """Findings against segmenting the volume with the model, the most severe first.
+
+        They are computed once for each volume and model.
 
         Raises:
             SDSegError: If there is no such model, or none for this kind of image.
@@ -206,9 +207,10 @@ def _measured(opened: OpenVolume) -> Measurements | None:
 
 
 def with_structures(segmentation: Segmentation, structures: tuple[Structure, ...]) -> Segmentation:
-    """The segmentation with these structures only; voxels of the others become background. It
-    equals the result of `Segmenter.segment` for these structures, since a structure does not depend
-    on which others are requested.
+    """The segmentation with these structures only; voxels of the others become background.
+
+    It equals the result of `Segmenter.segment` for these structures, since a structure does not
+    depend on which others are requested.
     """
     if structures == segmentation.structures:
         return segmentation

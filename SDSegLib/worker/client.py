@@ -181,8 +181,9 @@ class WorkerClient:
             self._supervisor.cancel(self._run)
 
     def warm_up(self, operation: Operation[Any]) -> None:
-        """Start the child and load what an operation needs; problems go to the log only. Does
-        nothing while a run is in progress.
+        """Start the child and load what an operation needs; problems go to the log only.
+
+        Does nothing while a run is in progress.
         """
         if not self.is_busy:
             self._supervise().warm_up(self._next_number(), self._order(operation))

@@ -61,10 +61,11 @@ class RunReport:
 
 @dataclass(eq=False)
 class VolumeInWorker:
-    """A volume that the worker keeps, so that it is copied only once for several runs. Its voxels
-    may be a view into memory of another owner, such as a volume node. They are copied by the first
-    run, and again if the worker had to be replaced; a volume whose voxels have changed must be
-    opened anew.
+    """A volume that the worker keeps, so that it is copied only once for several runs.
+
+    Its voxels may be a view into memory of another owner, such as a volume node. They are copied by
+    the first run, and again if the worker had to be replaced; a volume whose voxels have changed
+    must be opened anew.
 
     Attributes:
         number: Counts the client's volumes; messages carry it.
