@@ -1,6 +1,6 @@
 """SDSeg for 3D Slicer: single-step latent diffusion segmentation of CT.
 
-What scripts use most is here, loaded when it is first used:
+The functions that scripts use most often; each is imported at its first use:
 
     segmenter = SDSegLib.load_segmenter("head-neck-oar")
     result = segmenter.segment(SDSegLib.read_volume("ct.nii.gz"))

@@ -2,23 +2,23 @@
 
 
 class SDSegError(Exception):
-    """Something the user can mend. The command line prints it and exits with code 2."""
+    """An error that the user can correct. The command line prints it and exits with code 2."""
 
 
 class InputError(SDSegError):
-    """The image, folder or argument that came in cannot be used."""
+    """An input image, folder or argument cannot be used."""
 
 
 class OutputError(SDSegError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested place."""
 
 
 class ModelError(SDSegError):
-    """A model folder, checkpoint or description is missing, damaged or not what it claims."""
+    """A model folder, checkpoint or description is missing, damaged or wrong."""
 
 
 class MissingPackageError(SDSegError):
-    """An optional package is needed for what was asked."""
+    """The request needs an optional package that is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""The options of a segmentation run: the one list from which every way of starting a run is fed.
+"""The options of a segmentation run, defined once for all user interfaces.
 
 The command line, the module of 3D Slicer, the page in the browser, the worker and scripts read
 names, limits, defaults and help texts here. Importing this file needs no other package.
@@ -27,14 +27,14 @@ Kind = Literal["text", "names", "region", "number", "switch", "choice"]
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """What a user interface needs to know of one option.
+    """Description of one option for user interfaces.
 
     Attributes:
         name: Attribute of `RunOptions`.
-        kind: What its values are.
+        kind: Type of its values.
         title: Short label.
         help: One or two sentences.
-        is_optional: Whether None is a value.
+        is_optional: Whether None is allowed.
         unit: Plural noun for error messages, for example "samples".
         minimum: Smallest number; None if the option is not a number.
         maximum: Largest number.
@@ -52,7 +52,7 @@ class OptionInfo:
     choices: tuple[str, ...] = ()
 
     def check(self, value: Any) -> None:
-        """Raise `InputError` with the value and what is allowed unless the value is allowed."""
+        """Raise `InputError`, naming the value and the allowed ones, if it is not allowed."""
         if value is None and self.is_optional:
             return
         if self.kind == "choice":
@@ -107,12 +107,12 @@ class RunOptions:
     """How one volume is segmented.
 
     Attributes:
-        model: Name of an installed model, or its folder. None takes the model that fits the volume
-            best.
+        model: Name of an installed model, or its folder. None selects the model that fits the
+            volume best.
         structures: Names or ids of the structures wanted, in any case; None for all of the model's.
         region: Box of the volume's voxels to segment; None for all of it.
-        samples: Latents of noise that are averaged, 1 to 64. More than one also gives the
-            instability of each voxel.
+        samples: Noise latents z_T whose class probabilities are averaged, 1 to 64. More than one
+            also gives the instability of each voxel.
         steps: UNet calls of the reverse process (DDIM); 1 is SDSeg's single step.
         mirror: Average the class probabilities with those of the mirrored slices.
         device: "auto", "cuda", "mps" or "cpu".
@@ -197,7 +197,7 @@ class RunOptions:
         if structures is not None:
             names = (structures,) if isinstance(structures, str) else tuple(structures)
             object.__setattr__(self, "structures", names or None)
-        for name in ("samples", "steps", "batch"):  # NumPy's whole numbers are numbers too
+        for name in ("samples", "steps", "batch"):  # NumPy integers too
             value = getattr(self, name)
             if isinstance(value, Integral) and not isinstance(value, bool):
                 object.__setattr__(self, name, int(value))
@@ -208,10 +208,10 @@ class RunOptions:
         return {item.name: OptionInfo(item.name, **item.metadata) for item in fields(cls)}
 
     def check(self) -> RunOptions:
-        """These options, if every value is allowed.
+        """Return these options if every value is allowed.
 
         Raises:
-            InputError: Naming the first value that is not, and what is allowed.
+            InputError: Naming the first value that is not allowed, and the allowed ones.
         """
         for name, info in self.infos().items():
             info.check(getattr(self, name))
@@ -230,7 +230,7 @@ class RunOptions:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunOptions:
-        """Read and check what `to_json` gives; entries left out keep their defaults.
+        """Read and check the output of `to_json`; entries left out keep their defaults.
 
         Raises:
             InputError: Naming an entry that is unknown or a value that is not allowed.

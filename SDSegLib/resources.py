@@ -1,4 +1,4 @@
-"""Where the files lie that come with the library: models, terminology, samples."""
+"""Paths of the files that come with the library: models, terminology, samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remove small connected components of a structure that lie apart from it."""
+"""Remove small connected components of a structure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def remove_small_components(
 
     Args:
         labels: Label map, uint8 (k, j, i).
-        structures: Those of the label map.
+        structures: The structures of the label map.
         continues_beyond: For each axis, whether the volume continues before and after the array.
-            Components that reach such a face are kept: they may be connected behind it.
+            Components that touch such a face are kept: they may be connected outside the array.
     """
     from scipy import ndimage
 
@@ -40,7 +40,7 @@ def remove_small_components(
     for label, fraction in fractions.items():
         if boxes[label - 1] is None:
             continue
-        # Components are labelled in the structure's own box: most of a volume is background.
+        # Components are searched in the structure's bounding box: most of a volume is background.
         box = tuple(
             slice(outer.start + side.start, outer.start + side.stop)
             for outer, side in zip(inner, boxes[label - 1], strict=True)

@@ -1,7 +1,7 @@
-"""What a model costs: parameters, operations and peak memory of one slice.
+"""Cost of a model: parameters, and operations and peak memory for one slice.
 
-Everything is counted on PyTorch's meta device from shapes alone, so even the full-size networks
-take a moment and no memory. A multiply and an add are two operations.
+Everything is counted on PyTorch's meta device from shapes alone, so even full-size networks need
+little time and no memory. A multiplication and an addition count as two operations.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Cost:
         columns: Tile width.
         parts: The networks, with those that only training needs.
         gflop: Operations to segment one slice, in 10⁹.
-        peak_megabytes: Most memory that float32 activations take at once, in 10⁶ bytes.
+        peak_megabytes: Peak memory of float32 activations, in 10⁶ bytes.
     """
 
     name: str
@@ -128,7 +128,7 @@ def _parameters(module: nn.Module) -> int:
 
 
 class PeakMemory(TorchDispatchMode):
-    """Most bytes of tensors alive at once, counted after each operation that makes new ones."""
+    """Peak bytes of live tensors, counted after each operation that creates tensors."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Choose device and number type, each tried with a small computation, with the reason."""
+"""Choose the device and the number type; a small computation tests each of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBER_TYPES = {
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """A device that answered, and the reason it was taken."""
+    """A device that passed its test, and the reason for choosing it."""
 
     device: torch.device
     reason: str
@@ -34,8 +34,8 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
     """The device to compute on.
 
     Args:
-        requested: "auto" takes CUDA, MPS or CPU, the first that computes correctly; another name
-            takes that one or fails.
+        requested: "auto" selects the first of CUDA, MPS and CPU that computes correctly; any other
+            name selects that device.
 
     Raises:
         InputError: If the name is unknown or the requested device does not work.
@@ -57,7 +57,7 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
 
 
 def why_not(name: str) -> str | None:
-    """What keeps a device from being used, or None if a small kernel gave the right number."""
+    """The reason why a device cannot be used, or None if a small kernel gave the right number."""
     if name == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:
             return "needs another build of PyTorch; this one is for processors only"
@@ -74,7 +74,7 @@ def why_not(name: str) -> str | None:
 
 
 def device_title(name: str) -> str:
-    """A device's name for people."""
+    """A device's display name."""
     if name == "cuda":
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
@@ -114,10 +114,10 @@ def choose_precision(requested: str, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def computing_with(kind: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Let convolutions and products of matrices compute with `kind`.
+    """Make convolutions and matrix products compute with `kind`.
 
-    float32 means float32: NVIDIA GPUs would otherwise round the factors of convolutions to TF32's
-    ten bits, which the single step of a model that predicts noise amplifies 38.7 times.
+    float32 excludes TF32: NVIDIA GPUs would otherwise round the factors of convolutions to ten
+    bits, and the single step of a model that predicts epsilon amplifies that error 38.7 times.
     """
     with (
         torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
@@ -127,7 +127,7 @@ def computing_with(kind: torch.dtype, device: torch.device) -> Iterator[None]:
 
 
 def _number_type_problem(kind: torch.dtype, device: torch.device) -> str | None:
-    """What keeps a device from using a type, or None if a small convolution came out right."""
+    """The reason why a device cannot use a type, or None if a small convolution was correct."""
     try:
         ones = torch.ones(1, 4, 8, 8, device=device)
         with computing_with(kind, device):

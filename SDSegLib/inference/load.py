@@ -1,4 +1,4 @@
-"""From a model's name to a segmenter that is ready for volumes."""
+"""Load a model by name as a segmenter of volumes or of pictures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def load_segmenter(
     Args:
         model: Name of an installed model, or its folder; by default the bundled one.
         device: "auto", "cuda", "mps" or "cpu".
-        batch: Slices at a time; the device decides by default.
+        batch: Slices computed together; by default chosen by device.
         precision: "auto", "float32", "float16" or "bfloat16"; see `Segmenter`.
-        mirror: Average with what is found in mirrored slices; see `Segmenter`.
+        mirror: Average with the result of mirrored slices; see `Segmenter`.
         steps: UNet calls of the reverse process; see `Segmenter`.
 
     Raises:

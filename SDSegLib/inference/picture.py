@@ -1,4 +1,4 @@
-"""Segment a 2-D picture: resized as a whole to what the networks see, and back to its own size."""
+"""Segment a 2-D picture: resized as a whole to the networks' input, the result resized back."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SegmentedPicture:
         label_map: uint8, (H, W) of the picture; 0 is background.
         probabilities: Of background and each structure, float32, (C, H, W).
         structures: In the order of their labels.
-        instability: With several samples, uint8 (H, W): the chance that the labels of two noises
-            differ, 255 for 1.
+        instability: With several samples, uint8 (H, W): the probability that the labels of two
+            noise samples differ, 255 for 1.0.
     """
 
     label_map: np.ndarray
@@ -76,7 +76,7 @@ class PictureSegmenter:
 
         Args:
             picture: uint8, (H, W) or (H, W, 3) in red, green and blue.
-            samples: Noises to average over.
+            samples: Noise samples to average.
 
         Raises:
             InputError: If it is not such a picture, or samples are not 1 … 64.
@@ -98,11 +98,11 @@ class PictureSegmenter:
 
         Args:
             picture: As for `segment`.
-            samples: Noises.
-            reduce: What to keep of their probabilities, channel by channel.
+            samples: Number of noise samples.
+            reduce: Function from the samples' probabilities to the channels to keep.
 
         Returns:
-            (channels, h, w), float32, at the size that the networks see.
+            (channels, h, w), float32, at the size of the networks' input.
 
         Raises:
             InputError: If it is not such a picture.

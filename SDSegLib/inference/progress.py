@@ -1,4 +1,4 @@
-"""How a run tells where it is, and how it is told to stop."""
+"""Progress reports of a run, and its cancellation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Progress:
     """A report from a run.
 
     Attributes:
-        stage: What is being done.
+        stage: The current step.
         done: Slices finished.
         total: Slices in all.
         seconds_left: Estimate from the slices so far; None before the first ones are done.
-        message: Something the user should know, for example that memory ran short.
+        message: A note for the user, for example that memory ran short.
     """
 
     stage: Stage
@@ -35,12 +35,12 @@ ProgressCallback = Callable[[Progress], None]
 
 
 class SliceCounter:
-    """Counts slices, reports them and raises `CancelledError` once the user wants to stop.
+    """Counts and reports finished slices; raises `CancelledError` once the user has cancelled.
 
     Args:
         total: Slices in all.
         report: Called with each `Progress`.
-        is_cancelled: Asked between batches.
+        is_cancelled: Called between batches.
     """
 
     def __init__(
@@ -57,24 +57,24 @@ class SliceCounter:
         self._send(None)
 
     def advance(self, slices: int) -> None:
-        """Some slices are finished."""
+        """Count more slices as finished."""
         self.done += slices
         spent = time.monotonic() - self._started
         self._send(spent / self.done * (self.total - self.done) if self.done else None)
 
     def restart(self, message: str) -> None:
-        """Begin again from the first slice, saying why."""
+        """Begin again from the first slice and report why."""
         self.done = 0
         self._started = time.monotonic()
         self.tell(message)
 
     def tell(self, message: str) -> None:
-        """Pass a message on."""
+        """Report a message."""
         if self._report is not None:
             self._report(Progress("segment", self.done, self.total, None, message))
 
     def stop_if_cancelled(self) -> None:
-        """Raise `CancelledError` if the user asked to stop."""
+        """Raise `CancelledError` if the user has cancelled."""
         if self._is_cancelled is not None and self._is_cancelled():
             raise CancelledError(f"Cancelled after {self.done} of {self.total} slices.")
 

@@ -1,4 +1,4 @@
-"""The segmentation of each noise sample beside their mean, to judge how stable a model is."""
+"""The segmentation of each noise sample and of their mean, to measure a model's stability."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .volume_task import VolumeTask
 
 OnSamples = Callable[[int, Tensor], None]
 """Receives the number of a slice in the model's axes, and the probabilities (samples, C, rows,
-columns) of each noise there. After a restart with less memory a slice is passed again; the last
+columns) of each noise sample. After a restart with less memory a slice is passed again; the last
 call is valid."""
 
 
 @dataclass(frozen=True, eq=False)
 class SampleSegmentations:
-    """Segmentations of one volume or picture with different noises.
+    """Segmentations of one volume or picture with different noise samples.
 
     Attributes:
-        mean: As one run gives it for all noises together. A picture is a volume of one slice.
-        label_maps: As it would be with each noise alone; the first is the stored one.
+        mean: From the averaged probabilities of all samples. A picture is a volume of one slice.
+        label_maps: From each noise sample alone; the first one is the stored z_T.
     """
 
     mean: Segmentation
@@ -46,7 +46,7 @@ def segment_samples(
     report: ProgressCallback | None = None,
     on_samples: OnSamples | None = None,
 ) -> SampleSegmentations:
-    """Segment a volume with several noises, all in one pass.
+    """Segment a volume with several noise samples in one pass.
 
     Args:
         segmenter: The model on its device.
@@ -96,7 +96,7 @@ def segment_picture_samples(
     samples: int,
     on_samples: OnSamples | None = None,
 ) -> SampleSegmentations:
-    """Segment a picture with several noises; the image is encoded once.
+    """Segment a picture with several noise samples; the image is encoded once.
 
     Args:
         segmenter: The model on its device.
@@ -132,11 +132,11 @@ def _check_several(samples: int) -> None:
 
 
 def _parted(values: Tensor, samples: int, classes: int) -> tuple[Tensor, Tensor]:
-    """What `_each_and_average` put together: (samples, C, H, W), and (C + 1, H, W) of the mean."""
+    """Split `_each_and_average` of one slice: (samples, C, H, W), and (C + 1, H, W) of the mean."""
     return values[: samples * classes].unflatten(0, (samples, classes)), values[samples * classes :]
 
 
 def _each_and_average(samples: Iterable[Tensor]) -> Tensor:
-    """(N, samples · C + C + 1, H, W)."""
+    """Each sample's probabilities, then `average_of`: (N, samples · C + C + 1, H, W)."""
     each = [probability.float() for probability in samples]
     return torch.cat([*each, average_of(each)], dim=1)

@@ -1,4 +1,4 @@
-"""Several noises for one image: their mean, and how far they agree."""
+"""Several noise samples for one image: mean probabilities and agreement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..families.base import LatentFamily, SegmentationFamily
 SEED = 1
 
 Reduce = Callable[[Iterable[Tensor]], Tensor]
-"""From the probabilities (N, C, H, W) of each noise, as they come, to what is kept of them."""
+"""From the probabilities (N, C, H, W) of each noise sample in turn to the channels to keep."""
 
 
 def check_steps(family: SegmentationFamily, steps: int) -> None:
@@ -31,12 +31,12 @@ def check_steps(family: SegmentationFamily, steps: int) -> None:
 
 
 def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor | None]:
-    """The model's stored z_T, and `samples` − 1 others that are the same on every device.
+    """The model's stored z_T, and `samples` − 1 further ones, the same on every device.
 
     A family without a reverse process has one pass without noise, [None].
 
     Raises:
-        InputError: If several are wanted of such a family.
+        InputError: If several are requested from such a family.
     """
     if not isinstance(family, LatentFamily):
         if samples > 1:
@@ -54,9 +54,9 @@ def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor | None]:
 def average_of(samples: Iterable[Tensor]) -> Tensor:
     """Mean class probabilities of one or several samples and, of several, their agreement.
 
-    The agreement of two samples is the chance that a class drawn from the probabilities of the one
-    is that drawn from the other's; here it is the mean over all pairs. Samples are added up as they
-    come, so memory does not grow with them.
+    The agreement of two samples is the probability that classes drawn from the one and from the
+    other are equal; here it is the mean over all pairs. Samples are summed one by one, so memory
+    does not grow with their number.
 
     Args:
         samples: Probabilities (N, C, H, W).
@@ -81,7 +81,7 @@ def average_of(samples: Iterable[Tensor]) -> Tensor:
 
 
 def background(classes: int, samples: int) -> Tensor:
-    """What `average_of` gives for a pixel that is surely background: (channels,)."""
+    """The values of `average_of` for a certain background pixel: (channels,)."""
     values = torch.zeros(classes + (samples > 1))
     values[0] = 1
     values[classes:] = 1
@@ -89,5 +89,5 @@ def background(classes: int, samples: int) -> Tensor:
 
 
 def instability_of(agreement: Tensor) -> Tensor:
-    """uint8 of an agreement 0 … 1: 255 where any two noises disagree for sure."""
+    """1 − agreement as uint8: 255 where any two samples certainly disagree."""
     return ((1 - agreement).clamp(0, 1) * 255).round().to(torch.uint8)

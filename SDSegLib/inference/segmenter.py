@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 OnSlice = Callable[[int, Tensor, PlaneGrids], None]
 """Receives the number of a slice in the box, its values (channels, h, w) on the needed part of the
-model's grid, and the matrices that lead back to the voxels of the box. After a restart with less
-memory a slice is passed again; the last call is valid."""
+model's grid, and the resampling matrices to the voxels of the box. After a restart with less memory
+a slice is passed again; the last call is valid."""
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """What stays the same for all slices of one run."""
+    """Values that are the same for all slices of one run."""
 
     task: VolumeTask
     options: RunOptions
@@ -63,19 +63,19 @@ class Segmenter:
     Args:
         family: The model's networks.
         choice: Where to compute.
-        batch: Slices at a time; halved automatically when memory runs short.
-        precision: What the networks compute with: "float32", "float16", "bfloat16", or "auto",
-            which is float32. Estimates of z0 and probabilities are always float32.
-        mirror: Average what is found in each slice with what is found in its mirror image; twice
+        batch: Slices computed together; halved automatically when memory runs short.
+        precision: Number type of the networks: "float32", "float16", "bfloat16", or "auto", which
+            is float32. Estimates of z0 and probabilities are always float32.
+        mirror: Average the class probabilities of each slice with those of its mirror image; twice
             the work.
-        steps: UNet calls of the reverse process (DDIM), to compare the single step with.
+        steps: UNet calls of the reverse process (DDIM), for comparison with the single step.
 
     Attributes:
         options: Defaults of a run: the arguments above.
-        batch: Slices at a time of the current or next run.
+        batch: Slices computed together in the current or next run.
         ran_short: Whether memory ran short in the current or last run.
-        free_memory: Called when memory runs short, before fewer slices are computed at a time;
-            says whether it could free any.
+        free_memory: Called when memory runs short, before the batch is halved; returns whether it
+            could free any.
 
     Raises:
         InputError: If the precision is unknown or the device does not compute with it, if slices
@@ -100,19 +100,19 @@ class Segmenter:
         self.batch = batch or self.family.default_batch(self.choice.device.type)
         self.ran_short = False
         self.free_memory: Callable[[], bool] = lambda: False
-        self._largest_batch: int | None = None  # that memory has sufficed for, once it ran short
+        self._largest_batch: int | None = None  # that fits in memory, once it ran short
 
     @property
     def precision(self) -> str:
-        """What the networks compute with by default: "float32", "float16" or "bfloat16"."""
+        """Default number type of the networks: "float32", "float16" or "bfloat16"."""
         return self.precision_of(self.options)
 
     def precision_of(self, options: RunOptions) -> str:
-        """What the networks compute with in a run: "float32", "float16" or "bfloat16"."""
+        """Number type of the networks in a run: "float32", "float16" or "bfloat16"."""
         return str(choose_precision(options.precision, self.choice.device)).removeprefix("torch.")
 
     def check(self, options: RunOptions) -> None:
-        """Find out whether this model on this device can run with these options.
+        """Check that this model on this device can run with these options.
 
         Raises:
             InputError: Naming the option, its value and what is possible.
@@ -139,20 +139,20 @@ class Segmenter:
         Args:
             volume: Any orientation, spacing and size; HU.
             structures: Names or ids of the structures wanted, in any case; None for all. Voxels of
-                the others become background, so a wanted structure is the same whatever else is
-                asked for.
+                the others become background, so a requested structure does not depend on which
+                others are requested.
             report: Receives the progress of each batch.
-            is_cancelled: Asked between batches.
+            is_cancelled: Called between batches.
             samples: Noise samples to average. The image is encoded once; each sample costs one
                 reverse step and one decoding. More than one give `Segmentation.instability`: the
                 probability, according to the model, that the labels of two samples differ at a
                 voxel. A voxel is unstable because each sample is uncertain there or because the
                 samples contradict each other; a model that hardly depends on the noise shows the
-                former alone. It does not show errors that the model is certain of.
+                former alone. Errors of which the model is certain do not show.
             region: Only this box, as far as it lies in the volume. The networks also receive the
                 tissue around it, so voxels in it get the labels that the whole volume gives them;
-                all others become background. The time is that of the slices in the box. Components
-                of a structure that the box cuts off are never removed as too small.
+                all others become background. The time depends on the slices in the box only.
+                Components that are cut by the box are never removed as too small.
             probabilities: Also give `Segmentation.probabilities`, which takes 4 bytes per voxel
                 and class.
 
@@ -162,8 +162,8 @@ class Segmenter:
         Raises:
             InputError: Unknown structure, unusable volume, region outside it, or samples that are
                 not 1 … 64.
-            CancelledError: Once `is_cancelled` says so.
-            SDSegError: If memory does not even suffice for one slice on the CPU.
+            CancelledError: Once `is_cancelled` returns True.
+            SDSegError: If memory is too small even for one slice on the CPU.
         """
         options = self.options.with_changes(
             structures=structure_names(structures), samples=samples, region=region
@@ -219,9 +219,9 @@ class Segmenter:
     def finished(
         self, task: VolumeTask, labels: np.ndarray, wanted: tuple[Structure, ...]
     ) -> np.ndarray:
-        """The label map of the volume from labels of the box: wanted structures, cleaned.
+        """Label map of the volume from that of the box, without other structures and small parts.
 
-        `labels` is changed.
+        `labels` is modified.
         """
         remove_small_components(labels, wanted, task.continues_beyond)
         if len(wanted) < len(self.description.structures):
@@ -243,13 +243,13 @@ class Segmenter:
         report: ProgressCallback | None = None,
         is_cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Run the networks over the slices of a box; with less memory, from the first one again.
+        """Run the networks on the slices of a box; with a smaller batch if memory runs short.
 
         Args:
             task: The box.
             options: Samples, steps, mirroring, precision and batch of the run.
-            reduce: What to keep of the samples' probabilities, channel by channel.
-            empty: Its channels for pixels of air, which no network is run on.
+            reduce: Function from the samples' probabilities to the channels to keep.
+            empty: Values of these channels for pixels of air, on which no network runs.
             on_slice: Receives the slices that hold tissue.
             report: Receives the progress of each batch.
             is_cancelled: Asked between batches.
@@ -338,7 +338,7 @@ class Segmenter:
         grids: PlaneGrids,
         noises: list[Tensor | None],
     ) -> Canvas | None:
-        """Slices on the model's grid; None if all is air."""
+        """Blended results of slices on the model's grid; None if all are air."""
         description, task = self.description.input, run.task
         offsets, count = description.slice_offsets_mm, len(task.array)
         with record_function("preprocess"):
@@ -364,7 +364,7 @@ class Segmenter:
     def _probabilities(
         self, run: _Pass, tiles: Tensor, noises: list[Tensor | None]
     ) -> Iterator[Tensor]:
-        """Class probabilities (N, C, H, W) of each noise; the image is encoded once for all."""
+        """Class probabilities (N, C, H, W) of each noise sample; the image is encoded once."""
         family, mirror, steps = self.family, run.mirror, run.options.steps
         with record_function("condition"):
             condition = family.condition(tiles)
@@ -383,7 +383,7 @@ class Mirror:
 
     Args:
         description: Of the model: which axis runs from side to side, which structures are pairs.
-        device: Of the tensors.
+        device: Device of the tensors.
 
     Raises:
         InputError: If the slices do not show both sides, or a structure has no counterpart.
@@ -399,5 +399,5 @@ class Mirror:
         return tiles.flip(self._axis)
 
     def turned_back(self, probabilities: Tensor) -> Tensor:
-        """Probabilities (N, C, H, W) of mirrored tiles, back at their place and on their side."""
+        """Probabilities (N, C, H, W) of mirrored tiles, flipped back, paired classes exchanged."""
         return probabilities.flip(self._axis)[:, self._partners]

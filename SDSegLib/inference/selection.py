@@ -1,4 +1,4 @@
-"""Which of a model's structures are wanted."""
+"""Select structures of a model by name or id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def select_structures(
     gland".
 
     Raises:
-        InputError: Naming what is unknown and what there is.
+        InputError: Naming the unknown structure and the known ones.
     """
     if not wanted:
         return available

@@ -1,4 +1,4 @@
-"""A volume, or a box of it, in the axes of a model; and results back on the volume's own voxels."""
+"""A volume, or a box of it, in the axes of a model; results return to the volume's own axes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..volume.volume import Volume
 
 @dataclass(frozen=True, eq=False)
 class VolumeTask:
-    """A volume or a box of it, turned to the axes that a model was trained in.
+    """A volume or a box of it, reoriented to the axes of the model's training slices.
 
     Attributes:
-        volume: As it came in.
-        region: Its wanted box.
-        turn: From the volume's axes to the model's.
+        volume: In its original axes.
+        region: The requested box in the volume's axes.
+        turn: Reorientation from the volume's axes to the model's.
         array: View of the whole volume in the model's axes, (K, H, W).
         spacing: In mm along the axes of `array`.
-        box: The wanted box in `array`.
+        box: The requested box in `array`.
     """
 
     volume: Volume
@@ -33,10 +33,10 @@ class VolumeTask:
 
     @classmethod
     def of(cls, volume: Volume, axes: str, region: Region | None = None) -> VolumeTask:
-        """Turn a volume to `axes`; a region may reach out of it.
+        """Reorient a volume to `axes`; the region may extend beyond the volume.
 
         Raises:
-            InputError: If the grid is not usable or the region lies beside the volume.
+            InputError: If the grid is not usable or the region lies outside the volume.
         """
         volume.geometry.check()
         shape = volume.geometry.shape
@@ -53,7 +53,7 @@ class VolumeTask:
 
     @property
     def continues_beyond(self) -> list[tuple[bool, bool]]:
-        """For each axis of `array`, whether the volume goes on before and after the box."""
+        """For each axis of `array`, whether the volume continues before and after the box."""
         sides = zip(self.box.start, self.box.stop, self.array.shape, strict=True)
         return [(start > 0, stop < size) for start, stop, size in sides]
 

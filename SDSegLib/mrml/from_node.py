@@ -28,7 +28,7 @@ def segmentation_from_node(
     Args:
         node: Names, colours and terminology are taken from its segments; a segment without
             terminology gets the type "Tissue".
-        volume_node: Whose grid the label map gets.
+        volume_node: Volume whose grid the label map gets.
         model: Name of the model that made the segments, for reports and DICOM.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Writing a result into the scene: segments, protected edits, and the map of instability.
+"""Write a result into the scene: segments, protection of edits, and the instability map.
 
 The Slicer module and the page in the browser both write through `write_result`.
 """
@@ -36,7 +36,7 @@ _PERCENT = (100 * np.arange(256) / 255).round().astype(np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class PreparedResult:
-    """A result with everything about its voxels that writing it needs.
+    """A result with the properties of its voxels that are needed to write it.
 
     Attributes:
         segmentation: The result.
@@ -51,12 +51,12 @@ class PreparedResult:
 
 @dataclass(frozen=True, eq=False)
 class WrittenResult:
-    """What `write_result` did.
+    """Outcome of `write_result`.
 
     Attributes:
-        segmentation_node: What was written.
+        segmentation_node: The segmentation that was written.
         instability_node: A new map of the instability; None for a single sample.
-        kept: Names of the structures that were not written because somebody edited them.
+        kept: Names of the structures that were not written because their segments were edited.
     """
 
     segmentation_node: vtkMRMLSegmentationNode
@@ -81,12 +81,12 @@ def write_result(
 
     Args:
         result: From `prepare_result`.
-        volume_node: What was segmented.
+        volume_node: The segmented volume.
         node: An existing segmentation; by default a new one is made.
         mode: For an existing one: "update" these structures, or "replace" all segments. If the
             result covers a region only, "update" leaves the structures outside of it as they are.
-        overwrite_edited: Whether segments that somebody edited may be overwritten: all of them, or
-            those of the structures with these names.
+        overwrite_edited: Whether edited segments may be overwritten: all of them, or those of the
+            structures with these names.
 
     Raises:
         InputError: If the result is not on the volume's grid, or the segmentation is under another
@@ -120,7 +120,7 @@ def _with_labels_outside(
     node: vtkMRMLSegmentationNode,
     volume_node: vtkMRMLScalarVolumeNode,
 ) -> Segmentation:
-    """The result inside its region, and outside of it the same structures from the node."""
+    """Labels of the result in its region, and of the same structures in the node outside it."""
     matches = match_segments(node.GetSegmentation(), segmentation.structures)
     if segmentation.region is None or not matches:
         return segmentation
@@ -161,7 +161,7 @@ def instability_to_node(
 
     Args:
         segmentation: A result of more than one sample, on the volume's grid.
-        volume_node: What was segmented.
+        volume_node: The segmented volume.
         percent: `instability_percent` of it, if computed beforehand.
 
     Raises:

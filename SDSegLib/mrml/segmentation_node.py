@@ -35,7 +35,7 @@ Mode = Literal["update", "replace"]
 MODEL_ATTRIBUTE = "SDSeg.Model"
 _LABELMAP = "Binary labelmap"
 _SURFACE = "Closed surface"
-_TISSUE = (("SCT", "85756007"), ("SCT", "85756007"), ("", ""))  # what Slicer gives every segment
+_TISSUE = (("SCT", "85756007"), ("SCT", "85756007"), ("", ""))  # Slicer's default for every segment
 
 
 def segmentation_to_node(
@@ -56,16 +56,15 @@ def segmentation_to_node(
 
     Args:
         segmentation: The result, on the volume's own grid.
-        volume_node: What was segmented. Without it the result is taken to be in the coordinates
+        volume_node: The segmented volume. Without it the result is assumed to be in the coordinates
             of `node`, or in world coordinates.
         scene: For a new node; by default the volume's, or the session's.
         node: An existing segmentation to write into.
         mode: For an existing node. "update" writes the structures of `segmentation` only, into
             the segments that match by ID, terminology or name, and leaves every other segment's
             voxels as they are. "replace" removes all other segments as well.
-        overwrite_edited: Whether segments that somebody edited (see `is_edited`) may be
-            overwritten or removed: all of them, or those of the structures with these names. The
-            others stay as they are.
+        overwrite_edited: Whether edited segments (see `is_edited`) may be overwritten or removed:
+            all of them, or those of the structures with these names. The others stay as they are.
         name: Of a new node; by default made from the volume's name.
         prepared: `prepare(segmentation)`, computed beforehand in a thread; writing then takes a
             tenth of the time.
@@ -109,11 +108,11 @@ def protected_structures(
     structures: Sequence[Structure],
     overwrite_edited: bool | Collection[str] = False,
 ) -> tuple[Structure, ...]:
-    """Structures whose segment somebody edited and that `segmentation_to_node` would not write.
+    """Structures that `segmentation_to_node` would not write because their segment was edited.
 
     Args:
         node: An existing segmentation.
-        structures: Those that are about to be written.
+        structures: The structures to write.
         overwrite_edited: As for `segmentation_to_node`.
     """
     matches = match_segments(node.GetSegmentation(), structures)
@@ -194,7 +193,7 @@ def _ids_to_keep(
     matches: dict[Structure, str],
     overwrite_edited: bool | Collection[str],
 ) -> set[str]:
-    """IDs of the segments that must not be changed, because somebody edited them."""
+    """IDs of the segments that must not be changed because they were edited."""
     if overwrite_edited is True:
         return set()
     segmentation = node.GetSegmentation()
@@ -235,7 +234,7 @@ def _import_labels(
     for segment_id in ids:
         id_array.InsertNextValue(segment_id)
     box = prepared.box
-    # The position of the crop goes into the image's extent. In the origin it would make the saving
+    # The position of the crop is set as the image's extent. As the origin it would make the saving
     # code resample each segment to another grid: 9 s instead of 0.1 s for 14 segments.
     first = (box[2].start, box[1].start, box[0].start)
     image = image_of(_renumbered(segmentation.label_map[box], structures, prepared.highest), first)
@@ -280,7 +279,7 @@ def check_grid(segmentation: Segmentation, volume_node: vtkMRMLScalarVolumeNode)
 def _join_transform(
     node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolumeNode, alone: bool
 ) -> None:
-    """Put the node under the volume's transform; refused if that would move other segments."""
+    """Put the node under the volume's transform; an error if that would move other segments."""
     if node.GetParentTransformNode() is volume_node.GetParentTransformNode():
         return
     if not alone:
@@ -297,7 +296,7 @@ def _set_reference_geometry(
     volume_node: vtkMRMLScalarVolumeNode | None,
     geometry: Geometry,
 ) -> None:
-    """Make the volume's grid, or else `geometry`, the one of editing and saving."""
+    """Use the volume's grid, or else `geometry`, for editing and saving."""
     if volume_node is not None:
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
         return

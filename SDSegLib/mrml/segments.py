@@ -1,4 +1,4 @@
-"""Segments: their terminology, which structure each stands for, and whether somebody edited it."""
+"""Segments: their terminology, the structure of each, and whether it was edited."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def match_segments(
     """Segment ID of each structure that has a segment.
 
     A segment is matched to a structure by its ID, else by its terminology codes, else by its name
-    (case-insensitive). A code or name that several segments share matches none of them.
+    (case-insensitive). A code or name shared by several segments matches none of them.
     """
     segments = {
         segmentation.GetNthSegmentID(n): segmentation.GetNthSegment(n)
@@ -94,7 +94,7 @@ def _plain(name: str | None) -> str:
 
 
 def is_edited(segment: vtkSegment) -> bool:
-    """Whether somebody edited the segment by hand.
+    """Whether the segment was edited by hand.
 
     It counts as edited if its status is not "not started" (the Segment Editor sets the status), or
     if its voxels differ from those that SDSeg wrote. The comparison is needed because the Segment
@@ -116,7 +116,7 @@ def mark_as_written(segment: vtkSegment, fingerprint: str | None = None) -> None
     """Store the fingerprint of the segment's voxels in it; its status becomes "not started".
 
     Args:
-        segment: As it was written.
+        segment: The segment as written.
         fingerprint: `fingerprint_of` its voxels; computed here if not given.
     """
     logic = require_slicer().vtkSlicerSegmentationsModuleLogic
@@ -134,7 +134,7 @@ def fingerprint_of(mask: np.ndarray | None) -> str:
 
 
 def segment_mask(segment: vtkSegment) -> np.ndarray | None:
-    """Where the segment is, bool (k, j, i) on its own layer; None if the layer is empty."""
+    """Mask of the segment, bool (k, j, i) on its own layer; None if the layer is empty."""
     image = segment.GetRepresentation("Binary labelmap")
     if image is None or image.GetPointData().GetScalars() is None:
         return None
@@ -142,7 +142,7 @@ def segment_mask(segment: vtkSegment) -> np.ndarray | None:
 
 
 def _fingerprint(segment: vtkSegment) -> str:
-    """Of the segment's present voxels; independent of the layer and its extent."""
+    """Fingerprint of the segment's current voxels; independent of the layer and its extent."""
     return fingerprint_of(segment_mask(segment))
 
 
@@ -155,7 +155,7 @@ def _tag(segment: vtkSegment, name: str) -> str:
 
 @dataclass(frozen=True)
 class PreparedLabels:
-    """What writing a label map into segments needs to know of its voxels.
+    """Properties of a label map's voxels that are needed to write it into segments.
 
     Attributes:
         box: The smallest slices (k, j, i) that hold all labels; the first voxel if there is none.

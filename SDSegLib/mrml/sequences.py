@@ -1,4 +1,4 @@
-"""4-D volumes: the frames behind a volume node, and a sequence of their segmentations."""
+"""4-D volumes: the frames of a volume node's sequence, and a sequence of their segmentations."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class FrameSequence:
-    """The sequence whose current frame a volume node shows, and the browser that moves it.
+    """The sequence whose current frame a volume node shows, and its sequence browser.
 
     Args:
         volume_node: The shown node (a "proxy" in 3D Slicer).
         browser: The browser it belongs to.
-        sequence: Where the frames are.
+        sequence: The sequence of the frames.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class FrameSequence:
         )
 
     def volume(self, index: int) -> Volume:
-        """One frame; its voxels are a view of the frame's.
+        """One frame; its voxels are a view into the frame's node.
 
         Raises:
-            InputError: If the frame is no usable volume.
+            InputError: If the frame is not a usable volume.
         """
         node = self.sequence.GetNthDataNode(index)
         try:
@@ -67,7 +67,7 @@ class FrameSequence:
 
 
 def frames_of(volume_node: vtkMRMLScalarVolumeNode) -> FrameSequence | None:
-    """The sequence behind a volume node; None if it is a plain volume or has a single frame."""
+    """The sequence of a volume node; None if it is a plain volume or has a single frame."""
     scene = volume_node.GetScene()
     for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
         browser = scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode")
@@ -93,7 +93,7 @@ class SegmentationSequence:
     ) -> None:
         """Keep the result of one frame.
 
-        The node is made in a scene of its own, from which the sequence copies it. In the
+        The node is made in a separate scene, from which the sequence copies it. In the
         application's scene it would take a name (the sequence would be called "… segmentation_3"
         after three frames), enter the subject hierarchy, which logs an error when it is removed
         again, and have to be removed together with its display node, never after it: the

@@ -39,15 +39,15 @@ _headless: MrmlSession | None = None
 
 
 class MrmlSession:
-    """A scene and its module logics: the application's own, or those booted here.
+    """A scene and its module logics: the application's own, or those created here.
 
     As a context manager it empties a headless scene when the outermost `with` ends, and leaves
     the application's scene alone.
 
     Attributes:
         scene: The `vtkMRMLScene`.
-        application_logic: The `vtkSlicerApplicationLogic` that knows the module logics; None in
-            the application, which has its own.
+        application_logic: The `vtkSlicerApplicationLogic` in which the module logics are
+            registered; None in the application, which has its own.
     """
 
     def __init__(
@@ -124,8 +124,8 @@ def adopt_session(scene: vtkMRMLScene, application_logic: Any) -> MrmlSession:
 
     Args:
         scene: Its scene.
-        application_logic: Its `vtkSlicerApplicationLogic`, which knows all module logics that are
-            booted here otherwise.
+        application_logic: Its `vtkSlicerApplicationLogic`, in which all module logics are
+            registered that are otherwise created here.
     """
     global _headless
     slicer = require_slicer()
@@ -142,7 +142,7 @@ def adopt_session(scene: vtkMRMLScene, application_logic: Any) -> MrmlSession:
 
 @contextmanager
 def private_scene() -> Iterator[vtkMRMLScene]:
-    """A scene apart from the application's, for reading and writing files."""
+    """A scene separate from the application's, for reading and writing files."""
     open_session()  # registers the converters of segment representations
     scene = require_slicer().vtkMRMLScene()
     try:

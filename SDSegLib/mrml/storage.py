@@ -24,11 +24,11 @@ SUFFIX = ".seg.nrrd"
 def save_segmentation_node(node: vtkMRMLSegmentationNode, path: Path) -> None:
     """Write a segmentation node, compressed, on the whole of its reference grid.
 
-    Files that are cropped to the segments would be smaller by little, lie on another grid than
-    their CT, and crash Slicer's reader when all segments are empty.
+    Files cropped to the segments would be only a little smaller, be on another grid than their CT,
+    and crash Slicer's reader if all segments are empty.
 
     Raises:
-        OutputError: If the file is not written to its end.
+        OutputError: If the file is not written completely.
     """
     storage = _storage(path)
     storage.SetUseCompression(True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOUNSFIELD_UNIT = ("[hnsf'U]", "UCUM", "Hounsfield unit")
 _ATTENUATION = ("112031", "DCM", "Attenuation Coefficient")
-_POINTS_ALONG_A_SIDE = 5  # of a box: more than its corners, in case a transform bends it
+_POINTS_ALONG_A_SIDE = 5  # of a box: not only its corners, in case a transform is nonlinear
 
 
 def volume_from_node(node: vtkMRMLScalarVolumeNode, copy: bool = False) -> Volume:
@@ -31,7 +31,7 @@ def volume_from_node(node: vtkMRMLScalarVolumeNode, copy: bool = False) -> Volum
         copy: Whether to copy the voxels; otherwise they are a view of the node's.
 
     Raises:
-        InputError: If it is no scalar volume, a label map, or has no or unusable image data.
+        InputError: If it is not a scalar volume, is a label map, or has no usable image data.
     """
     image = _image(node)
     components = image.GetNumberOfScalarComponents()
@@ -99,7 +99,7 @@ def _geometry(
 
 
 def _modality(node: vtkMRMLScalarVolumeNode) -> str | None:
-    """DICOM modality as the subject hierarchy knows it, or CT by its unit."""
+    """DICOM modality from the subject hierarchy, or "CT" if the unit is HU."""
     from_dicom = _dicom_modality(node)
     if from_dicom:
         return from_dicom
@@ -220,7 +220,7 @@ def vtk_matrix(matrix: np.ndarray) -> vtkMatrix4x4:
 
 
 def bounding_box(array: np.ndarray) -> tuple[slice, slice, slice]:
-    """The smallest slices that hold all nonzero voxels of an array (k, j, i) that has some."""
+    """The smallest slices that hold all nonzero voxels of an array (k, j, i), which has some."""
     plane = np.asarray(array.any(axis=0))
     j, i = _span(plane, 1), _span(plane, 0)
     return _span(array[:, j, i], (1, 2)), j, i

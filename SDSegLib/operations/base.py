@@ -1,8 +1,8 @@
-"""Operations: work on an open volume that any process can be asked for.
+"""Operations on an open volume, which run in this process or in the worker.
 
-An operation is one class. The asking side makes an instance, sends its parameters and arrays, and
-turns the answer into a result; the computing side builds the same instance again and runs it. In
-between lies the worker, or nothing: `run_here` does both in one process.
+An operation is one class. The requesting side makes an instance, sends its parameters and arrays,
+and turns the answer into a result; the computing side builds the same instance again and runs it.
+The two sides are connected by the worker, or `run_here` does both in one process.
 
 Operations are listed in `OPERATIONS` by the name that messages carry. Nothing here imports PyTorch;
 an operation imports it in `prepare` and `run`.
@@ -40,7 +40,7 @@ class ArraySpec(NamedTuple):
 
     @classmethod
     def of(cls, array: np.ndarray) -> ArraySpec:
-        """That of an array, in this machine's byte order."""
+        """Shape and type of an array, in this machine's byte order."""
         return cls(tuple(array.shape), array.dtype.newbyteorder("=").str)
 
     @property
@@ -60,11 +60,11 @@ class ArraySpec(NamedTuple):
 
 @dataclass(eq=False)
 class OpenVolume:
-    """A volume on the computing side, with what operations want to find again on it.
+    """A volume on the computing side, with values that operations keep for later runs on it.
 
     Attributes:
         volume: Voxels and grid.
-        kept: Values by keys that the operations choose; gone with the volume.
+        kept: Values by keys that the operations choose; released with the volume.
     """
 
     volume: Volume
@@ -73,10 +73,10 @@ class OpenVolume:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `Operation.prepare` made ready.
+    """Result of `Operation.prepare`.
 
     Attributes:
-        model: Its name; "" if it is chosen when the volume is there.
+        model: Its name; "" if it is chosen after the volume has arrived.
         device: Where it computes and why, for example "cpu: asked for"; "" as above.
         warm: Whether nothing had to be loaded.
     """
@@ -88,15 +88,15 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a run gives beside the arrays that it has filled.
+    """Output of a run in addition to the arrays that it has filled.
 
     Attributes:
         values: Plain values, for `Operation.result`.
         model: Name and version of the model.
         device: Where it was computed and why.
-        findings: What the user should know of image and result, the most severe first.
-        messages: What happened on the way, for example that memory ran short.
-        load_seconds: For a model that `prepare` had not loaded.
+        findings: About the image and the result, for the user, the most severe first.
+        messages: Events during the run, for example that memory ran short.
+        load_seconds: Time for loading a model that `prepare` had not loaded.
     """
 
     values: dict[str, Any]
@@ -118,14 +118,14 @@ class Operation(ABC, Generic[Result]):
     name: ClassVar[str]
     verb: ClassVar[str]
 
-    # The asking side.
+    # The requesting side.
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
-        """Plain values that `received` reads back."""
+        """Plain values from which `received` builds the instance again."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays that go along beside the volume, by name, for example a drawn mask."""
+        """Arrays to send in addition to the volume, by name, for example a drawn mask."""
         return {}
 
     @abstractmethod
@@ -136,19 +136,19 @@ class Operation(ABC, Generic[Result]):
     def result(
         self, volume: Volume, values: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> Result:
-        """The result from what `run` gave.
+        """The result from the output of `run`.
 
         Args:
-            volume: That was worked on; only its grid may be read, its voxels may have changed.
+            volume: The processed one; only its grid may be read, its voxels may have changed.
             values: `Answer.values`.
             arrays: Those named by `returns`.
         """
 
     def check(self) -> None:
-        """Find out before anything is sent whether the parameters are allowed.
+        """Check the parameters before anything is sent.
 
         Raises:
-            InputError: Naming the value that is not.
+            InputError: Naming the value that is not allowed.
         """
 
     # The computing side.
@@ -167,7 +167,7 @@ class Operation(ABC, Generic[Result]):
     @classmethod
     @abstractmethod
     def prepare(cls, parameters: dict[str, Any], models: ModelStore) -> Prepared:
-        """Import and load what is known to be needed; volume and arrays are not there yet.
+        """Import and load what is known to be needed; volume and arrays have not arrived yet.
 
         Args:
             parameters: As `parameters` gives them.
@@ -193,7 +193,7 @@ class Operation(ABC, Generic[Result]):
             models: Models that stay loaded between runs.
             outputs: Arrays of zeros as `returns` names them, to be filled.
             report: Receives progress.
-            is_cancelled: Asked often; `CancelledError` is raised once it says so.
+            is_cancelled: Called often; `CancelledError` is raised once it returns True.
 
         Raises:
             SDSegError: If volume or parameters cannot be used, or the run is cancelled.
@@ -204,7 +204,7 @@ def operation_class(name: str) -> type[Operation[Any]]:
     """The operation of this name.
 
     Raises:
-        SDSegError: Naming those there are.
+        SDSegError: If there is none, naming the known ones.
     """
     if name not in OPERATIONS:
         raise SDSegError(f"Unknown operation {name!r}; there are {', '.join(OPERATIONS)}.")
@@ -222,11 +222,11 @@ def run_here(
     """Run an operation in this process.
 
     Args:
-        operation: What to do.
-        volume: What to do it on; an `OpenVolume` keeps what later operations can use again.
+        operation: The operation.
+        volume: The volume to process; an `OpenVolume` keeps values for later operations.
         models: Models that stay loaded between calls.
         report: Receives progress.
-        is_cancelled: Asked often.
+        is_cancelled: Called often.
 
     Raises:
         SDSegError: As `Operation.run`.

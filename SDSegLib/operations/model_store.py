@@ -1,4 +1,4 @@
-"""Models that stay loaded between operations, within a budget of memory."""
+"""Models that stay loaded between operations, within a memory limit."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Loaded = TypeVar("Loaded")
 
 
 class ModelStore:
-    """Keeps the models used last; those not used for longest go first when memory is needed.
+    """Keeps the models used last; the least recently used one is freed first.
 
     Args:
         bytes_allowed: For the weights of all models together. The model in use is kept even if it
             is larger.
-        folder: That relative paths of models start from; the working folder by default.
+        folder: Base of relative model paths; the working folder by default.
 
     Attributes:
-        is_importing: Whether PyTorch and the pipeline are being imported, which tells a broken
-            installation from a broken model.
+        is_importing: Whether PyTorch and the pipeline are being imported, which distinguishes a
+            broken installation from a broken model.
     """
 
     def __init__(self, bytes_allowed: int = DEFAULT_BYTES, folder: str | Path = "") -> None:
@@ -55,7 +55,7 @@ class ModelStore:
         return find_model(name)
 
     def import_pipeline(self) -> bool:
-        """Import PyTorch and the pipeline, which takes the longest at the first run.
+        """Import PyTorch and the pipeline, the slowest part of the first run.
 
         Returns:
             Whether that had been done before.
@@ -100,13 +100,13 @@ class ModelStore:
         size: Callable[[Loaded], int],
         expected_size: int = 0,
     ) -> Loaded:
-        """What was loaded under a key, or what `load` gives.
+        """The object loaded under a key, or else the result of `load`.
 
         Args:
-            key: All that the loaded thing depends on.
+            key: All values on which the loaded object depends.
             load: Called if there is nothing under the key.
-            size: Its bytes.
-            expected_size: About how many, to make room before it is loaded.
+            size: Returns the object's bytes.
+            expected_size: Estimate of these bytes, to free memory before loading.
         """
         if key not in self._entries:
             self._make_room(expected_size)
@@ -130,7 +130,7 @@ class ModelStore:
             _free_memory()
 
     def _free_others(self, segmenter: Segmenter) -> bool:
-        """Free all models but one, because memory ran short; whether there were any."""
+        """Free all models but one after memory ran short; return whether there were any."""
         others = [key for key, (loaded, _) in self._entries.items() if loaded is not segmenter]
         for key in others:
             del self._entries[key]
@@ -143,7 +143,7 @@ class ModelStore:
 
 
 def _file_bytes(model: InstalledModel) -> int:
-    """Size of the weights file; 0 if there is none, which loading will tell."""
+    """Size of the weights file; 0 if there is none; loading then reports that."""
     try:
         return (model.folder / WEIGHTS).stat().st_size
     except OSError:

@@ -40,7 +40,7 @@ class SegmentOperation(Operation[Segmentation]):
     """Segment a volume.
 
     Attributes:
-        options: How.
+        options: Options of the run.
     """
 
     options: RunOptions
@@ -82,7 +82,7 @@ class SegmentOperation(Operation[Segmentation]):
     @classmethod
     def prepare(cls, parameters: dict[str, Any], models: ModelStore) -> Prepared:
         options = RunOptions.from_json(parameters)
-        if options.model is None:  # chosen when the volume is there
+        if options.model is None:  # chosen after the volume has arrived
             return Prepared(warm=models.import_pipeline())
         model = models.find(options.model)
         models.import_pipeline()
@@ -130,7 +130,7 @@ class SegmentOperation(Operation[Segmentation]):
         )
 
     def model_for(self, opened: OpenVolume, models: ModelStore) -> InstalledModel:
-        """The model that was asked for, or else the one that fits the volume best.
+        """The requested model, or else the one that fits the volume best.
 
         Raises:
             SDSegError: If there is none.
@@ -150,9 +150,9 @@ class SegmentOperation(Operation[Segmentation]):
         return chosen
 
     def judge(self, opened: OpenVolume, models: ModelStore) -> tuple[Finding, ...]:
-        """What speaks against segmenting the volume with the model, the most severe first.
+        """Findings against segmenting the volume with the model, the most severe first.
 
-        It is found out once for each volume and model.
+        They are computed once for each volume and model.
 
         Raises:
             SDSegError: If there is no such model, or none for this kind of image.
@@ -199,7 +199,7 @@ class SegmentOperation(Operation[Segmentation]):
 
 
 def _measured(opened: OpenVolume) -> Measurements | None:
-    """What is measured of a volume, once; None if it cannot be used."""
+    """Measurements of a volume, computed once; None if it cannot be used."""
     if "measured" not in opened.kept:
         is_usable = not check_usable(opened.volume)
         opened.kept["measured"] = measure(opened.volume) if is_usable else None
@@ -207,10 +207,10 @@ def _measured(opened: OpenVolume) -> Measurements | None:
 
 
 def with_structures(segmentation: Segmentation, structures: tuple[Structure, ...]) -> Segmentation:
-    """The same with these structures alone; voxels of the others become background.
+    """The segmentation with these structures only; voxels of the others become background.
 
-    It equals what `Segmenter.segment` gives for these structures, since a structure does not depend
-    on what else is asked for.
+    It equals the result of `Segmenter.segment` for these structures, since a structure does not
+    depend on which others are requested.
     """
     if structures == segmentation.structures:
         return segmentation

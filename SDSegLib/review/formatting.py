@@ -1,4 +1,4 @@
-"""Numbers, times and colours as people read them, for all doors of the program."""
+"""Numbers, times and colours as text, for all user interfaces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def seconds_text(seconds: float, translate: Translate = _untranslated) -> str:
 
     Args:
         seconds: The duration.
-        translate: Given the pattern with its names in braces, returns it in another language.
+        translate: Translates a text pattern with names in braces.
     """
     if seconds < 10:
         return translate("{seconds:.1f} s").format(seconds=seconds)
@@ -51,8 +51,8 @@ def grid_text(
     """Number of voxels and spacing along i, j, k: "512 × 512 × 120 voxels of 0.9 × 0.9 × 3 mm".
 
     Args:
-        shape: Of the array (k, j, i).
-        spacing: Along i, j, k in mm.
+        shape: Shape of the array (k, j, i).
+        spacing: Spacing along i, j, k in mm.
         translate: As for `seconds_text`.
     """
     voxels = " × ".join(str(count) for count in shape[::-1])

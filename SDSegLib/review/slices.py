@@ -1,4 +1,4 @@
-"""Which slices a reader should look at first."""
+"""Select the slices to review first."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class ReviewSlice:
     """A slice of a structure that may be wrong.
 
     Attributes:
-        structure: Of which structure.
+        structure: The structure.
         axis: Array axis (0 = k, 1 = j, 2 = i) along which slices are counted.
-        index: Which slice.
-        score: 0 … 1, higher is less sure; see `slice_scores`.
-        center_ras: Middle of the structure on that slice, RAS mm, in the volume's own frame.
-            Where the structure is missing, between its middles on the slices around.
+        index: Index of the slice along `axis`.
+        score: 0 … 1, higher is less certain; see `slice_scores`.
+        center_ras: Middle of the structure on that slice, RAS mm, in the volume's own frame. Where
+            the structure is missing, interpolated between neighbouring slices.
     """
 
     structure: Structure
@@ -38,14 +38,14 @@ class ReviewSlice:
 def slices_to_review(
     segmentation: Segmentation, per_structure: int = 3, axis: int | None = None
 ) -> list[ReviewSlice]:
-    """The least sure slices of each structure, the worst first.
+    """The least certain slices of each structure, the worst first.
 
-    Of slices less than 6 mm apart only the worst is named, for a reader sees the others with it.
-    Without an instability map, as of a single sample, only missing slices are found.
+    Of slices less than 6 mm apart only the worst is listed, since a reader also checks its
+    neighbours. Without an instability map, as of a single sample, only missing slices are found.
 
     Args:
-        segmentation: Of several samples.
-        per_structure: At most so many slices of each structure.
+        segmentation: Result of several samples.
+        per_structure: Maximum number of slices for each structure.
         axis: Array axis across the slices; None for the one closest to feet–head, along which
             models for CT take their slices.
     """
@@ -69,14 +69,14 @@ def slice_axis(geometry: Geometry) -> int:
 
 
 def slice_scores(segmentation: Segmentation, structure: Structure, axis: int) -> np.ndarray:
-    """How unsure a structure is on each slice.
+    """Uncertainty of a structure on each slice.
 
     The score is s / (s + n): s is the sum of the instability (0 … 1) over the structure's voxels
     on the slice and a rim of 4 mm around them, n the number of its voxels. A slice that lacks the
     structure between slices that have it scores 1. Without an instability map s is 0.
 
     Returns:
-        One score per slice along `axis`; NaN where there is nothing to score.
+        One score per slice along `axis`; NaN for slices without a score.
     """
     mask = _slices_of(segmentation.label_map, axis) == structure.label
     return _scores(mask, segmentation, axis)
@@ -116,7 +116,7 @@ def _scores(mask: np.ndarray, segmentation: Segmentation, axis: int) -> np.ndarr
 
 
 def _grown(mask: np.ndarray, rim: list[int]) -> np.ndarray:
-    """A mask (rows, columns) and a rectangle of `rim` pixels around each of its pixels."""
+    """A mask (rows, columns) dilated by a rectangle of `rim` pixels to each side."""
     for axis, width in enumerate(rim):
         grown = mask.copy()
         for step in range(1, width + 1):

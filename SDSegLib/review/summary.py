@@ -1,4 +1,4 @@
-"""What came of a run, for people: volumes, times, notes, and the slices to review first."""
+"""Summary of a run for users: volumes, times, notes, and the slices to review first."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .slices import slices_to_review
 
 @dataclass(frozen=True)
 class StructureVolume:
-    """How large a structure is.
+    """Volume of a structure.
 
     Attributes:
         id: The structure's stable name; its segment's ID in a new segmentation.
-        name: For people.
+        name: Display name.
         color: Red, green, blue, 0 … 255.
         milliliters: 0 if it was not found.
     """
@@ -36,10 +36,10 @@ class SliceToReview:
         structure: Name of the structure.
         structure_id: Its stable name.
         color: Red, green, blue, 0 … 255.
-        number: Of the slice, from 1.
-        instability: 0 … 1, higher is less sure.
+        number: Number of the slice, from 1.
+        instability: 0 … 1, higher is less certain.
         center_ras: Centre of the structure on the slice, RAS mm in the volume's own coordinates.
-        is_checked: Whether somebody has reviewed it.
+        is_checked: Whether it has been reviewed.
     """
 
     structure: str
@@ -63,7 +63,7 @@ class RunSummary:
         samples: Number of noise samples that were averaged.
         frames: Time points of a sequence; 1 for a single volume.
         structures: Volumes; of the last frame of a sequence.
-        kept: Names of the structures that were not written because somebody edited them.
+        kept: Names of the structures that were not written because their segments were edited.
         notes: What the user should know.
         slices: What to review first, the least sure slice first.
     """
@@ -81,7 +81,7 @@ class RunSummary:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Names of the structures that were asked for and not found."""
+        """Names of the requested structures that were not found."""
         return tuple(item.name for item in self.structures if item.milliliters == 0)
 
     def to_text(self) -> str:
@@ -93,7 +93,7 @@ class RunSummary:
         """Read what `to_text` wrote, also in scenes saved by the module 0.3.0 and before.
 
         Returns:
-            None for an empty text, or one that this version does not know.
+            None for an empty text, or a format that is unknown in this version.
         """
         try:
             data = {_FORMER_NAMES.get(key, key): value for key, value in json.loads(text).items()}
@@ -118,7 +118,7 @@ class RunSummary:
         )
 
     def with_checked(self, index: int, is_checked: bool) -> RunSummary:
-        """The same with one slice marked as reviewed, or not."""
+        """The summary with one slice marked as reviewed, or not."""
         slices = list(self.slices)
         slices[index] = replace(slices[index], is_checked=is_checked)
         return replace(self, slices=tuple(slices))
@@ -131,12 +131,12 @@ def summarise(
     load_seconds: float,
     notes: Iterable[str] = (),
 ) -> RunSummary:
-    """Measure a result. Takes a moment for large volumes, so call it in a thread.
+    """Measure a result. Slow for large volumes, so call it in a thread.
 
     Args:
         segmentation: The result, with the name of its model.
         device: Where it was computed and why.
-        seconds: How long it took.
+        seconds: Duration of the run.
         load_seconds: Of these, for loading the model.
         notes: What the user should know.
     """

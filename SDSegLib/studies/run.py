@@ -1,4 +1,4 @@
-"""Segment study after study: the next is read and the last is written while one is computed."""
+"""Segment studies one after another; the next is read and the last is written meanwhile."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def run_studies(
     report: ProgressCallback,
     is_cancelled: Callable[[], bool],
 ) -> Iterator[StudyResult]:
-    """Results: first of studies that are there already, then of the others, in their order.
+    """Results: first of studies that are done already, then of the others, in their order.
 
     A study that fails does not stop the others. Memory holds three studies at most: the one that
     is computed, the next, and the one that is written.
 
     Args:
-        studies: What to do.
+        studies: The studies to segment.
         options: The same for every study.
         models: Models that stay loaded.
-        begin: Called when a study is going to be computed.
+        begin: Called before a study is computed.
         report: Receives the progress of that study.
-        is_cancelled: Asked between batches of slices.
+        is_cancelled: Called between batches of slices.
 
     Raises:
-        CancelledError: Once `is_cancelled` says so; results so far stay.
+        CancelledError: Once `is_cancelled` returns True; results so far are kept.
     """
     todo = [study for study in studies if not options.is_done(study)]
     yield from (StudyResult(study, "there already") for study in studies if study not in todo)
@@ -83,7 +83,7 @@ class _Writing:
 
 @contextmanager
 def _thread() -> Iterator[Executor]:
-    """One thread, whose work that has not begun is dropped when the block ends."""
+    """One thread; tasks that have not begun are dropped when the block ends."""
     executor = ThreadPoolExecutor(max_workers=1)
     try:
         yield executor

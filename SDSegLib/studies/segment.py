@@ -1,4 +1,4 @@
-"""One study from its files to its results: a function that any process can be handed."""
+"""Segment one study from its files to its results; the function can run in any process."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Status = Literal["done", "there already", "failed"]
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What is done with every study of a run; picklable.
+    """Options for all studies of a run; picklable.
 
     Attributes:
-        run: How to segment.
+        run: Options of the segmentation.
         output: Folder of the results; they are named after the study.
         kinds: Kind of result by file ending, as `kinds_of_endings` gives it.
         overwrite: Whether to replace results that exist.
@@ -39,23 +39,23 @@ class StudyOptions:
     overwrite: bool = False
 
     def files(self, study: Study) -> dict[str, Path]:
-        """Where each kind of result of a study goes."""
+        """Path of each kind of result of a study."""
         return {kind: self.output / f"{study.name}.{ending}" for ending, kind in self.kinds.items()}
 
     def is_done(self, study: Study) -> bool:
-        """Whether a study has all its results and keeps them."""
+        """Whether a study has all its results and they are not to be overwritten."""
         return not self.overwrite and all(path.exists() for path in self.files(study).values())
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What became of a study; picklable.
+    """Outcome of a study; picklable.
 
     Attributes:
-        study: Which.
+        study: The study.
         status: "failed" ones have no results.
         message: Why it failed.
-        seconds: For its label map.
+        seconds: Time for computing its label map.
         volumes_ml: Of each structure, by name.
         warnings: One sentence each.
         model: Name and version of the model that was used.
@@ -74,7 +74,7 @@ class StudyResult:
 
 @dataclass(frozen=True, eq=False)
 class SegmentedStudy:
-    """A study that was computed and has yet to be written."""
+    """A study that was computed and is not written yet."""
 
     study: Study
     opened: OpenVolume
@@ -96,12 +96,12 @@ def segment_study(
         options: The same for every study.
         models: Models that stay loaded between calls of one process.
         report: Receives progress.
-        is_cancelled: Asked between batches of slices.
+        is_cancelled: Called between batches of slices.
 
     Raises:
         SDSegError: If it cannot be read, segmented or written, with the reason; nothing is written
             then.
-        CancelledError: Once `is_cancelled` says so.
+        CancelledError: Once `is_cancelled` returns True.
     """
     if options.is_done(study):
         return StudyResult(study, "there already")
@@ -149,9 +149,9 @@ def compute_study(
 
 
 def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
-    """Write all results of a study, or none; results that exist are kept unless told otherwise."""
+    """Write all results of a study, or none; existing files are kept unless `overwrite` is set."""
     paths = options.files(computed.study)
-    if not options.overwrite:  # what exists may have been edited since
+    if not options.overwrite:  # existing files may have been edited
         paths = {kind: path for kind, path in paths.items() if not path.exists()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The table of a run over many studies: one line each, kept up to date while it runs."""
+"""The table of a run over many studies: one line each, updated during the run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _KEPT = ["study", "status", "seconds"]
 
 
 class StudyTable:
-    """Written anew after each study, so that it is whole whenever the run ends.
+    """Rewritten after each study, so that it is complete whenever the run ends.
 
     Lines of an earlier run stay for studies that are not done again.
 
     Args:
         folder: Of the results.
-        structures: Whose volumes get a column each.
+        structures: Structures whose volumes get a column each.
 
     Attributes:
         problem: Why the table could not be written the last time, or "". A program that shows it

@@ -1,4 +1,4 @@
-"""Does a CT show the body region that a model is for? Measured by areas and tissue shares."""
+"""Compare a CT with the body region of a model by cross-section areas and tissue fractions."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def measure_appearance(volume: Volume) -> dict[str, float]:
         volume: CT in HU, any orientation.
 
     Returns:
-        "section_cm2": area of tissue (above −200 HU) on slices across the body, 10th percentile
-        of the slices with more than 20 cm². "lung_percent": share of voxels between −950 and
-        −600 HU of these and of tissue, in percent. "bone_percent": share of voxels above 300 HU of
-        the same. Empty if there is no tissue.
+        "section_cm2": area of tissue (above −200 HU) on slices across the body, 10th percentile of
+        the slices with more than 20 cm². "lung_percent": voxels between −950 and −600 HU in percent
+        of these and the tissue voxels together. "bone_percent": voxels above 300 HU in percent of
+        the same total. Empty if there is no tissue.
     """
     turn = reorientation_to(volume.geometry, "LPS")
     spacing = turn.spacing(volume.geometry)
@@ -68,7 +68,7 @@ def check_appearance(measured: Mapping[str, float], expectation: Expectation) ->
 
     Args:
         measured: As `measure_appearance` gives it.
-        expectation: Of the model; what it states no range for is not compared.
+        expectation: Of the model; measurements without a range in it are not compared.
 
     Returns:
         At most one finding, of severity "ask".

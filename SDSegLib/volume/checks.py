@@ -1,4 +1,4 @@
-"""Does this look like a CT in HU? Findings in words before a model is run on it."""
+"""Checks of a volume before a model runs on it: usable at all, values in HU, voxel grid."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_values(volume: Volume) -> list[Finding]:
 
 
 def check_grid(volume: Volume) -> list[Finding]:
-    """What the user should know of voxels and grid: gaps in the values, few or coarse slices."""
+    """Findings about voxel values and grid: gaps in the values, few or coarse slices."""
     count, size = _not_finite(volume.array), volume.array.size
     findings = []
     if count:
@@ -97,7 +97,7 @@ def check_grid(volume: Volume) -> list[Finding]:
 
 
 def finite_array(volume: Volume) -> np.ndarray:
-    """Values fit for a model: NaN and infinity become air, all else is clipped to int16's range.
+    """Values that a model can use: NaN and infinity become air, all others are clipped to int16.
 
     Returns:
         int16 for integers, float32 for floats, shape (k, j, i). The volume's own array where
@@ -177,7 +177,7 @@ def _values(values: np.ndarray) -> list[Finding]:
                 "ask",
             )
         ]
-    # Scanners fill what lies outside of the field of view with values far below air.
+    # Scanners fill the area outside the field of view with values far below air.
     if np.mean((values < -50.0) & (values > PADDING_HU)) < 0.001:
         dense = values[(values > 500.0) & (values < 1324.0)]
         peak = float(np.median(dense)) if dense.size else 0.0

@@ -1,4 +1,4 @@
-"""What images a model is for: modality, body region, and how such images measure."""
+"""The images that a model is for: modality, body region and ranges of their measurements."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Expectation:
     Attributes:
         modality: DICOM modality such as "CT", or a word such as "endoscopy"; "" if unknown.
         region: Body region in words, for example "head and neck"; "" if none is stated.
-        appearance: Ranges that the model's images measure in, by the names of
-            `volume.appearance.measure_appearance`. Empty if nothing is to be compared.
+        appearance: Range of each measurement of `volume.appearance.measure_appearance` in the
+            model's images, by name. Empty for no comparison.
         volumes_ml: Usual volume of each structure in mL, by name, lowest and highest.
-        other: Entries that this version does not know; they are written back.
+        other: Entries that are unknown in this version; they are written back.
     """
 
     modality: str = "CT"

@@ -1,4 +1,4 @@
-"""What the user should know of an image or a result, and how a program has to react."""
+"""Findings about an image or a result for the user, and how a program has to react."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Finding:
     Attributes:
         kind: What it is about.
         message: One or two sentences with the numbers and what to do.
-        severity: "refuse": the image cannot be segmented. "ask": the result would probably mean
-            nothing, so a person has to agree first. "tell": show it.
+        severity: "refuse": the image cannot be segmented. "ask": the result would probably be
+            useless, so a person has to confirm first. "tell": show it.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:
-        """Read what `to_json` gives."""
+        """Read the output of `to_json`."""
         return cls(data["kind"], str(data["message"]), data.get("severity", "tell"))
 
 
@@ -57,5 +57,5 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def of_severity(findings: Iterable[Finding], severity: Severity) -> tuple[Finding, ...]:
-    """Those of one severity."""
+    """The findings of one severity."""
     return tuple(item for item in findings if item.severity == severity)

@@ -49,7 +49,7 @@ class Geometry:
 
     @property
     def shear_degrees(self) -> float:
-        """By how many degrees the worst pair of axes misses the right angle."""
+        """Largest deviation of two axes from a right angle, in degrees."""
         cosines = np.abs(self.direction.T @ self.direction - np.eye(3))
         np.fill_diagonal(cosines, 0.0)
         return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
@@ -79,7 +79,7 @@ class Geometry:
         return cls.from_affine_lps(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
 
     def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
-        """Whether every voxel of both grids lies within `tolerance_mm` of its namesake."""
+        """Whether every voxel of both grids is at the same place within `tolerance_mm`."""
         if self.shape != other.shape:
             return False
         k, j, i = (n - 1 for n in self.shape)

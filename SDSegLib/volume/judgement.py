@@ -1,4 +1,4 @@
-"""The one judgement of an image and of a result, shown by every user interface.
+"""The findings about an image and about a result that every user interface shows.
 
 `judge_input` says what is wrong or doubtful about an image, `judge_result` about a segmentation.
 User interfaces show all findings and add none of their own.
@@ -18,15 +18,15 @@ from .segmentation import Segmentation
 from .structure import Structure
 from .volume import Volume
 
-_FEWEST_STRUCTURES = 3  # with fewer, that most are missing says little about the image
+_FEWEST_STRUCTURES = 3  # with fewer, missing ones say little about the image
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What is measured of a volume that may be a CT, for the judgement with any model.
+    """Measurements of a volume that may be a CT; the same for every model.
 
     Attributes:
-        doubts: What speaks against values in HU; at most one finding.
+        doubts: The finding that the values are probably not HU, if any.
         appearance: As `measure_appearance` gives it; empty if there are doubts.
     """
 
@@ -47,7 +47,7 @@ def judge_input(
     expectation: Expectation | None = None,
     measured: Measurements | None = None,
 ) -> tuple[Finding, ...]:
-    """All that speaks against segmenting a volume, the most severe first.
+    """All findings against segmenting a volume, the most severe first.
 
     Args:
         volume: In HU if it is a CT.
@@ -96,7 +96,7 @@ def judge_result(
     expectation: Expectation,
     volumes_ml: dict[str, float] | None = None,
 ) -> tuple[Finding, ...]:
-    """Does a result look like the body region that the model is for?
+    """Compare a result with the usual volumes of the model's structures.
 
     Args:
         segmentation: Of a whole volume; one of a region is not judged.
@@ -104,8 +104,8 @@ def judge_result(
         volumes_ml: `segmentation.volumes_ml()` if it has been computed already.
 
     Returns:
-        At most one finding: none of the structures has its usual volume or, if the model does not
-        say what is usual, most are missing.
+        At most one finding: none of the structures has its usual volume or, if the model has no
+        usual volumes, most are missing.
     """
     structures = segmentation.structures
     if segmentation.region is not None or len(structures) < _FEWEST_STRUCTURES:

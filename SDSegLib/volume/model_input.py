@@ -1,4 +1,4 @@
-"""What a model says of the slices it wants to see."""
+"""A model's description of its input slices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Pictures = Literal["grey", "rgb"]
 
 @dataclass(frozen=True)
 class InputDescription:
-    """What the networks see.
+    """Input of the networks.
 
     Attributes:
         size: Rows and columns of one tile.
@@ -20,11 +20,11 @@ class InputDescription:
         windows: HU windows (low, high), each mapped to [-1, 1] and clipped: one channel each.
         slice_offsets_mm: Distances of the context slices; (0,) for the slice alone. Channels are
             ordered by slice, then by window.
-        repeat: How often the channels are repeated (the published form sees a grey slice thrice).
-        outside: Value in HU beyond the volume's border.
-        pictures: None for slices of volumes. "grey" or "rgb" for 2-D pictures, which are resized
-            to `size` as a whole; then `windows` are of the pixel values 0 … 255, and each colour
-            gives its own channels, in the place of context slices.
+        repeat: Number of copies of the channels (3 for a grey slice in the published form).
+        outside: HU value for pixels outside the volume.
+        pictures: None for slices of volumes. "grey" or "rgb" for 2-D pictures, which are resized to
+            `size` as a whole; then `windows` apply to pixel values 0 … 255, and each colour has its
+            own channels in place of context slices.
     """
 
     size: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Lossless reorientation: bring any grid's axes to the order and sense a model was trained in."""
+"""Lossless reorientation: bring a grid's axes to the order and direction that a model expects."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def axis_letters(geometry: Geometry) -> str:
 
 @dataclass(frozen=True)
 class Reorientation:
-    """A permutation and flips of array axes; `apply` and `undo` move no value off its voxel.
+    """A permutation and flips of array axes; `apply` and `undo` do not interpolate.
 
     Attributes:
         order: For each axis of the reoriented (k, j, i) array, the original array axis.
-        flips: Axes of the reoriented array that run against the original's sense.
+        flips: Axes of the reoriented array whose direction is opposite to the original's.
     """
 
     order: tuple[int, int, int]

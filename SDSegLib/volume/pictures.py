@@ -1,4 +1,4 @@
-"""2-D pictures and the size that networks see them in; shared by inference and training."""
+"""Resize 2-D pictures to the networks' input; shared by inference and training."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from torch.nn import functional
 
 from .geometry import Geometry
 
-# Red, green and blue in a grey value (ITU-R BT.601).
+# Weights of red, green and blue in a grey value (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def flat_geometry(size: tuple[int, int]) -> Geometry:
-    """The grid of a picture of so many rows and columns as a volume of one slice of 1 mm pixels."""
+    """The grid of a picture of `size` (rows, columns): one slice with pixels of 1 mm."""
     return Geometry((1, *size), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
 
 
 def resize_picture(
     picture: np.ndarray, size: tuple[int, int], pictures: Literal["grey", "rgb"]
 ) -> Tensor:
-    """Squeeze or stretch a picture to the size of the networks' input, linearly, antialiased.
+    """Resize a picture to the networks' input: linear, antialiased, aspect ratio not kept.
 
     Args:
         picture: uint8, (H, W) or (H, W, 3).
         size: Rows and columns wanted.
-        pictures: "rgb" repeats a grey picture's values; "grey" mixes a coloured one's.
+        pictures: "rgb" copies a grey picture to three channels; "grey" converts a coloured one to
+            grey.
 
     Returns:
         float32 (colours, *size), 0 … 255.
@@ -45,7 +46,7 @@ def resize_picture(
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Squeeze or stretch a label map (H, W): each pixel takes the nearest one's label."""
+    """Resize a label map (H, W) by nearest neighbour."""
     rows, columns = (
         ((np.arange(want) + 0.5) * have / want).astype(int)
         for want, have in zip(size, labels.shape, strict=True)
@@ -54,7 +55,7 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_probabilities(probability: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring class probabilities (C, H, W) to another size, linearly."""
+    """Resize class probabilities (C, H, W), linearly."""
     if probability.shape[1:] == size:
         return probability
     return functional.interpolate(

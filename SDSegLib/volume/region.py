@@ -1,4 +1,4 @@
-"""A box of voxels: the part of a volume that is wanted."""
+"""A box of voxels: the requested part of a volume."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Region:
         """The part of the box that lies in a volume of `shape` (k, j, i).
 
         Raises:
-            InputError: If there is none.
+            InputError: If no voxel of the box lies in the volume.
         """
         start = tuple(max(0, int(a)) for a in self.start)
         stop = tuple(min(int(n), int(b)) for b, n in zip(self.stop, shape, strict=True))
@@ -87,7 +87,7 @@ class Region:
         return cls((k0, j0, i0), (k1, j1, i1))
 
     def to_text(self) -> str:
-        """What `from_text` reads."""
+        """The box as the text that `from_text` reads."""
         return ",".join(
             str(n) for pair in zip(self.start[::-1], self.stop[::-1], strict=True) for n in pair
         )
@@ -99,10 +99,10 @@ class Region:
 
     @classmethod
     def from_json(cls, data: dict[str, list[int]]) -> Region:
-        """Read what `to_json` gives.
+        """Read the output of `to_json`.
 
         Raises:
-            InputError: If it is something else.
+            InputError: If the data is not a box.
         """
         try:
             (k0, k1), (j0, j1), (i0, i1) = (

@@ -1,4 +1,4 @@
-"""The pipeline's result: a label map on the input's own grid, and what its labels stand for."""
+"""The pipeline's result: a label map on the input's own grid, with its structures."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Segmentation:
     Attributes:
         label_map: uint8, shape (k, j, i); 0 is background, other values are structure labels.
         geometry: The grid of the volume that was segmented.
-        structures: What was asked for, in the order of their labels; absent ones included.
+        structures: The requested ones in the order of their labels, including those not found.
         model: Name and version of the model that made it, for reports and DICOM.
-        instability: How unsure each voxel's label is, uint8, the label map's shape, 255 stands
-            for 1.0; `Segmenter.segment` says what is measured. None for a single sample.
+        instability: Instability of each voxel's label, uint8, the label map's shape, 255 stands for
+            1.0; defined in `Segmenter.segment`. None for a single sample.
         samples: Noise samples that were averaged.
         region: Box that was segmented; everything outside it is background. None for the whole
             volume.
         probabilities: Of background and each of the model's structures, float32 (C, k, j, i), if
-            they were asked for. They are those before small components are removed.
+            requested. They are taken before small components are removed.
     """
 
     label_map: np.ndarray

@@ -1,4 +1,4 @@
-"""Left and right exchanged: what a mirrored slice shows."""
+"""Exchange of left and right in mirrored slices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OTHER_SIDE = {RIGHT.value: LEFT.value, LEFT.value: RIGHT.value}
 
 
 def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
-    """What each label becomes in a mirror: that of the same structure on the other side.
+    """For each label, the label of the same structure on the other side of the patient.
 
-    Structures without a side stay what they are.
+    Structures without a side keep their label.
 
     Returns:
-        uint8 (256,), to look labels up in.
+        uint8 (256,), a lookup table indexed by label.
 
     Raises:
         InputError: Naming a structure that has a side by its name or code, and no counterpart.

@@ -1,7 +1,7 @@
-"""From a volume's slices to what the networks see: in-plane resampling, context, windows.
+"""From a volume's slices to the networks' input: in-plane resampling, context, windows.
 
-Everything here works on tensors, on whatever device they are, and is shared by inference and
-training. Slices are (K, H, W) in the model's axes: K slices, H rows, W columns.
+All functions work on tensors on any device and are shared by inference and training. Slices are (K,
+H, W) in the model's axes: K slices, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def context_positions(
 ) -> list[tuple[int, int, float]]:
     """For one slice: each context slice as (lower slice, upper slice, weight of the upper).
 
-    Offsets are physical, so slices 1 mm and 5 mm apart give the networks the same picture. Beyond
+    Offsets are physical, so the input is comparable for slice spacings of 1 mm and of 5 mm. Beyond
     the first and last slice the end slice is repeated.
     """
     positions = []

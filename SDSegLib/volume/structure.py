@@ -1,4 +1,4 @@
-"""What a label stands for: a name, a colour and standard codes."""
+"""A structure of a label map: label, name, colour and standard codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Structure:
 
     Attributes:
         label: Its value in the label map, 1 … 255.
-        name: What a reader calls it, for example "Right parotid gland".
+        name: Display name, for example "Right parotid gland".
         color: Red, green, blue, 0 … 255.
         category: Coded category, for example SCT 123037004 "Anatomical Structure".
         type: Coded type, for example SCT 45289007 "Parotid gland".

@@ -12,7 +12,7 @@ OVERLAP = 0.25
 
 
 class Tile(NamedTuple):
-    """Where a tile lies: batch entry, first row, first column; it may reach beyond the slice."""
+    """Position of a tile: batch entry, first row, first column; it may extend beyond the slice."""
 
     slice: int
     row: int
@@ -22,7 +22,8 @@ class Tile(NamedTuple):
 def tissue_extents(slices: Tensor) -> list[tuple[int, int, int, int] | None]:
     """Per slice of HU (K, H, W): rows and columns [r0, r1) × [c0, c1) that hold tissue.
 
-    None for a slice of air. Everything above `TISSUE_HU` counts, so nothing is ever dropped.
+    None for a slice of air. Every pixel above `TISSUE_HU` counts as tissue; no small region is
+    dropped.
     """
     tissue = slices > TISSUE_HU
     rows, columns = tissue.any(dim=2).cpu(), tissue.any(dim=1).cpu()
@@ -39,7 +40,7 @@ def tissue_extents(slices: Tensor) -> list[tuple[int, int, int, int] | None]:
 def tile_starts(start: int, stop: int, size: int) -> list[int]:
     """First pixels of the fewest tiles of `size` that cover [start, stop) with some overlap.
 
-    One tile is centred on the extent; several share its length evenly.
+    A single tile is centred on the extent; several are spaced evenly.
     """
     length = stop - start
     if length <= size:

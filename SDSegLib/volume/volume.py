@@ -1,4 +1,4 @@
-"""A CT (or another single-channel image) with its place in the patient."""
+"""A CT (or another single-channel image) with its position in the patient."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Volume:
     Attributes:
         array: Values (HU for CT), shape (k, j, i), any real number type.
         geometry: The grid; `geometry.shape == array.shape`.
-        name: What to call it: the file's stem or the series description.
+        name: Display name: the file's stem or the series description.
         modality: DICOM modality ("CT", "MR", …) where the source says so, else None.
         source: File or folder it was read from, if any.
         dicom_files: The series' files, one per slice along k; empty if it was not read as DICOM.
-            Slices of a multi-frame file name that file each.
-        notes: What the reader noticed and the user should know, one sentence each.
+            For a multi-frame file, its path is repeated for each slice.
+        notes: Remarks of the file reader for the user, one sentence each.
     """
 
     array: np.ndarray

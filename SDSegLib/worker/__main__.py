@@ -1,4 +1,4 @@
-"""`python -m SDSegLib.worker` is the child process; the client starts it and speaks with it."""
+"""`python -m SDSegLib.worker` is the child process that the client starts."""
 
 from .server import main
 

@@ -1,4 +1,4 @@
-"""The child's ends of the pipes, out of reach of whatever prints or reads in its libraries."""
+"""The child's ends of the pipes, protected from libraries that print or read standard input."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _READ_BYTES = 65536
 
 
 class Channel:
-    """Takes standard input and output for itself.
+    """Reserves standard input and output for messages.
 
-    From here on prints go to standard error, and reading standard input finds nothing. That holds
-    for libraries in C as well, because the file descriptors themselves are exchanged.
+    From then on, printed text goes to standard error, and standard input is empty. That holds for
+    libraries in C as well, because the file descriptors themselves are exchanged.
     """
 
     def __init__(self) -> None:
@@ -32,14 +32,14 @@ class Channel:
         os.dup2(nothing, 0)
         os.close(nothing)
         self._lock = threading.Lock()
-        self._write(b"\n")  # ends a line that something may have begun before us
+        self._write(b"\n")  # ends a line that a library may have begun
 
     def send(self, message: Message) -> None:
-        """Write a message; from any thread. If nobody reads any more, `messages` ends too."""
+        """Write a message; from any thread. If the reader is gone, `messages` ends too."""
         self._write(encode(message))
 
     def messages(self) -> Iterator[Message]:
-        """What arrives, until the other side closes the pipe; lines that are none are skipped."""
+        """Messages until the other side closes the pipe; lines that are no message are skipped."""
         rest = b""
         while chunk := self._read():
             *lines, rest = (rest + chunk).split(b"\n")
@@ -49,18 +49,18 @@ class Channel:
                     yield message
 
     def _read(self) -> bytes:
-        """What has arrived, b"" at the end.
+        """The bytes that have arrived, b"" at the end.
 
-        On Windows no read may be under way while another thread imports NumPy: its Fortran runtime
-        asks after the state of the pipe, and Windows makes that wait for the end of the read. So
-        there we look whether there is something to read before we do.
+        On Windows no read may be in progress while another thread imports NumPy: its Fortran
+        runtime queries the state of the pipe, and Windows blocks the query until the read ends. So
+        on Windows this reads only if bytes are waiting.
         """
         if sys.platform == "win32":
             import _winapi
             import msvcrt
 
             handle = msvcrt.get_osfhandle(self._input)
-            with contextlib.suppress(OSError):  # closed, or no pipe: reading tells
+            with contextlib.suppress(OSError):  # closed, or no pipe: the read raises it again
                 while _winapi.PeekNamedPipe(handle, 0)[0] == 0:
                     time.sleep(_LOOK_SECONDS)
         return os.read(self._input, _READ_BYTES)

@@ -1,4 +1,4 @@
-"""The worker as windows and scripts hold it: a state machine that never makes its owner wait."""
+"""The interface of windows and scripts to the worker: a state machine that does not block."""
 
 from __future__ import annotations
 
@@ -46,27 +46,26 @@ class WorkerClient:
 
     One thread owns a client and calls all its methods; they return within milliseconds, but for
     `wait` and `close`. A window calls `poll` from a timer, every 30 to 100 ms; a script calls
-    `wait`. Everything below changes in `start`, `cancel`, `poll` and `close` only, so a window can
+    `wait`. The attributes change in `start`, `cancel`, `poll` and `close` only, so a window can
     read it without a lock.
 
     Args:
         python: Interpreter of the child; by default the running one, or PythonSlicer inside 3D
-            Slicer. Nothing is started yet.
+            Slicer. Creating a client starts no process.
         environment: The child's whole environment; by default this process's when it starts one.
-        idle_seconds: After which a child without work ends by itself.
-        silence_seconds: After which a child that should be working and gives no sign of life is
-            taken for hung.
-        model_bytes: For the weights of all models that the child keeps.
+        idle_seconds: Time without work after which the child ends by itself.
+        silence_seconds: Time without a message from a working child after which it counts as hung.
+        model_bytes: Limit for the weights of all models that the child keeps.
 
     Attributes:
-        progress: How far the run is.
-        result: What the operation gives, once DONE; None in every other state.
+        progress: Last progress report of the run.
+        result: Result of the operation, once DONE; None in every other state.
         report: Times, device and findings, once DONE.
-        error: Once FAILED, what happened and what to do in a sentence or two.
-        details: Once FAILED, a traceback or what the child wrote last, for the log.
+        error: Once FAILED, the cause and the remedy in one or two sentences.
+        details: Once FAILED, a traceback or the child's last output, for the log.
         log: Lines with the time of day, the last 500.
         process_id: The child's, while there is one.
-        on_change: Called from `poll` after any of this has changed.
+        on_change: Called from `poll` after any of these attributes has changed.
     """
 
     def __init__(
@@ -101,42 +100,42 @@ class WorkerClient:
 
     @property
     def state(self) -> State:
-        """Where the client is."""
+        """State of the client."""
         return self._state
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run is going on; `start` is refused meanwhile."""
+        """Whether a run is in progress; until it ends, `start` is refused."""
         return self._state.is_busy
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether `cancel` was called and the run has yet to stop."""
+        """Whether `cancel` was called and the run has not stopped yet."""
         return self.is_busy and self._run is not None and self._run.cancelled.is_set()
 
     def open(self, volume: Volume) -> VolumeInWorker:
-        """Keep a volume in the worker, so that several runs on it copy it once.
+        """Keep a volume in the worker, so that it is copied only once for several runs.
 
         Nothing is copied before the first run. The voxels of the last two volumes are kept; an
         older one is copied again if it is used again. A volume whose voxels have changed must be
         opened anew.
 
         Raises:
-            InputError: If the volume's values are no numbers.
+            InputError: If the volume's values are not numbers.
         """
         opened = VolumeInWorker(self._next_number(), volume)
         self._keep(opened)
         return opened
 
     def close_volume(self, opened: VolumeInWorker) -> None:
-        """Let the worker forget a volume; a run on it goes on."""
+        """Release a volume in the worker; a current run on it continues."""
         if opened in self._volumes:
             self._volumes.remove(opened)
         if self._supervisor is not None:
             self._supervisor.forget(opened)
 
     def _keep(self, opened: VolumeInWorker) -> None:
-        """Make a volume the last one used; the one used longest ago may have to go."""
+        """Mark a volume as the last one used; the least recently used one may be released."""
         opened.closes_after_run = False
         if opened in self._volumes:
             self._volumes.remove(opened)
@@ -150,12 +149,12 @@ class WorkerClient:
         The volume's array is read by another thread until then; keep it unchanged.
 
         Args:
-            volume: What to work on. The worker forgets a plain `Volume` after the run.
+            volume: Volume to process. The worker releases a plain `Volume` after the run.
             operation: What to do, for example `SegmentOperation(RunOptions())`.
 
         Raises:
-            RuntimeError: If a run is going on.
-            InputError: If the volume's values are no numbers, or a parameter is not allowed.
+            RuntimeError: If a run is in progress.
+            InputError: If the volume's values are not numbers, or a parameter is not allowed.
         """
         if self.is_busy:
             raise RuntimeError("The worker is busy; cancel the run or wait for its end.")
@@ -184,16 +183,16 @@ class WorkerClient:
     def warm_up(self, operation: Operation[Any]) -> None:
         """Start the child and load what an operation needs; problems go to the log only.
 
-        Does nothing while a run is going on.
+        Does nothing while a run is in progress.
         """
         if not self.is_busy:
             self._supervise().warm_up(self._next_number(), self._order(operation))
 
     def poll(self) -> bool:
-        """Take in what has happened.
+        """Process the events that have arrived.
 
         Returns:
-            Whether anything has changed; `on_change` was called then.
+            Whether any attribute has changed; if so, `on_change` was called.
         """
         self._take_events()
         if not self._has_changed and self._supervisor is not None:
@@ -210,7 +209,7 @@ class WorkerClient:
         return has_changed
 
     def wait(self, timeout: float | None = None) -> State:
-        """Poll until no run is going on, or `timeout` seconds have passed; for scripts.
+        """Poll until no run is in progress, or `timeout` seconds have passed; for scripts.
 
         Returns:
             The state.
@@ -223,10 +222,10 @@ class WorkerClient:
         return self._state
 
     def close(self) -> None:
-        """End the child and free all shared memory; a run that was going on is CANCELLED.
+        """End the child and free all shared memory; a run in progress is CANCELLED.
 
-        Takes some milliseconds, or about a second if the child hangs. The client can be used
-        again. It also happens when the client is no longer used and when the interpreter ends.
+        Takes some milliseconds, or about a second if the child hangs. The client can be used again.
+        It is also called when the client is garbage-collected and when the interpreter ends.
         """
         if self._finalizer is not None:
             self._finalizer()
@@ -263,7 +262,7 @@ class WorkerClient:
     def _order(self, operation: Operation[Any]) -> dict[str, Any]:
         """The entries of a "prepare" message.
 
-        The child lives longer than settings do, so it is told each time where models are.
+        Settings may change during the child's life, so each message states the folders of models.
         """
         folder = ""
         with contextlib.suppress(OSError):
@@ -330,7 +329,7 @@ class WorkerClient:
             self._note(f"Done in {event.report.seconds:.1f} s on {event.report.device}.")
 
     def _lose(self, supervisor: Supervisor) -> None:
-        """The supervising thread is gone, which only a defect can bring about."""
+        """Handle the end of the supervising thread, which only a defect can cause."""
         reason = (supervisor.failure.splitlines() or ["its thread ended"])[-1]
         number = 0 if self._run is None else self._run.number
         sentence = sentences.client_failed(reason)

@@ -1,4 +1,4 @@
-"""What the child keeps between orders: models, open volumes, and how operations run on them."""
+"""Models and volumes that the child keeps between orders, and operations run on them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _REPORT_SECONDS = 0.05
 
 
 class VolumeNotOpenError(SDSegError):
-    """A run names a volume that the worker does not have; the client sends it again."""
+    """A run refers to a volume that the worker does not have; the client sends it again."""
 
 
 class Engine:
     """Runs operations, with models that stay loaded and volumes that stay open.
 
-    NumPy and all that operations need are imported with the first order.
+    NumPy and the packages that operations need are imported with the first order.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Engine:
         """The operation that an order describes.
 
         Raises:
-            SDSegError: If there is none of that name, or a parameter is not allowed.
+            SDSegError: If there is no operation of that name, or a parameter is not allowed.
         """
         from ..operations.base import operation_class
 
@@ -79,7 +79,7 @@ class Engine:
         self._volumes[key] = OpenVolume(volume_from_json(order["volume"], array))
 
     def forget(self, key: str) -> None:
-        """Let go of a volume, if there is one of this key."""
+        """Release the volume of this key, if there is one."""
         self._volumes.pop(key, None)
 
     def run(
@@ -97,7 +97,7 @@ class Engine:
             arrays: The operation's own arrays, by name.
             outputs: Arrays to be filled, by name.
             report: Receives progress.
-            is_cancelled: Asked often.
+            is_cancelled: Called often.
 
         Returns:
             The entries of a "result" message.
@@ -125,7 +125,7 @@ class Engine:
 
 
 def _thinned(report: Callable[[Progress], None], messages: list[str]) -> Callable[[Progress], None]:
-    """Pass on the first, the last, those with a message, and else twenty a second."""
+    """Pass on the first and last report, those with a message, and else at most 20 a second."""
     last = 0.0
 
     def pass_on(progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""The child process as the client holds it: start, pipes, end."""
+"""The child process on the client's side: start, pipes, end."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def default_python() -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the child is started and when it is given up.
+    """How the child is started, and time limits after which it ends or is killed.
 
     Attributes:
         python: Its interpreter, or a launcher that starts the real one.
         environment: Its environment, None for this process's; the library's folder is put first
             on its PYTHONPATH.
-        idle_seconds: Without work, after which it ends by itself.
-        silence_seconds: Without a sign of life, after which it is taken for hung.
-        model_bytes: For the weights of all models that it keeps.
+        idle_seconds: Time without work after which it ends by itself.
+        silence_seconds: Time without a message after which it counts as hung.
+        model_bytes: Limit for the weights of all models that it keeps.
     """
 
     python: str
@@ -60,13 +60,12 @@ class Settings:
 class WorkerProcess:
     """A child that runs `python -m SDSegLib.worker`.
 
-    Reading and writing happen in threads of its own, so nothing here waits for the child except
-    `finish` and `kill`.
+    Separate threads read and write, so no method waits for the child except `finish` and `kill`.
 
     Args:
         settings: How to start it.
         listener: Called from the reading thread with each message, and with None at the end.
-        note: Called with each line that is no message.
+        note: Called with each line that is not a message.
 
     Raises:
         OSError: If the interpreter cannot be started.
@@ -107,10 +106,10 @@ class WorkerProcess:
         )
 
     def send(self, message: Message | None) -> threading.Event:
-        """Hand a message, or None to close the pipe, to the writing thread.
+        """Pass a message, or None to close the pipe, to the writing thread.
 
         Returns:
-            What is set once the message is in the pipe; never, if the child is gone.
+            An event that is set once the message is in the pipe; never set if the child has ended.
         """
         is_sent = threading.Event()
         self._outbox.put((b"" if message is None else encode(message), is_sent))
@@ -121,21 +120,21 @@ class WorkerProcess:
         return "\n".join(self._stderr)
 
     def wait(self, seconds: float) -> int | None:
-        """The exit code, negative for a signal; None if the child is still there."""
+        """The exit code, negative for a signal; None if the child is still running."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
             self._threads["_read_stderr"].join(seconds)
         return self._process.returncode
 
     def finish(self, seconds: float) -> None:
-        """Ask the child to end, and kill it if it does not."""
+        """Send "end", close the pipe, and kill the child if it does not end."""
         self.send({"type": "end"})
         self.send(None)
         if self.wait(seconds) is None:
             self.kill()
 
     def kill(self) -> None:
-        """End the child and what it started, whatever state it is in."""
+        """Kill the child and its child processes in any state."""
         if self._process.poll() is None:
             _kill_tree(self._process)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -171,7 +170,7 @@ class WorkerProcess:
                 self._note_line(text)
 
     def _note_line(self, text: str) -> None:
-        """Pass on what libraries print, as long as it is not too much."""
+        """Pass on text that libraries print, up to a limit."""
         self._lines_noted += 1
         if text and self._lines_noted <= _NOTED_LINES:
             self._note(text)
@@ -184,11 +183,10 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _child_environment(environment: Mapping[str, str] | None) -> dict[str, str]:
-    """The environment with this very copy of the library first on the path.
+    """The environment with this copy of the library first on the path.
 
-    PyTorch's threads that wait for each other shall sleep instead of spinning: spinning takes the
-    processor from whatever else is busy, such as the application's own drawing, and small networks
-    got 25 times slower by it.
+    Waiting threads of PyTorch shall sleep instead of spinning: spinning takes CPU time from other
+    work such as the application's rendering, and made small networks 25 times slower.
     """
     if environment is None:
         environment = os.environ
@@ -202,10 +200,10 @@ def _child_environment(environment: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _popen(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start in a group of its own, so that Ctrl+C in a terminal is the client's to handle.
+    """Start in a separate process group, so that Ctrl+C in a terminal reaches the client only.
 
-    The working folder is the library's, because Python puts it on the path: a file called torch.py
-    in the user's folder must not take PyTorch's place.
+    The working folder is the library's, because Python puts it on the path: a file torch.py in the
+    user's folder must not be imported instead of PyTorch.
     """
     if sys.platform == "win32":
         return subprocess.Popen(
@@ -229,7 +227,7 @@ def _popen(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
 
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its children: PythonSlicer only starts the interpreter that works."""
+    """Kill a process and its children: PythonSlicer only launches the interpreter that computes."""
     if sys.platform == "win32":
         taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill")
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -1,8 +1,8 @@
 """The lines that client and worker exchange: one JSON object each, versioned.
 
-No message says how arrays travel. Each order names arrays with shape and type; how their bytes get
-to the other side is the business of the messages "blocks", "open" and "drop" between two processes
-of one computer, and of other ones where there is no memory to share.
+Orders are independent of how arrays are transferred. Each order names arrays with shape and type;
+between two processes of one computer the messages "blocks", "open" and "drop" transfer their bytes
+in shared memory. Without shared memory, other messages would do it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Message = dict[str, Any]
 
 
 def encode(message: Message) -> bytes:
-    """One line. It is pure ASCII, so paths of any script and any code page arrive unharmed."""
+    """One line. It is pure ASCII, so paths in any script are unchanged under any code page."""
     return json.dumps(message).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> Message | None:
-    """The message in a line, or None for anything else that found its way onto the pipe."""
+    """The message in a line, or None for any other text on the pipe."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from .shared_arrays import SharedArrays
 
 
 class State(Enum):
-    """Where a client is. All but STARTING and RUNNING are ready for the next run."""
+    """State of a client. In all states but STARTING and RUNNING it is ready for the next run."""
 
     IDLE = "idle"
     STARTING = "starting"
@@ -34,18 +34,18 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class RunReport:
-    """How a run went, beside its result.
+    """Information about a run in addition to its result.
 
     Attributes:
-        seconds: From `start` to the result in hand.
+        seconds: From `start` until the result is available.
         load_seconds: Of these, for loading PyTorch and the model; 0 when the worker was warm.
-        compute_seconds: Of these, for judging and working on the volume.
+        compute_seconds: Of these, for the findings and the operation itself.
         device: Where it was computed and why, for example "cpu: asked for".
-        warm: Whether the model was loaded already when the run came.
+        warm: Whether the model was loaded before the run.
         model: Name and version.
-        findings: What the user should know of image and result, the most severe first.
-        messages: What happened on the way, for example that memory ran short.
-        values: Plain values that the operation gave.
+        findings: About the image and the result, for the user, the most severe first.
+        messages: Events during the run, for example that memory ran short.
+        values: Plain values from the operation.
     """
 
     seconds: float
@@ -61,20 +61,20 @@ class RunReport:
 
 @dataclass(eq=False)
 class VolumeInWorker:
-    """A volume that the worker keeps, so that several runs on it copy it once.
+    """A volume that the worker keeps, so that it is copied only once for several runs.
 
-    Its voxels may be a view into memory that something else owns, such as a volume node's. They are
-    copied by the first run, and again if the worker had to be replaced; a volume whose voxels have
-    changed must be opened anew.
+    Its voxels may be a view into memory of another owner, such as a volume node. They are copied by
+    the first run, and again if the worker had to be replaced; a volume whose voxels have changed
+    must be opened anew.
 
     Attributes:
         number: Counts the client's volumes; messages carry it.
         volume: Voxels and grid.
-        closes_after_run: Whether the worker forgets it at the end of its only run.
-        sendings: How often it was sent; each time under another key, so that a late answer about
-            an earlier one is not taken for one about this.
-        arrays: Shared memory while the worker is getting it.
-        is_open: Whether the present worker has it.
+        closes_after_run: Whether the worker releases it at the end of its only run.
+        sendings: How often it was sent; each time under another key, so that a late answer about an
+            earlier copy is not mistaken for one about this copy.
+        arrays: Shared memory while it is being sent to the worker.
+        is_open: Whether the current worker process has it.
     """
 
     number: int
@@ -94,12 +94,12 @@ class VolumeInWorker:
 
     @property
     def key(self) -> str:
-        """Names it, as it was sent last, in messages."""
+        """Key of its latest copy in messages."""
         return f"volume-{self.number}-{self.sendings}"
 
     @property
     def spec(self) -> ArraySpec:
-        """Shape and type of the voxels on their way."""
+        """Shape and type of the voxels as sent."""
         return ArraySpec.of(self.volume.array)
 
     def free(self) -> None:
@@ -111,24 +111,24 @@ class VolumeInWorker:
 
 @dataclass(eq=False)
 class Run:
-    """An operation on its way through the worker.
+    """One run of an operation in the worker.
 
     Attributes:
         number: Counts the client's runs; messages carry it.
-        operation: What is done.
-        opened: The volume that it is done on.
+        operation: The operation.
+        opened: The volume that it processes.
         order: The entries of the "prepare" message.
         cancelled: Set by the owner's thread at once, so that copying stops.
-        started: When it was asked for.
-        arrays: Shared memory of the operation's own arrays, while there is some.
-        is_reused: Whether it was given to a worker that was there before.
-        patience: Seconds of silence allowed until the worker says something about it.
-        is_known: Whether the worker has said anything about it.
-        is_begun: Whether the worker works on the volume.
+        started: Time of the request.
+        arrays: Shared memory of the operation's own arrays, while allocated.
+        is_reused: Whether it was sent to a worker process that was already running.
+        patience: Time limit in seconds for the worker's first message about it.
+        is_known: Whether the worker has sent any message about it.
+        is_begun: Whether the worker has begun to process the volume.
         is_warm: Whether the worker had the model loaded.
-        kill_at: When to kill the worker if it does not stop.
-        load_seconds: For packages and model.
-        sendings: How often it was given to a worker.
+        kill_at: Time at which the worker is killed if it does not stop.
+        load_seconds: Time for loading packages and model.
+        sendings: How often it was sent to a worker process.
     """
 
     number: int
@@ -149,7 +149,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Names its arrays, as they were sent last, in messages."""
+        """Key of the latest copy of its arrays in messages."""
         return f"run-{self.number}-{self.sendings}"
 
     def free(self) -> None:
@@ -162,7 +162,7 @@ class Run:
         """Result and report from a "result" message and the shared memory.
 
         Raises:
-            MemoryError: If there is no room for the result.
+            MemoryError: If memory is too small for the result.
         """
         assert self.arrays is not None
         volume = self.opened.volume
@@ -190,14 +190,14 @@ class Logged:
 
 @dataclass(frozen=True)
 class ProcessChanged:
-    """A worker process was started, or is gone (None)."""
+    """A worker process was started, or has ended (None)."""
 
     pid: int | None
 
 
 @dataclass(frozen=True)
 class Begun:
-    """The run's volume was copied and the worker works on it."""
+    """The run's volume was copied and the worker processes it."""
 
     number: int
 
@@ -212,7 +212,7 @@ class Advanced:
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """The run is over, and its shared memory is free."""
+    """The run has ended, and its shared memory is free."""
 
     number: int
     state: State
@@ -226,12 +226,12 @@ Event = Logged | ProcessChanged | Begun | Advanced | Ended
 
 
 def with_time(text: str) -> str:
-    """A line for the log."""
+    """A line for the log with the time of day."""
     return f"{time.strftime('%H:%M:%S')} {text}"
 
 
 class Outbox:
-    """Events on their way to the owner's thread, in order."""
+    """Queue of events for the owner's thread."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -247,7 +247,7 @@ class Outbox:
         self.post(Logged(with_time(text)))
 
     def take(self) -> list[Event]:
-        """All events that are there."""
+        """Remove and return all events."""
         self._arrived.clear()
         return [self._events.popleft() for _ in range(len(self._events))]
 

@@ -1,4 +1,4 @@
-"""What to tell the user when a run fails: what happened and what to do, in a sentence or two."""
+"""Error messages for failed runs: the cause and the remedy in one or two sentences."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def uncaught(error: BaseException, doing: str, importing: bool) -> tuple[str, st
 
     Args:
         error: What was raised.
-        doing: What the worker was about, for example "loading the model".
+        doing: The worker's current step, for example "loading the model".
         importing: Whether it was importing PyTorch.
     """
     said = f"{type(error).__name__}: {error}".splitlines()[0].strip().rstrip(".")
@@ -116,7 +116,7 @@ def other_protocol(theirs: object, ours: int) -> str:
 
 
 def no_shared_memory(size: int, reason: str) -> str:
-    """The volume finds no place in shared memory."""
+    """The volume does not fit into shared memory."""
     container = " In a container, give /dev/shm more room." if sys.platform == "linux" else ""
     return (
         f"There is not enough shared memory for the volume ({size / 2**20:.0f} MiB: {reason}). "
@@ -130,7 +130,7 @@ def no_memory_for_result(size: int) -> str:
 
 
 def client_failed(reason: str) -> str:
-    """The client's own thread ended; a defect."""
+    """The client's own thread ended, which is a defect."""
     return (
         f"The run was lost by an error in the program ({reason}). Try again; if it comes back, "
         "report it with the log."
@@ -142,8 +142,8 @@ def _is_killed(code: int | None, stderr: str) -> bool:
         return False
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return True
-    # 3D Slicer's launcher says so of the interpreter that it started, and exits with 1; a crash
-    # leaves the trace of faulthandler besides.
+    # 3D Slicer's launcher prints this about the interpreter that it started, then exits with 1; a
+    # crash also leaves the trace of faulthandler.
     return _LAUNCHER_SAW_END in stderr and "Fatal Python error" not in stderr
 
 

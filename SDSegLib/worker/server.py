@@ -1,7 +1,7 @@
 """The child process: takes orders from its pipe, keeps models and volumes, and answers.
 
-Nothing but the standard library is imported here, so that the client hears of the child at once and
-learns what is wrong if a package is missing or broken.
+Only the standard library is imported here, so that the child answers the client at once and can
+report a missing or broken package.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Serve until there is nothing to do for long, or the other side is gone."""
+    """Serve until the idle time is over or the client has ended."""
     faulthandler.enable()
     Server(Channel()).serve()
 
 
 class Server:
-    """Three threads: this one works, one listens, one gives signs of life while there is work.
+    """Three threads: one computes, one reads messages, one sends "alive" messages meanwhile.
 
     Args:
         channel: To the client.
@@ -57,7 +57,7 @@ class Server:
         self._run: int | None = None
         self._doing = "starting"
         self._idle_seconds = IDLE_SECONDS
-        self._exit_code = 0  # of an end that the client asks for
+        self._exit_code = 0  # of an end that the client requests
         self._handlers = {
             "setup": self._set_up,
             "prepare": self._prepare,
@@ -67,7 +67,7 @@ class Server:
         }
 
     def serve(self) -> NoReturn:
-        """Work off the orders; ends the process when there was none for long."""
+        """Carry out the orders; end the process after the idle time without any."""
         sys.excepthook = self._crash
         threading.excepthook = self._crash_of_thread
         self._send(
@@ -90,7 +90,7 @@ class Server:
             self._inbox.task_done()
 
     def _listen(self) -> None:
-        """Sort what arrives; once the client has closed the pipe, this process ends."""
+        """Dispatch messages; once the client has closed the pipe, this process ends."""
         for message in self._channel.messages():
             kind = message["type"]
             if kind == "end":
@@ -111,26 +111,26 @@ class Server:
         os._exit(self._exit_code)
 
     def _live(self, seconds: float) -> None:
-        """Give signs of life while there is work, however long it takes."""
+        """Send regular "alive" messages during work of any length."""
         while True:
             time.sleep(seconds)
             if self._inbox.unfinished_tasks:
                 self._send("alive")
 
     def _open(self, key: str) -> None:
-        """Open announced memory and take its names away, so that it ends with the two of us."""
+        """Open announced memory and unlink its names, so that it ends with the two processes."""
         blocks = self._blocks[key] = {}
         try:
             for name, item in self._announced.pop(key, {}).items():
                 blocks[name] = Block.attach(item["name"], item["size"])
                 blocks[name].unlink()
-        except FileNotFoundError:  # the client has given it up
+        except FileNotFoundError:  # the client has freed it
             self._let_go(key)
         else:
             self._send("opened", key=key)
 
     def _let_go(self, key: str) -> None:
-        """Close memory that no order has taken yet."""
+        """Close memory that no order has used yet."""
         self._announced.pop(key, None)
         _close(self._blocks.pop(key, {}))
 
@@ -215,7 +215,7 @@ class Server:
         self._send("progress", run=run, **vars(progress))
 
     def _refuse(self, run: int, error: SDSegError) -> None:
-        """The order cannot be carried out, for a reason that the error's own sentence gives."""
+        """Report that an order cannot be carried out, with the error's own message."""
         if not isinstance(error, VolumeNotOpenError):  # after that one, the run is sent again
             self._end_run(run)
         self._fail(type(error).__name__, str(error), is_fatal=False)
@@ -230,7 +230,7 @@ class Server:
     def _crash(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        """Whatever nobody expected: say so and end, so that all memory is free again."""
+        """Report an unexpected error and end the process, so that all memory is freed."""
         if issubclass(kind, KeyboardInterrupt):
             os._exit(EXIT_INTERRUPTED)
         name, sentence = sentences.uncaught(error, self._doing, self._engine.is_importing)
@@ -246,7 +246,7 @@ class Server:
 
 
 def _arrays(blocks: dict[str, Block], specs: dict[str, Message]) -> dict[str, Any]:
-    """Memory as the arrays that a message describes, by name."""
+    """Shared memory as the arrays that a message describes, by name."""
     return {name: _array(blocks[name], spec) for name, spec in specs.items()}
 
 

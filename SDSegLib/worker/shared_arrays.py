@@ -1,9 +1,9 @@
-"""Arrays in memory that two processes share, without leaving any behind.
+"""Arrays in memory shared by two processes, which is always freed in the end.
 
-The standard library's `SharedMemory` has a tracker of its own, which starts a second process from
-`sys.executable`: inside an application that is the application once more. So the mapping is made
-here, from the same parts. On POSIX a block has a name only until the worker has opened it; from
-then on it lives as long as one of the two processes does. On Windows that is always so.
+The standard library's `SharedMemory` has a resource tracker, which starts a second process from
+`sys.executable`: inside an application that starts the application again. So the mapping is made
+here with the same system calls. On POSIX a block has a name only until the worker has opened it;
+after that it exists until both processes have ended. On Windows that is always so.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ..operations.base import ArraySpec
 
 _STEP_BYTES = 32 * 2**20
-PREFIX = "sdseg-"  # then the process and chance; macOS allows 30 characters in all
+PREFIX = "sdseg-"  # then process id and random part; macOS allows 30 characters in all
 
 
 class Block:
-    """A piece of shared memory, full of zeros at first.
+    """A piece of shared memory, initially zero.
 
     Attributes:
-        name: Under which the other process finds it.
+        name: Name by which the other process opens it.
         size: In bytes.
     """
 
@@ -37,7 +37,7 @@ class Block:
         """Make a block or open one; `Block.create` and `Block.attach` say which.
 
         Raises:
-            OSError: If there is not enough memory, or nothing of that name.
+            OSError: If there is not enough memory, or no block of that name.
         """
         self.name = name
         self.size = size
@@ -70,28 +70,28 @@ class Block:
         return cls(name, max(size, 1), create=False)
 
     def reserve(self) -> None:
-        """Make sure that the memory is there before it is written to.
+        """Allocate the memory before it is written to.
 
         Without this, a full /dev/shm would end the writing process with a bus error.
 
         Raises:
-            OSError: If it is not.
+            OSError: If there is not enough memory.
         """
         if sys.platform != "win32" and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._file, 0, self.size)
 
     def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """The memory as an array; a view, which must be gone before `close` can free it."""
+        """The memory as an array; a view, which must be deleted before `close` can free it."""
         import numpy as np
 
         return np.ndarray(shape, dtype, buffer=self._mapping)
 
     def unlink(self) -> None:
-        """Take the name away; both processes keep what they have open."""
+        """Remove the name; both processes keep their open mappings."""
         unlink(self.name)
 
     def close(self) -> None:
-        """Let go of the memory; if arrays still look at it, it goes with the last of them."""
+        """Release the memory; if arrays still use it, it is freed with the last of them."""
         with contextlib.suppress(BufferError):
             self._mapping.close()
         if self._file >= 0:
@@ -105,7 +105,7 @@ def new_name() -> str:
 
 
 def unlink(name: str) -> None:
-    """Take a block's name away, if there is such a block."""
+    """Remove a block's name, if there is such a block."""
     if sys.platform != "win32":
         import _posixshmem
 
@@ -117,8 +117,8 @@ class SharedArrays:
     """Named arrays that one process makes and another opens, in this order.
 
     The maker calls `announcement`, `make`, `fill` and `free`; the opener gets the announcement in a
-    message before the memory is there and calls `opened`. So the opener can take the names away
-    should the maker be killed at any moment in between.
+    message before the memory exists and calls `opened`. So the opener can remove the names if the
+    maker is killed in between.
 
     Args:
         specs: Shape and type of each array.
@@ -135,7 +135,7 @@ class SharedArrays:
         return sum(spec.nbytes for spec in self._specs.values())
 
     def announcement(self) -> dict[str, Any]:
-        """What the opener needs to know: name and size of each block."""
+        """Data for the opener: name and size of each block."""
         return {
             name: {"name": self._names[name], "size": spec.nbytes}
             for name, spec in self._specs.items()
@@ -151,11 +151,11 @@ class SharedArrays:
             self._blocks[name] = Block.create(self._names[name], spec.nbytes)
 
     def fill(self, arrays: Mapping[str, np.ndarray], is_stopped: Callable[[], bool]) -> bool:
-        """Reserve all memory and copy arrays in; other threads go on meanwhile.
+        """Reserve all memory and copy arrays into it; other threads keep running.
 
         Args:
             arrays: By name, of any strides and byte order; those left out stay zero.
-            is_stopped: Asked every few milliseconds.
+            is_stopped: Called every few milliseconds.
 
         Returns:
             Whether all was copied.
@@ -185,7 +185,7 @@ class SharedArrays:
         return np.array(self._view(name))
 
     def free(self) -> None:
-        """Take names and memory away; what the other process has open stays there."""
+        """Release names and memory; mappings of the other process stay open."""
         for block in self._blocks.values():
             block.unlink()
             block.close()

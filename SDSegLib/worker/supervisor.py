@@ -1,7 +1,7 @@
-"""The thread that keeps the child: starts it, feeds it, listens to it and ends it.
+"""The thread that manages the child: starts it, sends orders, handles messages and ends it.
 
-It alone touches the child process and the shared memory. Others put calls into its inbox; it
-answers with events. So nothing that may take long happens on the thread that owns the client.
+Only this thread uses the child process and the shared memory. Other threads put calls into its
+inbox; it answers with events. So nothing slow runs on the thread that owns the client.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ MOST_SENDINGS = 3
 
 
 class Supervisor:
-    """Runs on a thread of its own from now until `close`.
+    """Runs on a separate thread from creation until `close`.
 
     Args:
         settings: For every child it starts.
-        outbox: Where events go.
+        outbox: Queue for events.
 
     Attributes:
-        failure: Traceback of what ended the thread, if anything did.
+        failure: Traceback of the error that ended the thread, if any.
     """
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
@@ -54,7 +54,7 @@ class Supervisor:
         self._closing = threading.Event()
         self._child: WorkerProcess | None = None
         self._run: Run | None = None
-        self._volumes: dict[str, VolumeInWorker] = {}  # in the child, or on their way
+        self._volumes: dict[str, VolumeInWorker] = {}  # in the child, or being sent
         self._awaited: int | None = None  # the last load order, until the child answers it
         self._silence = 0.0
         self._watched = time.monotonic()
@@ -70,7 +70,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._serve, name="sdseg-worker", daemon=True)
         self._thread.start()
 
-    # For the thread that owns the client; all return at once, but for `close`.
+    # For the thread that owns the client; all except `close` return at once.
 
     def start(self, run: Run) -> None:
         """Carry out a run."""
@@ -86,7 +86,7 @@ class Supervisor:
         self._inbox.put(partial(self._prepare, number, order))
 
     def forget(self, opened: VolumeInWorker) -> None:
-        """Let the child forget a volume, after the run that is using it."""
+        """Release a volume in the child, after the run that uses it."""
         opened.closes_after_run = True
         self._inbox.put(partial(self._forget_unused, opened))
 
@@ -99,7 +99,7 @@ class Supervisor:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread is there to answer."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     # The rest runs on the supervisor's own thread.
@@ -125,14 +125,14 @@ class Supervisor:
     def _begin(self, run: Run) -> None:
         self._run = run
         run.is_reused = self._child is not None
-        # A child at rest answers at once; one that is still loading may take its time.
+        # An idle child answers at once; one that is still loading may take longer.
         run.patience = self._settings.silence_seconds
         if run.is_reused and self._awaited is None:
             run.patience = min(run.patience, HANDSHAKE_SECONDS)
         self._give(run)
 
     def _give(self, run: Run) -> None:
-        """Order to prepare, the volume if it is not there, the run's arrays, order to run."""
+        """Send the order to prepare, the volume if missing, the run's arrays, the order to run."""
         if run.cancelled.is_set():
             return
         run.sendings += 1
@@ -187,8 +187,8 @@ class Supervisor:
     ) -> SharedArrays | None:
         """Make shared memory that the child opens, and fill it; None if the run has ended.
 
-        The child knows the names of the blocks before they are made and opens them before they are
-        filled. So it can clean up after this process should it be killed at any moment.
+        The child gets the names of the blocks before they are made and opens them before they are
+        filled. So it can remove them if this process is killed at any moment.
         """
         arrays = SharedArrays(specs)
         announcement = {"type": "blocks", "key": key, "blocks": arrays.announcement()}
@@ -212,7 +212,7 @@ class Supervisor:
         child.send({"type": "drop", "key": key})
 
     def _prepare(self, number: int, order: dict[str, Any]) -> WorkerProcess | None:
-        """Have the child, or a new one, prepare an operation; None if none can be started."""
+        """Make the child, or a new one, prepare an operation; None if no child can be started."""
         self._silence = 0.0
         self._watched = time.monotonic()
         if self._child is None:
@@ -227,7 +227,7 @@ class Supervisor:
         return self._child
 
     def _forget_unused(self, opened: VolumeInWorker) -> None:
-        """Let the child forget a volume that no run uses any more."""
+        """Release a volume in the child that no run uses any more."""
         if self._run is not None and self._run.opened is opened:
             return
         if self._volumes.pop(opened.key, None) is None:
@@ -248,10 +248,10 @@ class Supervisor:
             self._end(State.CANCELLED)
 
     def _watch(self) -> None:
-        """Has the child been silent for too long?
+        """Kill the child if it has been silent for too long, or does not stop after `cancel`.
 
-        Time in which this thread did not get to run counts for little: the computer may have been
-        asleep, or the application may have kept the interpreter to itself.
+        Time in which this thread did not run counts little: the computer may have been suspended,
+        or the application may have held the interpreter's lock.
         """
         now = time.monotonic()
         self._silence += min(now - self._watched, 2 * TICK_SECONDS)
@@ -280,14 +280,14 @@ class Supervisor:
         self._outbox.post(ProcessChanged(None))
 
     def _forget_sent(self) -> None:
-        """No child has the volumes any more."""
+        """Mark all volumes as missing in the child."""
         for opened in self._volumes.values():
             opened.free()
             opened.is_open = False
         self._volumes.clear()
 
     def _after_loss(self, sentence: str, details: str) -> None:
-        """What becomes of the run when its child is gone."""
+        """Repeat or end the run after its child has ended."""
         run = self._run
         if run is None:
             self._outbox.log(sentence)
@@ -372,7 +372,7 @@ class Supervisor:
         self._after_loss(sentence, stderr)
 
     def _on_opened(self, key: str) -> None:
-        """The child has a volume's memory; this side's hold on it can go."""
+        """The child has opened a volume's memory; this side's mapping can be released."""
         if key in self._volumes:
             self._volumes[key].free()
 
