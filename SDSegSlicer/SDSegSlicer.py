@@ -25,7 +25,7 @@ _HERE = Path(__file__).resolve().parent
 if not (_HERE / "SDSegLib").is_dir():  # a source checkout; an installed module has it beside it
     sys.path.append(str(_HERE.parent))
 
-# 3D Slicer reads this file when it starts; what the module is made of is imported when it is used.
+# 3D Slicer imports this file when it starts; the module's parts are imported at first use.
 
 
 class SDSegSlicer(ScriptedLoadableModule):
@@ -50,7 +50,7 @@ class SDSegSlicer(ScriptedLoadableModule):
 
 
 class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Loads the window and passes events on; the parts are in SDSegSlicerLib."""
+    """Loads the window and passes events to it; the parts are in SDSegSlicerLib."""
 
     def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -82,7 +82,7 @@ class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.window.enter()
 
     def exit(self) -> None:
-        """Called each time the user opens another module; a run goes on."""
+        """Called each time the user opens another module; a run continues."""
         if self.window is not None:
             self.window.leave()
 
@@ -105,7 +105,7 @@ class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
-    """What scripts call; no dialogs, no window."""
+    """The module's functions for scripts; no dialogs, no window."""
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
@@ -143,23 +143,23 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
             classes: Names or ids of the structures wanted; all by default.
             roi: Segment inside this box only.
             device: "auto", "cuda", "mps" or "cpu".
-            waitForCompletion: Otherwise return at once; the run goes on while the application is
-                idle, and its `state`, `error` and `resultNode` say what came of it.
+            waitForCompletion: If False, return at once; the run continues while the application is
+                idle, and its outcome is in its `state`, `error` and `resultNode`.
             mode: For an existing segmentation: "update" these structures, or "replace" all.
-            overwriteEdited: Whether segments that somebody edited may be overwritten.
+            overwriteEdited: Whether edited segments may be overwritten.
             precision: "auto", "float32", "float16" or "bfloat16".
             samples: Noise samples to average, 1 to 64; two or more also give a map of the
                 instability.
-            mirror: Average with what is found in mirrored slices; twice the time.
+            mirror: Average with the result of mirrored slices; twice the time.
             steps: Reverse steps (DDIM); 1 is SDSeg's single step.
-            batch: Slices computed at a time; by default the device decides.
+            batch: Slices computed together; by default chosen by device.
 
         Returns:
-            The segmentation node; the run if it is not waited for.
+            The segmentation node; the run if `waitForCompletion` is False.
 
         Raises:
-            SDSegError: If packages are missing, the input cannot be used or the run fails, with
-                the reason and the way out.
+            SDSegError: If packages are missing, the input cannot be used or the run fails, with the
+                reason and the remedy.
         """
         from SDSegSlicerLib.background import sharedWorker
         from SDSegSlicerLib.scripting import keepPolling, resultOf, startedRun

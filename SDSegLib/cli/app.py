@@ -77,7 +77,8 @@ def main() -> None:
     """Run the command; a user's error is one sentence on stderr and exit code 2.
 
     Ctrl+C ends with 130, as in other programs. PyTorch's threads sleep while they wait for each
-    other, unless the environment says otherwise: spinning, a busy computer is many times slower.
+    other, unless the environment sets another policy: spinning makes a busy computer many times
+    slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

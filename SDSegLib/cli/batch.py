@@ -125,13 +125,13 @@ def batch(
 
 
 def _have_any(structures: list[Structure], wanted: tuple[str, ...] | None) -> bool:
-    """Whether at least one model knows each wanted structure."""
+    """Whether each requested structure is one of at least one model."""
     known = {item.id for item in structures}
     return all(structure_id(name) in known for name in wanted or ())
 
 
 def _prepare(output: Path, folder: Path) -> None:
-    """Make the output folder; results that would be taken for studies next time are refused."""
+    """Make the output folder, which must not be inside the folder of studies."""
     from ..export.atomic import check_output
     from ..studies.table import TABLE
 

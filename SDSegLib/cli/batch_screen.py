@@ -1,4 +1,4 @@
-"""What `sdseg batch` shows while it runs."""
+"""Terminal output of `sdseg batch` during a run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class StudiesBar:
-    """One line for the studies, one for the slices of the study at hand.
+    """One progress bar for the studies, one for the slices of the current study.
 
     Args:
         bar: None to show nothing.
-        total: Studies in all.
+        total: Number of studies.
     """
 
     def __init__(self, bar: Progress | None, total: int) -> None:
@@ -37,12 +37,12 @@ class StudiesBar:
             self._one = bar.add_task("loading the model", total=None)
 
     def begin(self, name: str) -> None:
-        """A study is computed now."""
+        """Show that the computation of a study begins."""
         if self._bar is not None:
             self._bar.reset(self._one, description=escape(name), total=None)
 
     def slices(self, report: Report) -> None:
-        """How far it is."""
+        """Show the progress of the current study."""
         if self._bar is None:
             return
         if report.message:
@@ -50,12 +50,12 @@ class StudiesBar:
         self._bar.update(self._one, completed=report.done, total=report.total)
 
     def finish(self, result: StudyResult) -> None:
-        """A study is through."""
+        """Count a study as finished."""
         if self._bar is not None:
             self._bar.advance(self._all)
 
     def tell(self, line: str) -> None:
-        """A line above the bars, in rich's markup."""
+        """Print a line above the bars, in rich's markup."""
         if self._bar is not None:
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
@@ -78,7 +78,7 @@ def studies_bar(console: Console, total: int, quiet: bool) -> Iterator[StudiesBa
 
 
 def result_line(result: StudyResult) -> str:
-    """A failure or warnings, in rich's markup."""
+    """Failure or warnings of a study, in rich's markup."""
     name = escape(result.study.name)
     if result.status == "failed":
         return f"[bold red]{name}:[/] {escape(result.message)}"

@@ -1,4 +1,4 @@
-"""What `sdseg evaluate` and `sdseg stability` share: choice of cases, progress and warnings."""
+"""Common parts of `sdseg evaluate` and `sdseg stability`: cases, progress and warnings."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ImageName = Annotated[
 
 @dataclass(frozen=True)
 class ChosenCases:
-    """Cases and where they come from.
+    """The chosen cases and their data set.
 
     Attributes:
         root: The data folder.
@@ -92,7 +92,7 @@ class ChosenCases:
 
     @property
     def absent(self) -> Absent:
-        """What it means that a reference lacks a structure."""
+        """Meaning of a structure that is absent from a reference."""
         return "unknown" if self.collection is None else self.collection.recipe.absent
 
     @property
@@ -124,7 +124,7 @@ def choose_cases(
         console: For notes.
 
     Raises:
-        InputError: If there are none, or what is typed contradicts itself.
+        InputError: If there are no cases, or the arguments contradict each other.
     """
     from ..evaluation.cases import cases_of, find_pairs
 
@@ -155,7 +155,7 @@ class Reports:
 
 @contextmanager
 def progress_of_cases(console: Console, cases: int, quiet: bool) -> Iterator[Reports]:
-    """Draw a bar that counts cases, and one that counts the slices of the case at hand."""
+    """Draw a bar that counts cases, and one that counts the slices of the current case."""
     if quiet:
         yield Reports()
         return
@@ -175,7 +175,7 @@ def progress_of_cases(console: Console, cases: int, quiet: bool) -> Iterator[Rep
 
 
 def print_notes(console: Console, skipped: tuple[str, ...], notes: dict[str, list[str]]) -> None:
-    """Show the first warnings, and how many more the reports hold."""
+    """Show the first warnings, and the number of further ones in the reports."""
     sentences = [f"{case}: {note}" for case, found in notes.items() for note in found]
     if skipped:
         shown = ", ".join(skipped[:MOST_NOTES]) + (", …" if len(skipped) > MOST_NOTES else "")

@@ -1,4 +1,4 @@
-"""`sdseg info`: what a bug report needs."""
+"""`sdseg info`: versions, devices and folders for bug reports."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import signal
 
 
 class Interrupt:
-    """While it is held, Ctrl+C is noted instead of raised."""
+    """Inside its `with` block, Ctrl+C sets a flag instead of raising an exception."""
 
     def __enter__(self) -> Interrupt:
         self._asked = False

@@ -1,4 +1,4 @@
-"""`sdseg models`: what is installed, what it can do, install and remove."""
+"""`sdseg models`: list, describe, install and remove models."""
 
 from __future__ import annotations
 

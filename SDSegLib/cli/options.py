@@ -23,7 +23,7 @@ _METAVARS = {"region": "I0,I1,J0,J1,K0,K1"}
 
 
 def run_option(name: str, help_text: str | None = None) -> Any:
-    """An option of `RunOptions` as typer declares it, with limits and help from there."""
+    """An option of `RunOptions` as a typer option, with its limits and help."""
     info = _INFOS[name]
     text = help_text or info.help
     if info.limits:
@@ -43,8 +43,8 @@ def with_run_options(
     """Give a command all options of a run; it receives them as the argument `options`.
 
     Args:
-        left_out: Names of options that make no sense for the command.
-        help_texts: Of options that mean something else for the command.
+        left_out: Names of options that do not apply to the command.
+        help_texts: Help of options that have another meaning for the command.
     """
     names = [name for name in _INFOS if name not in left_out]
 

@@ -21,7 +21,7 @@ from ..inference.progress import ProgressCallback
 
 
 def counting_columns() -> tuple[ProgressColumn, ...]:
-    """Columns of a bar that counts: a description, the bar, and how many are done of how many."""
+    """Columns of a counting bar: description, bar, finished number and total."""
     return SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
 
 

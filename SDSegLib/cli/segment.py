@@ -142,13 +142,13 @@ def segment(
 
 
 def show_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print what the user should know."""
+    """Print findings for the user."""
     for finding in findings:
         console.print(f"[yellow]Warning:[/] {escape(finding.message)}", soft_wrap=True)
 
 
 def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) -> None:
-    """Let the person at the terminal decide about a doubtful image; scripts are not stopped.
+    """Ask at the terminal whether to segment a doubtful image; scripts are not stopped.
 
     Raises:
         CancelledError: If the answer is no.

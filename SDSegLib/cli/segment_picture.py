@@ -28,17 +28,17 @@ def segment_picture(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Segment a picture and write what is wanted: all files or none.
+    """Segment a picture and write the requested files: all or none.
 
     Args:
         source: The picture.
-        options: How; the model is one of pictures.
+        options: Options of the run; the model is one of pictures.
         files: Output file or None by kind: "label_map", "uncertainty", "preview".
         overwrite: Whether to replace files.
         as_json: Whether to print JSON instead of a table.
 
     Raises:
-        SDSegError: If that cannot be done.
+        SDSegError: If the picture cannot be segmented or a file cannot be written.
     """
     from ..export.results import check_outputs
     from ..inference.load import load_picture_segmenter

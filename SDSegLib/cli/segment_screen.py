@@ -1,4 +1,4 @@
-"""What `sdseg segment` shows: the structures with their volumes, and slices to look at."""
+"""Output of `sdseg segment`: the structures with their volumes, and slices to review."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_outputs(files: dict[str, Path | None]) -> None:
 
 
 def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
-    """One row per structure; with several samples, its least sure slices and their scores."""
+    """One row per structure; with several samples, its least certain slices and their scores."""
     table = Table(title=result.model, title_justify="left", caption_justify="left")
     table.add_column("")
     table.add_column("Structure")

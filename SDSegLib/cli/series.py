@@ -1,4 +1,4 @@
-"""`sdseg series`: what a DICOM folder holds."""
+"""`sdseg series`: list the series of a DICOM folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sdseg train`: a model from a data set, on one processor or many GPUs, in as many sittings."""
+"""`sdseg train`: a model from a data set, on a CPU or several GPUs, with interruptions."""
 
 from __future__ import annotations
 
@@ -135,10 +135,10 @@ def train(
 
 
 def require_training() -> None:
-    """Find out whether the packages for training are installed.
+    """Check that the packages for training are installed.
 
     Raises:
-        MissingPackageError: If not.
+        MissingPackageError: If one is missing.
     """
     try:
         import lightning.pytorch  # noqa: F401
@@ -218,7 +218,7 @@ def _report(
 
 
 def _quiet() -> None:
-    """Leave out what Lightning says of itself; what matters is said in the plan."""
+    """Suppress Lightning's own messages; the plan has the relevant information."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (

@@ -1,4 +1,4 @@
-"""What `sdseg train` shows: the plan before, the progress after."""
+"""Output of `sdseg train`: the plan before a run, the progress after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plan_of(job: TrainingJob, machine: Machine, choice: DeviceChoice) -> dict[str, Any]:
-    """What a run will do, in JSON types."""
+    """The plan of a run, in JSON types."""
     import torch
 
     from ..families import build_family
@@ -102,7 +102,7 @@ def print_plan(console: Console, plan: dict[str, Any]) -> None:
 
 
 def print_progress(console: Console, progress: TrainingProgress, output: Path) -> None:
-    """Say what came out and what to do next."""
+    """Print the outcome of the run and the next step."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)

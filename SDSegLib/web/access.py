@@ -1,4 +1,4 @@
-"""Who may use the server: this computer, with the token, one page at a time."""
+"""Access control: only this computer, with the token, one page at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-    # Vue compiles templates in the page. Nothing may be fetched from anywhere else.
+    # Vue compiles templates in the page. Nothing may be loaded from another server.
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
         "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -52,8 +52,8 @@ class TokenAccess:
         token: By default a new one.
 
     Attributes:
-        token: What the URL must hold.
-        port: Of the server, once it is known.
+        token: The token that the URL must contain.
+        port: Port of the server, once it is known.
     """
 
     def __init__(self, token: str | None = None) -> None:
@@ -114,13 +114,13 @@ class TokenAccess:
 
 
 class SinglePageAccess:
-    """Accepts one websocket at a time; other pages are told, and may take the session over.
+    """Accepts one websocket at a time; other pages show that, and can take the session over.
 
     Args:
         close_sockets: Closes the open websocket with a code.
-        on_enter: Called when a page has come.
-        on_gone: Called some time after the page has gone for good: soon if it was closed, later
-            if the connection was lost.
+        on_enter: Called when a page has connected.
+        on_gone: Called after the page has disconnected and has not returned: soon if it was closed,
+            later if the connection was lost.
     """
 
     def __init__(

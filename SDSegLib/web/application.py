@@ -37,7 +37,7 @@ _SLICES_SECONDS = 0.03
 
 
 class Application:
-    """All that the page can do. Belongs to the event loop's thread.
+    """All functions of the page. Used on the event loop's thread only.
 
     Args:
         server: The trame server, not started yet.
@@ -130,7 +130,7 @@ class Application:
         self._context.page.run(self._after_model())
 
     async def _after_model(self) -> None:
-        """Another CT or model: judge the CT for the model, and load it."""
+        """After a change of CT or model: check the CT for the model, and load the model."""
         await self._examine()
         if self._context.study.volume_node is not None:
             self._run.warm_up()
@@ -175,8 +175,8 @@ def check_input(image: Path | None, segmentation: Path | None, model: str | None
     """Check before the server starts that the files and the model exist.
 
     Raises:
-        InputError: Naming the one that is not, or if there is a segmentation without its CT.
-        ModelError: Naming the models there are.
+        InputError: Naming a missing file, or if there is a segmentation without its CT.
+        ModelError: If there is no such model, naming the installed ones.
     """
     if model is not None:
         find_model(model)

@@ -1,4 +1,4 @@
-"""The tools for editing segments: which is chosen, and its settings."""
+"""The tools for editing segments: the active tool and its settings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EditPanel:
     def open(self) -> None:
         """Another segmentation is open: give its tools the settings that are shown."""
         self._paints_in_range = False
-        # Less than two voxels would smooth nothing.
+        # Less than two voxels would have no effect.
         finest = min(self._context.study.opened().geometry.spacing)
         self._smoothing_mm = min(max(3.0, math.ceil(6 * finest) / 2), _LARGEST_SMOOTHING_MM)
         self._context.editor.set_paint_range(*self._range, False)

@@ -49,7 +49,7 @@ class Editor:
 
     Args:
         app: Scene and logics.
-        on_change: Called after voxels, the tool or what can be undone have changed.
+        on_change: Called after a change of voxels, tool or undo history.
 
     Attributes:
         tool: Name of the active tool.
@@ -83,7 +83,7 @@ class Editor:
 
     @property
     def segment_id(self) -> str:
-        """Of the segment that is edited; "" for none."""
+        """ID of the edited segment; "" for none."""
         found: str = self._editor.active_segment_id
         return found
 
@@ -103,7 +103,7 @@ class Editor:
         """Activate a tool; activating the active one again deactivates it.
 
         Raises:
-            InputError: If there is no segment to work on.
+            InputError: If there is no segment to edit.
         """
         if tool not in TOOLS:
             raise InputError(f"There is no tool called {tool}.")
@@ -125,7 +125,7 @@ class Editor:
             effect.set_use_sphere_brush(self.sphere)
 
     def set_scissors(self, mode: str) -> None:
-        """Set what the outline does: a key of `SCISSORS`."""
+        """Set the effect of a drawn outline: a key of `SCISSORS`."""
         self._editor.get_effect(SegmentationEffectScissors).set_fill_mode(SCISSORS[mode])
 
     def set_threshold(self, low: float, high: float) -> None:
@@ -153,7 +153,7 @@ class Editor:
         self._active(SegmentationEffectIslands).remove_small_islands(max(1, int(voxels)))
 
     def set_island_click(self, mode: str) -> None:
-        """Set what a click on a component does: "keep_selected" or "remove_selected"."""
+        """Set the effect of a click on a component: "keep_selected" or "remove_selected"."""
         effect = self._active(SegmentationEffectIslands)
         effect.set_island_mode(SegmentationIslandsMode[mode.upper()])
 

@@ -1,4 +1,4 @@
-"""Opening a CT: the sample, an upload, or the path that the command was given."""
+"""Opening a CT: the sample, an upload, or the path from the command line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ImagePanel:
     Args:
         context: Shared parts.
         before_open: Awaited before the scene is emptied; it stops a run.
-        has_edits: Tells whether the present segmentation holds unsaved work.
-        after_open: Called when a CT is there.
+        has_edits: Returns whether the current segmentation has unsaved edits.
+        after_open: Called after a CT has been opened.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ImagePanel:
         ]
 
     async def open(self, source: Source) -> None:
-        """Read a CT in a thread and put it in place of the present one."""
+        """Read a CT in a thread and replace the current one."""
         if self._opening.locked():
             raise InputError("Another image is being opened; wait a moment.")
         async with self._opening:

@@ -30,7 +30,7 @@ class ModelPanel:
 
     Attributes:
         chosen: Name of the chosen model; "" for the one that suits the CT best.
-        examination: How the models suit the CT, and its findings; None while it is not known.
+        examination: Ranking of the models for the CT, and its findings; None before they are known.
     """
 
     def __init__(self, context: PageContext, model: str | None, on_model: Action) -> None:
@@ -39,7 +39,7 @@ class ModelPanel:
         self._given = None if model is None else find_model(model)
         self.chosen = AUTOMATIC if self._given is None else self._given.description.name
         self._options = RunOptions()
-        self._number = 0  # of the changes; with it the page draws fields anew, refused values too
+        self._number = 0  # of changes; the page redraws fields by it, also after a refused value
         self._ticked: set[str] = set()
         self._ticked_for = ""
         self.examination: Examination | None = None
@@ -57,7 +57,7 @@ class ModelPanel:
 
     @property
     def structures(self) -> tuple[Structure, ...]:
-        """Those that are ticked."""
+        """The ticked structures."""
         model = self._model()
         return (
             ()
@@ -83,11 +83,11 @@ class ModelPanel:
         )
 
     def examine(self, volume: Volume) -> Examination:
-        """Judge a CT for the chosen model. Uses no MRML; call it in a thread."""
+        """Examine a CT for the chosen model. Uses no MRML; call it in a thread."""
         return examine(volume, self._models(), self.chosen)
 
     def forget_volume(self) -> None:
-        """Another CT is open: nothing is known of it, and there is no region."""
+        """After another CT was opened: discard its examination and the region."""
         self.examination = None
         self._options = replace(self._options, region=None)
 

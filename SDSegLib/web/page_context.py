@@ -1,4 +1,4 @@
-"""What all panels of the page share: its state, its messages, and the parts of the program."""
+"""Objects that all panels share: the page's state and messages, and the program's parts."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Answer:
     """A button of a question.
 
     Attributes:
-        key: What `ask` gives back.
-        label: On the button.
-        primary: Whether it is the one that most will want.
+        key: Return value of `ask`.
+        label: Text of the button.
+        primary: Whether it is the highlighted default.
     """
 
     key: str
@@ -68,12 +68,12 @@ class Page:
             state.update(entries)
 
     def add_actions(self, actions: dict[str, Action]) -> None:
-        """Let the page call functions by name; their errors become messages."""
+        """Register functions that the page calls by name; their errors become messages."""
         for name, function in actions.items():
             self._server.controller.trigger(name)(self._guarded(function))
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something in the background; its errors become messages."""
+        """Run a coroutine in the background; its errors become messages."""
         task = asyncio.get_running_loop().create_task(self._report(work))
         self._tasks.add(task)
         task.add_done_callback(self._end)
@@ -134,7 +134,7 @@ class Page:
                 self.tell(str(error), "error")
                 return
             if work is not None:
-                self.run(work)  # messages of a page are handled one by one: do not make it wait
+                self.run(work)  # messages of a page are handled one by one, so do not block
 
         return call
 
@@ -160,8 +160,8 @@ class PageContext:
         page: What the page draws.
         views: The slice views and the 3-D view.
         editor: Tools for segments.
-        study: What is open.
-        uploads: Files on their way in.
+        study: The open CT and its segmentation.
+        uploads: Files that are being uploaded.
         folder: The private folder.
     """
 
@@ -178,8 +178,8 @@ class Debounced:
     """Calls a function once after a delay, however often a call is requested meanwhile.
 
     Args:
-        function: What to call, on the event loop.
-        seconds: How long to wait after the first request.
+        function: Function to call, on the event loop.
+        seconds: Delay after the first request.
     """
 
     def __init__(self, function: Callable[[], None], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Runs: the button that segments and cancels, the progress bar, and what came of it."""
+"""Runs: the button that segments and cancels, the progress bar, and the outcome."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ REVIEW_SAMPLES = 5
 
 
 class RunController:
-    """Drives the worker.
+    """Controls the worker.
 
     Args:
-        on_change: Called when there is something new to draw.
+        on_change: Called after a change that must be drawn.
         on_result: Called with a result, on the event loop; it writes into the scene.
 
     Attributes:
         client: The worker.
-        error: Why the last run failed, and the way out; or "".
+        error: Cause and remedy if the last run failed; or "".
         is_writing: Whether a result is being measured and written.
     """
 
@@ -60,7 +60,7 @@ class RunController:
         """Begin a run; a volume with the voxels of the last run is not copied again.
 
         Raises:
-            SDSegError: If one is going on, or the input cannot be used.
+            SDSegError: If a run is in progress, or the input cannot be used.
         """
         if self.is_busy:
             raise SDSegError("A segmentation is going on; wait for its end, or cancel it.")
@@ -74,7 +74,7 @@ class RunController:
         self._on_change()
 
     def cancel(self) -> None:
-        """Ask the run to stop; nothing in the scene is changed."""
+        """Cancel the run; nothing in the scene is changed."""
         self._is_abandoned = True
         self.client.cancel()
         self._on_change()
@@ -86,7 +86,7 @@ class RunController:
             await self._task
 
     def forget_volume(self) -> None:
-        """Let the worker forget the CT."""
+        """Release the CT in the worker."""
         if self._opened is not None:
             self.client.close_volume(self._opened)
             self._opened = None
@@ -135,8 +135,8 @@ class RunPanel:
     Args:
         context: Shared parts.
         models: The options.
-        examine: Gives the findings about the CT for the chosen model.
-        after_result: Called when a result is in the scene.
+        examine: Returns the findings about the CT for the chosen model.
+        after_result: Called after a result was written into the scene.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class RunPanel:
         )
 
     def _progress(self, state: State, progress: Progress | None) -> tuple[str, float | None]:
-        """What is being done, and the share that is done; None if unknown."""
+        """Current step and finished fraction; None if unknown."""
         if self.controller.is_writing or state is State.DONE:
             return "Writing the result…", 1.0
         if self.controller.client.is_cancelling:
@@ -248,7 +248,7 @@ class RunPanel:
         return notes
 
     async def _measure(self) -> None:
-        """Segment again with several samples, to learn where the result is unsure."""
+        """Segment again with several samples, to measure the instability of the result."""
         if self._models.options.samples == 1:
             self._models.set_samples(REVIEW_SAMPLES)
         await self.segment()

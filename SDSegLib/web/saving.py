@@ -40,7 +40,7 @@ _KEPT_FILES = 3
 
 
 def why_no_dicom(study: Study) -> str:
-    """What keeps a DICOM Segmentation from being written, or ""."""
+    """Reason why a DICOM Segmentation cannot be written, or ""."""
     if study.volume_node is None or not study.opened().dicom_files:
         return "The CT was not loaded from DICOM files."
     if importlib.util.find_spec("highdicom") is None:
@@ -55,16 +55,16 @@ def file_name(study: Study, kind: str) -> str:
 
 
 def prepare_save(app: SlicerApp, study: Study, kind: str, folder: Path) -> Callable[[], Path]:
-    """Take from the scene what is to be written.
+    """Copy the data to be written from the scene.
 
     Args:
         app: Scene and logics.
-        study: What is open.
+        study: The open CT and its segmentation.
         kind: "segmentation", "labels", "dicom" or "scene".
         folder: An empty folder, private.
 
     Returns:
-        A function that writes the file and touches no MRML, to be run beside the page.
+        A function that writes the file without using MRML, to be run in a thread.
 
     Raises:
         InputError: If there is nothing to save, or the kind does not exist.
@@ -162,8 +162,8 @@ class SavePanel:
     def _set_busy(self, is_busy: bool) -> None:
         """Begin or end saving; the menu is closed here too.
 
-        The page closes it at once, but what it then tells can be lost among the other news of that
-        moment, and the next page would begin with an open menu.
+        The page closes it at once, but its message about that can be lost among concurrent updates
+        of the state, and the next page would start with an open menu.
         """
         self._is_busy = is_busy
         self._context.page.show(menu=False)

@@ -22,7 +22,7 @@ _LONGEST_NAME = 64
 
 
 class SegmentsPanel:
-    """Draws the list at once; volumes follow when they are measured.
+    """Draws the list at once; volumes are added after they are measured.
 
     Args:
         context: Shared parts.
@@ -54,22 +54,22 @@ class SegmentsPanel:
 
     @property
     def has_unsaved_edits(self) -> bool:
-        """Whether edits would be lost with the segmentation."""
+        """Whether the segmentation has unsaved edits."""
         return any(
             facts.is_edited and self._saved.get(key) != facts for key, facts in self._facts.items()
         )
 
     def mark_saved(self) -> None:
-        """The segmentation has just been saved as it is."""
+        """Mark the current state of the segmentation as saved."""
         self._saved = dict(self._facts)
 
     def forget(self) -> None:
-        """Another segmentation is open."""
+        """Discard measurements after another segmentation was opened."""
         self._facts, self._saved = {}, {}
         self.changed()
 
     def changed(self) -> None:
-        """Voxels have changed, or may have."""
+        """Measure again after voxels have changed or may have changed."""
         self.draw_later()
         self._measure_later()
 
@@ -177,8 +177,8 @@ class SegmentVoxels:
     Attributes:
         id: The segment's ID.
         layer: Copy of the layer that it shares with others, (k, j, i); None if that is empty.
-        label: Its value in the layer.
-        written: Fingerprint of what SDSeg wrote; "" for a segment of another origin.
+        label: The segment's value in the layer.
+        written: Fingerprint of the voxels that SDSeg wrote; "" for a segment of another origin.
     """
 
     id: str
@@ -193,8 +193,8 @@ class SegmentFacts:
 
     Attributes:
         milliliters: Its volume.
-        is_edited: Whether it differs from what SDSeg wrote; segments of another origin count as
-            edited as soon as they hold a voxel.
+        is_edited: Whether it differs from the voxels that SDSeg wrote; segments of another origin
+            count as edited unless they are empty.
     """
 
     milliliters: float

@@ -40,15 +40,15 @@ def serve(
     """Serve the page until Ctrl+C, SIGTERM or SIGHUP.
 
     Args:
-        image: A CT to begin with.
+        image: A CT to open first.
         segmentation: Its segmentation.
-        model: Name or folder of the model to begin with; None for the one that suits the CT.
+        model: Name or folder of the first model; None for the one that fits the CT best.
         port: 0 for any that is free.
         on_ready: Called with the address to open.
 
     Raises:
         InputError: If the port is taken.
-        SDSegError: If nothing can be drawn on this computer.
+        SDSegError: If VTK cannot render on this computer.
         ModelError: If there is no such model.
     """
     _check_port(port)

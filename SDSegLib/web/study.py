@@ -1,7 +1,7 @@
-"""The open CT with its segmentation and instability map in the scene, and how files become one.
+"""The open CT with its segmentation and instability map in the scene, and reading their files.
 
-`Study` belongs to the event loop's thread. The functions that read files use no MRML and run in
-threads.
+`Study` is used on the event loop's thread only. The functions that read files use no MRML and run
+in threads.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Source:
 
     Attributes:
         image: The CT's file or folder; None if there is only a segmentation.
-        segmentation: A segmentation file, if one came along.
-        folder: An upload's folder, to be removed when the CT is replaced; None for paths of the
-            user's own.
+        segmentation: A segmentation file, if there is one.
+        folder: An upload's folder, to be removed when the CT is replaced; None for the user's own
+            paths.
     """
 
     image: Path | None
@@ -107,7 +107,7 @@ class Study:
     Attributes:
         volume_node: The CT; None before one is opened.
         segmentation_node: Its segmentation, empty at first.
-        instability_node: Where the last result is unsure, if that was measured.
+        instability_node: Instability map of the last result, if there is one.
         summary: Of the last run.
         findings: About the CT for the chosen model, the most severe first.
     """
@@ -132,7 +132,7 @@ class Study:
         """
         self.close()
         self.volume_node = volume_to_node(volume, self._scene)
-        # The reader's array is let go of: the node has the voxels.
+        # The reader's array is released: the node has the voxels.
         self._volume = replace(volume, array=volume_from_node(self.volume_node).array)
         self._folder = folder
         self._set_segmentation(
@@ -140,15 +140,15 @@ class Study:
         )
 
     def drop_upload(self) -> None:
-        """Remove the uploaded files that are not needed any more: all but a DICOM series."""
+        """Remove uploaded files that are not needed any more: all except a DICOM series."""
         if self._volume is not None and not self._volume.dicom_files:
             self._remove_folder()
 
     def open_segmentation(self, path: Path) -> None:
-        """Read a segmentation in place of the present one.
+        """Read a segmentation and replace the current one.
 
         Raises:
-            InputError: If the file is no segmentation.
+            InputError: If the file is not a segmentation.
         """
         node = load_segmentation_node(path, self._scene)
         self._scene.RemoveNode(self.segmentation_node)
@@ -175,7 +175,7 @@ class Study:
         return self._volume
 
     def edited_among(self, structures: tuple[Structure, ...]) -> tuple[Structure, ...]:
-        """Structures whose segments somebody has edited."""
+        """Structures whose segments were edited."""
         if self.segmentation_node is None:
             return ()
         return protected_structures(self.segmentation_node, structures)
@@ -188,7 +188,7 @@ class Study:
         Args:
             result: From `prepare_result`.
             summary: Of the run.
-            overwrite: Names of structures that may be overwritten although somebody edited them.
+            overwrite: Names of structures whose edited segments may be overwritten.
         """
         self._remove_instability()
         written = write_result(

@@ -28,7 +28,7 @@ _MOVING_QUALITY = 60
 
 
 def ignore_command_line() -> None:
-    """trame reads `sys.argv`, which is that of `sdseg`; give it nothing to read."""
+    """Make trame ignore `sys.argv`, which has the arguments of `sdseg`."""
     os.environ["TRAME_ARGS"] = ""
 
 
@@ -73,7 +73,7 @@ def web_application(web_server: Any) -> web.Application:
 
 
 async def close_sockets(web_server: Any, code: int) -> None:
-    """Close the pages' websockets with a code, which tells them that no connection was lost."""
+    """Close the pages' websockets with a code that marks an intended end of the connection."""
     for handler in web_server._ws_handlers:
         for socket in list(handler.connections.values()):
             await socket.close(code=code)
@@ -90,7 +90,7 @@ def client_files() -> tuple[str, str]:
 
 
 def launcher_route() -> web.RouteDef:
-    """The request by which trame's client asks for the address of its websocket."""
+    """The request by which trame's client gets the address of its websocket."""
 
     async def tell(_: web.Request) -> web.Response:
         return web.json_response({"sessionURL": "ws://USE_HOST/ws"})
@@ -99,7 +99,7 @@ def launcher_route() -> web.RouteDef:
 
 
 def register_views(app: SlicerApp, server: Any) -> None:
-    """Let the views be drawn here and shown in the page, without trame-slicer's own buttons."""
+    """Render the views here and show them in the page, without trame-slicer's own buttons."""
     for factory in (RemoteSliceViewFactory, RemoteThreeDViewFactory):
         app.view_manager.register_factory(
             factory(
@@ -113,7 +113,7 @@ def register_views(app: SlicerApp, server: Any) -> None:
 
 
 def on_resize(view: AbstractView, function: Callable[[], None]) -> None:
-    """Call a function when the page has told a view its size."""
+    """Call a function when the page has sent the size of a view."""
     view.interactor().AddObserver(_WINDOW_RESIZE_EVENT, lambda *_: function())
 
 
@@ -128,7 +128,7 @@ def stop_blinking(editor: SegmentationEditor) -> None:
 
 
 def undoable_change(editor: SegmentationEditor) -> Any:
-    """Context manager: what is done to the active segmentation becomes one step of undo."""
+    """Context manager: all changes of the active segmentation in it are one step of undo."""
     return SegmentationLabelMapUndoCommand.push_state_change(editor.active_segmentation)
 
 

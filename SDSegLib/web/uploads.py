@@ -90,13 +90,13 @@ class Uploads:
         return web.json_response({})
 
     def finish(self, number: int) -> tuple[Path, list[Path]]:
-        """Hand the upload over; its folder then belongs to the caller.
+        """Finish the upload; the caller must then remove its folder.
 
         Returns:
             The folder and its files.
 
         Raises:
-            InputError: If it is not the current one or holds no file.
+            InputError: If it is not the current upload or has no file.
         """
         if self._folder is None or number != self._count or not self._files:
             raise InputError("No file has arrived; send it again.")
@@ -147,7 +147,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
             return _write(opened, members, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"The zip archive is damaged ({error}); pack it again.") from error
-    except RuntimeError as error:  # how zipfile says that a password is needed
+    except RuntimeError as error:  # zipfile raises it if a password is needed
         raise InputError(f"The zip archive cannot be opened: {error}.") from error
 
 

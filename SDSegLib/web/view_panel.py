@@ -1,4 +1,4 @@
-"""What the page says of the views: slice numbers, windows, their arrangement and 3-D."""
+"""Settings of the views: slice numbers, windows, arrangement and 3-D."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ViewPanel:
         )
 
     def draw(self) -> None:
-        """Show the arrangement and what is on in 3-D."""
+        """Show the arrangement and the state of the 3-D options."""
         self._context.page.show(
             arrangement=self._layout,
             window_name=self._window,

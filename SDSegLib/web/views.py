@@ -35,7 +35,7 @@ class SlicePosition:
 
 
 class Views:
-    """Creates and moves the views. Belongs to the event loop's thread.
+    """Creates and moves the views. Used on the event loop's thread only.
 
     Args:
         app: Scene and logics.
@@ -46,7 +46,7 @@ class Views:
     def __init__(self, app: SlicerApp, server: Any, on_move: Callable[[], None]) -> None:
         self._app = app
         self._volume: vtkMRMLScalarVolumeNode | None = None
-        self._sized: set[str] = set()  # views whose size the page has told
+        self._sized: set[str] = set()  # views whose size the page has sent
         self._unfitted: set[str] = set()  # views that show a CT and wait for their size
         trame_private.register_views(app, server)
         definitions = (
@@ -63,7 +63,7 @@ class Views:
             view.modified.connect(lambda *_: on_move())
             trame_private.on_resize(view, partial(self._fit_if_new, tag))
         for view in self._views.values():
-            view.render_window().SetMultiSamples(0)  # smooth edges cost a processor too much
+            view.render_window().SetMultiSamples(0)  # antialiasing is too slow on a CPU
         self.show_only((*SLICE_VIEWS,))
 
     def show(self, volume: vtkMRMLScalarVolumeNode) -> None:
@@ -89,7 +89,7 @@ class Views:
         display.SetWindowLevel(window, level)
 
     def window(self) -> tuple[float, float]:
-        """Present window and level in HU."""
+        """Current window and level in HU."""
         display = None if self._volume is None else self._volume.GetDisplayNode()
         return (0.0, 0.0) if display is None else (display.GetWindow(), display.GetLevel())
 
@@ -129,7 +129,7 @@ class Views:
         return SlicePosition(number, count, self._letters(tag))
 
     def positions(self) -> dict[str, dict[str, Any]]:
-        """Of all slice views, for the page."""
+        """Positions of all slice views, for the page."""
         return {tag: asdict(self.position(tag)) for tag in SLICE_VIEWS}
 
     def overlay(self, node: vtkMRMLScalarVolumeNode | None, opacity: float) -> None:
@@ -154,7 +154,7 @@ class Views:
         self._views[THREE_D].reset_view()
 
     def _fit_if_new(self, tag: str) -> None:
-        """Fit the CT if it was opened before the view knew its size."""
+        """Fit the CT if it was opened before the size of the view was known."""
         self._sized.add(tag)
         if tag in self._unfitted and self._volume is not None:
             self._unfitted.discard(tag)
@@ -176,7 +176,7 @@ class Views:
         return np.array([[matrix.GetElement(row, col) for col in range(4)] for row in range(4)])
 
     def _index_of_view(self, tag: str, matrix: np.ndarray) -> np.ndarray:
-        """Voxel index (i, j, k) in the middle of a view."""
+        """Voxel index (i, j, k) at the centre of a view."""
         center = self._slice_to_ras(tag)[:, 3]
         return (np.linalg.inv(matrix) @ center)[:3]
 

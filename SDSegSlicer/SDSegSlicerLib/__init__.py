@@ -1,1 +1,1 @@
-"""The parts of the SDSeg module's window and logic; the library it draws is SDSegLib."""
+"""The parts of the SDSeg module's window and logic; computation is in SDSegLib."""

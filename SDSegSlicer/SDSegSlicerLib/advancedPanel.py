@@ -34,8 +34,8 @@ class AdvancedPanel:
 
     Args:
         ui: The window's widgets.
-        messages: For what goes wrong.
-        onModelsChanged: Called when other models may be there.
+        messages: Shows errors.
+        onModelsChanged: Called when the installed models may have changed.
     """
 
     def __init__(self, ui: Any, messages: MessageArea, onModelsChanged: Callable[[], None]) -> None:
@@ -53,7 +53,7 @@ class AdvancedPanel:
         ui.stopWorkerButton.connect("clicked()", self._stopWorker)
 
     def update(self, parameters: Any, isBusy: bool, mirrorProblem: str) -> None:
-        """Follow the parameter node, the worker's log, and why slices cannot be mirrored."""
+        """Update from the parameter node, the worker's log and the reason against mirroring."""
         several = _("a map of the uncertainty is made")
         single = _("2 or more show where it is unsure")
         self._ui.samplesFacts.setText(several if parameters.samples > 1 else single)
@@ -80,7 +80,7 @@ class AdvancedPanel:
         return "\n".join([versions, *sharedWorker().log])
 
     def stop(self) -> None:
-        """The window is closed: show no outcome of an installation."""
+        """After the window was closed, show no outcome of an installation."""
         if self._install is not None:
             self._install.forget()
 

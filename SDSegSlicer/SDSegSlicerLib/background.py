@@ -1,4 +1,4 @@
-"""Work outside the window's thread: functions in a thread, and the worker process."""
+"""Work outside the main thread: functions in a thread, and the worker process."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ class Background:
 
     Args:
         function: Called without arguments.
-        doing: What it does, for the message if it fails.
+        doing: Description of its work, for the message if it fails.
     """
 
     def __init__(self, function: Callable[[], Any], doing: str) -> None:
@@ -45,15 +45,15 @@ class Background:
     def isDone(self) -> bool:
         """Whether there is a result.
 
-        3D Slicer may hold the interpreter's lock while its event loop runs; the short sleep lets
-        the thread have it.
+        3D Slicer may hold the interpreter's lock while its event loop runs; the short sleep
+        releases it to the thread.
         """
         if not self._done.is_set():
             time.sleep(_YIELD_SECONDS)
         return self._done.is_set()
 
     def whenDone(self, function: Callable[["Background"], None]) -> None:
-        """Have the event loop call a function with this object once there is a result."""
+        """Make the event loop call a function with this object once there is a result."""
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
 
@@ -74,7 +74,7 @@ class Background:
         """Wait for the result.
 
         Raises:
-            SDSegError: What the function raised; any other error is in the log.
+            SDSegError: If the function raised one; any other error is in the log.
         """
         self._done.wait()
         if self._error is not None:
@@ -123,7 +123,7 @@ def openInWorker(client: WorkerClient, node: vtkMRMLScalarVolumeNode) -> VolumeI
 
 
 def releaseVolumes() -> None:
-    """Let the worker forget the volume that it keeps."""
+    """Release the volume that the worker keeps."""
     while _opened:
         _key, client, opened = _opened.pop()
         client.close_volume(opened)
@@ -140,8 +140,8 @@ def childPython() -> str:
     """Interpreter of child processes: PythonSlicer in 3D Slicer, else the running one.
 
     On Windows it is the interpreter that PythonSlicer would start, as 3D Slicer's own command line
-    modules do: a launcher in between need not hand on standard input. Its environment is that of
-    3D Slicer, which the child inherits.
+    modules do: a launcher in between may not pass on standard input. Its environment is that of 3D
+    Slicer, which the child inherits.
     """
     names = ("python-real", "PythonSlicer") if sys.platform == "win32" else ("PythonSlicer",)
     return next(filter(None, map(shutil.which, names)), sys.executable)

@@ -1,4 +1,4 @@
-"""First-time setup: shows which packages are missing, asks, and installs them."""
+"""First-time setup: shows missing packages, asks for consent, and installs them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,11 @@ _WHEELS_SETTING = "SDSeg/WheelsFolder"
 
 
 class DependencyPanel:
-    """Asks before anything is installed, installs, and tries the packages in a child process.
+    """Asks for consent, installs packages, and imports them in a child process as a test.
 
     Args:
         ui: The window's widgets.
-        messages: For what goes wrong.
+        messages: Shows errors.
     """
 
     def __init__(self, ui: Any, messages: MessageArea) -> None:
@@ -44,7 +44,7 @@ class DependencyPanel:
 
     @property
     def isBusy(self) -> bool:
-        """Whether packages are being installed or tried."""
+        """Whether packages are being installed or tested."""
         return self._isBusy
 
     @property
@@ -56,12 +56,12 @@ class DependencyPanel:
         """Show what is missing.
 
         Args:
-            packages: What is needed.
-            purpose: For what, as the beginning of a sentence.
-            onReady: Called once everything is there, after an installation.
+            packages: The needed packages.
+            purpose: Purpose of the packages, as the beginning of a sentence.
+            onReady: Called once all packages are available, after an installation.
 
         Returns:
-            Whether everything is there; otherwise the panel, or a message, is open.
+            Whether all packages are available; otherwise the panel, or a message, is open.
         """
         reason = requirements.unsupportedReason()
         if reason:
@@ -90,7 +90,7 @@ class DependencyPanel:
         self._ui.dependencyFrame.setVisible(False)
 
     def stop(self) -> None:
-        """The window is closed: show no outcome of a trial."""
+        """After the window was closed, show no outcome of a test."""
         if self._check is not None:
             self._check.forget()
 

@@ -41,20 +41,20 @@ class EditorPanel:
             self._bind(node, parameters.resultVolume)
 
     def canUndo(self, parameters: Any) -> bool:
-        """Whether a run changed the shown result and that can be undone."""
+        """Whether a run changed the shown result and the change can be undone."""
         node = parameters.resultSegmentation
         return node is not None and self._undoable == node.GetID()
 
     def saveUndoState(
         self, node: vtkMRMLSegmentationNode, volumeNode: vtkMRMLScalarVolumeNode
     ) -> None:
-        """Remember a segmentation as it is, before a run of a volume changes it."""
+        """Save the state of a segmentation for undo, before a run of a volume changes it."""
         self._bind(node, volumeNode)
         self.editor.saveStateForUndo()
         self._undoable = node.GetID()
 
     def undo(self) -> None:
-        """Undo the last change; repeatedly, as in the Segment Editor."""
+        """Undo the last change; further calls undo earlier ones, as in the Segment Editor."""
         if self.editor is not None and self.editor.segmentationNode() is not None:
             self.editor.undo()
 
@@ -65,7 +65,7 @@ class EditorPanel:
             self.editor.setCurrentSegmentID(segmentId)
 
     def release(self) -> None:
-        """Release all nodes: the scene or the window is closed."""
+        """Release all nodes when the scene or the window is closed."""
         self._undoable = None
         if self.editor is not None:
             self.editor.setActiveEffect(None)
@@ -73,7 +73,7 @@ class EditorPanel:
             self.editor.setSourceVolumeNode(None)
 
     def leave(self) -> None:
-        """Deactivate the effect: the user opens another module."""
+        """Deactivate the effect when the user opens another module."""
         self._isOpen = False
         if self.editor is not None:
             self.editor.setActiveEffect(None)
@@ -121,7 +121,7 @@ class EditorPanel:
         self.editor.segmentationNodeSelectorVisible = False
         self.editor.sourceVolumeNodeSelectorVisible = False
         self.editor.switchToSegmentationsButtonVisible = False
-        self.editor.autoShowSourceVolumeNode = False  # views and overlay stay as they are
+        self.editor.autoShowSourceVolumeNode = False  # views and overlay are not changed
         self.editor.setToolTip(_("Correct the result; what is edited here survives the next run."))
         self._ui.editorPlace.layout().addWidget(self.editor)
         if self._isOpen:
@@ -129,7 +129,7 @@ class EditorPanel:
 
 
 def _editorNode() -> Any:
-    """The editor's settings, apart from those of the module Segment Editor."""
+    """The editor's settings, separate from those of the module Segment Editor."""
     node = slicer.mrmlScene.GetSingletonNode(_NODE_TAG, "vtkMRMLSegmentEditorNode")
     if node is None:
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")

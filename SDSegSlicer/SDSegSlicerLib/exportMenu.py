@@ -35,7 +35,7 @@ class ExportMenu:
 
     Args:
         ui: The window's widgets.
-        messages: For where the file is, or what went wrong.
+        messages: Shows the path of the file, or the error.
         dependencies: Offers to install what is needed for DICOM.
     """
 
@@ -53,11 +53,11 @@ class ExportMenu:
         ui.exportButton.setMenu(self.menu)
 
     def update(self, parameters: Any) -> None:
-        """Follow the parameter node."""
+        """Update the menu from the parameter node."""
         self._parameters = parameters
 
     def _onAboutToShow(self) -> None:
-        """Ask the DICOM database, a query for each slice, only when the menu is opened."""
+        """Query the DICOM database, once for each slice, only when the menu is opened."""
         if self._parameters is None:
             return
         reason = whyNoDicomSeg(self._parameters.resultVolume)
@@ -71,7 +71,7 @@ class ExportMenu:
         )
 
     def stop(self) -> None:
-        """The window is closed: show no outcome of writing."""
+        """After the window was closed, show no outcome of writing."""
         if self._writing is not None:
             self._writing.forget()
 
@@ -152,7 +152,7 @@ def dicomFiles(volumeNode: vtkMRMLScalarVolumeNode | None) -> tuple[Path, ...]:
 
 
 def whyNoDicomSeg(volumeNode: vtkMRMLScalarVolumeNode | None) -> str:
-    """What keeps a DICOM Segmentation from being written, or "": packages aside."""
+    """Reason why a DICOM Segmentation cannot be written, or ""; packages are not checked."""
     if not dicomFiles(volumeNode):
         return _(
             "The CT was not loaded from the DICOM database, so there is no series to refer to."
@@ -172,7 +172,7 @@ def dicomSegWriter(
     """A function that writes the file. It uses no node, so it may run in a thread.
 
     Raises:
-        SDSegError: If the segmentation cannot be laid on the volume's grid.
+        SDSegError: If the segmentation cannot be converted to the volume's grid.
     """
     reason = whyNoDicomSeg(volumeNode)
     if reason:

@@ -1,4 +1,4 @@
-"""The input volume and the region: their facts, and what does not fit the model."""
+"""The input volume and the region: their properties, and findings about the model's fit."""
 
 import math
 from collections.abc import Sequence
@@ -28,12 +28,13 @@ class InputPanel(VTKObservationMixin):
 
     Args:
         ui: The window's widgets.
-        onChange: Called when the node or the findings have changed. It draws a moment later,
-            because a node that is being filled is incomplete in between.
+        onChange: Called when the node or the findings have changed. It draws after a short delay,
+            because a node is incomplete while it is being filled.
 
     Attributes:
-        problem: Why the volume cannot be segmented, or "".
-        examination: How the models suit the volume, and the findings; None while it is not known.
+        problem: Reason why the volume cannot be segmented, or "".
+        examination: Ranking of the models for the volume, and the findings; None before they are
+            known.
     """
 
     def __init__(self, ui: Any, onChange: Any) -> None:
@@ -57,7 +58,7 @@ class InputPanel(VTKObservationMixin):
 
         Args:
             parameters: The module's parameters.
-            models: Those that are installed.
+            models: The installed ones.
         """
         if parameters.inputVolume is not self._node:
             self._observe(parameters.inputVolume)
@@ -124,7 +125,7 @@ class InputPanel(VTKObservationMixin):
             self._error = str(error)
 
     def _forgetAnswer(self, parameters: Any) -> None:
-        """A tick to segment anyway counts for one volume and what was said of it, not the next."""
+        """Untick "segment anyway" after a change of the volume or of its findings."""
         if self.examination is None:
             return
         texts = [item.message for item in of_severity(self.examination.findings, "ask")]
@@ -191,10 +192,10 @@ class RegionPanel(VTKObservationMixin):
 
     Args:
         ui: The window's widgets.
-        onChange: Called when the box was moved; it draws a moment later.
+        onChange: Called when the box was moved; it draws after a short delay.
 
     Attributes:
-        problem: Why the box cannot be used, or "".
+        problem: Reason why the box cannot be used, or "".
     """
 
     def __init__(self, ui: Any, onChange: Any) -> None:

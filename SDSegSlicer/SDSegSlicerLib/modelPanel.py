@@ -22,17 +22,17 @@ _ROW_PADDING = 5
 
 
 class ModelPanel:
-    """The list of models and the facts of the chosen one.
+    """The list of models and the properties of the chosen one.
 
     Args:
         ui: The window's widgets.
 
     Attributes:
-        models: Those that are installed, for volumes.
+        models: The installed models for volumes.
         current: The chosen model; None if it is not installed.
-        problem: Why no model can be used, or "".
-        mirrorProblem: Why its slices cannot be mirrored, or "".
-        notes: What is wrong with model folders that cannot be used.
+        problem: Reason why no model can be used, or "".
+        mirrorProblem: Reason why its slices cannot be mirrored, or "".
+        notes: Problems of model folders that cannot be used.
     """
 
     def __init__(self, ui: Any) -> None:
@@ -60,7 +60,7 @@ class ModelPanel:
 
         Args:
             parameters: The module's parameters.
-            examination: How the models suit the volume; None while it is not known.
+            examination: Ranking of the models for the volume; None before it is known.
         """
         self._parameters = parameters
         wanted = parameters.model
@@ -86,7 +86,7 @@ class ModelPanel:
         self._showCard()
 
     def _proposed(self, examination: Examination | None) -> InstalledModel | None:
-        """The model that suits the volume best; while that is not known, a bundled one."""
+        """The model that fits the volume best; before that is known, a bundled one."""
         if examination is not None and examination.model is not None:
             return examination.model
         bundled = [item for item in self.models if item.bundled]
@@ -171,7 +171,7 @@ class StructureList:
         return list(self._names)
 
     def update(self, parameters: Any, model: ModelDescription | None) -> None:
-        """Follow the parameter node; another model begins with all structures ticked."""
+        """Update from the parameter node; after a change of model all structures are ticked."""
         self._parameters = parameters
         self._fill(model)
         if model is not None and parameters.knownModel != model.name:

@@ -1,4 +1,4 @@
-"""The output segmentation, and what happens to the segments that it already has."""
+"""The output segmentation, and the treatment of its existing segments."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class OutputPanel:
         ui: The window's widgets.
 
     Attributes:
-        problem: Why the segmentation cannot be written into, or "".
+        problem: Reason why the segmentation cannot be written into, or "".
     """
 
     def __init__(self, ui: Any) -> None:
@@ -30,7 +30,7 @@ class OutputPanel:
         ui.updateRadioButton.connect("toggled(bool)", self._onToggled)
 
     def update(self, parameters: Any, model: ModelDescription | None) -> None:
-        """Follow the parameter node."""
+        """Update the widgets from the parameter node."""
         self._parameters = parameters
         self._followInput()
         node = parameters.outputSegmentation
@@ -71,7 +71,7 @@ class OutputPanel:
             ).format(segmentation=node.GetName(), volume=_referenceVolume(node).GetName())
 
     def _editedNames(self, node: Any, model: ModelDescription | None) -> tuple[str, ...]:
-        """Names of the model's structures that somebody edited."""
+        """Names of the model's structures whose segments were edited."""
         segmentation = node.GetSegmentation()
         key: list[Any] = [node.GetID(), None if model is None else model.name]
         for number in range(segmentation.GetNumberOfSegments()):
@@ -90,7 +90,7 @@ class OutputPanel:
 
 
 def _referenceVolume(node: Any) -> Any:
-    """The volume that a segmentation belongs to, if it is still there."""
+    """The volume that a segmentation belongs to, if it still exists."""
     return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
 
 

@@ -15,14 +15,14 @@ from SDSegLib.options import MAXIMUM_BATCH, MAXIMUM_SAMPLES, MAXIMUM_STEPS
 
 
 class OutputMode(Enum):
-    """What happens to the other segments of an existing segmentation."""
+    """Treatment of the other segments of an existing segmentation."""
 
     UPDATE = "update"
     REPLACE = "replace"
 
 
 class Device(Enum):
-    """Where to compute; the values are the library's names."""
+    """Device to compute on; the values are the library's names."""
 
     AUTO = "auto"
     CUDA = "cuda"
@@ -40,7 +40,7 @@ class Device(Enum):
 
 
 class Precision(Enum):
-    """How to compute; the values are the library's names."""
+    """Number type of the networks; the values are the library's names."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -63,28 +63,28 @@ class SDSegParameters:
 
     Attributes:
         inputVolume: The CT.
-        allFrames: Of a sequence: all time points, or the one that is shown.
+        allFrames: Whether all time points of a sequence are segmented, or the shown one.
         segmentAnyway: Whether to segment a volume that may not suit the model.
         model: Name of an installed model; "" for the one that suits the volume best.
         structures: Names of the ticked structures; none stands for all.
-        knownModel: Of which model `structures` are.
+        knownModel: The model to which `structures` belong.
         region: Box to segment in; None for the whole volume.
-        outputSegmentation: Where to write; None for a new segmentation.
+        outputSegmentation: Segmentation to write into; None for a new one.
         foreignOutput: Whether a segmentation of another volume may be written into.
-        outputMode: For an existing segmentation.
-        overwriteEdited: Whether segments that somebody edited may be overwritten.
-        device: Where to compute.
-        precision: How to compute.
-        mirror: Whether to average with what is found in mirrored slices.
+        outputMode: Treatment of other segments of an existing segmentation.
+        overwriteEdited: Whether edited segments may be overwritten.
+        device: Device to compute on.
+        precision: Number type of the networks.
+        mirror: Whether to average with the result of mirrored slices.
         samples: Number of noise samples to average.
         steps: Reverse steps.
-        batch: Slices computed at a time; 0 for the default of model and device.
-        resultSegmentation: What the last run wrote.
-        resultVolume: What it segmented.
-        resultOptions: With which options, as JSON of `RunOptions`.
-        instabilityMap: Where it was unsure, in percent; None for a single sample.
-        showInstability: Whether the map lies over the CT.
-        instabilityOpacity: How much of the CT it covers, 0 … 1.
+        batch: Slices computed together; 0 for the default of model and device.
+        resultSegmentation: The segmentation written by the last run.
+        resultVolume: The volume that the last run segmented.
+        resultOptions: Options of the last run, as JSON of `RunOptions`.
+        instabilityMap: Instability of its result in percent; None for a single sample.
+        showInstability: Whether the map is shown over the CT.
+        instabilityOpacity: Opacity of the map, 0 … 1.
         summary: Volumes, times and slices to review, as `RunSummary.to_text` writes them.
     """
 

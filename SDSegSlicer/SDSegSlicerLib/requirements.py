@@ -29,9 +29,9 @@ class Package:
     """A package of the Python package index.
 
     Attributes:
-        requirement: With its lowest version, as pip takes it.
-        module: What is imported.
-        size: Of the download, roughly, in words.
+        requirement: Name and lowest version in pip's syntax.
+        module: Name of its module for import.
+        size: Approximate size of the download, as text.
     """
 
     requirement: str
@@ -58,13 +58,13 @@ DICOM_PACKAGES = (Package("highdicom>=0.27", "highdicom", "1 MB"),)
 
 
 def missingPackages(packages: tuple[Package, ...] = PACKAGES) -> list[Package]:
-    """Those that are not there or too old; nothing is imported."""
+    """Packages that are not installed or too old; nothing is imported."""
     importlib.invalidate_caches()
     return [package for package in packages if not _isThere(package)]
 
 
 def unsupportedReason() -> str:
-    """Why SDSeg cannot compute on this computer, or ""."""
+    """Reason why SDSeg cannot compute on this computer, or ""."""
     if sys.platform == "darwin" and platform.machine() == "x86_64":
         return _(
             "Not supported: on macOS, 3D Slicer is built for Intel processors, and there is no "
@@ -74,10 +74,10 @@ def unsupportedReason() -> str:
 
 
 def install(packages: list[Package], wheelsFolder: str = "") -> None:
-    """Install packages into 3D Slicer's Python, with the ways that it has for that.
+    """Install packages into 3D Slicer's Python, with 3D Slicer's own functions for it.
 
     Args:
-        packages: What `missingPackages` gave.
+        packages: The result of `missingPackages`.
         wheelsFolder: Folder with wheel files, for computers without a network.
 
     Raises:
@@ -103,7 +103,7 @@ def install(packages: list[Package], wheelsFolder: str = "") -> None:
 
 
 def importProblem(packages: tuple[Package, ...] = PACKAGES) -> str:
-    """Import packages in a child process; returns what went wrong, or "". Takes seconds."""
+    """Import packages in a child process; returns the error, or "". Takes seconds."""
     modules = ", ".join(package.module for package in packages)
     try:
         result = subprocess.run(
@@ -124,7 +124,7 @@ def importProblem(packages: tuple[Package, ...] = PACKAGES) -> str:
 
 
 def _installTorch() -> bool:
-    """Through the PyTorch extension, which chooses the build for this computer's GPU."""
+    """Install PyTorch by the PyTorch extension, which chooses the build for this computer's GPU."""
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError:
@@ -145,7 +145,7 @@ def _installTorch() -> bool:
 def _notImported(module: str) -> Iterator[None]:
     """Prevent the import of a module in this process, unless it is imported already.
 
-    The PyTorch extension imports what it has installed, as its last step; on Windows, files of an
+    The PyTorch extension imports the installed package as its last step; on Windows, files of an
     imported PyTorch cannot be replaced until 3D Slicer is restarted.
     """
     if module in sys.modules:
@@ -181,7 +181,7 @@ def _isThere(package: Package) -> bool:
             return False
         return _numbers(importlib.metadata.version(package.name)) >= _numbers(package.lowest)
     except importlib.metadata.PackageNotFoundError:
-        return True  # built into 3D Slicer, without a version to read
+        return True  # built into 3D Slicer, without version information
     except (ImportError, ValueError):
         return False
 

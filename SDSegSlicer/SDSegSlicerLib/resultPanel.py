@@ -24,7 +24,7 @@ class ResultPanel:
     Args:
         ui: The window's widgets.
         openEditor: Opens the module Segment Editor.
-        undo: Brings back the state before the last change.
+        undo: Restores the state before the last change.
     """
 
     def __init__(self, ui: Any, openEditor: Callable[[], None], undo: Callable[[], None]) -> None:
@@ -75,7 +75,7 @@ class ResultPanel:
         self._ui.resultFacts.setText("\n".join([names, *_facts(summary)]))
 
     def _onDoubleClicked(self, row: int, column: int) -> None:
-        """Show the middle of a structure in the slice views."""
+        """Show the centre of a structure in the slice views."""
         if self._shown is None or self._node is None:
             return
         segmentation = self._node.GetSegmentation()
@@ -113,7 +113,7 @@ def _facts(summary: RunSummary) -> list[str]:
 
 
 def _device(chosen: str) -> str:
-    """Where it was computed and why, from the library's "cpu: asked for"."""
+    """Device and reason as text for the user, from the library's "cpu: asked for"."""
     name, _colon, reason = chosen.partition(": ")
     if name == "cpu":
         return _("On the processor ({reason})").format(reason=reason)
@@ -125,8 +125,8 @@ class ReviewPanel:
 
     Args:
         ui: The window's widgets.
-        onMeasure: Called by the button that asks for a run with several samples.
-        onChosen: Called with a slice that the user went to.
+        onMeasure: Called by the button for a run with several samples.
+        onChosen: Called with a slice that the user has chosen.
     """
 
     def __init__(
@@ -283,7 +283,7 @@ class InstabilityOverlay:
         )
 
     def hide(self) -> None:
-        """Restore what the slice views showed."""
+        """Restore the previous content of the slice views."""
         if self._shownId is None:
             return
         for node in _compositeNodes():

@@ -1,4 +1,4 @@
-"""Drives a run from a timer, and draws it: the button, the progress bar and the status line."""
+"""Polls a run from a timer, and draws its state: the button, progress bar and status line."""
 
 import logging
 import time
@@ -24,11 +24,11 @@ class RunController:
 
     Args:
         onChange: Called when there is something new to draw.
-        onEnd: Called with a run that has ended, in whatever way.
+        onEnd: Called with a run that has ended in any state.
 
     Attributes:
         run: The current or last run.
-        longestPause: Of the window during the last run, in seconds.
+        longestPause: Longest pause of the window during the last run, in seconds.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RunController:
         """Begin a run.
 
         Raises:
-            SDSegError: If its input cannot be used, or the worker is at another run.
+            SDSegError: If its input cannot be used, or the worker is busy with another run.
         """
         if self.isBusy:
             raise SDSegError(_("A segmentation is going on; cancel it first."))
@@ -62,7 +62,7 @@ class RunController:
         self._onChange()
 
     def cancel(self, reason: str = "") -> None:
-        """Ask the run to stop."""
+        """Cancel the run."""
         if self.run is not None and self.run.isBusy:
             self.run.cancel(reason)
             self._onChange()
@@ -79,7 +79,7 @@ class RunController:
         changed = True
         try:
             changed = self.run.poll()
-        finally:  # also if the scene refuses the result for a reason that nobody expected
+        finally:  # also after an unexpected error while writing into the scene
             if not self.run.isBusy:
                 self._end(self.run)
             elif changed:
@@ -132,7 +132,7 @@ class RunBar:
 
     Args:
         ui: The window's widgets.
-        onSegment: Called by a click when nothing is going on.
+        onSegment: Called by a click when no run is in progress.
         onCancel: Called by a click during a run.
     """
 
@@ -155,7 +155,7 @@ class RunBar:
 
         Args:
             run: The current or last run, if any.
-            problem: Why nothing can be segmented, or "".
+            problem: Reason why nothing can be segmented, or "".
         """
         self._isBusy = run is not None and run.isBusy
         button = self._ui.segmentButton

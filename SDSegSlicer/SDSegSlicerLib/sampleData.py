@@ -10,7 +10,7 @@ SAMPLE_SHA256 = "2abd5a7e9ae8decd6a831b74bd51c7b3cb4cdf9d0bd78e5036bebce235fdc49
 
 
 def registerSampleData(iconFolder: Path) -> None:
-    """Offer the CT that comes with the extension; nothing is downloaded."""
+    """Register the CT that comes with the extension; nothing is downloaded."""
     import SampleData
 
     path = resource_folder() / "Samples" / SAMPLE_FILE

@@ -18,14 +18,14 @@ from .runControl import POLL_MS
 from .segmentationRun import RunSettings, SegmentationRun
 
 _MODES = ("update", "replace")
-_timers: set[Any] = set()  # of runs that nobody waits for
+_timers: set[Any] = set()  # of runs without a waiting script
 
 
 def startedRun(client: WorkerClient, settings: RunSettings) -> SegmentationRun:
-    """Check what can be checked before the worker starts, then start a run.
+    """Check the settings as far as possible before the worker starts, then start a run.
 
     Raises:
-        SDSegError: Naming what is missing or wrong.
+        SDSegError: Naming the missing or wrong input.
     """
     if settings.volumeNode is None:
         raise InputError(_("There is no volume; give a volume node."))
@@ -73,7 +73,7 @@ def keepPolling(run: SegmentationRun) -> None:
 
 
 def resultOf(run: SegmentationRun) -> vtkMRMLSegmentationNode:
-    """Wait for the end of a run; the application goes on drawing meanwhile.
+    """Wait for the end of a run; the application stays responsive meanwhile.
 
     Raises:
         SDSegError: If it failed or was cancelled.

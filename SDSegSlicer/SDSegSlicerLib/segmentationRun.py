@@ -1,4 +1,4 @@
-"""One run from the click to the segmentation node: its settings, and a step at each poll."""
+"""One run from the click to the segmentation node: its settings and its steps."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ BeforeWriting = Callable[[vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], Non
 
 @dataclass(frozen=True, eq=False)
 class RunSettings:
-    """One click on Segment.
+    """Settings of a run at the click on Segment.
 
     Attributes:
         volumeNode: What to segment.
@@ -39,8 +39,8 @@ class RunSettings:
         roiNode: Box to segment in, in place of `options.region`; None to use `options.region`.
         segmentationNode: An existing segmentation to write into; None for a new one.
         mode: For an existing one: "update" these structures, or "replace" all.
-        overwriteEdited: Whether segments that somebody edited may be overwritten.
-        allFrames: Of a sequence, all time points.
+        overwriteEdited: Whether edited segments may be overwritten.
+        allFrames: Whether to segment all time points of a sequence.
     """
 
     volumeNode: vtkMRMLScalarVolumeNode
@@ -53,10 +53,10 @@ class RunSettings:
 
 
 class SegmentationRun:
-    """Sends volumes to the worker and writes what comes back into the scene.
+    """Sends volumes to the worker and writes the results into the scene.
 
-    It belongs to the main thread. Nodes may vanish at any time between two polls; the run is then
-    cancelled and leaves the scene as it is.
+    It is used on the main thread only. Nodes may be removed at any time between two polls; the run
+    is then cancelled and leaves the scene unchanged.
 
     Args:
         client: The worker; must not be busy.
@@ -65,19 +65,19 @@ class SegmentationRun:
             is changed.
 
     Attributes:
-        state: Where the run is.
-        progress: Of the current frame.
+        state: State of the run.
+        progress: Progress of the current frame.
         frame: Number of the current frame, from 0.
         frameCount: 1 for a plain volume.
-        error: Once FAILED or CANCELLED, why and what to do, or "".
+        error: Once FAILED or CANCELLED, the cause and the remedy, or "".
         details: Once FAILED, for the log.
-        resultNode: Once DONE, what was written.
-        volumeNode: What is segmented.
+        resultNode: Once DONE, the written node.
+        volumeNode: The volume that is segmented.
         settings: What to do.
-        options: How, with the region in voxels.
-        instabilityNode: Once DONE with several samples, where the result is unsure.
-        summary: Once DONE, what came of it.
-        writeSeconds: How long writing into the scene took.
+        options: Options of the run, with the region in voxels.
+        instabilityNode: Once DONE with several samples, the instability map.
+        summary: Once DONE, the summary of the run.
+        writeSeconds: Time for writing into the scene.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class SegmentationRun:
         return self.isBusy and self._client.is_cancelling
 
     def start(self) -> None:
-        """Hand the first volume to the worker; returns at once.
+        """Send the first volume to the worker; returns at once.
 
         Raises:
-            SDSegError: If the input cannot be used, or the worker is at another run.
+            SDSegError: If the input cannot be used, or the worker is busy with another run.
         """
         if self._client.is_busy:
             raise SDSegError(
@@ -171,7 +171,7 @@ class SegmentationRun:
         """Stop; the state becomes CANCELLED within one batch.
 
         Args:
-            reason: What to tell the user, if it was not the user.
+            reason: Message for the user if the user has not cancelled it.
         """
         self.error = reason or _("Cancelled; nothing was changed.")
         self._client.cancel()
@@ -220,7 +220,7 @@ class SegmentationRun:
         if not self._nodesArePresent():
             self.cancel(_("Cancelled, because the volume or the segmentation was removed."))
             return
-        self.state = State.FAILED  # until the end, so that no error leaves the run hanging
+        self.state = State.FAILED  # until the end, so that the run ends after any error
         self.error = _("The result could not be written; the error log says why.")
         started = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""The self test: the clicks of a user, on a small volume, with a tiny model."""
+"""The self test: simulated clicks, on a small volume, with a tiny model."""
 
 import os
 import re
@@ -30,8 +30,8 @@ def clickThrough() -> None:
     """Choose, segment, cancel, segment again into the same node, and examine the result.
 
     Raises:
-        RuntimeError: If packages are missing, so that nothing can be segmented, or if anything
-            was written to the application's log as an error meanwhile.
+        RuntimeError: If packages are missing, so that nothing can be segmented, or if an error was
+            written to the application's log meanwhile.
     """
     logged = _ErrorLog()
     if missingPackages():
@@ -72,7 +72,7 @@ class _ErrorLog:
         self._start = self._path.stat().st_size
 
     def errors(self) -> list[str]:
-        """What was logged as an error; 3D Slicer begins each message with its level."""
+        """Messages logged as errors; 3D Slicer begins each message with its level."""
         slicer.app.processEvents()  # messages are written by the event loop
         with self._path.open("rb") as file:
             file.seek(self._start)
@@ -130,7 +130,7 @@ def _clickThrough(window: Any, ui: Any) -> None:
 
 @contextmanager
 def _tinyModel(folder: Path) -> Iterator[None]:
-    """The tiny model as the only one of the user's, for the time of the test."""
+    """Make the tiny model the only one of the user's during the test."""
     script = str(Path(selfTestModel.__file__).resolve())
     made = subprocess.run(
         [childPython(), script, str(folder / selfTestModel.NAME)],

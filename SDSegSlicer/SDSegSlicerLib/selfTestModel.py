@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     torch.manual_seed(0)
     family = build_family(description)
     for parameter in family.parameters():
-        if not bool(parameter.any()):  # layers that start at zero would hide the image
+        if not bool(parameter.any()):  # layers initialised with zero would ignore the image
             torch.nn.init.normal_(parameter, std=0.3)
     write_model_folder(folder, description, family.state_dict(), "Random weights.\n")
 

@@ -31,7 +31,7 @@ class MessageArea:
     Args:
         ui: The window's widgets.
         showLog: Opens the log.
-        copyableText: What the copy button puts on the clipboard after the message.
+        copyableText: Text that the copy button adds to the message on the clipboard.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class MessageArea:
 
     @property
     def text(self) -> str:
-        """What is shown; empty if nothing is."""
+        """The shown message; "" if there is none."""
         return self._text
 
     def show(self, text: str, kind: str = "error") -> None:
@@ -99,7 +99,7 @@ def prepareTable(table: Any) -> None:
 
 
 def fitTable(table: Any, mostRows: int) -> None:
-    """As high as its rows, up to `mostRows`."""
+    """Make a table as high as its rows, up to `mostRows`."""
     height = table.fontMetrics().height() + 6
     table.verticalHeader().setDefaultSectionSize(height)
     rows = min(max(1, table.rowCount), mostRows)

@@ -1,4 +1,4 @@
-"""The window as a whole: its parts, the parameter node they share, and the runs."""
+"""The whole window: its parts, their common parameter node, and the runs."""
 
 import json
 from collections.abc import Callable
@@ -75,7 +75,7 @@ class Window(VTKObservationMixin):
     # The parameter node and the scene
 
     def connectParameters(self) -> None:
-        """Take the scene's parameter node: at the start, and after a scene was closed or loaded."""
+        """Use the scene's parameter node: at the start, and after a scene was closed or loaded."""
         self._disconnectParameters()
         self.parameters = self._logic.getParameterNode()
         tag = self.parameters.connectGui(self._ui)
@@ -131,7 +131,7 @@ class Window(VTKObservationMixin):
     # Drawing
 
     def update(self) -> None:
-        """Show the present state of the parameter node and of the run."""
+        """Show the current state of the parameter node and of the run."""
         if self.parameters is None or self._isUpdating:
             return
         self._isUpdating = True
@@ -161,7 +161,7 @@ class Window(VTKObservationMixin):
         self._warmUp()
 
     def _warmUp(self) -> None:
-        """Let the worker load the model before Segment is clicked.
+        """Make the worker load the model before Segment is clicked.
 
         Once for each way to load it, and only when the next click could start a run.
         """
@@ -180,20 +180,20 @@ class Window(VTKObservationMixin):
         problems = (part.problem for part in (self.input, self.model, self.region, self.output))
         return next(filter(None, problems), "")
 
-    # What is clicked
+    # Reactions to clicks
 
     def segment(self) -> None:
-        """Start a run, or say what is missing."""
+        """Start a run, or show a message about what is missing."""
         if self.parameters is None:
             return
-        if self.input.isChecking:  # what it finds may have to be asked first
+        if self.input.isChecking:  # its findings may need a confirmation first
             self.input.waitForFindings()
             self.update()
         if not self._problem():
             self._start(self._settings, self.segment)
 
     def _start(self, settings: Callable[[], RunSettings], again: Callable[[], None]) -> None:
-        """Start a run, unless packages are missing; `again` is called once they are there."""
+        """Start a run, unless packages are missing; `again` is called once they are installed."""
         self.messages.clear()
         if not self.dependencies.ask(PACKAGES, _("Segmenting"), again):
             return
@@ -256,12 +256,12 @@ class Window(VTKObservationMixin):
             parameters.summary = summary.to_text()
         if previous is not None and previous is not run.instabilityNode:
             slicer.mrmlScene.RemoveNode(previous)
-        self._ui.inputSection.collapsed = True  # the result is then in sight on small screens
+        self._ui.inputSection.collapsed = True  # so that the result is visible on small screens
 
     def _measure(self) -> None:
         """Segment the result's volume again with several samples, into the same segmentation.
 
-        What is chosen above for the next run, which may be another patient's CT, has no part in it.
+        The settings for the next run, which may be for another patient's CT, are not used.
         """
         if self.parameters is not None and self.parameters.resultVolume is not None:
             self._start(self._settingsToMeasure, self._measure)
@@ -300,7 +300,7 @@ class Window(VTKObservationMixin):
         self.advanced.showLog()
 
     def _suggestInput(self) -> None:
-        """Choose the volume that the slice views show, never another one of the scene."""
+        """Choose the volume shown in the slice views, never another one of the scene."""
         if self.parameters.inputVolume is not None:
             return
         selection = slicer.app.applicationLogic().GetSelectionNode()
