@@ -210,8 +210,14 @@ class ModelPanel:
         finally:
             self.draw()
 
-    def _set_region(self, axis: str, first: int, last: int) -> None:
-        """Limit the run along "k", "j" or "i" to slices counted from 1; axis "" for all or none."""
+    def _set_region(self, axis: str, side: str, number: int) -> None:
+        """Limit the run along "k", "j" or "i"; axis "" switches the limits on or off.
+
+        Args:
+            side: "first" or "last": only this end of the axis is set, so that two quick edits of
+                the page do not undo each other.
+            number: Slice of that end, counted from 1.
+        """
         self._number += 1
         shape = self._context.study.opened().geometry.shape
         region = self._options.region
@@ -219,7 +225,8 @@ class ModelPanel:
             region = Region.whole(shape) if region is None else None
         else:
             sides = (region or Region.whole(shape)).to_json()
-            low, high = sorted((int(first), int(last)))
+            first, last = sides[axis][0] + 1, sides[axis][1]
+            low, high = sorted((int(number), last) if side == "first" else (first, int(number)))
             sides[axis] = [low - 1, high]
             region = Region.from_json(sides)
         try:
