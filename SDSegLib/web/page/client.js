@@ -30,6 +30,31 @@
     bar.value = share;
   }
 
+  // --- Typing ----------------------------------------------------------------------------------
+  // Any change of the page's state sets the value of every field again (Vue does so even if the
+  // bound value is the old one), also of a field in which somebody is just typing. Until the text
+  // is handed over (change) or left (blur), such a write is ignored.
+
+  const NATIVE_VALUE = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+
+  function holdTypedText(event) {
+    const field = event.target;
+    if (!field.matches("input.number, input.text")) return;
+    Object.defineProperty(field, "value", {
+      configurable: true,
+      get: () => NATIVE_VALUE.get.call(field),
+      set: () => {},
+    });
+  }
+
+  function releaseTypedText(event) {
+    delete event.target.value;
+  }
+
+  document.addEventListener("input", holdTypedText, true);
+  document.addEventListener("change", releaseTypedText, true);
+  document.addEventListener("blur", releaseTypedText, true);
+
   // --- One page at a time ----------------------------------------------------------------------
 
   async function isFree(path = "/session", method = "GET") {
