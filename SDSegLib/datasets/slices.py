@@ -16,7 +16,7 @@ from ..volume.slices import context_positions
 from ..volume.tiles import Tile, crop_tiles, tile_starts
 from .case import Case
 
-ORGAN_FRACTION = 0.6  # share of samples centred on a random organ; the others on any tissue
+ORGAN_FRACTION = 0.6  # share of samples from slices with a random organ; others: any tissue
 JITTER = 10  # pixels
 MARGIN = 16  # pixels around a tile, so that rotation and scaling introduce no border
 # Noise and shift are defined for a window of this width and are scaled for others.
