@@ -62,8 +62,8 @@ def autoencoder_sizes(weights: Weights) -> KLAutoencoderConfig:
 def unet_sizes(weights: Weights, num_heads: int) -> UNetConfig:
     """Sizes of the UNet that has these weights.
 
-    Each level but the last has one decoder stage with a second residual block, so these blocks
-    give the number of levels.
+    Each level but the last has one decoder stage with a second residual block, so the number of
+    levels is one more than the number of these blocks.
     """
     part = "UNet"
     conv_in = _shape(weights, "input_blocks.0.0.weight", part)
