@@ -127,7 +127,7 @@ def read_source(files: Sequence[Path]) -> SourceSeries:
 
 
 def labels_on_slices(segmentation: Segmentation, slices: Sequence[Slice]) -> np.ndarray:
-    """Resample the label map to DICOM slices; any order and direction of its axes is allowed.
+    """The label map in the pixel grid of DICOM slices, for any order and direction of its axes.
 
     Returns:
         uint8, shape (slices, rows, columns).

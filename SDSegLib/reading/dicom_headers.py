@@ -75,7 +75,7 @@ class DicomImage:
         return numbers(self.header, keyword, count, self.file)
 
     def numbers_if_valid(self, keyword: str, count: int) -> tuple[float, ...] | None:
-        """As `numbers`, but None if the count is wrong; for lists of series."""
+        """As `numbers`, but None also if they are not that many numbers; for lists of series."""
         try:
             return self.numbers(keyword, count)
         except InputError:

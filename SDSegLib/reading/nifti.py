@@ -283,7 +283,7 @@ class NiftiHeader:
 
 
 def _largest_distance(one: np.ndarray, other: np.ndarray, shape: tuple[int, int, int]) -> float:
-    """Largest distance in mm between the corners of the image on two grids."""
+    """Largest distance in mm between the image's corners with one affine and with the other."""
     k, j, i = (extent - 1 for extent in shape)
     corners = np.array([[a, b, c, 1] for a in (0, i) for b in (0, j) for c in (0, k)]).T
     return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
