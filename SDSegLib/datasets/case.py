@@ -34,7 +34,7 @@ class Case:
         label_map: uint8, (K, H, W).
         spacing: Slice spacing in mm; 1 for a picture.
         drawn: Labels that the label map is complete for; the others are unknown, not absent.
-        extents: Rows and columns of each slice that hold tissue.
+        extents: Range of rows and columns with tissue in each slice.
     """
 
     name: str

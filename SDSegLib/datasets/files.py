@@ -117,7 +117,7 @@ def files_by_channel(
 
 
 def case_folders(root: Path, image: str, label: str, pattern: str = "*") -> list[CaseFiles]:
-    """Subfolders of which each holds one case, sorted by name.
+    """Subfolders with one case each, sorted by name.
 
     Args:
         root: Folder with the subfolders.

@@ -124,7 +124,7 @@ def _check_nrrd(path: Path) -> tuple[str, ...]:
     """Notes on an NRRD file.
 
     Raises:
-        InputError: Without the path, if it gives no spacing or its voxels are missing or damaged.
+        InputError: If it has no spacing, or its voxels are missing or damaged; without the path.
     """
     head = _head(path)
     end = re.search(rb"\r?\n\r?\n", head)
@@ -158,7 +158,7 @@ def _check_metaimage(path: Path) -> tuple[str, ...]:
     """Notes on a MetaImage file.
 
     Raises:
-        InputError: Without the path, if it gives no spacing or its voxels are missing or damaged.
+        InputError: If it has no spacing, or its voxels are missing or damaged; without the path.
     """
     fields, end = _metaimage_fields(_head(path))
     if "elementspacing" not in fields and "elementsize" not in fields:
