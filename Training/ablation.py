@@ -37,8 +37,8 @@ from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import Code, Structure
 
 log = logging.getLogger("ablation")
-# Wider than the preset, because the single step amplifies what the UNet gets wrong 38.7 times, and
-# with an autoencoder whose decoder is used to some noise on the latent.
+# Wider than the preset, because the single step amplifies errors of the UNet 38.7 times, and with
+# an autoencoder whose decoder is trained on noisy latents.
 SIZES = (
     "network.unet.model_channels=128",
     "autoencoder.kl_weight=1e-2",
@@ -56,11 +56,11 @@ class Row:
     """One row of the table.
 
     Attributes:
-        title: What is different.
+        title: Description of the difference.
         run: Folder of the training run.
-        changes: Settings that differ from the preset's.
+        changes: Settings that differ from the preset.
         steps: Reverse steps.
-        samples: Noises to average over.
+        samples: Number of noises to average over.
     """
 
     title: str
@@ -127,7 +127,7 @@ def main() -> None:
 def read_slices(
     image: Path, labels: Path, values: list[str], count: int, seen: InputDescription
 ) -> Case:
-    """Evenly spaced slices of a volume that show a structure, as a volume of their own."""
+    """Evenly spaced slices of a volume that contain a structure, as a new volume."""
     label_of = {
         int(value): label for label, group in enumerate(values, 1) for value in group.split(",")
     }
@@ -149,7 +149,7 @@ def read_slices(
 def run_row(
     row: Row, case: Case, seen: InputDescription, arguments: argparse.Namespace
 ) -> dict[str, object]:
-    """Train the row's model unless that is done, and measure it on the slices."""
+    """Train the row's model if that is not done yet, and measure it on the slices."""
     structures = tuple(
         Structure(label, f"Structure {label}", (200, 80, 80), Code("99SDSEG", str(label), "Any"))
         for label in sorted(case.drawn)
@@ -198,7 +198,7 @@ LOSSES = ("noise", "latent")
 
 
 def share_autoencoder(root: Path, output: Path) -> None:
-    """All rows see the maps through the same autoencoder."""
+    """Copy the autoencoder of the row `full`, so that all rows use the same one."""
     trained = root / "full" / "autoencoder.pt"
     if trained.is_file() and not (output / "autoencoder.pt").is_file():
         output.mkdir(parents=True, exist_ok=True)
@@ -206,7 +206,7 @@ def share_autoencoder(root: Path, output: Path) -> None:
 
 
 def some_noises(family: LatentFamily, count: int) -> list[Tensor]:
-    """The model's stored noise, and others."""
+    """The model's stored noise, and further ones."""
     generator = torch.Generator().manual_seed(1)
     others = [torch.randn(family.latent_shape, generator=generator) for _ in range(count - 1)]
     return [family.stored_noise, *others]

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
-    """What the card and `model.json` say, from an evaluation's summary."""
+    """Content of the card and of `model.json`, from an evaluation's summary."""
 
     def rounded(estimate: dict[str, Any]) -> dict[str, Any]:
         return {

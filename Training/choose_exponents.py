@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def dice(found: np.ndarray, reference: np.ndarray, label: int) -> float:
-    """NaN if the reference does not show the structure."""
+    """Dice; NaN if the structure is missing from the reference."""
     ours, theirs = found == label, reference == label
     both = ours.sum() + theirs.sum()
     return float(2 * (ours & theirs).sum() / both) if theirs.any() else np.nan

@@ -107,7 +107,7 @@ def fine_grid(fixed: sitk.Image) -> sitk.Image:
 
 
 def deformation(moving: sitk.Image, fixed: sitk.Image, affine: sitk.Transform) -> sitk.Transform:
-    """From points of fixed to points of moving: demons on windowed HU after the affine."""
+    """Transform from fixed to moving points: affine registration, then demons on windowed HU."""
     placed = sitk.Resample(moving, fixed, affine, sitk.sitkLinear, LOWEST)
     demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
     demons.SetNumberOfIterations(60)
@@ -124,7 +124,7 @@ def deformation(moving: sitk.Image, fixed: sitk.Image, affine: sitk.Transform) -
 def on_grid(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform
 ) -> tuple[np.ndarray, np.ndarray]:
-    """HU on the grid, and where they come from voxels with data alone."""
+    """HU on the grid, and the mask of points interpolated only from voxels with data."""
     data = sitk.Cast(image > NO_DATA, sitk.sitkFloat32)
     values = sitk.Resample(image, grid, transform, sitk.sitkLinear, LOWEST)
     share = sitk.Resample(data, grid, transform, sitk.sitkLinear, 0.0)

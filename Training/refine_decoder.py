@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def slices_with_organs(data: Path, family: CompactFamily) -> Tensor:
-    """Label maps (N, H, W) of the training patients' slices, the middle tile, uint8."""
+    """Label maps (N, H, W) of the training patients' slices, the central tile, uint8."""
     cases = load_cases(data, family.description.input, family.num_classes)
     rows, columns = family.description.input.size
     found = []
@@ -99,7 +99,7 @@ def painted(maps: Tensor, batch: int, classes: int, random: np.random.Generator)
 
 
 def moved(maps: Tensor, random: np.random.Generator, low: float, high: float) -> Tensor:
-    """Label maps turned, scaled and shifted at random, (N, H, W) of integers."""
+    """Label maps (N, H, W) of integers, randomly rotated, scaled and shifted."""
     count = len(maps)
     angle = torch.from_numpy(random.uniform(-0.5, 0.5, count)).float()
     scale = 1 / torch.from_numpy(np.exp(random.uniform(np.log(low), np.log(high), count))).float()

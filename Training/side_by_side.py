@@ -29,7 +29,7 @@ log = logging.getLogger("side by side")
 HERE = Path(__file__).parent
 BUNDLED = HERE.parent / "Resources" / "Models" / "head-neck-oar"
 ENDLESS = 10**6
-SPARE = 0.93  # of the steps that the pilot promises
+SPARE = 0.93  # share of the steps that the pilot predicts
 LOADING = 0.6  # minutes until the first step
 STAGE = {"compact": "diffusion", "direct": "network"}
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def pilot(arguments: argparse.Namespace) -> dict[str, float]:
-    """Steps a minute of each, both running; by the later half of the steps they took."""
+    """Steps per minute of each training while both run, from the second half of their steps."""
     folder = arguments.output / "pilot"
     shutil.rmtree(folder, ignore_errors=True)
     run_both(arguments, folder, ENDLESS)
@@ -104,7 +104,7 @@ def run_both(arguments: argparse.Namespace, folder: Path, steps: int) -> None:
 
 
 def prepare_autoencoder(given: Path | None, wanted: Path) -> None:
-    """Put the trained label-map autoencoder where a run finds its first stage done."""
+    """Copy the trained label-map autoencoder to the run's folder, where stage one is then done."""
     if wanted.is_file():
         return
     wanted.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Operations of a run, the bytes that its matrix products move, and the memory of this process."""
+"""Operations of a run, memory traffic of its matrix products, and memory of this process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PRODUCTS = (
 class ProductBytes(TorchDispatchMode):
     """Bytes that convolutions and matrix products read and write, each operand once.
 
-    Everything between them (normalisation, activation, additions) could be done on the way, so
-    this is the least that crosses memory when caches hold nothing from one product to the next.
+    All operations between them (normalisation, activation, additions) could be fused with them, so
+    this is the minimum memory traffic if caches keep no data from one product to the next.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,12 @@ def counted(run: Callable[[], object]) -> tuple[float, float]:
 
 
 def resident_memory() -> int | None:
-    """Bytes now in memory; None where the system does not say."""
+    """Bytes currently in memory; None if the system does not report it."""
     return _status_line("VmRSS")
 
 
 def reset_peak_memory() -> bool:
-    """Reset the highest value so far; False where the system cannot."""
+    """Reset the peak value; False if the system does not support it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -64,7 +64,7 @@ def reset_peak_memory() -> bool:
 
 
 def peak_memory() -> int | None:
-    """Most bytes in memory since the start or the last reset; None if the system does not say."""
+    """Peak bytes in memory since the start or the last reset; None if not reported."""
     highest = _status_line("VmHWM")
     if highest is not None or sys.platform == "win32":
         return highest

@@ -1,4 +1,4 @@
-"""The computer: its description, and its rates of matrix products and of copying memory."""
+"""The computer: description, speed of matrix products, and memory bandwidth."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ REPEATS = 15
 
 @dataclass(frozen=True)
 class Machine:
-    """What the figures were measured on.
+    """The computer on which the figures were measured.
 
     Attributes:
         date: ISO 8601.
         system: Operating system.
-        processor: As it calls itself.
-        cores: That this process may use.
-        device: Where the networks ran.
+        processor: Name reported by the processor.
+        cores: Number of cores that this process may use.
+        device: Device of the networks.
         torch: Version of PyTorch.
-        gflops: float32 matrix products, 10⁹ operations a second.
-        gigabytes: Copied a second, reading and writing counted, 10⁹ bytes.
+        gflops: Speed of float32 matrix products, 10⁹ operations per second.
+        gigabytes: Memory bandwidth when copying, reads and writes counted, 10⁹ bytes per second.
     """
 
     date: str
@@ -42,7 +42,7 @@ class Machine:
 
 
 def describe_machine(device: str) -> Machine:
-    """Measure and describe; takes some seconds."""
+    """Measure and describe the computer; takes some seconds."""
     import torch
 
     from ..inference.device import device_title
@@ -60,7 +60,7 @@ def describe_machine(device: str) -> Machine:
 
 
 def faster(first: Machine, second: Machine) -> Machine:
-    """The first, with the higher of both rates: what the machine gives when nothing disturbs it."""
+    """The first description with the higher of both rates, which is closer to an idle machine."""
     return replace(
         first,
         gflops=max(first.gflops, second.gflops),
@@ -78,7 +78,7 @@ def matrix_rate(device: str) -> float:
 
 
 def copy_rate(device: str) -> float:
-    """GB/s read and written together while a block that fits no cache is copied."""
+    """GB/s of reads and writes together while copying a block that is larger than the caches."""
     import torch
 
     source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)

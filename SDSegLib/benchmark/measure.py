@@ -1,4 +1,4 @@
-"""Measure one row on one volume, in a process of its own: `python -m SDSegLib.benchmark.measure`.
+"""Measure one row on one volume, in a separate process: `python -m SDSegLib.benchmark.measure`.
 
 The task is read from standard input and the result written to standard output, both as JSON.
 """
@@ -25,14 +25,14 @@ MOST_RUNS = 9
 
 @dataclass(frozen=True)
 class MeasurementTask:
-    """What to measure.
+    """One measurement.
 
     Attributes:
         row: Name of the row.
         volume: Name of the volume.
-        file: To read the volume from.
+        file: File of the volume.
         device: "cpu" or "cuda".
-        seconds: After which no further warm run begins.
+        seconds: Time after which no further warm run is started.
         begun: Start of the process, in seconds since the epoch.
     """
 
@@ -45,7 +45,7 @@ class MeasurementTask:
 
 
 def main() -> None:
-    """Measure the task of standard input."""
+    """Measure the task read from standard input."""
     from .rows.catalogue import find_rows
 
     task = MeasurementTask(**json.load(sys.stdin))
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(task: MeasurementTask, row: Row) -> Result:
-    """Cold run, whose operations are counted, memory, warm runs and stages."""
+    """Measure the cold run with its operations, memory, warm runs and stages."""
     from ..reading.files import read_volume
 
     reading, whole = _timed(lambda: read_volume(Path(task.file)), task.device)

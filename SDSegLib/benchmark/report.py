@@ -16,7 +16,7 @@ SECONDS, STAGES, SCALING = "seconds.png", "stages.png", "scaling.png"
 
 
 def write_benchmark(folder: Path, benchmark: Benchmark) -> None:
-    """Write all files into a folder; older ones of their names are replaced.
+    """Write all files into a folder; existing files with these names are replaced.
 
     Raises:
         OutputError: If one cannot be written.

@@ -1,4 +1,4 @@
-"""What a benchmark consists of: its rows, the result of each on a volume, and all of one run."""
+"""Data of a benchmark: its rows, the result of each on a volume, and all results of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..volume.volume import Volume
 from .machine import Machine
 
 BASE = "compact"
-"""Name of the row that the others are compared with."""
+"""Name of the row with which the others are compared."""
 
 
 class Method(Protocol):
@@ -25,17 +25,17 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One method of segmentation, which is a row of the report.
+    """One segmentation method; a row of the report.
 
     Attributes:
         name: For the command line.
         title: Name for display.
-        what: What exactly runs, in a sentence.
+        what: Exact description of the computation, in a sentence.
         prepare: Builds the networks on a device ("cpu" or "cuda"); heavy packages are imported
             here and not earlier.
-        packages: Modules that must be installed beside the project's own.
-        slices: A method that goes slice by slice and is too slow for a whole volume is timed on so
-            many slices of its middle and its seconds are multiplied; None to time all.
+        packages: Modules that must be installed besides the project's own.
+        slices: Number of central slices to time, from which the time of the whole volume is
+            extrapolated, for a slow slice-by-slice method; None to time all slices.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Result:
     """One row on one volume.
 
     Attributes:
-        row: Its name.
+        row: Name of the row.
         volume: Name of the volume.
-        shape: Of the volume, (k, j, i).
-        slices: That were timed; all seconds, operations and bytes are multiplied up to the whole.
+        shape: Shape of the volume, (k, j, i).
+        slices: Number of timed slices; seconds, operations and bytes are extrapolated to the whole.
         cold: Seconds from the start of a new process until the first label map, with imports,
             networks and reading.
-        seconds: Of each warm run, from array to label map.
-        peak_bytes: Most memory during a run, over what networks and volume hold; None if unknown.
+        seconds: Seconds of each warm run, from array to label map.
+        peak_bytes: Peak memory of a run in addition to networks and volume; None if unknown.
         gflop: Operations of a run, 10⁹; a multiply and an add are two.
-        gigabytes: That products of a run read and write, each operand once, 10⁹ bytes.
+        gigabytes: Data read and written by the products of a run, each operand once, 10⁹ bytes.
         stages: Seconds by stage; empty for rows that do not measure them.
     """
 
@@ -77,7 +77,7 @@ class Result:
 
     @property
     def factor(self) -> float:
-        """By which a run of `slices` was multiplied."""
+        """Factor from the timed `slices` to the whole volume."""
         return self.shape[0] / self.slices
 
     @property
@@ -87,23 +87,23 @@ class Result:
         return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
     def floor(self, gflops: float, gigabytes: float) -> float:
-        """Seconds that the operations or the bytes alone would take on a machine."""
+        """Lower limit of the seconds on a machine, from the operations or the bytes alone."""
         return max(self.gflop / gflops, self.gigabytes / gigabytes)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that one run of the command measured.
+    """All results of one run of the command.
 
     Attributes:
         machine: The computer.
         command: The command line of the run.
-        rows: In the order of the report.
-        results: One for each row and volume that worked.
-        scaling: Of the compact form, with more and more slices.
-        startup: Seconds until each of several commands can start its work.
+        rows: Rows in the order of the report.
+        results: One for each successful measurement of a row on a volume.
+        scaling: Results of the compact form for increasing numbers of slices.
+        startup: Start-up time of several commands in seconds.
         worker: Seconds of each step of a worker until its first batch.
-        notes: What failed or was left out, one sentence each.
+        notes: Failed or skipped measurements, one sentence each.
     """
 
     machine: Machine

@@ -1,4 +1,4 @@
-"""Measure all rows on all volumes, each in a new process, so that nothing is loaded before."""
+"""Measure all rows on all volumes, each in a new process, so that no module is loaded before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OnStart = Callable[[str], None]
 
 
 def missing_packages(row: Row) -> list[str]:
-    """Packages that a row needs and that are not installed."""
+    """Required packages of a row that are not installed."""
     return [name for name in row.packages if find_spec(name) is None]
 
 
@@ -43,17 +43,17 @@ def run_rows(
 ) -> Iterator[Result | SDSegError]:
     """Measure each row on each volume.
 
-    A row that fails, for example because memory is short, gives its error. Slow
-    rows that go slice by slice are measured on the first volume only: they resize every slice to
-    the same pixels, so the others would only repeat it.
+    If a row fails, for example for lack of memory, its error is returned. Slow slice-by-slice rows
+    are measured on the first volume only: they resize every slice to the same size, so other
+    volumes would give the same time per slice.
 
     Args:
-        rows: Whose packages are installed.
-        sizes: Volumes.
-        ct: That the volumes are made from.
+        rows: Rows whose packages are installed.
+        sizes: Volumes to measure on.
+        ct: CT from which the volumes are made.
         device: "cpu" or "cuda".
-        seconds: For the warm runs of a row on a volume; at least one is done.
-        longest: Seconds; a row that by the volume before would take longer is left out.
+        seconds: Time for the warm runs of a row on a volume; at least one is done.
+        longest: Seconds; a row is skipped if its time on the previous volume predicts more.
         on_start: Called before each measurement.
     """
     pace: dict[str, float] = {}
@@ -80,10 +80,10 @@ def run_rows(
 def run_scaling(
     row: Row, ct: Volume, device: str, on_start: OnStart, counts: Sequence[int] = SCALING
 ) -> list[Result]:
-    """Seconds and memory of 512 × 512 volumes with more and more slices.
+    """Seconds and memory of 512 × 512 volumes with increasing numbers of slices.
 
     Raises:
-        SDSegError: If one fails.
+        SDSegError: If a measurement fails.
     """
     results = []
     for count in counts:

@@ -1,4 +1,4 @@
-"""Where the time of the pipeline goes, by stage."""
+"""Time of the pipeline by stage."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NETWORK_STAGES = ("preprocess", "condition", "step", "decode", "restore")
 def stages_of(segmenter: Segmenter, volume: Volume) -> dict[str, float]:
     """Seconds of a warm run by stage, then of writing a NIfTI file and a segmentation node.
 
-    "rest" is what lies between the stages: small components removed and axes restored. The node
-    is left out where MRML is not installed.
+    "rest" is the time between the stages, to remove small components and restore axes. The node is
+    left out where MRML is not installed.
     """
     from torch.profiler import ProfilerActivity, profile
 

@@ -1,4 +1,4 @@
-"""Seconds until a command or a worker can start its work, by step."""
+"""Start-up time of commands and of a worker in seconds, by step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command_seconds(*arguments: str) -> float:
 
 
 def startup_seconds() -> dict[str, float]:
-    """Seconds of starting Python, importing the library and showing the help."""
+    """Seconds to start Python, to import the library and to show the help."""
     return {
         "python alone": command_seconds("-c", "pass"),
         "import SDSegLib": command_seconds("-c", "import SDSegLib"),
@@ -60,7 +60,7 @@ def startup_seconds() -> dict[str, float]:
 
 
 def worker_seconds(device: str) -> dict[str, float]:
-    """Seconds of each step of a worker from its start to its first batch, medians."""
+    """Median seconds of each step of a worker from its start to its first batch."""
     runs = []
     for _ in range(REPEATS):
         begun = time.time()

@@ -1,4 +1,4 @@
-"""The volumes that are segmented, all made from one real CT."""
+"""The volumes of the benchmark, all made from one real CT."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ AIR_HU = -1024
 
 @dataclass(frozen=True)
 class Size:
-    """A volume of the benchmark: the CT itself, or 512 × 512 with so many slices.
+    """A volume of the benchmark: the CT itself, or 512 × 512 with a given number of slices.
 
     Attributes:
         name: For the command line.
-        slices: None for the CT itself.
+        slices: Number of slices; None for the CT itself.
     """
 
     name: str
@@ -32,10 +32,10 @@ SIZES = (Size("ct", None), Size("512x120", 120), Size("512x600", 600))
 
 
 def find_sizes(names: str) -> tuple[Size, ...]:
-    """The sizes of a list with commas.
+    """The sizes in a comma-separated list.
 
     Raises:
-        InputError: Naming the one that is unknown.
+        InputError: Naming the unknown size.
     """
     known = {size.name: size for size in SIZES}
     wanted = [name.strip() for name in names.split(",") if name.strip()]
@@ -51,9 +51,10 @@ def volume_of(size: Size, ct: Volume) -> Volume:
 
 
 def enlarged(ct: Volume, slices: int) -> Volume:
-    """The CT in a field of view of 500 mm with 512 × 512 pixels and so many slices, int16.
+    """The CT in a field of view of 500 mm with 512 × 512 pixels and the given slices, int16.
 
-    Slices keep their distance; where the CT has fewer it is gone through again, back and forth.
+    Slices keep their spacing; if the CT has too few, it is repeated alternately backwards and
+    forwards.
     """
     import SimpleITK as sitk
 
@@ -81,7 +82,7 @@ def enlarged(ct: Volume, slices: int) -> Volume:
 
 
 def middle(volume: Volume, slices: int) -> Volume:
-    """So many slices around the middle."""
+    """The given number of slices around the middle."""
     count = len(volume.array)
     first = max(0, (count - slices) // 2)
     array = volume.array[first : first + slices]

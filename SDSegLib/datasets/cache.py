@@ -36,15 +36,15 @@ def cached(
     description: InputDescription,
     make: Callable[[], Case],
 ) -> Case:
-    """A case from the folder, which `make` makes if it is not there.
+    """A case from the cache folder; if it is missing, `make` creates it.
 
-    An entry's name holds a digest of all that determines it: the files with their size and time,
-    the recipe and the grid. It is written to a temporary folder and renamed, so it is complete or
-    absent, also if several processes make it at once.
+    An entry's name holds a digest of everything that determines its content: the files with their
+    size and time, the recipe and the grid. It is written to a temporary folder and renamed, so it
+    is either complete or absent, even if several processes create it at once.
 
     Raises:
         OutputError: If the folder cannot be written to.
-        InputError: As `make` does.
+        InputError: As raised by `make`.
     """
     entry = folder / f"{plain_name(item.name)}-{_digest(item, collection, description)}"
     found = _open(entry, item.name)
@@ -77,7 +77,7 @@ def case_facts(case: Case) -> dict[str, Any]:
 
 
 def case_of(facts: dict[str, Any], image: np.ndarray, label_map: np.ndarray) -> Case:
-    """The case of `case_facts` and its arrays."""
+    """Rebuild a case from its `case_facts` and its arrays."""
     extents = [
         None if e is None else (int(e[0]), int(e[1]), int(e[2]), int(e[3]))
         for e in facts["extents"]
@@ -113,7 +113,7 @@ def _state(path: Path) -> list[Any]:
     try:
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except FileNotFoundError:
-        states = []  # reported when the case is read
+        states = []  # the error is reported when the case is read
     return [str(path.resolve()), states]
 
 
@@ -144,7 +144,7 @@ def _write(entry: Path, case: Case) -> None:
         np.save(temporary / IMAGE, case.image)
         np.save(temporary / LABEL_MAP, case.label_map)
         (temporary / FACTS).write_text(json.dumps(case_facts(case)), encoding="utf-8")
-        if entry.exists():  # damaged, or made by another process in the meantime
+        if entry.exists():  # damaged, or created by another process in the meantime
             shutil.rmtree(entry, ignore_errors=True)
         os.replace(temporary, entry)
     except OSError as error:

@@ -28,13 +28,13 @@ class Case:
     """One patient, or one picture as a single slice.
 
     Attributes:
-        name: The item's, or the case's folder.
+        name: Name of the item, or of the case's folder.
         image: (K, H, W) in the model's axes and in-plane spacing: HU as int16, or other values as
-            float32; of a picture uint8, (1, colours, H, W).
+            float32; for a picture uint8, (1, colours, H, W).
         label_map: uint8, (K, H, W).
         spacing: Slice spacing in mm; 1 for a picture.
         drawn: Labels that the label map is complete for; the others are unknown, not absent.
-        extents: Rows and columns of each slice that hold tissue.
+        extents: Range of rows and columns with tissue in each slice.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Case:
 
 
 def _is_whole_file(value: Any) -> bool:
-    """Whether it is the memory-mapped array of a whole file."""
+    """Whether a value is the memory-mapped array of a whole file."""
     return (
         isinstance(value, np.memmap)
         and value.filename is not None
@@ -148,7 +148,7 @@ def picture_case(
 def _matrices(
     shape: Sequence[int], spacing: Sequence[float], target: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor] | None:
-    """Resample rows and columns to the target's spacing; None to leave them."""
+    """Matrices that resample rows and columns to the target spacing; None for no resampling."""
     if target is None:
         return None
     rows, columns = (
@@ -159,7 +159,7 @@ def _matrices(
 
 
 def _largest_share(label_map: Tensor, rows: Tensor, columns: Tensor, num_classes: int) -> Tensor:
-    """Resample label maps uint8 (K, H, W): each pixel gets the label with the most of its area."""
+    """Resample label maps uint8 (K, H, W): each pixel gets the label that covers most of it."""
     best = resample_in_plane((label_map == 0).float(), rows, columns)
     winner = torch.zeros(best.shape, dtype=torch.uint8)
     for label in range(1, num_classes):

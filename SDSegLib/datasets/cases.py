@@ -40,11 +40,11 @@ def load_items(
 
     Args:
         items: Each with a label map.
-        collection: That they belong to.
+        collection: Collection of the items.
         description: The grid; its `pictures` must suit the collection.
-        num_classes: C, with background; the collection's.
-        cache: Folder to keep the arrays in, so that they need not fit into memory and are made
-            once. An item is made anew if its files, the recipe or the grid change.
+        num_classes: C of the collection, with background.
+        cache: Folder for the arrays, so that they need not fit into memory and are computed once.
+            An item is computed again if its files, the recipe or the grid change.
 
     Raises:
         InputError: Naming the file that cannot be used, or if the description does not suit.
@@ -64,7 +64,7 @@ def load_items(
 def load_item(
     item: Item, collection: Collection, description: InputDescription, num_classes: int
 ) -> Case:
-    """Read one item and bring it to a model's grid; see `load_items`."""
+    """Read one item and resample it to a model's grid; see `load_items`."""
     if is_packed(item.image):
         return read_packed(item.image, item.name, description)
     if item.label is None:
@@ -86,7 +86,7 @@ def load_item(
 
 
 def load_case(folder: Path, description: InputDescription, num_classes: int) -> Case:
-    """Read `ct.nii.gz` and `organs.nii.gz` of a folder and bring them to the model's grid.
+    """Read `ct.nii.gz` and `organs.nii.gz` of a folder and resample them to the model's grid.
 
     Labels of `num_classes` and above count as background; absent ones as unknown.
 
@@ -113,10 +113,10 @@ def load_cases(root: Path, description: InputDescription, num_classes: int) -> l
 
 
 def check_suits(collection: Collection, description: InputDescription, num_classes: int) -> None:
-    """Check that a model's input suits a collection.
+    """Check that a model's input matches a collection.
 
     Raises:
-        InputError: Saying what does not.
+        InputError: Naming the property that does not match.
     """
     if num_classes != collection.num_classes:
         raise InputError(
@@ -160,7 +160,7 @@ def _volume_item(
 
 
 def _refuse_normalised(volume: Volume, path: Path) -> None:
-    """Refuse values in a narrow range, which rounding to whole HU would make equal."""
+    """Reject values in a narrow range, which rounding to whole HU would make equal."""
     if not np.issubdtype(volume.array.dtype, np.floating):
         return
     low, high = float(np.nanmin(volume.array)), float(np.nanmax(volume.array))

@@ -46,23 +46,24 @@ _CHOICES = {"absent": ("background", "unknown")}
 
 
 def dataset_names() -> tuple[str, ...]:
-    """What `open_dataset` knows."""
+    """Names that `open_dataset` accepts."""
     return tuple(_OPENERS)
 
 
 def open_dataset(name: str, root: Path, **options: Any) -> Collection:
     """Find a data set's files; no image is read.
 
-    Only of a plain "folder" without `names` the label files are read, to see what is in them.
+    Label files are read only for a plain "folder" without `names`, to find the labels in them.
 
     Args:
         name: One of `dataset_names`.
         root: The folder that the publication's archive unpacks to, or the packed file.
-        options: What the data set takes, for example `validation=0.1`, `seed=1`; numbers may be
+        options: Options of the data set, for example `validation=0.1`, `seed=1`; numbers may be
             given as text.
 
     Raises:
-        InputError: If the name or an option is unknown, or naming what is missing where.
+        InputError: If the name or an option is unknown, or if a file or folder is missing; it
+            names the missing item and its folder.
     """
     opener = _OPENERS.get(name)
     if opener is None:
@@ -76,7 +77,7 @@ def open_dataset(name: str, root: Path, **options: Any) -> Collection:
 
 
 def dataset_options(name: str) -> tuple[str, ...]:
-    """Options that a data set takes."""
+    """Options that a data set accepts."""
     return tuple(inspect.signature(_OPENERS[name]).parameters)[1:]
 
 

@@ -1,4 +1,4 @@
-"""A data set on disk: its items by split, its structures, and how its files are to be read."""
+"""A data set on disk: its items by split, its structures, and how its files are read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Item:
 
     Attributes:
         name: Unique in its collection.
-        image: File or DICOM folder; a packed file that holds this item among others.
+        image: File or DICOM folder, or the packed file that contains this item.
         label: Label map; None if there is none, or it is in the packed file.
     """
 
@@ -52,10 +52,10 @@ class Collection:
         test: Items for reported results only; may be empty.
         recipe: How the values of label files become labels.
         input: Input of the networks as in its publication; None where the images have to be
-            measured first. `proposal.input_for` gives the input in both cases.
-        whole_slices: Whether the spacing in `input` has to be measured too: the publication
-            resizes whole slices to the tile, whatever their spacing.
-        source: Where it comes from and how its splits are made, for model cards.
+            measured first. `proposal.input_for` returns the input in both cases.
+        whole_slices: Whether the spacing in `input` has to be measured as well: the publication
+            resizes whole slices to the tile, regardless of their spacing.
+        source: Origin of the data and definition of the splits, for model cards.
         notes: Remarks on the files that were found, one sentence each.
     """
 
@@ -82,14 +82,14 @@ class Collection:
 
     @property
     def expects(self) -> Expectation:
-        """`expects` of the description of a model that was trained on it."""
+        """Value of `expects` in the description of a model trained on this collection."""
         return Expectation(self.modality or "", self.region)
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The items of "train", "validation", "test" or "all".
 
         Raises:
-            InputError: If there is no such split, or nothing in it.
+            InputError: If there is no such split, or it is empty.
         """
         if split == "all":
             return (*self.train, *self.validation, *self.test)
@@ -107,23 +107,23 @@ class Collection:
 def hold_out(
     items: Sequence[Item], fraction: float, seed: int = 0, patients: str | None = None
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Divide items into those that stay and those held back.
+    """Split items into remaining and held-out ones.
 
-    Patients are put in the order of a hash of the seed and their name, and the first ones are held
-    back, so the choice depends on nothing else: not on the order of files, nor on the machine.
+    Patients are sorted by a hash of the seed and their name, and the first ones are held out, so
+    the choice does not depend on the order of files or on the machine.
 
     Args:
-        items: What to divide.
-        fraction: Share of the patients to hold back, at least one unless it is 0.
-        seed: Another one gives another choice.
+        items: Items to split.
+        fraction: Share of the patients to hold out, at least one unless it is 0.
+        seed: A different seed gives a different choice.
         patients: Regular expression that finds the patient in an item's name (its first group if
-            it has one), where a patient has several items. Each item is a patient without it.
+            it has one), where a patient has several items. Without it each item is a patient.
 
     Returns:
-        Those that stay and those held back, both in the order of `items`.
+        Remaining and held-out items, both in the order of `items`.
 
     Raises:
-        InputError: If the fraction or the expression cannot be used, or nothing would stay.
+        InputError: If the fraction or the expression cannot be used, or no item would remain.
     """
     if not 0.0 <= fraction < 1.0:
         raise InputError(f"A share of {fraction:g} cannot be held back; give 0 up to below 1.")
@@ -145,7 +145,7 @@ def hold_out(
 
 
 def usual_share(items: Sequence[Item], patients: str | None = None) -> float:
-    """A fifth for validation, as in nnU-Net's five folds; nothing if there are too few patients."""
+    """A fifth for validation, as in nnU-Net's five folds; 0 if there are too few patients."""
     return 0.2 if len(set(_patients(items, patients).values())) >= 5 else 0.0
 
 

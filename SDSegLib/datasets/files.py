@@ -26,10 +26,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case; None is what is missing.
+    """The files of one case; None for a missing file.
 
     Attributes:
-        name: Of its folder or of its files, without channel number and ending.
+        name: Name of its folder or of its files, without channel number and ending.
         image: Image file or DICOM folder.
         label: Label map.
     """
@@ -40,11 +40,11 @@ class CaseFiles:
 
 
 def existing_folder(path: Path, what: str | None = None) -> Path:
-    """The same folder.
+    """Return the folder after checking that it exists.
 
     Args:
         path: The folder.
-        what: What should be in it; None for the data set itself.
+        what: Expected content, for the error message; None for the data set itself.
 
     Raises:
         InputError: If it does not exist.
@@ -75,8 +75,8 @@ def files_by_stem(folder: Path, suffixes: Sequence[str] = VOLUME_SUFFIXES) -> di
     """Files of a folder by their name without the ending, in the order of their names.
 
     Args:
-        folder: Where; hidden files are left out.
-        suffixes: Endings wanted, in lower case; files may have them in capitals.
+        folder: Folder to search; hidden files are left out.
+        suffixes: Accepted endings, in lower case; the case of the files' endings is ignored.
 
     Raises:
         InputError: If two files differ only in the ending.
@@ -102,9 +102,9 @@ def files_by_channel(
 
     Args:
         images: Folder with `CASE_0000.nii.gz`, …; or with `CASE.nii.gz`, whose channel is None.
-        labels: Label maps by case. An image with the name of one has no channel number: names of
-            the Medical Segmentation Decathlon may end in four digits themselves.
-        suffixes: Endings wanted.
+        labels: Label maps by case. An image with the same name as a label map has no channel
+            number: case names of the Medical Segmentation Decathlon may end in four digits.
+        suffixes: Accepted endings.
     """
     by_case: dict[str, dict[int | None, Path]] = {}
     for stem, path in files_by_stem(images, suffixes).items():
@@ -117,13 +117,13 @@ def files_by_channel(
 
 
 def case_folders(root: Path, image: str, label: str, pattern: str = "*") -> list[CaseFiles]:
-    """Subfolders of which each holds one case, sorted by name.
+    """Subfolders with one case each, sorted by name.
 
     Args:
         root: Folder with the subfolders.
         image: Name of the image, or of its DICOM folder, in each subfolder.
         label: Name of the label map in each subfolder.
-        pattern: Which subfolders; those with neither file are left out.
+        pattern: Glob pattern of the subfolders; those with neither file are left out.
     """
     found = []
     for folder in sorted(path for path in root.glob(pattern) if path.is_dir()):
@@ -134,7 +134,7 @@ def case_folders(root: Path, image: str, label: str, pattern: str = "*") -> list
 
 
 def case_in_folder(folder: Path, image: str, label: str) -> CaseFiles:
-    """The case whose files are in a folder, which gives it its name."""
+    """The case whose files are in a folder; it has the folder's name."""
     has_no_name = folder.name in ("", "..")
     return CaseFiles(
         folder.resolve().name if has_no_name else folder.name,
@@ -150,17 +150,17 @@ def paired_items(
     suffixes: Sequence[str] = PICTURE_SUFFIXES,
     label_suffix: str = "",
 ) -> list[Item]:
-    """Pair the files of two folders by their stems; both must have the same ones.
+    """Pair the files of two folders by their stems; both must have the same stems.
 
     Args:
         images: Folder of the images.
         labels: Folder of the label maps; may be the same folder if `label_suffix` is given.
         what: Name of the data set, for errors.
-        suffixes: Endings wanted.
-        label_suffix: What the names of label maps have behind those of the images.
+        suffixes: Accepted endings.
+        label_suffix: Suffix of the label maps' stems, after the image's stem.
 
     Raises:
-        InputError: Naming what is missing where.
+        InputError: Naming the missing files and their folder.
     """
     image_files, label_files = files_by_stem(images, suffixes), files_by_stem(labels, suffixes)
     if images == labels and label_suffix:
@@ -180,15 +180,15 @@ def paired_items(
 
 
 def has_colors(items: Sequence[Item]) -> bool:
-    """Whether any of the first pictures is stored in colours; only headers are read."""
+    """Whether any of the first pictures is stored in colour; only headers are read."""
     return any(is_colored(item.image) for item in items[:MOST_OPENED])
 
 
 def refuse_missing(names: Sequence[str], what: str, folder: Path) -> None:
-    """Refuse a folder that lacks files.
+    """Raise an error for a folder that lacks files.
 
     Raises:
-        InputError: If there are `names`, with the first of them and how many there are.
+        InputError: If `names` is not empty; it gives the first names and their number.
     """
     if names:
         raise InputError(
@@ -198,7 +198,7 @@ def refuse_missing(names: Sequence[str], what: str, folder: Path) -> None:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few names, and that there are more."""
+    """The first few names as text, with a remark if there are more."""
     every = list(names)
     return ", ".join(every[:MOST_SHOWN]) + (", …" if len(every) > MOST_SHOWN else "")
 
@@ -211,10 +211,10 @@ def plain_name(text: str) -> str:
 def load_in_threads(
     arguments: Sequence[Argument], load: Callable[[Argument], Result]
 ) -> list[Result]:
-    """Results of `load` in the order of `arguments`, by a few threads.
+    """Results of `load` in the order of `arguments`, computed by a few threads.
 
     Raises:
-        SDSegError: What `load` raises, for the first argument that fails.
+        SDSegError: The error of `load` for the first argument that fails.
     """
     with ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
         return list(pool.map(load, arguments))

@@ -1,4 +1,4 @@
-"""The data set "folder": images and label maps in any of three layouts, labels as in the files."""
+"""The data set "folder": images and label maps in one of three layouts, labels as in the files."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ RULES = ("values", "positive", "bright", "green")
 
 @dataclass(frozen=True)
 class _FileNames:
-    """How the files are called; None for what is usual.
+    """Names of files and folders; None for the usual names.
 
     Attributes:
         images: Folder of images.
         labels: Folder of label maps.
         image: Name of the image in a case's folder.
         label: Name of the label map in a case's folder.
-        label_suffix: What the names of label files have behind those of the images.
+        label_suffix: Suffix of the label files' stems, after the image's stem.
     """
 
     images: str | None
@@ -84,20 +84,20 @@ def folder(
     `train`, `validation` and `test` with such pairs in them; a folder per case.
 
     Args:
-        root: Where.
-        images: Folder of the images; "images" and some other usual names without it.
-        labels: Folder of the label maps; "labels" or "masks" without it.
+        root: Folder of the data set.
+        images: Folder of the images; by default "images" and some other usual names.
+        labels: Folder of the label maps; by default "labels" or "masks".
         image: Name of the image in a case's folder, for example "ct.nii.gz".
         label: Name of the label map in a case's folder.
-        label_suffix: What label files have behind the image's name, for example "_mask".
-        names: Label list that comes along, or a JSON file {"1": "Liver"}; without it the label
-            files are read, to see what is in them.
-        rule: How masks are read, see `LabelRecipe`; chosen by the files without it.
+        label_suffix: Suffix of label files after the image's name, for example "_mask".
+        names: A label list included with SDSeg, or a JSON file {"1": "Liver"}; without it the
+            label files are read to find the labels.
+        rule: How masks are read, see `LabelRecipe`; by default chosen from the files.
         absent: "unknown" if a structure that a label map lacks may not have been drawn.
         modality: "CT", "MR" or another word.
-        test: Share of the patients to hold back for the test.
-        validation: Share of the other patients to hold back for validation; a fifth without it.
-        seed: Another one holds back others.
+        test: Share of the patients to hold out for the test.
+        validation: Share of the other patients to hold out for validation; by default a fifth.
+        seed: A different seed holds out other patients.
         patients: Regular expression that finds the patient in an item's name.
     """
     existing_folder(root)
@@ -131,7 +131,7 @@ def folder(
 
 
 def _parts(root: Path, names: _FileNames) -> dict[str, tuple[Item, ...]]:
-    """The items of each split that is a folder of its own, else all as "train"."""
+    """The items of each split that has its own folder; without such folders, all as "train"."""
     found = {}
     for split, candidates in SPLIT_FOLDERS.items():
         for name in candidates:
@@ -228,13 +228,13 @@ def labels_in(
 ) -> tuple[tuple[Structure, ...], LabelRecipe]:
     """Structures and recipe from the values in label files.
 
-    Masks that are JPEG, or hold 0 and 255 only, are taken as black and white with one structure;
-    in all others each value is a structure.
+    Masks that are JPEG, or contain only 0 and 255, are read as binary masks of one structure; in
+    all others each value is a structure.
 
     Args:
         items: Each with a label file.
         is_2d: Whether they are pictures.
-        rule: As the user gives it; None to choose by the files.
+        rule: Rule given by the user; None to choose it from the files.
         absent: For the recipe.
 
     Raises:

@@ -59,12 +59,12 @@ def nnunet(
     """A data set with `dataset.json`, `imagesTr`, `labelsTr` and perhaps `imagesTs`, `labelsTs`.
 
     Args:
-        root: Its folder.
+        root: Folder of the data set.
         channel: Which of several channels to use.
-        names: Label list or JSON file with codes, in the place of the names in `dataset.json`.
+        names: Label list or JSON file with codes that replaces the names in `dataset.json`.
         absent: "unknown" if an organ that a label map lacks may not have been drawn.
-        validation: Share of the training patients to hold back; a fifth without it.
-        seed: Another one holds back others.
+        validation: Share of the training patients to hold out; by default a fifth.
+        seed: A different seed holds out other patients.
         patients: Regular expression that finds the patient in a case's name.
     """
     facts = read_dataset_json(root / DESCRIPTION)
@@ -168,7 +168,7 @@ def read_dataset_json(path: Path) -> DatasetJson:
     """Read `dataset.json` as nnU-Net or the Medical Segmentation Decathlon writes it.
 
     Raises:
-        InputError: If it does not exist, or something in it is not as expected.
+        InputError: If it does not exist, or an entry is not as expected.
     """
     if not path.is_file():
         raise InputError(

@@ -1,4 +1,4 @@
-"""A collection on a model's grid in one compressed file, to carry it to another computer."""
+"""A collection on a model's grid in one compressed file, for transfer to another computer."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def write_packed(
     cases: Iterable[tuple[str, Case]],
     overwrite: bool = False,
 ) -> None:
-    """Write cases without loss: int16 and uint8 arrays, packed by LZMA.
+    """Write cases with lossless compression: int16 and uint8 arrays, compressed by LZMA.
 
     Args:
         path: File to write, ending in ".zip".
-        collection: That the cases belong to.
-        description: The grid they are on.
-        cases: Pairs (split, case); an iterator's items are written one by one.
+        collection: Collection of the cases.
+        description: Grid of the cases.
+        cases: Pairs (split, case); items of an iterator are written one by one.
         overwrite: Whether to replace the file.
 
     Raises:
@@ -81,10 +81,10 @@ def write_packed(
 
 
 def open_packed(path: Path) -> Collection:
-    """The collection of a packed file; its input is that of the grid it is on.
+    """The collection of a packed file; its input is that of the file's grid.
 
     Raises:
-        InputError: If the file is missing, damaged or something else.
+        InputError: If the file is missing, damaged or not a packed file.
     """
     content = _content(path)
     try:
@@ -117,8 +117,8 @@ def read_packed(path: Path, name: str, description: InputDescription) -> Case:
 
     Args:
         path: The packed file.
-        name: The case's.
-        description: Must have the grid that the file was packed for.
+        name: Name of the case.
+        description: Must have the grid for which the file was packed.
 
     Raises:
         InputError: If the file is damaged, lacks the case or is on another grid.

@@ -1,4 +1,4 @@
-"""The networks' input for a collection: as published, or measured on its images."""
+"""The networks' input for a collection: as published, or measured from its images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CT_WINDOWS = ((-160.0, 240.0), (-1000.0, 1500.0))
 
 
 def input_for(collection: Collection) -> InputDescription:
-    """The collection's own input, or one measured on some of its images.
+    """The collection's own input, or one measured from some of its images.
 
-    Measured is an in-plane spacing at which a tile of 256 × 256 pixels shows the whole slice of
-    half of the images, and is not finer than theirs. CT gets a window for soft tissue and one for
-    everything; other images one from the 0.5th to the 99.5th percentile of their values, which is
-    right only if these have the same meaning in all images.
+    The measured in-plane spacing is one at which a tile of 256 × 256 pixels covers the whole slice
+    of half of the images; it is not finer than theirs. CT gets a soft-tissue window and a window
+    for the full range; other images get one window from the 0.5th to the 99.5th percentile of their
+    values, which is correct only if values have the same meaning in all images.
 
     Raises:
         InputError: If an image cannot be read.
@@ -74,7 +74,7 @@ def picture_input(colored: bool) -> InputDescription:
     """Whole 2-D pictures resized to 256 × 256, as in the paper; three channels in [−1, 1].
 
     Args:
-        colored: Whether the channels are the colours, or three times the grey value.
+        colored: Whether the channels are the colours; otherwise the grey value is repeated.
     """
     return InputDescription(
         size=(256, 256),

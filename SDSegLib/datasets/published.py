@@ -30,7 +30,7 @@ from .recipe import LabelRecipe
 BTCV_NUMBERS = (*range(1, 11), *range(21, 41))
 BTCV_TEST = (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38)
 BTCV_DROPPED = (5, 9, 10, 12, 13)
-# As in models/official.py, which says why; a test compares the two.
+# As in models/official.py, which explains it; a test compares the two.
 BTCV_INPUT = InputDescription(
     size=(256, 256), spacing=(1.5, 1.5), axes="ALS", windows=((-125.0, 275.0),), repeat=3
 )
@@ -56,7 +56,7 @@ HEAD_NECK_INPUT = InputDescription(
     windows=((-160.0, 240.0), (-1000.0, 1500.0)),
     slice_offsets_mm=(-6.0, -3.0, 0.0, 3.0, 6.0),
 )
-# Every twelfth patient of the training folder, from the sixth on, is for validation.
+# Every twelfth patient of the training folder, starting with the sixth, is for validation.
 EVERY, FIRST = 12, 5
 
 CVC_COUNTS = (492, 60, 60)
@@ -142,7 +142,7 @@ def _btcv(
     folder = first_folder(root, layout, ("img", "label"), "BTCV")
     images = files_by_stem(folder / "img", VOLUME_SUFFIXES)
     labels = files_by_stem(folder / "label", VOLUME_SUFFIXES)
-    # The archive calls label maps label0001; copies of it often call them like their images.
+    # Label maps in the archive are named label0001; copies of it often use the image names.
     label_of = {
         number: labels.get(f"label{number:04d}", labels.get(f"img{number:04d}"))
         for number in BTCV_NUMBERS
@@ -184,8 +184,8 @@ def _others(test: Sequence[int]) -> list[int]:
 def head_neck_oar(root: Path) -> Collection:
     """OpenKBP's patients with the bundled model's splits.
 
-    `root` holds `pt_*/ct.nii.gz` and `organs.nii.gz`; or `train` with them, and `validation`, the
-    challenge's own, which is this collection's test.
+    `root` contains `pt_*/ct.nii.gz` and `organs.nii.gz`; or `train` with these folders, and
+    `validation`, the challenge's validation set, which is the test split of this collection.
     """
     folder = root / "train" if (root / "train").is_dir() else root
     patients = _patients(folder)
@@ -223,7 +223,7 @@ def _patients(folder: Path) -> list[Item]:
 
 
 def refuge2_cup(root: Path, *, validation: float = 0.0, seed: int = 0) -> Collection:
-    """REFUGE2, optic cup in fundus photographs cut to the disc."""
+    """REFUGE2, optic cup in fundus photographs cropped to the disc."""
     folder = first_folder(root, (".",), ("images", "masks"), "REFUGE2")
     items = paired_items(folder / "images", folder / "masks", "REFUGE2")
     test = [item for item in items if item.name.startswith("T")]
@@ -321,7 +321,7 @@ def _pictures(
 
 
 def _counts(found: tuple[int, ...], published: tuple[int, ...], what: str) -> tuple[str, ...]:
-    """A note if there are not as many as were published."""
+    """A note if the number of items differs from the published one."""
     if found == published:
         return ()
     have, want = (" and ".join(str(n) for n in counts) for counts in (found, published))

@@ -22,14 +22,14 @@ class LabelRecipe:
     """How to read label files.
 
     Attributes:
-        rule: "values": each value that occurs is named in `values`. "positive": what is above 0 is
-            label 1. "bright": what is above 127 is label 1, for masks of black and white, JPEG
-            included. "green": where green is 255 is label 1.
+        rule: "values": each value that occurs is listed in `values`. "positive": values above 0
+            are label 1. "bright": values above 127 are label 1, for black-and-white masks, also
+            JPEG. "green": pixels with green = 255 are label 1.
         values: Pairs (value in the file, label); 0 is background and need not be named, and label
             0 drops a structure.
         smallest: Connected components (face neighbours) of a label with fewer voxels are dropped.
-        absent: What it means that a label map lacks a structure: it is not there ("background"),
-            or it may not have been drawn ("unknown").
+        absent: Meaning of a structure missing from a label map: not present in the patient
+            ("background"), or perhaps not drawn ("unknown").
     """
 
     rule: Rule = "values"
@@ -38,17 +38,17 @@ class LabelRecipe:
     absent: Absent = "background"
 
     def of_volume(self, array: np.ndarray, path: Path) -> np.ndarray:
-        """Labels of a label map's values.
+        """Convert the values of a label map to labels.
 
         Args:
             array: (k, j, i), any real number type.
-            path: Where they come from, for errors.
+            path: File of the values, for errors.
 
         Returns:
             uint8, the same shape.
 
         Raises:
-            InputError: Naming values that are no labels.
+            InputError: Naming values that are not labels.
         """
         labels = np.empty(array.shape, np.uint8)
         for values, target in zip(array, labels, strict=True):
@@ -56,7 +56,7 @@ class LabelRecipe:
         return without_small_components(labels, self.smallest)
 
     def of_mask(self, mask: np.ndarray, path: Path) -> np.ndarray:
-        """Labels of a mask's values; as `of_volume`, for (H, W) and for colours (H, W, 3)."""
+        """Convert the values of a mask to labels, as `of_volume`; (H, W) or colours (H, W, 3)."""
         if self.rule == "green":
             return _green(mask, path)
         if self.rule == "bright":

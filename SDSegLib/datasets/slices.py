@@ -16,10 +16,10 @@ from ..volume.slices import context_positions
 from ..volume.tiles import Tile, crop_tiles, tile_starts
 from .case import Case
 
-ORGAN_FRACTION = 0.6  # of the samples show an organ drawn at random, the others any tissue
+ORGAN_FRACTION = 0.6  # share of samples from slices with a random organ; others: any tissue
 JITTER = 10  # pixels
-MARGIN = 16  # pixels around a tile, so that rotation and scaling bring in no border
-# Noise and shift are given for a window this wide and are scaled to others.
+MARGIN = 16  # pixels around a tile, so that rotation and scaling introduce no border
+# Noise and shift are defined for a window of this width and are scaled for others.
 WIDTH_HU = 400.0
 NOISE_HU = 25.0
 SHIFT_HU = 12.0
@@ -28,26 +28,25 @@ KEYS = ("image", "label_map")
 
 
 class SliceDataset(Dataset[dict[str, Tensor]]):
-    """Samples that depend on the seed and their number only, so training resumes exactly.
+    """Samples that depend only on the seed and their number, so training resumes exactly.
 
-    Rare organs are drawn as often as common ones. Each item has `image`, (S, H, W)
-    in HU or grey values with the context slices, or (colours, H, W) of a picture in 0 … 255; then
-    `label_map` (H, W) and `drawn` (C,), true for background and each class that the label map
-    is complete for.
+    Rare organs are sampled as often as common ones. Each item has `image`, (S, H, W) in HU or grey
+    values with the context slices, or (colours, H, W) of a picture in 0 … 255; `label_map` (H, W);
+    and `drawn` (C,), true for background and each class that the label map is complete for.
 
     Args:
         cases: Patients on the model's grid, or pictures.
         description: Tile size, context and windows.
         num_classes: C, with background.
-        seed: Of everything random.
+        seed: Seed of all random numbers.
         length: Number of samples.
-        augment: Whether to vary them: `slice_augmentation` or `picture_augmentation`.
-        mirrored: What labels become in a mirror (`volume.sides.mirrored_labels`), to mirror every
-            other sample; None for none.
-        elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
+        augment: Whether to apply `slice_augmentation` or `picture_augmentation`.
+        mirrored: Table of labels after mirroring (`volume.sides.mirrored_labels`), to mirror every
+            other sample; None for no mirroring.
+        elastic: Largest shift in pixels of the control points of a coarse grid; 0 for none.
 
     Raises:
-        InputError: If there is no slice with tissue to draw from, or slices cannot be mirrored.
+        InputError: If no slice contains tissue, or slices cannot be mirrored.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         return _without_metadata(sample["image"]), _without_metadata(sample["label_map"])
 
     def _tile(self, case: Case, index: int, random: np.random.Generator, margin: int) -> Tile:
-        """One of the tiles that inference would use here, shifted a little."""
+        """One of the tiles that inference would use here, with a small random shift."""
         extent = case.extents[index]
         if extent is None:
             raise ValueError(f"slice {index} of {case.name} holds no tissue")
@@ -176,24 +175,24 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
 
 
 def _occurrence(label_map: np.ndarray) -> np.ndarray:
-    """For each slice and value whether it occurs: bool (K, 256)."""
+    """Whether each value occurs in each slice: bool (K, 256)."""
     return np.array([np.bincount(part.ravel(), minlength=256) > 0 for part in label_map])
 
 
 def noise_scale(windows: tuple[tuple[float, float], ...]) -> float:
-    """Noise relative to that of CT in HU: by the narrowest window."""
+    """Noise relative to that of CT in HU, derived from the narrowest window."""
     return min(high - low for low, high in windows) / WIDTH_HU
 
 
 def slice_augmentation(size: tuple[int, int], scale: float, elastic: float = 0.0) -> Any:
-    """Rotation, scaling, shear, noise and blur of a slice; cuts it down to `size`.
+    """Rotation, scaling, shear, noise and blur of a slice, which is then cropped to `size`.
 
-    No left-right flip: organs have sides (`sides` mirrors and exchanges them).
+    No left-right flip, because organs have sides (`sides` mirrors and swaps their labels).
 
     Args:
-        size: Rows and columns to cut out of the middle.
-        scale: As `noise_scale` gives it.
-        elastic: Largest shift in pixels of the points of a coarse grid; 0 for none.
+        size: Rows and columns of the central crop.
+        scale: Result of `noise_scale`.
+        elastic: Largest shift in pixels of the control points of a coarse grid; 0 for none.
     """
     from monai.transforms import (
         Compose,
@@ -231,7 +230,7 @@ def picture_augmentation(flips: bool) -> Any:
     """Rotation, scaling, shift, brightness, contrast, colour cast, noise and blur of a picture.
 
     Args:
-        flips: Whether to mirror too; right for photographs that have no fixed sides.
+        flips: Whether to mirror as well; suitable for photographs without fixed sides.
     """
     from monai.transforms import (
         Compose,

@@ -1,4 +1,4 @@
-"""The diffusion process of a model, as `model.json` describes it; needs no PyTorch."""
+"""The diffusion process of a model, as described in `model.json`; needs no PyTorch."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .description import DiffusionDescription, Prediction
 
 
 class NoiseSchedule(nn.Module):
-    """Square roots of the cumulative products ᾱ_t and 1 − ᾱ_t, computed in float64, kept float32.
+    """Square roots of ᾱ_t (cumulative product) and 1 − ᾱ_t; computed as float64, stored as float32.
 
     Args:
         description: Number of timesteps T and the first and last beta.
@@ -62,7 +62,7 @@ class NoiseSchedule(nn.Module):
         return (z_t.float() - sigma * prediction.float()) / signal
 
     def estimate_noise(self, z0: Tensor, z_t: Tensor, timestep: Tensor) -> Tensor:
-        """The noise (epsilon) that was added to `z0` to give `z_t`."""
+        """The noise (epsilon) that was added to `z0` to obtain `z_t`."""
         signal, sigma = self._levels(timestep, z_t)
         return (z_t.float() - signal * z0.float()) / sigma
 
@@ -81,7 +81,7 @@ class NoiseSchedule(nn.Module):
 
 
 def ddim_timesteps(timesteps: int, steps: int) -> tuple[int, ...]:
-    """`steps` evenly spaced timesteps that begin at `timesteps` − 1, falling.
+    """`steps` evenly spaced timesteps in descending order from `timesteps` − 1.
 
     Raises:
         ValueError: If `steps` is not in 1 … `timesteps`.
@@ -102,8 +102,8 @@ def ddim(
 
     Args:
         schedule: Noise levels of the timesteps.
-        kind: What `predict` gives.
-        predict: From z_t (N, z, h, w) and timestep (N,).
+        kind: Prediction type of `predict`.
+        predict: Function of z_t (N, z, h, w) and timestep (N,).
         noise: z_T (N, z, h, w).
         steps: UNet calls.
 

@@ -31,19 +31,19 @@ from .label_maps import LARGEST_LABEL, one_slice, read_label_map
 
 IMAGE = "ct.nii.gz"
 REFERENCE = "organs.nii.gz"
-# nnU-Net's test cases come first: its training cases say nothing about new patients.
+# nnU-Net's test cases come first: scores on training cases do not generalise to new patients.
 FOLDER_PAIRS = (("imagesTs", "labelsTs"), ("imagesTr", "labelsTr"), ("images", "labels"))
 
 
 @dataclass(frozen=True)
 class CasePair:
-    """A case.
+    """One case of an evaluation.
 
     Attributes:
-        name: Its folder, or the stem of its label map.
+        name: Name of its folder, or the stem of its label map.
         image: CT file or DICOM folder, or a picture; None if there is none.
         reference: Label map.
-        read_reference: Reads `reference` in the labels that are compared.
+        read_reference: Reads `reference` and converts it to the labels that are compared.
     """
 
     name: str
@@ -53,14 +53,14 @@ class CasePair:
 
     @property
     def is_2d(self) -> bool:
-        """Whether it is a picture, which has no size in mm."""
+        """Whether the case is a picture, which has no spacing in mm."""
         return is_picture(self.reference)
 
     def required_image(self) -> Path:
-        """The image.
+        """Path of the image.
 
         Raises:
-            InputError: If there is none.
+            InputError: If the case has no image.
         """
         require_images((self,))
         assert self.image is not None
@@ -83,9 +83,9 @@ class FoundCases:
 def find_pairs(data: Path, image: str = IMAGE, reference: str = REFERENCE) -> FoundCases:
     """Find the cases of a folder without a data set's name.
 
-    Three layouts are known: a subfolder per case with the files `image` and `reference` in it (or
-    one such folder itself); nnU-Net's `imagesTr` with `CASE_0000.nii.gz` beside `labelsTr` with
-    `CASE.nii.gz` (or `imagesTs` and `labelsTs`, which is preferred); and `images` beside `labels`
+    Three layouts are supported: a subfolder per case with the files `image` and `reference` (or one
+    such folder itself); nnU-Net's `imagesTr` with `CASE_0000.nii.gz` next to `labelsTr` with
+    `CASE.nii.gz` (or `imagesTs` and `labelsTs`, which are preferred); and `images` next to `labels`
     with files of the same stem.
 
     Raises:
@@ -113,7 +113,7 @@ def cases_of(collection: Collection, split: str) -> FoundCases:
         split: "train", "validation", "test" or "all".
 
     Raises:
-        InputError: If there is no such split, nothing in it, or it is a packed file.
+        InputError: If there is no such split, it is empty, or the data set is a packed file.
     """
     items = collection.items(split)
     found = _found(items, _reader(collection.recipe, None))
@@ -145,10 +145,10 @@ def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Pat
 
 
 def require_images(pairs: tuple[CasePair, ...]) -> None:
-    """Check before the work that every case has an image.
+    """Check before the computation that every case has an image.
 
     Raises:
-        InputError: Naming the first that has none.
+        InputError: Naming the first case without an image.
     """
     missing = [pair.name for pair in pairs if pair.image is None]
     if missing:
@@ -185,7 +185,7 @@ def in_labels_of(
 ) -> tuple[tuple[CasePair, ...], dict[int, str]]:
     """The same cases with references in a model's labels, and the names to compare.
 
-    Structures are the same if their ids are; or if there is only one on both sides.
+    Structures are the same if their ids are equal, or if model and data set have only one each.
 
     Raises:
         InputError: If the model and the data set have no structure in common.
@@ -246,7 +246,7 @@ def _found(
 
 
 def _cases_in_two_folders(images: Path, labels: Path) -> list[CaseFiles]:
-    """By name; of several channels the first is the image."""
+    """Case files by name; if there are several channels, the first is the image."""
     label_files = files_by_stem(labels)
     image_files = files_by_channel(images, label_files) if images.is_dir() else {}
     first = {name: files.get(0, files.get(None)) for name, files in image_files.items()}
@@ -261,7 +261,7 @@ def _reader(recipe: LabelRecipe, table: tuple[int, ...] | None) -> Callable[[Pat
 
 
 def _read_reference(path: Path, recipe: LabelRecipe, table: tuple[int, ...] | None) -> Volume:
-    """A label map in a data set's labels, or in those that `table` maps them to."""
+    """A label map in a data set's labels, or in the labels to which `table` maps them."""
     if is_picture(path):
         volume = one_slice(recipe.of_mask(read_mask(path), path), path.stem)
     else:
@@ -275,7 +275,7 @@ def _read_reference(path: Path, recipe: LabelRecipe, table: tuple[int, ...] | No
 def _common_structures(
     collection: Sequence[Structure], model: Sequence[Structure]
 ) -> dict[int, int]:
-    """The model's label of each of the data set's labels that the model has."""
+    """The model's label for each label of the data set whose structure the model has."""
     if len(collection) == len(model) == 1:
         return {collection[0].label: model[0].label}
     by_id = {item.id: item.label for item in model}

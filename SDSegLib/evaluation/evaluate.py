@@ -1,4 +1,4 @@
-"""Evaluate label maps against references: of a model, of its autoencoder, or from a folder."""
+"""Evaluate label maps of a model, of its autoencoder, or from a folder, against references."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Options:
 
     Attributes:
         rules: How missing structures are counted.
-        pictures: Number of the worst results to keep slices of.
-        run: How a model segments the cases; all of a case, without a region.
+        pictures: Number of worst results whose slices are stored.
+        run: How a model segments the cases; always the whole case, without a region.
         report_case: Called before each case.
         report_slices: Called after each batch of slices that a model segments.
     """
@@ -67,7 +67,7 @@ class Evaluation:
     Attributes:
         scores: For each case one score per structure, in the order of the names.
         snapshots: The worst results, the worst first.
-        notes: Remarks on each case; cases without any are left out.
+        notes: Remarks on each case; cases without remarks are left out.
     """
 
     scores: dict[str, list[StructureScore]]
@@ -97,8 +97,8 @@ class PreparedModel:
     """A model on its device, and the cases in its labels.
 
     Attributes:
-        description: The model's.
-        family: Its networks.
+        description: Description of the model.
+        family: Networks of the model.
         choice: The device.
         pairs: The cases; references are read in the model's labels.
         names: Name of each label to compare.
@@ -112,7 +112,7 @@ class PreparedModel:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Which model on which device, for reports."""
+        """Model and device, for reports."""
         identity = {
             "name": self.description.name,
             "version": self.description.version,
@@ -122,7 +122,7 @@ class PreparedModel:
 
     @property
     def is_for_pictures(self) -> bool:
-        """Whether it segments 2-D pictures and not volumes."""
+        """Whether the model segments 2-D pictures and not volumes."""
         return self.description.input.pictures is not None
 
     def segmenter(self, run: RunOptions) -> Segmenter:
@@ -135,7 +135,7 @@ class PreparedModel:
         """The model with these options, for pictures.
 
         Raises:
-            InputError: If mirrored slices are asked for.
+            InputError: If mirrored slices are requested.
         """
         from ..inference.picture import PictureSegmenter
 
@@ -158,7 +158,7 @@ def evaluate_folder(
         predictions: Folder with a label map for each case.
         pairs: The cases.
         options: Rules, pictures and progress.
-        names: Name of each label to compare; without it those of `label_names`.
+        names: Name of each label to compare; by default those of `label_names`.
 
     Raises:
         InputError: If a label map is missing or cannot be used.
@@ -183,9 +183,9 @@ def evaluate_model(
 
     Args:
         pairs: The cases.
-        options: With the model.
-        collection: Data set of the cases; then the structures that it and the model have in
-            common are compared. Without it, labels have the model's meaning.
+        options: Options, which include the model.
+        collection: Data set of the cases; the structures that it shares with the model are
+            compared. Without it, labels have the model's meaning.
 
     Raises:
         ModelError: If there is no such model or it is damaged.
@@ -217,11 +217,11 @@ def evaluate_autoencoder(
 
     Args:
         pairs: The cases.
-        options: With the model; of how it segments the device alone is used.
+        options: Options, which include the model; of `run`, only the model and device are used.
         collection: Data set of the cases; its labels must have the model's meaning.
 
     Raises:
-        ModelError: If there is no such model, it is damaged, or of another family.
+        ModelError: If there is no such model, it is damaged, or it is of another family.
         InputError: If a case cannot be used.
     """
     from .reconstruction import AutoencoderComparison, compact_only
@@ -240,17 +240,17 @@ def evaluate_autoencoder(
 def prepare_model(
     run: RunOptions, pairs: tuple[CasePair, ...], collection: Collection | None = None
 ) -> PreparedModel:
-    """Load a model and check that it suits the cases.
+    """Load a model and check that it matches the cases.
 
     Args:
         run: Model, device and structures.
         pairs: The cases.
-        collection: Data set of the cases, to compare the structures that both have.
+        collection: Data set of the cases, to compare the structures that it shares with the model.
 
     Raises:
         ModelError: If there is no such model or it is damaged.
-        InputError: If a case has no image, or the model is for pictures and the cases are volumes
-            or the other way round, or if there is no structure to compare.
+        InputError: If a case has no image, if the model is for pictures and the cases are volumes
+            or vice versa, or if there is no structure to compare.
     """
     from ..inference.device import choose_device
     from ..inference.selection import select_structures
@@ -279,7 +279,7 @@ def evaluate_cases(
 
     Args:
         pairs: The cases; one is in memory at a time.
-        predict: Gives a case's label map.
+        predict: Returns the label map of a case.
         names: Name of each label to compare.
         options: Rules, pictures and progress.
 
@@ -351,7 +351,7 @@ def _array_spacing(geometry: Geometry) -> tuple[float, float, float]:
 
 
 def _other_labels(reference: np.ndarray, names: Mapping[int, str]) -> list[str]:
-    """A sentence on labels of the reference that are not compared."""
+    """A remark on labels of the reference that are not compared."""
     others = [int(v) for v in np.unique(reference) if v and int(v) not in names]
     if not others:
         return []

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from .stability import CaseStability, StabilitySummary
 
-# Colours that people with any colour vision tell apart (Okabe and Ito).
+# Colours that people with colour vision deficiency can distinguish (Okabe and Ito).
 BLUE, ORANGE, LIGHT_BLUE, GREY = "#0072b2", "#e69f00", "#56b4e9", "#555555"
-CONTOUR_SAMPLES = 8  # a voxel
+CONTOUR_SAMPLES = 8  # per voxel
 
 
 def write_dice_figure(
@@ -29,7 +29,7 @@ def write_dice_figure(
     path: Path,
     title: str,
 ) -> None:
-    """Write a PNG with a box and one point per case for each structure, and its mean below.
+    """Write a PNG with a box plot, one point per case, and the mean below for each structure.
 
     Raises:
         OutputError: If it cannot be written.
@@ -92,8 +92,8 @@ def write_stability_figure(
 ) -> None:
     """Write a PNG with three panels.
 
-    Left: mean Dice of the data set with each noise, by structure. Middle: mean Dice of pairs of
-    samples of each case. Right: score and Dice of each slice.
+    Left: mean Dice of the data set for each noise, by structure. Middle: mean Dice over the pairs
+    of samples of each case. Right: score and Dice of each slice.
 
     Raises:
         OutputError: If it cannot be written.
@@ -158,8 +158,8 @@ def _draw_contour(
         interpolation="nearest",
     )
     if mask.any():
-        # Contours run between samples: many samples a voxel keep to its sides, and the frame of
-        # zeros closes contours at the picture's edge.
+        # Contours are interpolated between samples: with many samples per voxel they follow the
+        # voxel edges; the border of zeros closes contours at the picture's edge.
         fine = np.pad(mask, 1).repeat(CONTOUR_SAMPLES, 0).repeat(CONTOUR_SAMPLES, 1).astype(float)
         rows, columns = ((np.arange(n) + 0.5) / CONTOUR_SAMPLES - 1.5 for n in fine.shape)
         axes.contour(columns, rows, fine, levels=[0.5], colors=[color], linewidths=1.6)

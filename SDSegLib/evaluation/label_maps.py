@@ -1,4 +1,4 @@
-"""Label maps of references and predictions, and how they are brought to one grid."""
+"""Label maps of references and predictions, and their resampling to one grid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_picture_label_map(path: Path) -> Volume:
     """Read a predicted label map of a picture: label numbers, or a mask of 0 and 255.
 
     Raises:
-        InputError: If it is in colours or holds values above 255.
+        InputError: If it is in colour or contains values above 255.
     """
     mask = read_mask(path)
     if mask.ndim == 3 and (mask == mask[..., :1]).all():
@@ -60,11 +60,11 @@ def one_slice(labels: np.ndarray, name: str) -> Volume:
 def on_grid(volume: Volume, geometry: Geometry) -> tuple[np.ndarray, bool]:
     """A volume's values at the voxels of another grid.
 
-    Axes that are only flipped or permuted are put in order without loss. All else is resampled:
-    each voxel gets the value of the nearest one, or 0 outside the volume.
+    Axes that are only flipped or permuted are reordered without loss. All other volumes are
+    resampled: each voxel gets the value of the nearest voxel, or 0 outside the volume.
 
     Returns:
-        Array of `geometry.shape`, and whether it had to be resampled.
+        Array of `geometry.shape`, and whether the volume had to be resampled.
     """
     if volume.geometry.matches(geometry, TOLERANCE_MM):
         return volume.array, False
@@ -75,7 +75,7 @@ def on_grid(volume: Volume, geometry: Geometry) -> tuple[np.ndarray, bool]:
 
 
 def reoriented(geometry: Geometry, turn: Reorientation) -> Geometry:
-    """The grid on which `turn.apply` of an array on `geometry` lies."""
+    """The grid of `turn.apply(array)` for an array on the grid `geometry`."""
     order = tuple(turn.order)
     shape = geometry.shape[order[0]], geometry.shape[order[1]], geometry.shape[order[2]]
     to_original = np.zeros((4, 4))

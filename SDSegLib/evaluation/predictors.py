@@ -1,4 +1,4 @@
-"""Label maps of the cases: by a model with one or several noises, or from a folder."""
+"""Label maps of the cases: from a model with one or several noises, or from a folder."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Prediction:
     """A predicted label map.
 
     Attributes:
-        label_map: On its own grid, which may differ from the reference's.
+        label_map: Label map on its own grid, which may differ from the reference's.
         image: The CT, if it was read.
         notes: Remarks for the user, one sentence each.
-        picture: The picture, uint8, (H, W) or (H, W, 3), if it is one and was read.
+        picture: Picture, uint8, (H, W) or (H, W, 3), if the case is a picture and was read.
     """
 
     label_map: Volume
@@ -76,7 +76,7 @@ class PicturePredictor:
 
     Args:
         segmenter: The model on its device.
-        samples: Noises to average over.
+        samples: Number of noises to average over.
     """
 
     def __init__(self, segmenter: PictureSegmenter, samples: int = 1) -> None:
@@ -94,7 +94,7 @@ class FolderPredictor:
 
     Args:
         files: Label map of each case.
-        with_images: Whether to read the images too, to draw the worst results on them.
+        with_images: Whether to read the images as well, to draw the worst results on them.
     """
 
     def __init__(self, files: dict[str, Path], with_images: bool) -> None:
@@ -176,7 +176,7 @@ class PictureSampler:
 
 
 def _notes_about(image: Volume, segmenter: Segmenter) -> tuple[str, ...]:
-    """What the user should know of an image; one that cannot be segmented is refused."""
+    """Remarks on an image for the user; an image that cannot be segmented raises an error."""
     findings = judge_input(image, segmenter.description.expects)
     refuse(findings)
     return tuple(finding.message for finding in findings)

@@ -1,8 +1,8 @@
 """Reconstruction of references by a compact model's label-map autoencoder.
 
-A compact model decodes its label map from a latent that its UNet estimates, and the UNet is trained
-on latents of references. So the Dice of references that were only encoded and decoded is about the
-best that such a model can reach.
+A compact model decodes its label map from a latent estimated by its UNet, and the UNet is trained
+on latents of references. So the Dice of references after encoding and decoding alone is about the
+upper limit for such a model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INSIDE_HU, OUTSIDE_HU = 0.0, -1024.0
 
 
 def compact_only(family: SegmentationFamily) -> CompactFamily:
-    """The same family, which must have a label-map autoencoder.
+    """Return the family after checking that it has a label-map autoencoder.
 
     Raises:
         ModelError: If it is another family.
@@ -50,10 +50,10 @@ class AutoencoderComparison:
 
     Args:
         family: The model, on its device.
-        collection: Data set of the cases; its labels must be the model's.
+        collection: Data set of the cases; its labels must be those of the model.
 
     Raises:
-        InputError: If the collection does not suit the model; later if a file cannot be used.
+        InputError: If the collection does not match the model; later if a file cannot be used.
     """
 
     def __init__(self, family: CompactFamily, collection: Collection | None = None) -> None:
@@ -80,10 +80,10 @@ def reconstruct(family: CompactFamily, label_map: np.ndarray, batch: int = BATCH
     Args:
         family: The model; its device is used.
         label_map: uint8, (K, H, W), in the model's axes and spacing.
-        batch: Slices at a time.
+        batch: Slices per batch.
 
     Returns:
-        uint8 of the same shape. Slices without a label stay empty.
+        uint8 of the same shape. Slices without a label remain empty.
     """
     known = np.where(label_map < family.num_classes, label_map, 0).astype(np.uint8)
     result = np.zeros_like(known)
@@ -96,13 +96,13 @@ def reconstruct(family: CompactFamily, label_map: np.ndarray, batch: int = BATCH
 
 
 def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Tensor:
-    """uint8 (n, H, W), each with a label → the same after the autoencoder."""
+    """Reconstruct uint8 (n, H, W), each slice with a label; same shape and type."""
     size = family.description.input.size
-    # Tiles follow tissue; here the labels take its place.
+    # Tiles are placed on tissue; here they are placed on the labels.
     extents = tissue_extents(torch.where(slices > 0, INSIDE_HU, OUTSIDE_HU))
     tiles = tiles_of(extents, size)
     count, height, width = slices.shape
-    # A frame of a tile's size takes what tiles have beyond the slice's border.
+    # A margin of one tile size holds the parts of tiles beyond the slice's border.
     canvas = torch.zeros(
         (count, family.num_classes, height + 2 * size[0], width + 2 * size[1]),
         device=slices.device,
@@ -117,7 +117,7 @@ def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Te
             target = canvas[tile.slice, :, row : row + size[0], column : column + size[1]]
             target += probability * weights
     inner = canvas[:, :, size[0] : size[0] + height, size[1] : size[1] + width]
-    # Where no tile is, all classes have 0 and the first, background, wins.
+    # Outside all tiles every class has 0, and argmax returns the first one, background.
     return inner.argmax(dim=1).to(torch.uint8)
 
 

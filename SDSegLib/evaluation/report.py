@@ -1,8 +1,8 @@
 """The files of evaluations and of stability runs.
 
-Evaluations give `metrics.csv`, `summary.json`, `dice.png` and `worst/*.png`; stability runs give
+Evaluations write `metrics.csv`, `summary.json`, `dice.png` and `worst/*.png`; stability runs write
 `cases.csv`, `slices.csv`, `stability.json` and `stability.png`. The JSON file is removed first and
-written last: where it exists, the other files belong to it.
+written last: if it exists, the other files belong to the same run.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ DIGITS = 6
 
 
 def prepare_output(folder: Path, overwrite: bool = False) -> None:
-    """Create the folder and check before the work that results can be written.
+    """Create the folder and check before the computation that results can be written.
 
     Raises:
-        OutputError: If it holds something (without `overwrite`) or cannot be written to.
+        OutputError: If it is not empty (without `overwrite`) or cannot be written to.
     """
     if _make_folder(folder) and not overwrite:
         raise OutputError(
@@ -57,14 +57,14 @@ def write_results(
     facts: Mapping[str, Any],
     title: str,
 ) -> dict[str, Any]:
-    """Write all files of an evaluation into a prepared folder; older ones of its kind go.
+    """Write all files of an evaluation into a prepared folder; those of an older one are removed.
 
     Args:
-        folder: Where.
+        folder: Prepared folder.
         evaluation: Scores and pictures.
-        summary: Of the scores.
+        summary: Summary of the scores.
         names: Name of each label.
-        facts: What was evaluated and how, for the beginning of `summary.json`.
+        facts: Model, data and options, for the beginning of `summary.json`.
         title: Heading of the figure.
 
     Returns:
@@ -100,9 +100,9 @@ def write_stability(
     """Write all files of a stability run into a prepared folder; older ones are replaced.
 
     Args:
-        folder: Where.
+        folder: Prepared folder.
         cases: The compared cases.
-        summary: Of them.
+        summary: Summary of the cases.
         names: Name of each label.
         facts: Model, data and options, for the beginning of `stability.json`.
         title: Heading of the figure.
@@ -162,7 +162,7 @@ def write_metrics(path: Path, evaluation: Evaluation, names: Mapping[int, str]) 
 
 
 def _make_folder(folder: Path) -> bool:
-    """Create a folder; returns whether it holds something already."""
+    """Create a folder; returns whether it already contains files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return any(folder.iterdir())
@@ -188,7 +188,7 @@ def _remove(folder: Path, *patterns: str) -> None:
 
 
 def _write_pictures(folder: Path, evaluation: Evaluation) -> list[str]:
-    """Draw the worst results; returns the files relative to `folder`."""
+    """Draw the worst results; returns the file paths relative to `folder`."""
     if evaluation.snapshots:
         _make_folder(folder / WORST_FOLDER)
     written = []

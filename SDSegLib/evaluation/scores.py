@@ -23,7 +23,7 @@ PERCENTILE = 95.0  # of the Hausdorff distance
 
 @dataclass(frozen=True)
 class Rules:
-    """How structures are scored that one of the label maps lacks.
+    """How a structure is scored if it is missing from one of the label maps.
 
     The rules only differ where a label map lacks a structure. Surface distances need both surfaces,
     so they are left out in these cases, and the structure is counted as missed or spurious.
@@ -34,14 +34,14 @@ class Rules:
     | no | yes | unknown: left out | spurious: Dice 0 | spurious: Dice 1 |
     | no | no | unknown: left out | absent: left out | absent: Dice 0 |
 
-    "paper" is the rule of the TransUNet evaluation, with which Dice on BTCV is commonly counted
-    per volume. It is only for comparison with published figures, because it rewards any prediction
-    of a structure that the reference lacks. IoU follows the Dice.
+    "paper" is the rule of the TransUNet evaluation, commonly used for Dice per volume on BTCV. It
+    is only for comparison with published figures, because any prediction of a structure that the
+    reference lacks gets Dice 1. IoU is scored in the same way as Dice.
 
     Attributes:
         convention: "field" or "paper".
-        absent: What it means that a reference lacks a structure: "unknown" (it may not have been
-            drawn) or "background" (it is not there). "paper" always counts it.
+        absent: Meaning of a structure missing from a reference: "unknown" (it may not have been
+            drawn) or "background" (it is not present). "paper" always counts it.
     """
 
     convention: Convention = "field"
@@ -50,7 +50,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class StructureScore:
-    """Agreement in one structure of one case; None is what is not defined.
+    """Agreement in one structure of one case; undefined values are None.
 
     Attributes:
         label: The structure's label.
@@ -91,7 +91,7 @@ def evaluate_pair(
         spacing: Voxel spacing in mm along (k, j, i).
         labels: Which labels to compare, each 1 … 255.
         rules: How missing structures are counted; `Rules()` for None.
-        distances: Whether to measure surface distances too.
+        distances: Whether to measure surface distances as well.
 
     Returns:
         One score per label, in the order of `labels`.
@@ -108,7 +108,7 @@ def evaluate_pair(
 
 
 def require_monai() -> None:
-    """Check before the work that overlap and surface distances can be measured.
+    """Check before the computation that overlap and surface distances can be measured.
 
     Raises:
         MissingPackageError: Without MONAI.
@@ -130,7 +130,7 @@ def slice_dice(
 
     Returns:
         Slices × labels; NaN where a slice has the structure in neither label map, and in all
-        slices of a structure that the reference lacks, whose place is unknown.
+        slices of a structure that the reference lacks, because its position is unknown.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} is not on {reference.shape}")
@@ -150,7 +150,7 @@ def slice_dice(
 
 
 def overlap(prediction: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Dice and intersection over union of two masks (k, j, i), of which one is not empty."""
+    """Dice and intersection over union of two masks (k, j, i), at least one of them not empty."""
     from monai.metrics import compute_dice, compute_iou
 
     masks = _one_hot(prediction), _one_hot(reference)
@@ -164,9 +164,9 @@ def surface_distances(
 ) -> tuple[float, float]:
     """95 % Hausdorff distance and average symmetric surface distance of two masks, in mm.
 
-    A mask's surface is its voxels with a face neighbour outside it. The 95 % Hausdorff distance is
-    the larger of the two directed 95th percentiles; the average is over the voxels of both
-    surfaces together.
+    The surface of a mask consists of its voxels with a face neighbour outside it. The 95 %
+    Hausdorff distance is the larger of the two directed 95th percentiles; the average is over the
+    voxels of both surfaces together.
 
     Args:
         prediction: Mask (k, j, i), not empty.
@@ -178,7 +178,7 @@ def surface_distances(
     masks = _one_hot(prediction), _one_hot(reference)
     millimetres = [float(value) for value in spacing]
     with warnings.catch_warnings():
-        # MONAI 1.5 and 1.6 warn of an argument that they themselves pass.
+        # MONAI 1.5 and 1.6 warn about an argument that MONAI itself passes.
         warnings.simplefilter("ignore", FutureWarning)
         hausdorff = compute_hausdorff_distance(
             *masks, include_background=True, percentile=PERCENTILE, spacing=millimetres
@@ -190,7 +190,7 @@ def surface_distances(
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """The smallest box that holds a mask; None if the mask is empty."""
+    """Bounding box of a mask; None if the mask is empty."""
     from scipy.ndimage import find_objects
 
     found = find_objects(np.asarray(mask, bool).view(np.uint8))

@@ -20,11 +20,12 @@ SMALLEST_LPIPS = 64
 class SampleSimilarity:
     """Compares the samples of one volume slice by slice, as pictures of the foreground.
 
-    A picture is the probability of anything but background, 0 … 1. Each sample is compared with
-    the next and the last with the first. Slices on which no sample finds a structure are left out.
+    Grey values are the foreground probability (1 minus background), 0 … 1. Each sample is compared
+    with the next and the last with the first. Slices without a structure in any sample are left
+    out.
 
     Args:
-        perceptual: Distance of two batches of pictures (n, 1, H, W) in 0 … 1; None to leave it out.
+        perceptual: Distance of two batches of pictures (n, 1, H, W) in 0 … 1; None to skip it.
     """
 
     def __init__(self, perceptual: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
@@ -47,7 +48,7 @@ class SampleSimilarity:
         self._slices[index] = values
 
     def means(self) -> dict[str, float]:
-        """Mean over the slices, by measure; nothing if no slice was compared."""
+        """Mean over the slices, by measure; empty if no slice was compared."""
         names = {name: None for values in self._slices.values() for name in values}
         return {
             name: float(sum(found) / len(found))
@@ -80,7 +81,7 @@ def _psnr(one: Tensor, other: Tensor) -> float:
     from monai.metrics.regression import PSNRMetric
 
     decibels = torch.as_tensor(PSNRMetric(max_val=1.0)(one, other))
-    # Equal pictures have an infinite ratio, which would make the mean infinite.
+    # The PSNR of equal pictures is infinite, which would make the mean infinite.
     return float(decibels.clamp(max=MOST_DECIBELS).mean())
 
 

@@ -1,4 +1,4 @@
-"""How much a model's results depend on its noise: cases segmented with several noises, compared."""
+"""Dependence of a model's results on its noise: compares segmentations with several noises."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class SliceStability:
     """One slice of one structure.
 
     Attributes:
-        label: The structure.
-        index: Of the slice, along the volume's axis of the model's slices.
-        score: How unsure it is, 0 … 1 (`SDSegLib.review`).
-        dice: Of the mean of all samples with the reference.
-        named: Whether it is among the slices proposed for review.
+        label: Label of the structure.
+        index: Slice index along the volume's axis of the model's slices.
+        score: Uncertainty score, 0 … 1 (`SDSegLib.review`).
+        dice: Dice of the mean of all samples with the reference.
+        named: Whether the slice is proposed for review.
     """
 
     label: int
@@ -51,14 +51,14 @@ class CaseStability:
     """One case with several noises.
 
     Attributes:
-        name: The case.
+        name: Name of the case.
         of_sample: Scores of each noise alone; the first is the model's stored noise.
-        of_mean: Scores of the mean of all.
-        pairwise: By label, the mean Dice of all pairs of samples; labels that none of them finds
+        of_mean: Scores of the mean of all samples.
+        pairwise: By label, the mean Dice of all pairs of samples; labels that occur in no sample
             are left out.
         similarity: "psnr_db", "ssim", "lpips" as far as measured.
-        slices: Of structures that the reference has, slices on which the mean finds them or that
-            it leaves out between two such slices. A picture is one slice, and never named.
+        slices: For structures in the reference, the slices on which the mean segments them, and
+            gaps between such slices. A picture is one slice and is never proposed for review.
         notes: Remarks for the user, one sentence each.
     """
 
@@ -76,10 +76,10 @@ class StabilityResult:
     """All cases of a stability run.
 
     Attributes:
-        title: Of the model.
+        title: Title of the model.
         names: Name of each label that was compared.
         facts: Model, device and options, for `stability.json`.
-        cases: At least one.
+        cases: The compared cases, at least one.
     """
 
     title: str
@@ -90,13 +90,13 @@ class StabilityResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure, measured once with each noise.
+    """One measure, computed once for each noise.
 
     Attributes:
-        values: By noise; the first is the model's stored noise.
+        values: One value per noise; the first is for the model's stored noise.
         mean: Their mean.
         deviation: Their standard deviation (n − 1).
-        of_mean: The figure of the mean of all samples.
+        of_mean: The measure for the mean of all samples.
     """
 
     values: tuple[float, ...]
@@ -112,14 +112,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class StructureStability:
-    """One structure over all cases; None is what is not defined.
+    """One structure over all cases; undefined values are None.
 
     Attributes:
         label: The structure's label.
         dice: Mean Dice over the cases, with its spread.
         pairwise: Mean Dice of pairs of samples, over the cases.
         rank: Spearman's correlation of the score of a slice with its Dice, over all slices.
-        slices: How many slices that is.
+        slices: Number of these slices.
     """
 
     label: int
@@ -131,12 +131,12 @@ class StructureStability:
 
 @dataclass(frozen=True)
 class StabilitySummary:
-    """All cases.
+    """Summary of all cases.
 
     Attributes:
         dice: Data set level: mean over the structures of their mean Dice over the cases.
         iou: The same with IoU.
-        structures: In the order of the labels.
+        structures: One entry per structure, in the order of the labels.
         pairwise: Instance level: mean over the structures.
         similarity: Mean over the cases, by measure.
         rank: Mean of the structures' rank correlations.
@@ -163,7 +163,7 @@ def judge_model(
 
     Args:
         pairs: The cases.
-        options: With the model and two or more samples.
+        options: Options with the model and two or more samples.
         collection: Data set of the cases; as for `evaluate.evaluate_model`.
 
     Raises:
@@ -197,10 +197,10 @@ def judge_case(
     """Segment a case with several noises and compare them, on the grid of the image.
 
     Args:
-        sampler: Gives the label map of each noise.
+        sampler: Returns the label map for each noise.
         pair: Image and reference.
         labels: Structures to compare, by label.
-        rules: How structures are counted that the reference lacks.
+        rules: How structures missing from the reference are counted.
         perceptual: As for `SampleSimilarity`.
 
     Raises:
@@ -231,8 +231,8 @@ def judge_case(
 def pairwise_dice(label_maps: Sequence[np.ndarray], labels: Sequence[int]) -> dict[int, float]:
     """Mean Dice over all pairs of label maps, by label.
 
-    Where only one of a pair has the structure its Dice is 0; pairs in which neither has it are
-    left out, and labels of which no pair is left.
+    If only one of a pair has the structure, its Dice is 0. Pairs in which neither has it are left
+    out, and so are labels for which no pair remains.
     """
     found = np.zeros(label_maps[0].shape, bool)
     for label_map in label_maps:

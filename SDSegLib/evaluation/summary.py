@@ -21,7 +21,7 @@ class Estimate:
     """A mean and its uncertainty.
 
     Attributes:
-        mean: Over the cases that have a value.
+        mean: Mean over the cases that have a value.
         low: Lower end of the 95 % bootstrap interval; None with fewer than two cases.
         high: Upper end.
         cases: How many cases have a value.
@@ -39,11 +39,11 @@ class StructureSummary:
 
     Attributes:
         label: The structure's label.
-        cases: Cases whose Dice counts.
+        cases: Number of cases with a Dice value.
         missed: Cases where the reference has it and the prediction does not.
         spurious: Cases where the prediction has it and it is absent from the reference.
         unknown: Cases whose reference lacks it, where it may not have been drawn.
-        metrics: Of "dice", "iou", "hd95_mm" and "assd_mm" those with a value in some case.
+        metrics: Those of "dice", "iou", "hd95_mm" and "assd_mm" with a value in at least one case.
     """
 
     label: int
@@ -59,7 +59,7 @@ class Summary:
     """All cases and structures.
 
     Attributes:
-        structures: In the order of the scores.
+        structures: One entry per structure, in the order of the scores.
         overall: Mean over structures of their means over cases, by metric.
         per_case: For each case, by metric, the mean over its structures that have a value.
     """
@@ -76,8 +76,8 @@ def summarise(scores: Mapping[str, Sequence[StructureScore]], draws: int = DRAWS
     """Summarise the scores of several cases.
 
     Intervals are percentiles over `draws` random samples of the cases, with replacement and with a
-    fixed seed: the same scores always give the same intervals. Each sample is shared by all
-    structures and metrics, so a case is in or out as a whole.
+    fixed seed: the same scores always give the same intervals. All structures and metrics use the
+    same samples of cases.
 
     Args:
         scores: For each case its scores; all cases have the same labels in the same order.
@@ -148,7 +148,7 @@ def _estimates(
     if not known.any():
         return columns, None
     used = np.isfinite(means)
-    # A structure of which a sample has no case keeps its mean, so that all samples are a mean of
+    # A structure without a case in a sample gets its overall mean, so that every sample averages
     # the same structures.
     complete = np.where(np.isfinite(samples), samples, means)[:, used]
     return columns, _estimate(
@@ -157,7 +157,7 @@ def _estimates(
 
 
 def _row_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Means of the known values of each column (samples × structures); NaN where none is in it."""
+    """Means of the known values of each column (samples × structures); NaN where there is none."""
     known = np.isfinite(values)
     sums = weights @ np.where(known, values, 0.0)
     counts = weights @ known

@@ -14,12 +14,12 @@ MARGIN_MM = 40.0
 
 @dataclass(frozen=True, eq=False)
 class SlicePicture:
-    """One slice, cut to the surroundings of a structure.
+    """One slice, cropped to the surroundings of a structure.
 
     Attributes:
-        index: Its number in the volume, counted from 0 at the first one shown, in LPS the lowest;
-            None if it is the only one.
-        image: HU, (rows, columns), or of a picture uint8, with colours as a last axis; None
+        index: Slice index in the volume, from 0 for the first displayed slice, in LPS the lowest;
+            None if there is only one slice.
+        image: HU, (rows, columns), or for a picture uint8, with colours as the last axis; None
             without an image.
         reference: Mask of the same shape.
         prediction: Mask of the same shape.
@@ -38,7 +38,7 @@ class Snapshot:
     Attributes:
         case: Name of the case.
         structure: Name of the structure.
-        score: How it was scored.
+        score: Score of the structure.
         slices: The slice with the largest error, and the one with most of the structure.
         pixel: Row and column spacing in mm.
     """
@@ -52,11 +52,11 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class DisplayedCase:
-    """A case's arrays on one grid for display: (k, j, i), of volumes in LPS axes if possible.
+    """A case's arrays on one grid for display: (k, j, i), volumes in LPS axes if possible.
 
     Attributes:
-        name: Of the case.
-        image: HU, or of a picture uint8, perhaps with colours as a last axis; None without one.
+        name: Name of the case.
+        image: HU, or for a picture uint8, perhaps with colours as the last axis; None without one.
         reference: Label map.
         prediction: Label map.
         spacing: In mm along (k, j, i).
@@ -77,8 +77,8 @@ class ComparedCase:
         prediction: Label map (k, j, i).
         reference: Label map of the same shape.
         spacing: In mm along (k, j, i).
-        displayed: Gives the arrays to draw; called only if the worst results are drawn.
-        distances: Whether surface distances are to be measured.
+        displayed: Returns the arrays to draw; called only if the worst results are drawn.
+        distances: Whether to measure surface distances.
         notes: Remarks for the user, one sentence each.
     """
 
@@ -91,7 +91,7 @@ class ComparedCase:
 
 
 class WorstResults:
-    """The `count` results with the lowest Dice; of equal ones, those with more reference volume."""
+    """The `count` results with the lowest Dice; if equal, those with more reference volume."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""Write output files completely or not at all, and never over another by accident."""
+"""Write output files completely or not at all, without overwriting others by accident."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz", ".tar.gz")
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:
-    """Check before the work that a file can be written later.
+    """Check before the computation that a file can be written later.
 
     Raises:
-        OutputError: If it exists and must not be replaced, or if its folder does not exist or
-            does not take files.
+        OutputError: If it exists and must not be replaced, or if its folder does not exist or is
+            not writable.
     """
     _check(path, overwrite)
     _remove(_create_beside(path))
@@ -26,16 +26,16 @@ def check_output(path: Path, overwrite: bool = False) -> None:
 
 @contextmanager
 def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Write to a temporary file in the same folder, which then takes the place of `path`.
+    """Write to a temporary file in the same folder, which then replaces `path`.
 
-    The temporary file ends like `path` (".nii.gz", ".seg.nrrd", …), so writers see the format.
-    If the block fails it is removed, and an older file at `path` stays as it was.
+    The temporary file has the ending of `path` (".nii.gz", ".seg.nrrd", …), so writers recognise
+    the format. If the block fails it is removed, and an older file at `path` remains unchanged.
 
     Yields:
-        The path to write to; an empty file is there already.
+        The path to write to; an empty file already exists there.
 
     Raises:
-        OutputError: As for `check_output`, and when the system refuses a write.
+        OutputError: As for `check_output`, and if a write fails.
     """
     _check(path, overwrite)
     temporary = _create_beside(path)
@@ -56,13 +56,13 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_together(paths: Iterable[Path], overwrite: bool = False) -> Iterator[dict[Path, Path]]:
-    """Several files that appear all or none, also if the disk is full at the last one.
+    """Write several files, all or none, even if the disk is full at the last one.
 
     Yields:
-        For each path the temporary file to write instead, which ends alike.
+        For each path the temporary file to write instead, with the same ending.
 
     Raises:
-        OutputError: As for `atomic_write`; names the wanted file and not the temporary one.
+        OutputError: As for `atomic_write`; names the requested file, not the temporary one.
     """
     wanted = list(paths)
     staged: dict[Path, Path] = {}

@@ -1,4 +1,4 @@
-"""DICOM Segmentation objects that belong to the CT series they were made from."""
+"""DICOM Segmentation objects that refer to the segmented CT series."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
-_LONGEST_LABEL = 64  # of DICOM's long strings
+_LONGEST_LABEL = 64  # characters of a DICOM long string
 _SERIES_NUMBER_OFFSET = 1000
 _MAY_BE_EMPTY = (
     "PatientID",
@@ -53,8 +53,8 @@ class SourceSeries:
     """The series that a DICOM Segmentation refers to.
 
     Attributes:
-        headers: One for each single-frame file, or a single one of a multi-frame file.
-        slices: One for each frame, in that order.
+        headers: One for each single-frame file, or one for a multi-frame file.
+        slices: One for each frame, in the same order.
     """
 
     headers: list[Dataset]
@@ -64,10 +64,10 @@ class SourceSeries:
 def write_dicom_seg(
     segmentation: Segmentation, volume: Volume, path: Path | str, overwrite: bool = False
 ) -> None:
-    """Write a binary DICOM Segmentation that refers to the volume's series slice by slice.
+    """Write a binary DICOM Segmentation that refers to each slice of the volume's series.
 
-    It carries the patient and study of the series and its frame of reference. Structures
-    without a voxel are left out: a segment needs a frame.
+    It contains the patient, study and frame of reference of the series. Structures without a voxel
+    are left out, because a segment needs a frame.
 
     Args:
         segmentation: The result.
@@ -76,8 +76,8 @@ def write_dicom_seg(
         overwrite: Whether to replace an existing file.
 
     Raises:
-        OutputError: If the volume was not read as DICOM, nothing was found in it, its files are
-            not what was segmented, or the path is not usable.
+        OutputError: If the volume was not read as DICOM, no structure was found in it, its files
+            do not match the segmented volume, or the path is not usable.
         MissingPackageError: Without the package highdicom.
     """
     path = Path(path)
@@ -97,10 +97,10 @@ def write_dicom_seg(
 def read_source(files: Sequence[Path]) -> SourceSeries:
     """Read the headers of a volume's DICOM files.
 
-    Identifiers that anonymisation removed are replaced, with a warning: DICOM demands them.
+    Identifiers removed by anonymisation are replaced, with a warning, because DICOM requires them.
 
     Raises:
-        OutputError: If a file is gone or cannot be referred to.
+        OutputError: If a file is missing or cannot be referenced.
     """
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
@@ -127,13 +127,13 @@ def read_source(files: Sequence[Path]) -> SourceSeries:
 
 
 def labels_on_slices(segmentation: Segmentation, slices: Sequence[Slice]) -> np.ndarray:
-    """The label map in the pixels of DICOM slices, whatever the order and direction of its axes.
+    """The label map in the pixel grid of DICOM slices, for any order and direction of its axes.
 
     Returns:
         uint8, shape (slices, rows, columns).
 
     Raises:
-        OutputError: If a slice does not lie on the segmentation's grid.
+        OutputError: If a slice is not on the segmentation's grid.
     """
     to_index = np.linalg.inv(segmentation.geometry.affine_lps)
     return np.stack([_labels_on(segmentation, item, to_index) for item in slices])
@@ -267,7 +267,7 @@ def _labels_on(segmentation: Segmentation, item: Slice, to_index: np.ndarray) ->
 
 
 def _complete(headers: list[Dataset]) -> None:
-    """Add what highdicom copies from the source and some sources lack."""
+    """Add the attributes that highdicom copies from the source if the source lacks them."""
     from pydicom.uid import generate_uid
 
     missing = set()

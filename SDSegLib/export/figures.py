@@ -1,4 +1,4 @@
-"""Start and save a figure without a screen."""
+"""Create and save a figure without a display."""
 
 from __future__ import annotations
 

@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-_LARGEST_SHIFT = 0.1  # of the smallest spacing
+_LARGEST_SHIFT = 0.1  # relative to the smallest spacing
 
 
 def write_label_map(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
     """Write the label map as uint8 on the segmented volume's own grid, and read it back.
 
     Args:
-        segmentation: Its label map and grid; names and colours are not kept by these formats.
-        path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) decides the format.
+        segmentation: Label map and grid; these formats do not store names and colours.
+        path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) sets the format.
         overwrite: Whether to replace an existing file.
 
     Raises:
-        OutputError: If the path is not usable, the disk is full, or the format cannot hold the
-            grid (NIfTI: axes that are not at right angles).
+        OutputError: If the path is not usable, the disk is full, or the format cannot represent
+            the grid (NIfTI: axes that are not at right angles).
     """
     path = Path(path)
     if not path.name.lower().endswith(SUFFIXES):
@@ -52,7 +52,7 @@ def write_label_map(segmentation: Segmentation, path: Path | str, overwrite: boo
         except (RuntimeError, InputError) as error:
             _log.warning("%s is not whole: %s", path, error)
             raise _incomplete(path) from error
-        # The NIfTI writer reports neither a full disk nor a grid that it cannot hold.
+        # The NIfTI writer reports neither a full disk nor a grid that it cannot represent.
         if not np.array_equal(written, segmentation.label_map):
             raise _incomplete(path)
         limit = _LARGEST_SHIFT * min(segmentation.geometry.spacing)
@@ -67,8 +67,8 @@ def write_instability(segmentation: Segmentation, path: Path, overwrite: bool = 
     """Write the instability as uint8, 0 … 255, on the segmented volume's own grid.
 
     Args:
-        segmentation: Of several samples.
-        path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) decides the format.
+        segmentation: Segmentation from several samples.
+        path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) sets the format.
         overwrite: Whether to replace an existing file.
 
     Raises:
@@ -92,7 +92,7 @@ def _image(segmentation: Segmentation) -> sitk.Image:
 
 
 def _read_back(path: Path) -> tuple[np.ndarray, Geometry]:
-    """Voxels and grid of a file; SimpleITK alone would fill in what is missing at its end."""
+    """Voxels and grid of a file; SimpleITK alone would pad a truncated file."""
     import SimpleITK as sitk
 
     if path.name.endswith((".nii", ".nii.gz")):

@@ -1,4 +1,4 @@
-"""Results of a 2-D picture, as pictures of its size."""
+"""Results of a 2-D picture, as pictures of the same size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..volume.structure import Structure
 from .atomic import atomic_write
 
 OPACITY = 0.4
-# Share of the shorter side that the outline is wide; one pixel at least.
+# Width of the outline relative to the shorter side; at least one pixel.
 OUTLINE = 1 / 300
 
 
@@ -20,8 +20,8 @@ def write_labels_picture(
 ) -> None:
     """Write a label map (H, W) as a PNG.
 
-    Of a model of one structure it is grey, 0 and 255, as masks are kept; else the pixels are label
-    numbers, and a palette shows them in the structures' colours.
+    For a model with one structure it is a grey mask of 0 and 255; otherwise the pixels are label
+    numbers, with a palette of the structures' colours.
 
     Raises:
         OutputError: If the file exists (without `overwrite`) or cannot be written.

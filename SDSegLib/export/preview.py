@@ -136,7 +136,7 @@ def _color_table(segmentation: Segmentation) -> np.ndarray:
 
 
 def _center(labels: np.ndarray) -> tuple[int, int, int]:
-    """Where to cut: the slice with most structures in it, and their centre of mass."""
+    """Slice positions: the slice with most structures, and their centre of mass."""
     found = np.argwhere(labels > 0)
     if not len(found):
         k, j, i = (n // 2 for n in labels.shape)
@@ -147,7 +147,7 @@ def _center(labels: np.ndarray) -> tuple[int, int, int]:
 
 
 def _around_tissue(image: np.ndarray, labels: np.ndarray) -> tuple[slice, slice, slice]:
-    """Part of the volume that holds tissue or labels, with a small margin; all of it if none."""
+    """Box around tissue or labels, with a small margin; the whole volume if there are none."""
     shown = (image > TISSUE_HU) | (labels > 0)
     ranges = []
     for axis in range(3):

@@ -1,4 +1,4 @@
-"""All result files of one volume: checked before the work, written together after it."""
+"""All result files of one volume: checked before segmentation, written together afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KIND_OF_ENDING = {
 
 
 def kinds_of_endings(text: str) -> dict[str, str]:
-    """Kinds of result by file ending, from a list with commas such as "seg.nrrd,png".
+    """Kinds of result by file ending, from a comma-separated list such as "seg.nrrd,png".
 
     Raises:
         InputError: If an ending is unknown, or two formats of one kind are named.
@@ -59,21 +59,21 @@ def check_outputs(
     overwrite: bool,
     endings: Mapping[str, tuple[str, ...]] = _ENDINGS,
 ) -> dict[str, Path]:
-    """Find out before the work whether its results can be written.
+    """Check before segmentation whether the results can be written.
 
     Args:
         wanted: Path or None by kind: "segmentation", "label_map", "uncertainty", "dicom_seg",
             "preview".
-        source: The input.
-        samples: How many noise samples are averaged.
-        overwrite: Whether to replace files that exist.
-        endings: What their names may end in, by kind.
+        source: Path of the input.
+        samples: Number of noise samples that are averaged.
+        overwrite: Whether to replace existing files.
+        endings: Allowed file endings, by kind.
 
     Returns:
         The paths that are not None.
 
     Raises:
-        InputError: If an ending is wrong, or a file cannot be made from the input.
+        InputError: If an ending is wrong, or a file cannot be created from the input.
         OutputError: If one cannot be written.
     """
     from .atomic import check_output
@@ -103,7 +103,7 @@ def check_outputs(
 def write_outputs(
     result: Segmentation, volume: Volume, outputs: dict[str, Path], overwrite: bool
 ) -> None:
-    """Write what `check_outputs` gave: all files or none."""
+    """Write the files of `check_outputs`, all or none."""
     from .atomic import atomic_together
 
     with atomic_together(outputs.values(), overwrite) as staged:
@@ -112,7 +112,7 @@ def write_outputs(
 
 
 def _write(kind: str, result: Segmentation, volume: Volume, path: Path) -> None:
-    """Write one result over a file that is there."""
+    """Write one result to an existing file, which is replaced."""
     if kind == "label_map":
         from .label_map import write_label_map
 

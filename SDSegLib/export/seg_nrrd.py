@@ -11,7 +11,7 @@ from .atomic import atomic_write
 
 
 def require_slicer() -> None:
-    """Check before the work that `.seg.nrrd` can be written.
+    """Check before segmentation that `.seg.nrrd` can be written.
 
     Raises:
         MissingPackageError: Without the package slicer-core.
@@ -27,13 +27,13 @@ def write_seg_nrrd(
     overwrite: bool = False,
     reference: Volume | None = None,
 ) -> None:
-    """Write a segmentation by Slicer's own code; all of its structures, also the empty ones.
+    """Write a segmentation with Slicer's own code; all structures, including empty ones.
 
     Args:
-        segmentation: What to write; the file covers its whole grid.
+        segmentation: Segmentation to write; the file covers its whole grid.
         path: File to write; it must end in ".seg.nrrd".
         overwrite: Whether to replace an existing file.
-        reference: The volume that was segmented, to make sure that both are on one grid.
+        reference: The segmented volume, to check that both are on the same grid.
 
     Raises:
         OutputError: If the path is not usable or the grids differ.

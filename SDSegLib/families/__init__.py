@@ -35,7 +35,7 @@ def family_class(name: str) -> type[Family]:
 
 
 def build_family(description: ModelDescription) -> Family:
-    """The networks that a description names, with random weights.
+    """The networks of a description, with random weights.
 
     Raises:
         ModelError: If the family is unknown or the network sizes are not valid.

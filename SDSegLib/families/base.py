@@ -1,4 +1,4 @@
-"""What families of networks have in common: one interface for all, one for latent diffusion.
+"""Base classes of network families: one interface for all, one for latent diffusion.
 
 In shapes N is the batch, C the number of classes with background, H × W a tile, z the number of
 latent channels and h × w the size of a latent.
@@ -28,9 +28,9 @@ class NetworkPart:
     """One part of a family, as `sdseg cost` lists it.
 
     Attributes:
-        name: For people.
-        networks: The modules that belong to it.
-        run: Runs a part that only training needs; None for what segmenting a slice runs.
+        name: Display name.
+        networks: The modules of the part.
+        run: Runs a part that is only used in training; None for a part used in inference.
     """
 
     name: str
@@ -46,9 +46,9 @@ class Family(nn.Module, ABC):
     """
 
     DEFAULT_BATCH: ClassVar[dict[str, int]]
-    """Slices at a time by device type, at least for "cpu"."""
+    """Slices per batch by device type, at least for "cpu"."""
     TRAINING: ClassVar[str]
-    """Name of the module whose `RECIPE` trains the family; imported by training alone."""
+    """Name of the module whose `RECIPE` trains the family; imported only by training."""
 
     def __init__(self, description: ModelDescription) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Family(nn.Module, ABC):
 
     @classmethod
     def default_batch(cls, device_type: str) -> int:
-        """Slices at a time on a device: "cuda", "mps", "cpu"; those of "cpu" on any other."""
+        """Slices per batch on a device: "cuda", "mps", "cpu"; the value of "cpu" on any other."""
         return cls.DEFAULT_BATCH.get(device_type, cls.DEFAULT_BATCH["cpu"])
 
     @property
@@ -66,7 +66,7 @@ class Family(nn.Module, ABC):
 
     @abstractmethod
     def parts(self) -> tuple[NetworkPart, ...]:
-        """All networks, in the order in which a slice passes through them."""
+        """All networks, in the order in which they process a slice."""
 
     @abstractmethod
     def segment_slice(self, image: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Family(nn.Module, ABC):
 
 
 class SegmentationFamily(Family):
-    """A family that gives the label map of a whole slice from its image alone."""
+    """A family that computes the label map of a whole slice from its image alone."""
 
     @abstractmethod
     def condition(self, image: Tensor) -> Tensor:
@@ -93,10 +93,10 @@ class SegmentationFamily(Family):
         """Class probabilities (N, C, H, W), float32.
 
         Args:
-            condition: As `condition` gives it.
-            noise: z_T of a latent family, (z, h, w) for all slices or (N, z, h, w); the stored
-                noise without it. A family without a reverse process has none.
-            steps: UNet calls of the reverse process; a family without one has a single pass.
+            condition: Result of `condition`.
+            noise: z_T of a latent family, (z, h, w) for all slices or (N, z, h, w); by default
+                the stored noise. A family without a reverse process ignores it.
+            steps: UNet calls of the reverse process; a family without one runs a single pass.
         """
 
     def segment_slice(self, image: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class SegmentationFamily(Family):
 class LatentFamily(SegmentationFamily):
     """A family that segments by latent diffusion: condition, one reverse step, decoding.
 
-    Its weights hold `stored_noise`, the z_T (z, h, w) from which the reverse process starts, so
+    Its weights include `stored_noise`, the z_T (z, h, w) from which the reverse process starts, so
     that results do not depend on a random number generator.
 
     Args:
@@ -126,13 +126,13 @@ class LatentFamily(SegmentationFamily):
     @property
     @abstractmethod
     def latent_shape(self) -> tuple[int, int, int]:
-        """(z, h, w) of one latent."""
+        """Shape (z, h, w) of one latent."""
 
     @abstractmethod
     def predict(
         self, z_t: Tensor, condition: Tensor, timestep: Tensor, class_id: Tensor | None = None
     ) -> Tensor:
-        """Output of the UNet for a noisy latent: epsilon, sample or v, as the description says."""
+        """Output of the UNet for a noisy latent: epsilon, sample or v, as in the description."""
 
     @abstractmethod
     def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
@@ -163,7 +163,7 @@ class LatentFamily(SegmentationFamily):
 
 
 def segmentation_family(family: Family) -> SegmentationFamily:
-    """The same family, if it segments whole slices from the image alone.
+    """Return the family after checking that it segments whole slices from the image alone.
 
     Raises:
         ModelError: If it needs more than the image.

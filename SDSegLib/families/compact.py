@@ -1,4 +1,4 @@
-"""The compact family: one latent for the whole label map, so one step and one decode."""
+"""The compact family: one latent for the whole label map, so one UNet call and one decoder call."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class CompactConfig:
     """Sizes of the compact family; `network` in `model.json`.
 
     Attributes:
-        factor: Pixels to one latent position, along each side.
+        factor: Pixels per latent position along each side.
         latent_channels: z.
         autoencoder_channels: Width of the label-map autoencoder.
-        autoencoder_blocks: Its residual blocks in encoder and decoder each.
+        autoencoder_blocks: Its residual blocks, in encoder and decoder each.
         encoder_channels: Widths of the vision encoder at half and at latent resolution.
         encoder_blocks: Its residual blocks at each resolution.
-        encoder_filters: Channels of each level of a vision encoder that is a U-Net on the image's
-            own grid; None for the light one, which has the two entries above.
-        encoder_supervised: Coarser levels of that U-Net that training supervises.
-        encoder_skip: Whether the class probabilities that this U-Net gives by itself are part of
-            the condition and are brought together with the decoded label map.
+        encoder_filters: Channels of each level of a vision encoder that is a U-Net on the image
+            grid; None for the light one, which uses the two entries above.
+        encoder_supervised: Number of coarser levels of that U-Net with deep supervision.
+        encoder_skip: Whether the class probabilities of this U-Net are part of the condition and
+            are combined with the decoded label map.
         condition_channels: Channels of the condition latent.
         unet_channels: First width of the UNet.
-        unet_mult: Widths of its levels in multiples of that.
-        unet_blocks: Residual blocks a level.
+        unet_mult: Widths of its levels in multiples of `unet_channels`.
+        unet_blocks: Residual blocks per level.
         unet_attention: Downsampling rates of the latent at which attention is used.
         unet_heads: Attention heads.
-        dropout: In the UNet, during training.
+        dropout: Dropout of the UNet during training.
     """
 
     factor: int = 4
@@ -61,7 +61,7 @@ class CompactConfig:
 
     @property
     def tile_factor(self) -> int:
-        """The sides of a tile are multiples of this."""
+        """Divisor of the rows and columns of a tile."""
         latent_side = self.factor * 2 ** (len(self.unet_mult) - 1)
         return math.lcm(latent_side, 2 ** max(0, len(self.encoder_filters or ()) - 1))
 

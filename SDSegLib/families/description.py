@@ -1,4 +1,4 @@
-"""`model.json`: everything about a model that its weights do not say; needs no PyTorch."""
+"""`model.json`: all information on a model besides its weights; needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ModelDescription:
 
     Attributes:
         name: Folder and command-line name, for example "head-neck-oar".
-        title: Name for people.
-        version: Of the weights.
+        title: Display name.
+        version: Version of the weights.
         family: One of `families.FAMILIES`, for example "compact".
         summary: One sentence on what it segments.
         network: Sizes of the networks; keys are those of the family's configuration class.
-        diffusion: Noise schedule and prediction type; without meaning for a family that has no
-            reverse process.
+        diffusion: Noise schedule and prediction type; not used by a family without a reverse
+            process.
         input: Axes, spacing, windows and tile size.
         structures: Labels 1 … N.
         expects: Modality, region and appearance of the images that the model was trained for.

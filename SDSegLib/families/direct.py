@@ -1,4 +1,4 @@
-"""The direct family: a plain 2-D U-Net without diffusion, to compare the other families with."""
+"""The direct family: a plain 2-D U-Net without diffusion, as a baseline for the other families."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DirectConfig:
 
     Attributes:
         filters: Channels of each level; each but the first halves the size.
-        supervised: Coarser levels that training supervises beside the finest.
+        supervised: Number of coarser levels with deep supervision besides the finest.
     """
 
     filters: tuple[int, ...] = (28, 56, 112, 224, 320)
@@ -42,15 +42,15 @@ class DirectConfig:
 
     @property
     def factor(self) -> int:
-        """The sides of a tile are multiples of this."""
+        """Divisor of the rows and columns of a tile."""
         return 2 ** (len(self.filters) - 1)
 
 
 class DirectFamily(SegmentationFamily):
-    """One network from image to class logits.
+    """One network that computes class logits from the image.
 
-    It shares tiles, windows, training data and evaluation with the other families. Its condition
-    is the logits; there is no latent and no noise.
+    It shares tiles, windows, training data and evaluation with the other families. Its `condition`
+    returns the logits; there is no latent and no noise.
     """
 
     DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 64, "mps": 16, "cpu": 16}

@@ -27,9 +27,9 @@ class PublishedConfig:
     """Sizes of the published family; `network` in `model.json`.
 
     Attributes:
-        autoencoder: Of the autoencoder and the vision encoder.
-        unet: Of the UNet; its `num_classes` counts the background and is None for a model with
-            one structure.
+        autoencoder: Sizes of the autoencoder and the vision encoder.
+        unet: Sizes of the UNet; its `num_classes` includes the background and is None for a model
+            with one structure.
     """
 
     autoencoder: KLAutoencoderConfig = field(default_factory=KLAutoencoderConfig)
@@ -52,7 +52,7 @@ class PublishedConfig:
 
     @property
     def tile_factor(self) -> int:
-        """The sides of a tile are multiples of this."""
+        """Divisor of the rows and columns of a tile."""
         return self.autoencoder.factor * 2 ** (len(self.unet.channel_mult) - 1)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,14 +64,15 @@ class PublishedConfig:
 class EmptyMap:
     """Latent and decoded picture of a map in which the class is absent.
 
-    Decoding is nine tenths of the published family's work for a class, and most slices show few
-    classes, so latents that match this one are not decoded. A latent matches if none of its values
-    differs by more than `tolerance`: half of what a disc of `SMALLEST_RADIUS` pixels changes, at
-    the place where it changes least. So no structure of that size or larger is left out.
+    Decoding takes nine tenths of the published family's computation for a class, and most slices
+    contain few classes, so latents that match this one are not decoded. A latent matches if no
+    value differs by more than `tolerance`, which is half the largest change caused by a disc of
+    `SMALLEST_RADIUS` pixels, at the position where that change is smallest. So no structure of
+    that size or larger is left out.
 
     Attributes:
         latent: (1, z, h, w).
-        picture: Decoded, (1, channels, H, W).
+        picture: Decoded picture, (1, channels, H, W).
         tolerance: Largest difference of a value.
     """
 
@@ -101,7 +102,7 @@ class EmptyMap:
         return cls(latent, decode(latent), smallest / 2)
 
     def matches(self, latents: Tensor) -> Tensor:
-        """Which latents (N, z, h, w) are empty: (N,) of bool."""
+        """Whether each latent (N, z, h, w) is empty: bool (N,)."""
         return (latents - self.latent).abs().amax(dim=(1, 2, 3)) <= self.tolerance
 
 
@@ -151,7 +152,7 @@ class PublishedFamily(LatentFamily):
 
     @property
     def is_class_conditional(self) -> bool:
-        """Whether the UNet is told the class and runs once for each."""
+        """Whether the UNet is class-conditional and runs once per class."""
         return self.config.unet.num_classes is not None
 
     def parts(self) -> tuple[NetworkPart, ...]:
@@ -185,13 +186,13 @@ class PublishedFamily(LatentFamily):
 
         Args:
             label_map: (N, H, W) with values 0 … C − 1.
-            class_id: (N,), the class to show; 0 shows anything but background, as the reference
-                trains it. A model with one structure needs none.
+            class_id: (N,), the class of the map; 0 means anything but background, as in the
+                training of the reference code. A model with one structure needs none.
         """
         return self.autoencoder.encode(self.class_picture(label_map, class_id)) * self.scale_factor
 
     def class_picture(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
-        """One class's binary map as the autoencoder sees it: (N, channels, H, W), −1 or 1.
+        """One class's binary map as autoencoder input: (N, channels, H, W), −1 or 1.
 
         Args:
             label_map: (N, H, W) with values 0 … C − 1.
@@ -221,7 +222,7 @@ class PublishedFamily(LatentFamily):
         )
 
     def _picture(self, z0: Tensor) -> Tensor:
-        """`decode`, but latents of absent classes give the stored picture of an empty map."""
+        """As `decode`, but latents of absent classes return the stored picture of an empty map."""
         if not self.is_class_conditional or z0.is_meta:
             return self.decode(z0)
         empty = self.empty_map(z0.device)
@@ -233,7 +234,7 @@ class PublishedFamily(LatentFamily):
         return picture
 
     def empty_map(self, device: torch.device) -> EmptyMap:
-        """Latent and picture of an absent class; computed once for the weights and device."""
+        """Latent and picture of an absent class; computed once per weights and device."""
         if self._empty_map is None or self._empty_map.latent.device != device:
             self._empty_map = EmptyMap.of(
                 lambda maps: self.encode_label_map(maps, maps.new_ones(len(maps))).float(),
@@ -255,7 +256,7 @@ class PublishedFamily(LatentFamily):
     def combine(self, pictures: Iterable[Tensor]) -> Tensor:
         """Decoded pictures, one per entry of `class_ids` → probabilities (N, C, H, W).
 
-        Pictures are reduced to one channel as they come, so memory holds one at a time.
+        Each picture is reduced to one channel on arrival, so only one is in memory at a time.
         """
         if not self.is_class_conditional:
             (picture,) = pictures

@@ -1,4 +1,4 @@
-"""How well the installed models suit a volume, and which one to propose."""
+"""Compare the installed models with a volume, and propose the best match."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _LEVELS: tuple[Level, ...] = ("fits", "doubtful", "unsuitable")
 
 @dataclass(frozen=True)
 class ModelFit:
-    """How well one model suits a volume.
+    """How well one model matches a volume.
 
     Attributes:
         model: The model.
-        level: "fits"; "doubtful": its results would probably mean nothing; "unsuitable": it is for
-            another kind of image.
-        reason: Why, in one sentence.
-        is_contradicted: Whether the values of the image speak against the model, and not only the
-            lack of a stated modality.
+        level: "fits"; "doubtful": its results would probably be wrong; "unsuitable": the model is
+            for another kind of image.
+        reason: Reason for the level, in one sentence.
+        is_contradicted: Whether the values of the image contradict the model; false if only the
+            modality is not stated.
     """
 
     model: InstalledModel
@@ -42,15 +42,15 @@ def rank_models(
     models: Sequence[InstalledModel] | None = None,
     measured: Measurements | None = None,
 ) -> list[ModelFit]:
-    """Compare a volume with what each model is for, the best first.
+    """Compare a volume with the images that each model expects; the best match first.
 
-    Of models that suit equally well, those with a stated region come first, then the user's own,
-    then the order of `list_models`.
+    Among equal matches, models with a stated region come first, then the user's own, then the
+    order of `list_models`.
 
     Args:
-        volume: Usable, in HU if it is a CT.
-        models: To choose from; by default all that are installed.
-        measured: `measure(volume)` if it has been computed already.
+        volume: A usable volume, in HU if it is a CT.
+        models: Models to compare; by default all installed ones.
+        measured: Result of `measure(volume)` if it has already been computed.
     """
     known = list_models()[0] if models is None else list(models)
     measured = measured or measure(volume)
@@ -71,7 +71,7 @@ def choose_model(
     models: Sequence[InstalledModel] | None = None,
     measured: Measurements | None = None,
 ) -> ModelFit:
-    """The model that suits a volume best, even if that is doubtful or unsuitable.
+    """The model that matches a volume best, even if it is doubtful or unsuitable.
 
     Args:
         volume: As for `rank_models`.
@@ -93,13 +93,13 @@ def choose_model(
 
 @dataclass(frozen=True)
 class Examination:
-    """What a user interface shows of a volume before it is segmented.
+    """Information on a volume that a user interface shows before segmentation.
 
     Attributes:
-        ranked: How well each model suits the volume, the best first; empty if the volume cannot be
-            segmented at all.
-        model: The model that was asked for, or else the best one; None if there is none.
-        findings: What speaks against segmenting the volume with it, the most severe first.
+        ranked: How well each model matches the volume, the best first; empty if the volume cannot
+            be segmented at all.
+        model: The requested model, or else the best one; None if there is none.
+        findings: Findings against segmenting the volume with this model, the most severe first.
     """
 
     ranked: tuple[ModelFit, ...]
@@ -108,28 +108,28 @@ class Examination:
 
     @property
     def reason(self) -> str:
-        """How well the model suits the volume, or that no installed model does; one sentence."""
+        """One sentence: how well the model matches the volume, or that no installed model does."""
         if self.ranked and all(fit.level != "fits" for fit in self.ranked):
             return "No installed model is for this image."
         return next((fit.reason for fit in self.ranked if fit.model == self.model), "")
 
     @property
     def reasons(self) -> str:
-        """How well each model suits the volume."""
+        """How well each model matches the volume."""
         return " ".join(fit.reason for fit in self.ranked)
 
 
 def examine(
     volume: Volume, models: Sequence[InstalledModel], wanted: str | None = None
 ) -> Examination:
-    """Judge a volume for the model that is wanted, or for the one that suits it best.
+    """Examine a volume for the requested model, or for the model that matches it best.
 
-    Takes a moment for large volumes, so user interfaces call it in a thread.
+    This is slow for large volumes, so user interfaces call it in a thread.
 
     Args:
         volume: In HU if it is a CT.
-        models: Those for volumes that are installed.
-        wanted: Name of one of them; None or "" for the best.
+        models: The installed models for volumes.
+        wanted: Name of one of them; None or "" for the best match.
     """
     named = next((item for item in models if item.description.name == wanted), None)
     unusable = check_usable(volume)

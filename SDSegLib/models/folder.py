@@ -1,6 +1,6 @@
 """Model folders on disk: `model.json`, `model.safetensors` and `MODEL_CARD.md`.
 
-Weights are safetensors, which hold numbers and no code; their SHA-256 is checked before use.
+Weights are safetensors, which contain numbers and no code; their SHA-256 is checked before use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read_description(folder: Path) -> ModelDescription:
     """Read and check `model.json`.
 
     Raises:
-        ModelError: If the folder is no model folder or its description is not valid.
+        ModelError: If the folder is not a model folder or its description is not valid.
     """
     path = folder / DESCRIPTION
     if not os.path.isfile(path) and os.access(folder, os.X_OK):
@@ -53,7 +53,7 @@ def read_description(folder: Path) -> ModelDescription:
 
 
 def verify_weights(folder: Path, description: ModelDescription) -> Path:
-    """The path of the weights, once their SHA-256 is the one in the description.
+    """The path of the weights, after their SHA-256 was compared with the description.
 
     Raises:
         ModelError: If the file is missing or differs, with both checksums.
@@ -71,7 +71,7 @@ def verify_weights(folder: Path, description: ModelDescription) -> Path:
 
 
 def load_family(folder: Path) -> SegmentationFamily:
-    """`load_networks` of a model that segments slices from the image alone.
+    """As `load_networks`, for a model that segments slices from the image alone.
 
     Raises:
         ModelError: As `load_networks`, and if the model is of another kind.
@@ -85,7 +85,7 @@ def load_networks(folder: Path) -> Family:
     """Build a model's networks and load its verified weights, as float32 on the CPU.
 
     Raises:
-        ModelError: If anything in the folder is missing, damaged or does not fit together.
+        ModelError: If a file in the folder is missing or damaged, or the files do not match.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -113,17 +113,17 @@ def write_model_folder(
     half: bool | None = None,
     overwrite: bool = False,
 ) -> ModelDescription:
-    """Write a model folder, whole or not at all.
+    """Write a model folder, completely or not at all.
 
     Args:
-        folder: Where; its parent must exist.
-        description: Its checksum is filled in here.
+        folder: Folder to write; its parent must exist.
+        description: Description of the model; the checksum is filled in here.
         weights: State dict of the family.
         card: Text of the model card.
-        half: Store weights as float16; by default unless the model predicts epsilon, whose
-            rounding errors the single step would amplify 38.7 times. The stored noise stays
-            float32.
-        overwrite: Replace a folder that exists.
+        half: Store weights as float16; this is the default unless the model predicts epsilon,
+            whose rounding errors the single step would amplify 38.7 times. The stored noise
+            remains float32.
+        overwrite: Replace an existing folder.
 
     Returns:
         The description with the checksum.
@@ -168,11 +168,11 @@ def write_model_folder(
 
 
 def check_replaceable(folder: Path, overwrite: bool) -> None:
-    """Find out whether a model folder can be written there, before anything is.
+    """Check whether a model folder can be written to this path, before writing.
 
     Raises:
-        OutputError: If something is there that must not be replaced: anything without `overwrite`,
-            and whatever is no model folder with it.
+        OutputError: If the path exists and must not be replaced: without `overwrite` in any case,
+            with it if the path is not a model folder.
     """
     if not os.path.lexists(folder):
         return
@@ -193,10 +193,10 @@ def check_replaceable(folder: Path, overwrite: bool) -> None:
 
 
 def check_weights_file(path: Path) -> None:
-    """Look at the header of a safetensors file; needs no package.
+    """Check the header of a safetensors file; needs no package.
 
     Raises:
-        ModelError: If it is another kind of file, such as a pickle, or cut short.
+        ModelError: If it is another kind of file, such as a pickle, or truncated.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -216,7 +216,7 @@ def check_weights_file(path: Path) -> None:
 
 
 def _build(description: ModelDescription, folder: Path) -> Family:
-    """The networks of a description whose sizes nobody has tried yet."""
+    """The networks of a description whose sizes have not been checked yet."""
     from ..families import build_family
 
     try:
@@ -237,7 +237,7 @@ def _build(description: ModelDescription, folder: Path) -> Family:
 
 
 def put_in_place(fresh: Path, folder: Path) -> None:
-    """Move a finished folder to its place on the same disk; an old one goes only after that."""
+    """Move a finished folder to its final path on the same disk; then remove the old folder."""
     if not folder.exists():
         fresh.rename(folder)
         return

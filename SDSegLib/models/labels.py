@@ -1,4 +1,4 @@
-"""Read what the labels of a model stand for: a list with codes, or just names."""
+"""Read the meaning of a model's labels: a list with codes, or only names."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ COLORS = (
 
 
 def known_lists() -> list[str]:
-    """Names of the lists that come along, for example "btcv13"."""
+    """Names of the lists included with the program, for example "btcv13"."""
     return sorted(path.stem for path in (resource_folder() / "Terminology").glob("*.json"))
 
 
 def read_structures(name_or_path: str) -> tuple[Structure, ...]:
-    """Structures from a list that comes along or from a JSON file.
+    """Structures from a list included with the program or from a JSON file.
 
-    The file holds either a list as in `model.json` (label, name, color, type with SNOMED code), or
-    an object from label to name, such as {"1": "Liver"}; then colours are chosen and the codes are
-    private ones (scheme 99SDSEG), which DICOM allows but other programs do not understand.
+    The file contains either a list as in `model.json` (label, name, color, type with SNOMED code),
+    or an object from label to name, such as {"1": "Liver"}. For the latter, colours are assigned
+    and the codes are private (scheme 99SDSEG), which DICOM allows but other programs cannot
+    interpret.
 
     Raises:
-        InputError: Naming the file and what is wrong with it.
+        InputError: Naming the file and the error in it.
     """
     path = resource_folder() / "Terminology" / f"{name_or_path}.json"
     if name_or_path not in known_lists():

@@ -1,4 +1,4 @@
-"""Read the tensors of a Lightning checkpoint without running anything that its pickle names."""
+"""Read the tensors of a Lightning checkpoint without running code that its pickle refers to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 
-# What Lightning 1.x files name beside tensors: callbacks, hyper-parameters, numpy numbers.
+# Classes in Lightning 1.x files besides tensors: callbacks, hyper-parameters, numpy numbers.
 _BYSTANDERS = (
     "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
     "pytorch_lightning.callbacks.lr_monitor.LearningRateMonitor",
@@ -38,7 +38,7 @@ _BYSTANDERS = (
 
 
 class _Bystander:
-    """Takes the place of a class that a checkpoint names; it keeps and does nothing."""
+    """Inert replacement for a class that a checkpoint refers to; stores and does nothing."""
 
     def __new__(cls, *arguments: Any) -> _Bystander:
         return super().__new__(cls)
@@ -53,14 +53,14 @@ class _Bystander:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint's `state_dict`, or of the file itself if it has none.
 
-    The file is memory-mapped, so tensors that are not used are not read. Only tensors are built;
-    Lightning's and OmegaConf's own classes are replaced by inert ones.
+    The file is memory-mapped, so unused tensors are not read. Only tensors are built; classes of
+    Lightning and OmegaConf are replaced by inert ones.
 
     Args:
         path: A file written by `torch.save` of PyTorch 1.6 or later.
 
     Raises:
-        ModelError: If it is not such a file, is cut short, names other code, or holds no tensors.
+        ModelError: If it is not such a file, is truncated, refers to other code, or has no tensors.
     """
     _check_container(path)
     try:
@@ -125,7 +125,7 @@ def _check_container(path: Path) -> None:
 
 @contextlib.contextmanager
 def _inert_bystanders() -> Iterator[None]:
-    # Before PyTorch 2.5 there is no such context; such files are then refused with a reason.
+    # Before PyTorch 2.5 there is no such context; such files then raise an error with the reason.
     safe_globals = getattr(torch.serialization, "safe_globals", None)
     if safe_globals is None:
         yield

@@ -1,4 +1,4 @@
-"""Turn an official SDSeg checkpoint into a model of the published family."""
+"""Convert an official SDSeg checkpoint to a model of the published family."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from .official_sizes import published_sizes
 
 logger = logging.getLogger(__name__)
 
-# The reference's training and test both map HU to [-1, 1] as 2 · (HU + 125) / 400 - 1; they
-# differ only in where they clip. Test clips to this window.
+# Training and test of the reference code both map HU to [-1, 1] as 2 · (HU + 125) / 400 - 1; they
+# differ only in the clipping. Test clips to this window.
 BTCV_WINDOW = (-125.0, 275.0)
 
-# A reference slice is nibabel's array[:, :, k], so its rows follow the file's first axis and its
-# columns the second. BTCV files are stored with x to the left and y to the front (nibabel "LAS"),
-# which makes the columns grow to A, the rows to L and the slices to S.
+# A slice of the reference code is nibabel's array[:, :, k], so its rows follow the file's first
+# axis and its columns the second. BTCV files are stored with x to the left and y to the front
+# (nibabel "LAS"), so columns increase towards A, rows towards L and slices towards S.
 BTCV_AXES = "ALS"
 
-# The reference squeezes each 512 × 512 slice to the tile, whatever its spacing; BTCV's slices
-# have 0.59 to 0.98 mm, so a tile pixel stands for 1.2 to 2.0 mm.
+# The reference code resizes each 512 × 512 slice to the tile, regardless of its spacing; BTCV
+# slices have 0.59 to 0.98 mm, so a tile pixel corresponds to 1.2 to 2.0 mm.
 BTCV_SPACING = (1.5, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
 class OfficialCheckpoint:
-    """What an official checkpoint holds, in this package's names.
+    """Content of an official checkpoint, with the names of this package.
 
     Attributes:
-        network: For `network` in `model.json`.
+        network: Content of `network` in `model.json`.
         diffusion: Schedule, read from the checkpoint's betas.
-        state_dict: Of `PublishedFamily` but for `stored_noise`, whose size depends on the tile's.
-        num_classes: Classes with background; 2 if the UNet knows no classes.
+        state_dict: Of `PublishedFamily` without `stored_noise`, whose size depends on the tile's.
+        num_classes: Classes with background; 2 if the UNet is not class-conditional.
         used_ema: Whether the UNet's weights are the running averages.
     """
 
@@ -57,14 +57,14 @@ class OfficialCheckpoint:
 
 
 def load_official(path: Path, *, num_heads: int = 8) -> OfficialCheckpoint:
-    """Read an official checkpoint; nothing that its pickle names is run.
+    """Read an official checkpoint; no code that its pickle refers to is run.
 
     Args:
         path: The Lightning `.ckpt` file.
-        num_heads: Attention heads of the UNet, which its weights do not tell.
+        num_heads: Attention heads of the UNet, which cannot be derived from its weights.
 
     Raises:
-        ModelError: If the file is not such a checkpoint, is damaged, or lacks something.
+        ModelError: If the file is not such a checkpoint, is damaged, or is incomplete.
     """
     path = Path(path)
     tensors = read_tensors(path)
@@ -110,22 +110,22 @@ def official_description(
     expects: Expectation | None = None,
     training: dict[str, Any] | None = None,
 ) -> ModelDescription:
-    """Describe a converted checkpoint; what the file does not tell defaults to BTCV's values.
+    """Describe a converted checkpoint; values that are not in the file default to those of BTCV.
 
     Args:
-        checkpoint: As `load_official` gives it.
+        checkpoint: Result of `load_official`.
         structures: Labels 1 … N in the order of the classes it was trained on.
         name: Folder and command-line name.
-        title: Name for people.
+        title: Display name.
         summary: One sentence on what it segments.
-        version: Of the weights.
+        version: Version of the weights.
         license: SPDX identifier of the license of the weights.
         size: Rows and columns of a tile.
         window: HU mapped to −1 and 1.
-        axes: Patient directions in which columns, rows and slices of a tile grow. For slices
+        axes: Patient directions in which columns, rows and slices of a tile increase. For slices
             `array[:, :, k]` of a file with nibabel's axis codes abc this is "bac"; check the codes
             of a training volume with `nibabel.aff2axcodes`.
-        spacing: Row and column spacing of a tile in mm; None keeps each volume's own.
+        spacing: Row and column spacing of a tile in mm; None keeps that of each volume.
         expects: Modality and region; CT of the abdomen if not given.
         training: Data and citation, for the model card.
 
@@ -180,7 +180,7 @@ def convert(
         path: The Lightning `.ckpt` file.
         structures: Labels 1 … N in the order of the classes it was trained on.
         num_heads: Attention heads of the UNet.
-        described: `name`, `title`, `summary` and what else `official_description` takes.
+        described: `name`, `title`, `summary` and other arguments of `official_description`.
 
     Raises:
         ModelError: As `load_official` and `official_description`.
@@ -211,7 +211,7 @@ def _part(
 
 
 def _unet(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], bool]:
-    """The UNet's running averages, or with a warning its last weights."""
+    """The UNet's averaged weights, or with a warning its last weights."""
     raw = _part(tensors, "model.diffusion_model.", path)
     averages = {
         name: tensors.get("model_ema." + f"diffusion_model.{name}".replace(".", "")) for name in raw
@@ -234,9 +234,9 @@ def _unet(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], bo
 
 
 def _vision_encoder(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The condition encoder, wherever it is nested: an encoder and the 1×1 convolution beside it.
+    """The condition encoder at any nesting level: an encoder and its 1×1 convolution.
 
-    Recognised are `P.encoder.*` with `P.out`, and `P.*` itself with `P.out` or `P.quant_conv`.
+    Recognised names are `P.encoder.*` with `P.out`, and `P.*` with `P.out` or `P.quant_conv`.
     """
     end = "conv_in.weight"
     candidates = [

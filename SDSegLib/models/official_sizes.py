@@ -1,4 +1,4 @@
-"""Work out the sizes of the published networks from the shapes in an official checkpoint."""
+"""Derive the sizes of the published networks from the shapes in an official checkpoint."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def published_sizes(
         autoencoder: State dict of `KLAutoencoder`.
         vision_encoder: State dict of `VisionEncoder`.
         unet: State dict of `DenoisingUNet`.
-        num_heads: Attention heads of the UNet; shapes do not tell.
+        num_heads: Attention heads of the UNet; they cannot be derived from shapes.
 
     Raises:
-        ModelError: If a parameter is missing, is one too many, or has an unexpected shape.
+        ModelError: If a parameter is missing, superfluous, or has an unexpected shape.
     """
     config = PublishedConfig(
         autoencoder=autoencoder_sizes(autoencoder), unet=unet_sizes(unet, num_heads)
@@ -62,8 +62,8 @@ def autoencoder_sizes(weights: Weights) -> KLAutoencoderConfig:
 def unet_sizes(weights: Weights, num_heads: int) -> UNetConfig:
     """Sizes of the UNet that has these weights.
 
-    Each level but the last has one upward stage with a second residual block, which tells how
-    many levels share the stages.
+    Each level but the last has one decoder stage with a second residual block, so the number of
+    levels is one more than the number of these blocks.
     """
     part = "UNet"
     conv_in = _shape(weights, "input_blocks.0.0.weight", part)
@@ -116,7 +116,7 @@ def _shape(weights: Weights, name: str, part: str) -> tuple[int, ...]:
 
 
 def _count(weights: Iterable[str], pattern: str, distinct: bool = False) -> int:
-    """Numbers that the pattern's group takes on: one more than the largest, or how many."""
+    """Values of the pattern's group: one more than the largest, or their number."""
     found = {int(match[1]) for match in (re.match(pattern, name) for name in weights) if match}
     return len(found) if distinct else max(found, default=-1) + 1
 

@@ -1,4 +1,4 @@
-"""Which models there are: those that came along and those the user installed."""
+"""The available models: those bundled with the program and those installed by the user."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class InstalledModel:
     """A model that can be used by its name.
 
     Attributes:
-        folder: Where it lies.
+        folder: Its model folder.
         description: Its `model.json`.
-        bundled: Whether it came with the program; such a one cannot be removed.
+        bundled: Whether it is bundled with the program; bundled models cannot be removed.
     """
 
     folder: Path
@@ -48,18 +48,18 @@ class InstalledModel:
 
     @property
     def identity(self) -> str:
-        """What tells this model from any other one, and from an earlier state of itself."""
+        """A key that distinguishes this model from others and from its earlier versions."""
         content = json.dumps(self.description.to_json(), sort_keys=True)
         return f"{self.folder} {hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def bundled_folder() -> Path:
-    """The models that came with the program."""
+    """The models bundled with the program."""
     return resource_folder() / "Models"
 
 
 def user_folder() -> Path:
-    """The user's model folder, which outlives updates: `SDSEG_MODELS` or the platform's place."""
+    """The user's model folder, kept on updates: `SDSEG_MODELS` or the platform's data folder."""
     chosen = os.environ.get(MODELS_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
@@ -67,7 +67,7 @@ def user_folder() -> Path:
 
 
 def list_models() -> tuple[list[InstalledModel], list[str]]:
-    """All usable models, the user's first, and what is wrong with the folders that are not."""
+    """All usable models, the user's first, and the errors of the folders that are not usable."""
     models: list[InstalledModel] = []
     problems: list[str] = []
     for root, bundled in ((user_folder(), False), (bundled_folder(), True)):
@@ -85,7 +85,7 @@ def list_models() -> tuple[list[InstalledModel], list[str]]:
 
 
 def default_model() -> str:
-    """Name of the model to begin with when there is no image yet: the first bundled one."""
+    """Name of the default model while there is no image: the first bundled one."""
     models, _ = list_models()
     bundled = [model for model in models if model.bundled] or models
     if not bundled:
@@ -97,7 +97,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
     """The model with this name, or in this folder.
 
     Raises:
-        ModelError: Naming the models there are.
+        ModelError: If there is none; it names the available models.
     """
     if not name_or_folder.strip():
         raise ModelError("The model has no name; name one of: sdseg models list.")
@@ -117,11 +117,11 @@ def find_model(name_or_folder: str) -> InstalledModel:
 
 
 def models_for_volumes(name_or_folder: str | None) -> list[InstalledModel]:
-    """The model that is asked for, or all that one may be chosen from.
+    """The requested model, or all models for an automatic choice.
 
     Raises:
         ModelError: If there is none.
-        InputError: If the model that is asked for is for 2-D pictures.
+        InputError: If the requested model is for 2-D pictures.
     """
     if name_or_folder is None:
         models = [m for m in list_models()[0] if m.description.input.pictures is None]
@@ -140,7 +140,7 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
     """Copy a model from a folder or a zip file into the user's folder, verified and atomic.
 
     Args:
-        source: A model folder, or a zip file that holds one.
+        source: A model folder, or a zip file that contains one.
         overwrite: Replace an installed model of the same name.
 
     Raises:
@@ -173,7 +173,7 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
 
 
 def _model_folders(root: Path, problems: list[str]) -> list[Path]:
-    """Subfolders that hold a description; those that cannot be looked into are problems."""
+    """Subfolders with a description; unreadable ones are returned as problems."""
     folders = []
     try:
         found = sorted(root.iterdir())
@@ -189,7 +189,7 @@ def _model_folders(root: Path, problems: list[str]) -> list[Path]:
 
 
 def _checked(fresh: Path, source: Path) -> ModelDescription:
-    """The description of a copy whose weights are whole; errors name what it was copied from."""
+    """The description of a copy with verified weights; error messages name the copy's source."""
     try:
         description = read_description(fresh)
         check_weights_file(verify_weights(fresh, description))
@@ -201,7 +201,7 @@ def _checked(fresh: Path, source: Path) -> ModelDescription:
 
 
 def _refuse_known(name: str, target: Path) -> None:
-    """Raise unless the name is new."""
+    """Raise an error if the name is already in use."""
     if target.exists():
         raise ModelError(
             f"The model {name} is installed already in {target}; use --overwrite to replace it."
@@ -214,10 +214,10 @@ def _refuse_known(name: str, target: Path) -> None:
 
 
 def remove_model(name: str) -> Path:
-    """Delete a model of the user's; returns the folder that is gone.
+    """Delete a model installed by the user; returns the deleted folder.
 
     Raises:
-        ModelError: If there is none of that name, or it came with the program.
+        ModelError: If there is none of that name, or it is bundled with the program.
     """
     model = find_model(name)
     if model.bundled or model.folder.parent != user_folder():
@@ -230,7 +230,7 @@ def remove_model(name: str) -> Path:
 
 
 def _user_data_folder() -> Path:
-    """The place that platformdirs names; 3D Slicer's Python comes without that package."""
+    """The folder that platformdirs would return; 3D Slicer's Python lacks that package."""
     try:
         import platformdirs
     except ModuleNotFoundError:
@@ -253,7 +253,7 @@ def _copy_folder(source: Path, target: Path) -> None:
 
 
 def _unzip(source: Path, target: Path) -> None:
-    """Take the three known files out of a zip; names and folders in it are not trusted."""
+    """Extract the three known files from a zip; names and folders in it are not trusted."""
     try:
         archive = zipfile.ZipFile(source)
     except (zipfile.BadZipFile, EOFError) as error:

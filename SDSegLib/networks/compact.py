@@ -1,7 +1,7 @@
 """The compact family's small networks: label-map autoencoder, light vision encoder, fusion.
 
-The first two work by space-to-depth: a block of pixels becomes channels of one position, so that
-every convolution runs on a small grid.
+The first two use space-to-depth: a block of pixels becomes channels of one position, so that every
+convolution runs on a small grid.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class ResidualBlock(nn.Module):
 
 
 class LabelMapAutoencoder(nn.Module):
-    """One-hot label map in, logits of all classes out, through one latent for the whole map.
+    """Encodes a one-hot label map to one latent and decodes it to logits of all classes.
 
     Args:
         num_classes: Classes with background, C.
         latent_channels: z.
         channels: Width.
         num_res_blocks: Residual blocks in encoder and decoder each.
-        factor: Side of the pixel block behind one latent position.
+        factor: Side in pixels of the block encoded by one latent position.
     """
 
     latent_mean: Tensor
@@ -83,12 +83,12 @@ class LabelMapAutoencoder(nn.Module):
 class Fusion(nn.Module):
     """Combines the decoded class probabilities with those of the vision encoder's own label map.
 
-    They become proportional to p_decoded^a · p_encoder^b; both exponents are learnt and start at
-    one half.
+    The result is proportional to p_decoded^a · p_encoder^b; both exponents are learnt and start at
+    0.5.
 
     Args:
         num_classes: Classes with background, C.
-        factor: Side of the pixel block behind one latent position, f.
+        factor: Side in pixels of the block encoded by one latent position, f.
     """
 
     def __init__(self, num_classes: int, factor: int) -> None:
@@ -101,7 +101,7 @@ class Fusion(nn.Module):
         """Class logits of the combination.
 
         Args:
-            logits: Decoded, (N, C, H, W).
+            logits: Decoded logits, (N, C, H, W).
             condition: (N, K + C·f², H/f, W/f); the encoder's probabilities are its last channels.
         """
         decoded, encoder = self.exponents
@@ -110,7 +110,7 @@ class Fusion(nn.Module):
 
 
 class LightVisionEncoder(nn.Module):
-    """Image to condition latent, most of it on the latent's own grid.
+    """Image to condition latent; most layers run on the latent grid.
 
     Args:
         in_channels: Windows × context slices.

@@ -20,13 +20,13 @@ EPSILON = 1e-6
 class KLAutoencoderConfig:
     """Sizes of the autoencoder and of the vision encoder, which has the same encoder.
 
-    The networks are fully convolutional, so the image size is no part of it.
+    The networks are fully convolutional, so the image size is not included.
 
     Attributes:
         ch: Width of the first level.
         ch_mult: Width of each level in multiples of `ch`; each but the first halves the size.
-        num_res_blocks: Residual blocks a level in the encoder; one more in the decoder.
-        z_channels: Channels between encoder and decoder; the encoder gives mean and log variance.
+        num_res_blocks: Residual blocks per level in the encoder; one more in the decoder.
+        z_channels: Channels between encoder and decoder; the encoder outputs mean and log variance.
         embed_dim: Latent channels.
         in_channels: Channels of the image.
         out_channels: Channels of the decoded image.
@@ -42,7 +42,7 @@ class KLAutoencoderConfig:
 
     @property
     def factor(self) -> int:
-        """Pixels to one latent position, along each side."""
+        """Pixels per latent position along each side."""
         return 2 ** (len(self.ch_mult) - 1)
 
     @property
@@ -52,7 +52,7 @@ class KLAutoencoderConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions, each behind a normalisation and a swish."""
+    """Two 3×3 convolutions, each after a normalisation and a swish."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class AttentionBlock(nn.Module):
 
 
 class MiddleBlock(nn.Module):
-    """Residual block, attention, residual block on the latent's own grid."""
+    """Residual block, attention, residual block on the latent grid."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror image; `up` is numbered like `down`, so it runs from the last to 0."""
+    """Mirrors the encoder; `up` is numbered like `down`, so it runs from the last level to 0."""
 
     def __init__(self, config: KLAutoencoderConfig) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class Decoder(nn.Module):
 
 
 class KLAutoencoder(nn.Module):
-    """Image to latent and back.
+    """Encodes an image to a latent and decodes a latent to an image.
 
     Args:
         config: Sizes.

@@ -2,8 +2,8 @@
 the compact family.
 
 Blocks, heads and initialisation are those of nnU-Net (Isensee et al. 2021), and outputs are
-identical to those of MONAI's DynUNet with the same weights. They are written here in plain PyTorch
-because importing MONAI takes longer than segmenting a small CT.
+identical to those of MONAI's DynUNet with the same weights. The code is plain PyTorch because
+importing MONAI takes longer than segmenting a small CT.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class ConvolutionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.activation(self.norm1(x))
-        x = self.conv2(x)  # a statement of its own, so that its input is freed before the norm
+        x = self.conv2(x)  # a separate statement, so that its input is freed before the norm
         return self.activation(self.norm2(x))
 
 
 class UpsamplingBlock(nn.Module):
-    """Transposed convolution to twice the size, concatenated with the encoder's features there."""
+    """Transposed convolution to twice the size, concatenated with the encoder's features."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class UpsamplingBlock(nn.Module):
 
 
 class SegmentationUNet(nn.Module):
-    """Image to class logits, on the image's own grid and on coarser ones.
+    """Image to class logits, on the image grid and on coarser ones.
 
     Args:
         in_channels: Channels of the image.
         filters: Channels of each level; each but the first halves the size.
         num_classes: C, with background.
-        supervised: Coarser levels that have a head for deep supervision beside the finest.
+        supervised: Number of coarser levels with a head for deep supervision.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class SegmentationUNet(nn.Module):
 
 
 class VisionUNet(SegmentationUNet):
-    """The same U-Net, whose finest features become the condition latent of a compact model.
+    """The same U-Net with its finest features as condition latent of a compact model.
 
     Args:
         in_channels: Windows × context slices.
@@ -117,9 +117,9 @@ class VisionUNet(SegmentationUNet):
         supervised: As for `SegmentationUNet`.
         condition_channels: Channels of the condition latent, K.
         factor: Ratio of image to latent size, f.
-        skip: Whether the class probabilities of the U-Net itself follow the condition latent, with
-            each block of f × f pixels as channels of one position. No gradient flows back through
-            them; they are trained by the loss on `with_logits` alone.
+        skip: Whether the class probabilities of the U-Net itself are appended to the condition
+            latent, with each block of f × f pixels as channels of one position. No gradient flows
+            back through them; they are trained only by the loss on `with_logits`.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class VisionUNet(SegmentationUNet):
 
 
 def he_initialized(network: SegmentationUNet) -> SegmentationUNet:
-    """The network with convolutions drawn as nnU-Net does (He et al. 2015), biases zero."""
+    """The network with convolutions initialised as in nnU-Net (He et al. 2015), biases zero."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
@@ -172,5 +172,5 @@ def he_initialized(network: SegmentationUNet) -> SegmentationUNet:
 
 
 def without_monai_names(name: str) -> str:
-    """A parameter's name here from that in MONAI's DynUNet, which wraps each convolution twice."""
+    """Convert a parameter name of MONAI's DynUNet, which wraps each convolution twice."""
     return name.replace(".conv.conv.", ".").replace(".conv.", ".")

@@ -18,20 +18,20 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes of the denoising UNet; training works out the derived ones from the data.
+    """Sizes of the denoising UNet; training computes the derived ones from the data.
 
     Attributes:
         in_channels: Channels of cat(z_t, condition); of z_t alone with cross-attention.
         out_channels: Latent channels.
         model_channels: Width of the first level.
         channel_mult: Width of each level in multiples of `model_channels`.
-        num_res_blocks: Residual blocks a level on the way down; one more on the way up.
+        num_res_blocks: Residual blocks per level in the encoder; one more in the decoder.
         attention_resolutions: Downsampling rates (1, 2, 4, …) at which attention is used.
         num_heads: Attention heads.
-        dropout: In each residual block, during training.
+        dropout: Dropout in each residual block during training.
         num_classes: Size of the class embedding; None without one.
-        context_channels: Channels of a condition that enters by cross-attention wherever attention
-            is used (Rombach et al. 2022); None to concatenate it, as SDSeg does.
+        context_channels: Channels of a condition that is used by cross-attention at every attention
+            level (Rombach et al. 2022); None to concatenate it, as in SDSeg.
     """
 
     in_channels: int = field(default=8, metadata={"derived": True})
@@ -100,12 +100,13 @@ class ResidualBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention over all positions; each head's q, k and v lie next to each other.
+    """Self-attention over all positions; q, k and v of each head are adjacent channels.
 
     Args:
-        channels: Of the positions.
+        channels: Channels of the positions.
         num_heads: Attention heads.
-        context_channels: Of a condition that is attended to afterwards; None without one.
+        context_channels: Channels of a condition for the cross-attention that follows; None
+            without one.
     """
 
     def __init__(self, channels: int, num_heads: int, context_channels: int | None = None) -> None:
@@ -132,7 +133,7 @@ class AttentionBlock(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of all positions to the positions of a condition (Rombach et al. 2022)."""
+    """Attention from all positions to the positions of a condition (Rombach et al. 2022)."""
 
     def __init__(self, channels: int, context_channels: int, num_heads: int) -> None:
         super().__init__()
@@ -162,7 +163,7 @@ def zeroed(layer: nn.Module) -> nn.Module:
 
 
 class Stage(nn.ModuleList):
-    """Blocks in sequence; those that take the embedding and the context get them."""
+    """Blocks in sequence; blocks that use the embedding and the context receive them."""
 
     def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None = None) -> Tensor:
         for block in self:
@@ -171,7 +172,7 @@ class Stage(nn.ModuleList):
 
 
 class DenoisingUNet(nn.Module):
-    """Predicts epsilon, z0 or v from z_t, a condition, the timestep and, if trained so, a class.
+    """Predicts epsilon, z0 or v from z_t, a condition, the timestep and optionally a class.
 
     Args:
         config: Sizes.
@@ -250,7 +251,7 @@ class DenoisingUNet(nn.Module):
 
         Args:
             z_t: Noisy latent (N, C, h, w).
-            condition: Condition latent (N, K, h, w), concatenated or attended to.
+            condition: Condition latent (N, K, h, w), for concatenation or cross-attention.
             timestep: (N,) integers in 0 … T − 1.
             class_id: (N,) integers, for a class-conditional UNet.
 

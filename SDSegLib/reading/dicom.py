@@ -22,17 +22,17 @@ _MOST_NAMES = 5
 
 @dataclass(frozen=True)
 class Series:
-    """One image series of a folder; nothing in it names the patient.
+    """One image series of a folder; contains no data that identify the patient.
 
     Attributes:
-        number: Its place in the list, from 1; it can be chosen by it.
+        number: Its position in the list, from 1, by which it can be selected.
         uid: SeriesInstanceUID; empty if the files have none.
         description: SeriesDescription, empty if there is none.
         modality: "CT", "MR", …, empty if there is none.
-        slices: Number of images, frames counted.
+        slices: Number of images, with all frames.
         size: Columns and rows of the first image.
         spacing: Distance of columns, rows and slices in mm; None where the headers lack it.
-        files: Its files, by name.
+        files: Its files, sorted by name.
     """
 
     number: int
@@ -54,7 +54,7 @@ def list_series(folder: Path) -> list[Series]:
     """The image series in a folder and its subfolders, from headers only.
 
     They are sorted by series number, then UID. DICOMDIR, other DICOM objects (segmentations,
-    reports, …) and all other files are passed over.
+    reports, …) and all other files are skipped.
     """
     return _describe(_grouped(find_in_folder(folder)))
 
@@ -63,15 +63,15 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
     """Read one series of a folder and its subfolders.
 
     Args:
-        folder: Where its files are.
+        folder: Folder with its files.
         series: Its UID, or its number in `list_series`; needed only if there are several.
 
     Returns:
         Values after rescaling (HU for CT), k along the slice normal; `dicom_files` follows k.
 
     Raises:
-        InputError: If there is no image, if the series is not chosen, or if its images are no
-            regular stack (see `stack`).
+        InputError: If there is no image, if there are several series and none is selected, or if
+            its images do not form a regular stack (see `stack`).
     """
     found = find_in_folder(folder)
     groups = _grouped(found)
@@ -103,7 +103,7 @@ def read_dicom_file(path: Path) -> Volume:
     """Read a single DICOM file: one slice, or all frames of a multi-frame image.
 
     Raises:
-        InputError: If it is no image or cannot be placed in the patient.
+        InputError: If it is not an image or lacks its position in the patient.
     """
     image = read_image(path)
     if image.text("SOPClassUID") == _DICOM_DIRECTORY or path.name.upper() == "DICOMDIR":
@@ -139,7 +139,7 @@ def _check(geometry: Geometry, source: Path) -> None:
 
 
 def _grouped(found: FoundInFolder) -> list[list[DicomImage]]:
-    """Images by series; those without a series UID belong together if number and text agree."""
+    """Images by series; those without a series UID are grouped by number and description."""
     groups: defaultdict[tuple[str, ...], list[DicomImage]] = defaultdict(list)
     for image in found.images:
         uid = image.text("SeriesInstanceUID")
@@ -165,7 +165,7 @@ def _describe(groups: list[list[DicomImage]]) -> list[Series]:
 
 
 def _spacing(images: list[DicomImage]) -> tuple[float | None, float | None, float | None]:
-    """Column, row and slice spacing as the headers have it, without judging the series."""
+    """Column, row and slice spacing as in the headers, without checking the series."""
     in_plane = images[0].numbers_if_valid("PixelSpacing", 2) or (None, None)
     between = images[0].numbers_if_valid("SliceThickness", 1) or (None,)
     orientation = images[0].numbers_if_valid("ImageOrientationPatient", 6)
@@ -178,7 +178,7 @@ def _spacing(images: list[DicomImage]) -> tuple[float | None, float | None, floa
 
 
 def _chosen(choices: list[Series], folder: Path, wanted: str | None) -> int:
-    """Index of the series that was asked for, or of the only one."""
+    """Index of the selected series, or of the only one."""
     listed = "".join(f"\n  {series}" for series in choices)
     if wanted is None:
         if len(choices) == 1:

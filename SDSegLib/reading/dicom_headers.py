@@ -1,4 +1,4 @@
-"""DICOM image headers: find them in a folder and read what place and value a slice has."""
+"""DICOM image headers: find them in a folder; read position and value scaling of the slices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Nothing that names the patient is read here.
+# No tag that identifies the patient is read here.
 _TAGS = [
     "SOPClassUID",
     "SeriesInstanceUID",
@@ -50,9 +50,9 @@ class DicomImage:
     """One image file of a series, without its pixels.
 
     Attributes:
-        file: Where it is.
-        header: The tags listed above, as far as the file has them.
-        size: Columns and rows; None if it is no image but another DICOM object.
+        file: Path of the file.
+        header: Those of the tags listed above that the file contains.
+        size: Columns and rows; None for a DICOM object that is not an image.
         frames: Number of frames; 1 in a classic file.
     """
 
@@ -75,7 +75,7 @@ class DicomImage:
         return numbers(self.header, keyword, count, self.file)
 
     def numbers_if_valid(self, keyword: str, count: int) -> tuple[float, ...] | None:
-        """The same, None also if they are not that many numbers; for lists of series."""
+        """As `numbers`, but None also if they are not that many numbers; for lists of series."""
         try:
             return self.numbers(keyword, count)
         except InputError:
@@ -95,11 +95,11 @@ class DicomImage:
 
 @dataclass(frozen=True)
 class FoundInFolder:
-    """What a folder and its subfolders hold.
+    """Files of a folder and its subfolders.
 
     Attributes:
         images: DICOM images, by path.
-        others: How many other DICOM objects there are, by modality ("RTSTRUCT", "SR", …).
+        others: Number of other DICOM objects, by modality ("RTSTRUCT", "SR", …).
         damaged: Files that are or should be DICOM and cannot be read.
         not_dicom: All other files.
     """
@@ -111,7 +111,7 @@ class FoundInFolder:
 
 
 def starts_like_dicom(head: bytes) -> bool:
-    """Whether a file's first 132 bytes are those of a DICOM file, also of one without preamble."""
+    """Whether a file's first 132 bytes are those of a DICOM file, with or without preamble."""
     if head[128:132] == b"DICM":
         return True
     group, element, length = head[:2], head[2:4], head[4:8]
@@ -157,7 +157,7 @@ def read_image(file: Path, with_frames: bool = False) -> DicomImage:
     tags = [*_TAGS, *(_FRAME_TAGS if with_frames else ())]
     with refuse_damaged(file, "its header"):
         header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
-        for _ in header.iterall():  # pydicom decodes, and stumbles over, a tag at its first use
+        for _ in header.iterall():  # pydicom decodes a tag, and may fail, at its first use
             pass
         size = None
         if "Rows" in header and "Columns" in header:
@@ -188,7 +188,7 @@ def numbers(dataset: Dataset, keyword: str, count: int, file: Path) -> tuple[flo
 
 @contextmanager
 def refuse_damaged(file: Path, part: str) -> Iterator[None]:
-    """Turn what pydicom raises on damaged files, wherever the damage is, into `InputError`."""
+    """Convert all exceptions of pydicom on damaged files to `InputError`."""
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:

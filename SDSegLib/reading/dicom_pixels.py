@@ -25,10 +25,10 @@ _UNCOMPRESSED = (
 
 
 def decode(slices: list[Slice]) -> np.ndarray:
-    """Values of slices of one size, shape (k, j, i): int16 if they all fit exactly, else float32.
+    """Values of equally sized slices, (k, j, i): int16 if that is exact for all, else float32.
 
     Raises:
-        InputError: If a file has no or too few pixels, or no decoder for its compression exists.
+        InputError: If a file has no or too few pixels, or there is no decoder for its compression.
     """
     columns, rows = slices[0].size
     volume = np.empty((len(slices), rows, columns), np.int16)
@@ -103,7 +103,7 @@ def _lacks_decoder(dataset: Dataset) -> bool:
 
 
 def _decoded_by_itk(file: Path, dataset: Dataset) -> np.ndarray:
-    """Real values by SimpleITK, which brings decoders that pydicom needs more packages for."""
+    """Real values from SimpleITK, which includes decoders that need extra packages in pydicom."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()

@@ -1,6 +1,6 @@
-"""The slices of a DICOM series, and the regular grid they lie on or the reason why they do not.
+"""The slices of a DICOM series, and their regular grid, or an error if there is none.
 
-A classic file holds one slice, an enhanced file one in each frame.
+A classic file contains one slice, an enhanced file one in each frame.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _SAME_POSITION_MM = 0.01
-_UNEVEN_STEP = 0.1  # of the step
+_UNEVEN_STEP = 0.1  # relative to the step
 _SHIFT_IN_PIXELS = 0.5
 _SAVE_IN_SLICER = "load it in 3D Slicer, which straightens it, and save it as NRRD"
 _EXPORT_AGAIN = "export the original series, not screenshots or reports"
@@ -30,18 +30,18 @@ _EXPORT_AGAIN = "export the original series, not screenshots or reports"
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One 2-D image and its place.
+    """One 2-D image and its position.
 
     Attributes:
-        file: The file that holds it.
+        file: The file that contains it.
         frame: Its index in a multi-frame file; None in a classic one.
         size: Columns and rows.
         position: LPS centre of its first pixel in mm (ImagePositionPatient).
-        orientation: LPS unit vectors along which columns and rows count up, 3×2.
-        pixel_spacing: Distance in mm of columns, then of rows.
+        orientation: LPS unit vectors of increasing column and row index, 3×2.
+        pixel_spacing: Column spacing, then row spacing, in mm.
         thickness: SliceThickness or SpacingBetweenSlices in mm, if given.
-        slope: From stored to real values.
-        intercept: From stored to real values.
+        slope: Rescale slope from stored to real values.
+        intercept: Rescale intercept from stored to real values.
     """
 
     file: Path
@@ -56,7 +56,7 @@ class Slice:
 
     @property
     def label(self) -> str:
-        """What to call it in messages: the file's name, with the frame if there are several."""
+        """Name for messages: the file's name, with the frame if there are several."""
         return self.file.name if self.frame is None else f"{self.file.name} frame {self.frame + 1}"
 
 
@@ -78,20 +78,20 @@ def slices_of(image: DicomImage) -> list[Slice]:
 
 
 def stack(slices: Sequence[Slice]) -> tuple[list[Slice], Geometry, tuple[str, ...]]:
-    """Sort slices along their normal and find the grid they lie on.
+    """Sort slices along their normal and find their grid.
 
     The normal is the cross product of the column and row axes, so (i, j, k) is right-handed.
     Byte-identical copies of a file are left out.
 
     Args:
-        slices: Those of one series, in any order; at least one.
+        slices: The slices of one series, in any order; at least one.
 
     Returns:
         The slices along k, their grid, and notes.
 
     Raises:
-        InputError: If sizes, spacings or orientations differ, if two slices lie at one place, if
-            slices are missing, unevenly spaced, or shifted in their plane (gantry tilt).
+        InputError: If sizes, spacings or orientations differ, if two slices have the same position,
+            if slices are missing, unevenly spaced, or shifted in their plane (gantry tilt).
     """
     _check_uniform(slices)
     normal = np.cross(*slices[0].orientation.T)
@@ -138,7 +138,7 @@ def _frames(image: DicomImage) -> list[Slice]:
 
 
 def _macros(group: Dataset) -> list[Dataset]:
-    """The functional groups that place a frame and scale its values (DICOM PS3.3 C.7.6.16)."""
+    """The functional groups with a frame's position and value scaling (DICOM PS3.3 C.7.6.16)."""
     names = (
         "PlanePositionSequence",
         "PlaneOrientationSequence",
@@ -182,7 +182,7 @@ def _slice(image: DicomImage, frame: int | None, sources: list[Dataset]) -> Slic
 
 
 def _orientation(cosines: tuple[float, ...], file: Path) -> np.ndarray:
-    """3×2 orthonormal axes; the rounding of the six decimal numbers is taken out."""
+    """3×2 orthonormal axes; rounding errors of the six decimal numbers are removed."""
     along_columns, along_rows = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = np.linalg.norm(along_columns), np.linalg.norm(along_rows)
     if not np.allclose(lengths, 1.0, atol=0.01) or abs(along_columns @ along_rows) > 0.01:
@@ -254,7 +254,7 @@ def _check_duplicates(ordered: list[Slice], normal: np.ndarray) -> None:
 
 
 def _check_shift(ordered: list[Slice], normal: np.ndarray) -> None:
-    """Refuse stacks whose slices are shifted in their plane against each other."""
+    """Raise an error for stacks whose slices are shifted in their plane relative to each other."""
     along = _positions_along(ordered, normal)
     offsets = np.array([(s.position - ordered[0].position) @ s.orientation for s in ordered])
     tilt = offsets[-1] / (along[-1] - along[0])

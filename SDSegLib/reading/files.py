@@ -1,4 +1,4 @@
-"""Read a CT from whatever the user points at: NIfTI, NRRD, MetaImage, DICOM file or folder."""
+"""Read a CT from a NIfTI, NRRD, MetaImage or DICOM file, or from a DICOM folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .nifti import GZIP_MAGIC, LARGEST_HEADER, is_nifti, read_nifti
 
 _READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM"
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
-# First bytes of files that users take for images or that hold them, and what to do.
+# First bytes of files that users mistake for images, or that contain images, and advice for each.
 _OTHER_FILES = {
     b"\x89PNG": "It is a picture without a place in the patient (PNG)",
     b"\xff\xd8\xff": "It is a picture without a place in the patient (JPEG)",
@@ -30,20 +30,20 @@ _OTHER_FILES = {
 
 
 def read_volume(path: Path | str, series: str | None = None) -> Volume:
-    """Read one volume with its place in the patient.
+    """Read one volume with its position in the patient.
 
     Args:
         path: A NIfTI, NRRD or MetaImage file, a DICOM file, or a folder with DICOM files.
-        series: Which series of a DICOM folder: its UID, or its number in the list that the error
-            shows. Needed only if the folder holds several.
+        series: Series of a DICOM folder: its UID, or its number in the list of the error message.
+            Needed only if the folder contains several.
 
     Returns:
-        Values as stored, or scaled as the header says; int8 … int32 and float32 are kept, other
-        types become float32. `notes` names what the user should know.
+        Values as stored, or scaled as in the header; int8 … int32 and float32 are kept, other
+        types become float32. `notes` contains remarks for the user.
 
     Raises:
-        InputError: If there is no such file, or it is damaged, or it is anything but one
-            single-channel 3-D image on a usable grid.
+        InputError: If there is no such file, if it is damaged, or if it is not one single-channel
+            3-D image on a usable grid.
     """
     path = Path(path)
     try:
@@ -75,7 +75,7 @@ def _read_file(path: Path) -> Volume:
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path, str], Volume]:
-    """The function that reads a file with these first bytes, whatever its name."""
+    """The function that reads a file with these first bytes, regardless of its name."""
     if not head:
         raise InputError("The file is empty. Fetch it again.")
     if is_nifti(_unpacked(path) if head.startswith(GZIP_MAGIC) else head):

@@ -34,7 +34,7 @@ _PATIENT_SPACES = {
 _AXES_TAKEN = (
     "columns are taken to run to the patient's left, rows to the back and slices to the head"
 )
-# Parts of ITK's messages, and what they mean to the user.
+# Parts of ITK's messages, and their explanation for the user.
 _MEANINGS = {
     "Zero-valued spacing": "The voxel spacing in its header is zero or not a number; correct it "
     "or export the image again.",
@@ -51,12 +51,12 @@ def read_itk(path: Path, name: str, image_io: Literal["NrrdImageIO", "MetaImageI
 
     Args:
         path: The image, or its header if the voxels are in a second file.
-        name: What to call the volume.
+        name: Name of the volume.
         image_io: ITK's name of the format.
 
     Raises:
-        InputError: Without the path, if the file is damaged or holds anything but one
-            single-channel 3-D image.
+        InputError: If the file is damaged or is not one single-channel 3-D image; the message
+            lacks the path.
     """
     import SimpleITK as sitk
 
@@ -124,7 +124,7 @@ def _check_nrrd(path: Path) -> tuple[str, ...]:
     """Notes on an NRRD file.
 
     Raises:
-        InputError: Without the path, if it gives no spacing or its voxels are missing or damaged.
+        InputError: If it has no spacing, or its voxels are missing or damaged; without the path.
     """
     head = _head(path)
     end = re.search(rb"\r?\n\r?\n", head)
@@ -144,7 +144,7 @@ def _check_nrrd(path: Path) -> tuple[str, ...]:
 
 
 def _check_metaimage_size(path: Path) -> None:
-    """Raise `InputError` for a header that would crash ITK and with it the whole process."""
+    """Raise `InputError` for a header that would crash ITK and thus the whole process."""
     fields = _metaimage_fields(_head(path))[0]
     dimension, size = fields.get("ndims", ""), fields.get("dimsize", "").split()
     if dimension not in ("2", "3", "4", "5") or not all(extent.isdecimal() for extent in size):
@@ -158,7 +158,7 @@ def _check_metaimage(path: Path) -> tuple[str, ...]:
     """Notes on a MetaImage file.
 
     Raises:
-        InputError: Without the path, if it gives no spacing or its voxels are missing or damaged.
+        InputError: If it has no spacing, or its voxels are missing or damaged; without the path.
     """
     fields, end = _metaimage_fields(_head(path))
     if "elementspacing" not in fields and "elementsize" not in fields:
@@ -180,7 +180,7 @@ def _head(path: Path) -> bytes:
 
 
 def _metaimage_fields(head: bytes) -> tuple[dict[str, str], int]:
-    """The header's entries, and where it ends."""
+    """The header's entries, and its end position."""
     last = re.search(rb"ElementDataFile\s*=[^\n]*\n?", head)
     end = last.end() if last else len(head)
     return _fields(head[:end], "="), end
@@ -196,7 +196,7 @@ def _fields(text: bytes, separator: str) -> dict[str, str]:
 
 
 def _check_detached(header: Path, name: str, packed: bool) -> None:
-    """Check the data file that a header names; lists and patterns of files are left to ITK."""
+    """Check the data file named in a header; ITK handles lists and patterns of files."""
     data = header.parent / name
     if not data.is_file():
         if name.upper().startswith("LIST") or "%" in name:

@@ -1,8 +1,8 @@
 """NIfTI-1 and NIfTI-2 files (.nii, .nii.gz), read strictly.
 
-nibabel parses the header. The checks are our own, because other readers accept what may be wrong:
+nibabel parses the header. The checks are our own, because other readers accept invalid files:
 SimpleITK fills the missing end of a file with zeros, replaces a spacing of zero by 1 and reads a
-neighbouring .nii where a .nii.gz is damaged, and nibabel ignores the unit of length and refuses
+neighbouring .nii if a .nii.gz is damaged, and nibabel ignores the unit of length and rejects
 quaternions and factors that ITK and 3D Slicer accept.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_HEADER = 540
-# Deflate cannot pack more than 1032 bytes into one; a header that asks for more is wrong.
+# Deflate cannot compress more than 1032 bytes into one; a header that implies more is wrong.
 _LARGEST_COMPRESSION = 1032
 _HEADER_SIZES = (348, 540)  # NIfTI-1, NIfTI-2; the first number of a file
 _BYTE_ORDERS: tuple[Literal["little"], Literal["big"]] = ("little", "big")
@@ -37,15 +37,15 @@ _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 
 def read_nifti(path: Path, name: str) -> Volume:
-    """Read one 3-D image with its slope, intercept and place in the patient.
+    """Read one 3-D image with its slope, intercept and position in the patient.
 
     Args:
         path: A NIfTI file, gzipped or not.
-        name: What to call the volume.
+        name: Name of the volume.
 
     Raises:
-        InputError: Without the path, if the file is damaged or holds anything but one
-            single-channel 3-D image.
+        InputError: If the file is damaged or is not one single-channel 3-D image; the message
+            lacks the path.
     """
     size = path.stat().st_size
     with path.open("rb") as raw:
@@ -83,7 +83,7 @@ def _read(stream: io.BufferedIOBase, path: Path, name: str, most_bytes: int) -> 
 
 
 def _voxels(stream: io.BufferedIOBase, header: NiftiHeader, most_bytes: int) -> np.ndarray:
-    """The stored numbers, (k, j, i), in their own byte order."""
+    """The stored numbers, (k, j, i), in the file's byte order."""
     expected = header.number_type.itemsize
     for extent in header.shape:
         expected *= extent
@@ -112,7 +112,7 @@ def _cut_short(found: int, expected: int) -> InputError:
 
 @dataclass(frozen=True, eq=False)
 class NiftiHeader:
-    """A parsed header, its checks, and where it places the image."""
+    """A parsed header, its checks, and the image's position."""
 
     fields: Nifti1Header
 
@@ -134,12 +134,12 @@ class NiftiHeader:
 
     @property
     def offset(self) -> int:
-        """Where the voxels start, in bytes."""
+        """Offset of the voxels in bytes."""
         return max(int(self.fields["vox_offset"]), 0)
 
     @property
     def slope(self) -> float:
-        """Slope to real values; the format's 0, for "none", is given as 1."""
+        """Slope to real values; 0, which means "none" in NIfTI, is returned as 1."""
         slope = float(self.fields["scl_slope"])
         return slope if np.isfinite(slope) and slope != 0.0 else 1.0
 
@@ -203,9 +203,9 @@ class NiftiHeader:
         return self.fields.get_data_dtype()
 
     def geometry(self) -> tuple[Geometry, tuple[str, ...]]:
-        """Where the image lies, and notes on what the header leaves open.
+        """The image's grid, and notes on ambiguities of the header.
 
-        A header can place the image twice. As in ITK and 3D Slicer, the sform is used if it is a
+        A header can contain two transforms. As in ITK and 3D Slicer, the sform is used if it is a
         scanner position or the only one, and if its axes are at right angles; else the qform.
         """
         sform = self._sform() if self.fields["sform_code"] > 0 else None
@@ -253,11 +253,11 @@ class NiftiHeader:
         return Geometry(geometry.shape, (i, j, k), geometry.origin, geometry.direction)
 
     def _spacing(self) -> np.ndarray:
-        """Of the columns, rows and slices in mm."""
+        """Spacing of the columns, rows and slices in mm."""
         return np.abs(self.fields["pixdim"][1:4].astype(float)) * self._mm()
 
     def _mm(self) -> float:
-        """Of one unit of length."""
+        """Millimetres per unit of length."""
         return _MM_PER_UNIT.get(int(self.fields["xyzt_units"]) & 7, 1.0)
 
     def _scaling(self) -> np.ndarray:
@@ -267,7 +267,7 @@ class NiftiHeader:
         return np.diag([*[self._mm()] * 3, 1.0]) @ self.fields.get_sform()
 
     def _qform(self) -> np.ndarray:
-        """As nibabel's, also of quaternions longer than 1 and of `pixdim[0]` other than ±1."""
+        """As in nibabel, but also for quaternions longer than 1 and `pixdim[0]` other than ±1."""
         from nibabel.quaternions import quat2mat
 
         b, c, d = (float(self.fields[f"quatern_{letter}"]) for letter in "bcd")
@@ -283,7 +283,7 @@ class NiftiHeader:
 
 
 def _largest_distance(one: np.ndarray, other: np.ndarray, shape: tuple[int, int, int]) -> float:
-    """Of the corners of the image in mm."""
+    """Largest distance in mm between the image's corners with one affine and with the other."""
     k, j, i = (extent - 1 for extent in shape)
     corners = np.array([[a, b, c, 1] for a in (0, i) for b in (0, j) for c in (0, k)]).T
     return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())

@@ -29,14 +29,14 @@ def is_picture(path: Path) -> bool:
 def read_picture(path: Path) -> np.ndarray:
     """Read a picture.
 
-    Transparency is left out, a palette is resolved, and a turn that the camera noted (EXIF) is not
-    applied, so that a picture and its mask keep the same rows and columns.
+    Transparency is ignored, a palette is resolved, and a rotation stored by the camera (EXIF) is
+    not applied, so that a picture and its mask keep the same rows and columns.
 
     Returns:
-        uint8, (H, W) of a grey picture, (H, W, 3) of red, green and blue.
+        uint8, (H, W) for a grey picture, (H, W, 3) for red, green and blue.
 
     Raises:
-        InputError: If it is missing, damaged, has several pages or more than 8 bits a value.
+        InputError: If it is missing, damaged, has several pages or more than 8 bits per value.
     """
     with _opened(path) as picture:
         if picture.mode in (*_DEEP_MODES, "F"):
@@ -49,19 +49,19 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def is_colored(path: Path) -> bool:
-    """Whether a picture is stored in colours, as its header says."""
+    """Whether a picture is stored in colour according to its header."""
     with _opened(path, load=False) as picture:
         return picture.mode not in ("1", "L", "LA", "F", *_DEEP_MODES)
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Read a mask as it is stored: the numbers behind a palette and 16-bit values are kept.
+    """Read a mask as it is stored: palette indices and 16-bit values are kept.
 
     Returns:
-        Whole numbers, (H, W); or uint8, (H, W, 3) if it is stored in colours.
+        Whole numbers, (H, W); or uint8, (H, W, 3) if it is stored in colour.
 
     Raises:
-        InputError: If it is missing, damaged, has several pages or fractions as values.
+        InputError: If it is missing, damaged, has several pages or fractional values.
     """
     with _opened(path) as picture:
         if picture.mode == "F":

@@ -1,8 +1,8 @@
-"""Checkpoints: files of tensors that are never half written, and when a stage saves them.
+"""Checkpoints: files of tensors, written atomically, and when a stage saves them.
 
-`last.ckpt` is one file; split, it is `last.ckpt.json`, which names parts of at most so many
-megabytes and their checksum. The parts of a new checkpoint are written first and the small file is
-replaced last, so a kill at any moment leaves the old checkpoint or the new one.
+`last.ckpt` is one file. If it is split, `last.ckpt.json` names the parts, each at most a given
+number of megabytes, and their checksum. The parts of a new checkpoint are written first and the
+JSON file is replaced last, so a kill at any moment leaves either the old or the new checkpoint.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MEGABYTE = 10**6
 
 
 def save_parts(content: Any, path: Path, megabytes: float | None = None) -> None:
-    """Write what `torch.save` can, in place of what is there.
+    """Write a checkpoint with `torch.save`; an existing one is replaced.
 
     Args:
         content: Tensors and plain values.
@@ -68,10 +68,10 @@ def save_parts(content: Any, path: Path, megabytes: float | None = None) -> None
 
 
 def load_parts(path: Path) -> Any:
-    """Read what `save_parts` wrote; only tensors and plain values are built.
+    """Read a checkpoint of `save_parts`; only tensors and plain values are loaded.
 
     Raises:
-        InputError: If it is not there or damaged.
+        InputError: If the checkpoint does not exist or is damaged.
     """
     try:
         index = _read_index(path)
@@ -88,12 +88,12 @@ def load_parts(path: Path) -> Any:
 
 
 def is_saved(path: Path) -> bool:
-    """Whether there is something to load."""
+    """Whether a checkpoint exists at this path."""
     return path.is_file() or _index(path).is_file()
 
 
 def remove_parts(path: Path) -> None:
-    """Delete it, whole or in parts."""
+    """Delete a checkpoint, whether it is one file or split into parts."""
     for name in _parts_of(path):
         (path.parent / name).unlink(missing_ok=True)
     _index(path).unlink(missing_ok=True)
@@ -101,14 +101,14 @@ def remove_parts(path: Path) -> None:
 
 
 def entries_below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, without it."""
+    """The tensors whose names begin with a prefix, which is removed from the names."""
     return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
 
 
 def _write_parts(path: Path, data: memoryview, size: int) -> list[str]:
-    """Parts under names that the checkpoint in place does not use."""
+    """Write the parts under names that the existing checkpoint does not use."""
     turn = "b" if any(name.startswith(f"{path.name}.a") for name in _parts_of(path)) else "a"
     names = []
     for number, start in enumerate(range(0, len(data), size)):
@@ -154,7 +154,7 @@ def _parts_of(path: Path) -> list[str]:
 
 
 class PartsIO(CheckpointIO):
-    """Lets Lightning keep its checkpoints as `save_parts` does.
+    """Makes Lightning store its checkpoints with `save_parts`.
 
     Args:
         megabytes: Largest part; None for one file.
@@ -178,10 +178,10 @@ class PartsIO(CheckpointIO):
 
 
 class Checkpoints(Callback):
-    """Saves `last.ckpt` every few minutes, when time is up, when asked to, and at the end.
+    """Saves `last.ckpt` every few minutes, at the deadline, on request, and at the end.
 
-    Always after an optimiser step, never between accumulated batches, so that a run which is
-    continued gives the same weights as an unbroken one.
+    It saves only after an optimiser step, never between accumulated batches, so that a resumed run
+    gives the same weights as an uninterrupted one.
 
     Args:
         path: The checkpoint.

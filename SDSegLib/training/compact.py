@@ -32,7 +32,7 @@ STEM = "vision_encoder.stem.1.weight"
 FIRST_CONVOLUTION = "unet.input_blocks.0.0.weight"
 
 Channel = tuple[float, tuple[float, float]]
-"""What an input channel shows: slice offset in mm, and window."""
+"""Content of an input channel: slice offset in mm, and window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class LabelMapAutoencoderSettings(StageSettings):
     """First stage of the compact family.
 
     Attributes:
-        latent_noise: Standard deviation of noise on the latent, relative to the latent's own, so
-            that the decoder forgives small errors of the UNet.
+        latent_noise: Standard deviation of noise added to the latent, relative to that of the
+            latent itself; it makes the decoder robust to small errors of the UNet.
     """
 
     latent_noise: float = 0.05
@@ -52,14 +52,14 @@ class CompactSettings(StageSettings):
     """Second stage of the compact family.
 
     Attributes:
-        last_timestep_share: Share of slices at t = T − 1, where inference happens; the others are
-            uniform over 0 … T − 1.
+        last_timestep_share: Share of slices at t = T − 1, the timestep used for inference; the
+            others are uniform over 0 … T − 1.
         latent_weight: Weight of the latent estimation loss beside Dice and cross-entropy of the
             decoded label map.
-        encoder_weight: Weight of Dice and cross-entropy of the logits that a vision encoder which
-            is a U-Net gives at several levels (deep supervision).
-        train_vision_encoder: Off to keep the vision encoder as it begins.
-        train_decoder: Whether the decoder of label maps learns on, from estimated latents.
+        encoder_weight: Weight of Dice and cross-entropy of the vision encoder's own logits at
+            several levels (deep supervision), if the vision encoder is a U-Net.
+        train_vision_encoder: Off to freeze the vision encoder at its initial weights.
+        train_decoder: Whether the label-map decoder is trained further, on estimated latents.
     """
 
     last_timestep_share: float = 0.7
@@ -96,9 +96,9 @@ COMPACT = Preset(
         dropout=0.1,
     ),
     diffusion=DiffusionDescription(
-        timesteps=1000,  # as the paper's
-        beta_start=0.0015,  # as the paper's
-        beta_end=0.0155,  # as the paper's
+        timesteps=1000,  # as in the paper
+        beta_start=0.0015,  # as in the paper
+        beta_end=0.0155,  # as in the paper
         prediction="sample",  # an epsilon prediction would be amplified 38.7 times at t = T − 1
     ),
     input=InputChoice(
@@ -130,10 +130,10 @@ COMPACT = Preset(
 
 
 class LabelMapAutoencoderStage(Stage):
-    """Trains the label-map autoencoder; keeps mean and standard deviation of the latent as buffers.
+    """Trains the label-map autoencoder; stores mean and standard deviation of the latent (buffers).
 
-    Structures that were not drawn need no mask here: they are background to the autoencoder, and
-    the second stage leaves them out of its losses.
+    Structures that were not drawn need no mask here: the autoencoder treats them as background, and
+    the second stage excludes them from its losses.
     """
 
     KEEPS_FAMILY = False
@@ -181,7 +181,7 @@ class DiffusionStage(Stage):
         settings: Budget, optimiser and weights of the losses.
 
     Raises:
-        InputError: If the settings leave untrained what the networks build on.
+        InputError: If the settings would leave a required network untrained.
     """
 
     family: CompactFamily
@@ -205,7 +205,7 @@ class DiffusionStage(Stage):
         if isinstance(encoder, VisionUNet):
             if is_supervised:
                 self.supervised = deep_supervision(len(encoder.deep_supervision_heads) + 1)
-            else:  # several devices refuse weights that no loss depends on
+            else:  # training on several devices fails if no loss depends on a weight
                 encoder.output_block.requires_grad_(False)
                 encoder.deep_supervision_heads.requires_grad_(False)
                 if encoder.skip and settings.train_vision_encoder:
@@ -257,7 +257,7 @@ class DiffusionStage(Stage):
 
 
 class CompactRecipe(LatentRecipe):
-    """Two stages; begins with compact models of other inputs, and with a U-Net of `direct`."""
+    """Two stages; can start from compact models with other inputs, and from a `direct` U-Net."""
 
     presets = (COMPACT,)
 
@@ -300,7 +300,7 @@ class CompactRecipe(LatentRecipe):
 
 
 def _encoder_from_direct(family: CompactFamily, other: DirectFamily, folder: Path) -> set[str]:
-    """The vision encoder begins as a plain U-Net that was trained by itself."""
+    """Initialise the vision encoder with a plain U-Net that was trained on its own."""
     encoder = family.vision_encoder
     if not isinstance(encoder, VisionUNet):
         raise ModelError(
@@ -328,8 +328,8 @@ def _channels(description: ModelDescription) -> list[Channel]:
 def rearranged(weight: Tensor, before: list[Channel], after: list[Channel]) -> Tensor:
     """Weights (O, 4·C, h, w) behind a pixel-unshuffle by 2, for other context slices or windows.
 
-    Channels that the earlier model did not have begin at zero, so both models give the same at
-    first.
+    Weights of channels that the earlier model did not have are zero, so both models initially give
+    the same output.
     """
     each = weight.shape[1] // len(before)
     wide = weight.new_zeros(weight.shape[0], each * len(after), *weight.shape[2:])

@@ -44,7 +44,7 @@ DIRECT = Preset(
 
 
 class DirectStage(Stage):
-    """Deep supervision as in nnU-Net: each level half the weight of the next finer one."""
+    """Deep supervision as in nnU-Net: each level has half the weight of the next finer one."""
 
     family: DirectFamily
     settings: DirectSettings
@@ -54,7 +54,7 @@ class DirectStage(Stage):
         self.criterion = deep_supervision(family.config.supervised + 1)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue runs of earlier versions, whose network had its parameters in another order."""
+        """Resume runs of earlier versions, whose network had its parameters in another order."""
         prefix = "trained.network."
         names = [name.removeprefix(prefix) for name in checkpoint["state_dict"] if prefix in name]
         before = [without_monai_names(name) for name in names]

@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class HeldOutDice(Callback):
-    """Validates every so many steps, keeps the best averaged weights and stops without gain.
+    """Validates at regular steps, saves the best averaged weights, and stops early.
 
     Args:
         cases: Held back from training.
-        best: Where the best weights go.
+        best: File for the best weights.
         megabytes: Largest part of that file; None for one file.
     """
 

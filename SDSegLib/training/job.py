@@ -1,4 +1,4 @@
-"""A whole training run: stages in order, each continued where it stopped, then a model folder."""
+"""A whole training run: stages in order, each resumed where it stopped, then a model folder."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ FAMILY = "family."
 
 @dataclass(frozen=True, eq=False)
 class TrainingJob:
-    """What to train on what.
+    """A model to train and its data.
 
     Attributes:
         preset: Settings of all stages.
-        description: The model that comes out.
-        training: Cases to learn from, on the model's grid.
+        description: The resulting model.
+        training: Training cases, on the model's grid.
         held_out: Cases to validate on; may be empty.
         output: Folder of the run.
-        sources: Weights to begin with; see `begin_with`.
+        sources: Initial weights; see `begin_with`.
     """
 
     preset: Preset
@@ -53,13 +53,13 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a run came.
+    """Progress of a run.
 
     Attributes:
         is_finished: Whether all stages are done.
-        stage: The stage it ended in: "autoencoder" or "training".
+        stage: The last stage that ran: "autoencoder" or "training".
         step: Optimiser steps of that stage.
-        steps: Steps that the stage has.
+        steps: Total steps of the stage.
         model: The model folder, once finished.
         dice: Best Dice on the held-out cases, if there are any.
     """
@@ -73,11 +73,11 @@ class TrainingProgress:
 
 
 def train(job: TrainingJob, machine: Machine) -> TrainingProgress:
-    """Run all stages that are not done yet, and write `model/` in the output folder.
+    """Run all unfinished stages, and write `model/` in the output folder.
 
     Raises:
-        InputError: If data and preset do not go together.
-        ModelError: If weights to begin with do not fit.
+        InputError: If data and preset do not match.
+        ModelError: If the initial weights do not fit.
         OutputError: If something cannot be written.
     """
     recipe, preset = recipe_of(job.description.family), job.preset
@@ -104,7 +104,7 @@ def train(job: TrainingJob, machine: Machine) -> TrainingProgress:
 def _train_autoencoder(
     family: Family, recipe: LatentRecipe, job: TrainingJob, machine: Machine
 ) -> TrainingProgress:
-    """The first stage; its result is `autoencoder.pt`, which later runs only read."""
+    """The first stage; it writes `autoencoder.pt`, which later runs only read."""
     settings, done = job.preset.autoencoder, job.output / "autoencoder.pt"
     network = family.get_submodule("autoencoder")
     if is_saved(done):
@@ -154,16 +154,16 @@ def weights_of(
 ) -> tuple[dict[str, Tensor], int]:
     """The state dict of a family from the checkpoints of its main stage.
 
-    Averaged weights are those of the best validation, or the last ones without one; networks that
-    were not trained are as the stage kept them.
+    Averaged weights are those of the best validation, or the last ones if there was no validation;
+    networks that were not trained are taken from the stage's checkpoint.
 
     Args:
-        folder: Of the stage, with `last.ckpt` and perhaps `best.ckpt`.
+        folder: Folder of the stage, with `last.ckpt` and perhaps `best.ckpt`.
         description: The model.
-        use_best: Take those of the best validation.
+        use_best: Take the weights of the best validation.
 
     Returns:
-        Weights, and the step that they are of.
+        Weights, and the step at which they were saved.
 
     Raises:
         InputError: If there is no checkpoint.
@@ -186,10 +186,10 @@ def write_model(
     """Write the model folder of a run.
 
     Args:
-        folder: Where; replaced if it exists.
-        stage_folder: Of the main stage.
+        folder: The model folder; replaced if it exists.
+        stage_folder: Folder of the main stage.
         description: The model.
-        facts: On its training, added to `training` in `model.json`.
+        facts: Facts on its training, added to `training` in `model.json`.
 
     Raises:
         InputError: If there is no checkpoint.

@@ -21,7 +21,7 @@ SECONDS_BETWEEN_LINES = 60
 
 
 class CurveLogger(Logger):
-    """One CSV file that a continued run appends to; a step that is repeated has one row.
+    """One CSV file that a resumed run appends to; a step that is repeated has one row.
 
     Args:
         path: For example `curve.csv`; one row a logged step.
@@ -48,7 +48,7 @@ class CurveLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Write the values of a step; rows of later steps, from before a kill, are dropped."""
+        """Write the values of a step; rows of later steps, left by a killed run, are dropped."""
         number = 0 if step is None else step
         if not self._started:
             self._read_before(number)
@@ -94,7 +94,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
 
 
 class Journal(Callback):
-    """Hands losses, learning rate and seconds a step to the loggers.
+    """Passes losses, learning rate and seconds per step to the loggers.
 
     Args:
         every: Steps between entries.
@@ -124,12 +124,12 @@ class Journal(Callback):
 
 
 class StepBar(Callback):
-    """Draws a bar on a terminal, and writes a line a minute elsewhere.
+    """Draws a progress bar on a terminal; writes one line per minute elsewhere.
 
     Args:
         title: Name of the stage.
-        steps: Of the stage.
-        console: Where to; None for the log alone.
+        steps: Total steps of the stage.
+        console: Console to write to; None for the log alone.
     """
 
     def __init__(self, title: str, steps: int, console: Console | None) -> None:

@@ -1,4 +1,4 @@
-"""Losses in which structures that were not drawn count neither as found nor as missed."""
+"""Losses that ignore structures which were not drawn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NOT_DRAWN_LOGIT = -1e4
 def without_undrawn(logits: Tensor, drawn: Tensor) -> Tensor:
     """Take classes out of the softmax for patients whose label map lacks them.
 
-    A voxel of an undrawn organ is labelled background; without that organ's logit, whatever the
-    model thinks of it there costs nothing.
+    A voxel of an undrawn organ is labelled background; without that organ's logit, a prediction of
+    the organ there adds nothing to the loss.
 
     Args:
         logits: (N, C, H, W).
@@ -26,7 +26,7 @@ def without_undrawn(logits: Tensor, drawn: Tensor) -> Tensor:
 
 
 def dice_and_cross_entropy() -> Any:
-    """MONAI's Dice (over the batch, without background) plus cross-entropy, in its own weights."""
+    """MONAI's Dice (over the batch, without background) plus cross-entropy, default weights."""
     from monai.losses import DiceCELoss
 
     return DiceCELoss(
@@ -57,8 +57,8 @@ def deep_supervision(levels: int) -> Any:
 def latent_l1(estimate: Tensor, z0: Tensor, logits: Tensor, drawn: Tensor) -> Tensor:
     """The latent estimation loss (SDSeg eq. 5), L1(z0_hat, z0), where z0 is known.
 
-    Latent positions at which the model sees an organ that this patient's label map lacks are left
-    out: there z0 encodes background only because nobody drew the organ.
+    Latent positions at which the model predicts an organ that this patient's label map lacks are
+    excluded: there z0 encodes background only because the organ was not drawn.
 
     Args:
         estimate: z0_hat (N, z, h, w).

@@ -1,4 +1,4 @@
-"""How much memory a training step will take, counted from shapes alone."""
+"""Memory of a training step, computed from tensor shapes alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COPIES_OF_TRAINED = 5
 
 
 def training_bytes(description: ModelDescription, settings: StageSettings, precision: str) -> int:
-    """Bytes of weights, optimiser and what is kept for the backward pass, on one device.
+    """Bytes of weights, optimiser and activations saved for the backward pass, on one device.
 
     Args:
         description: The model.
-        settings: Of its main stage.
+        settings: Settings of its main stage.
         precision: Lightning's; in mixed precision activations are counted as half as large.
 
     Returns:
@@ -46,7 +46,7 @@ def training_bytes(description: ModelDescription, settings: StageSettings, preci
 
 
 class _Kept:
-    """Bytes of the tensors that autograd keeps, each storage once."""
+    """Bytes of the tensors that autograd saves; each storage is counted once."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, int] = {}

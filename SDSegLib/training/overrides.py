@@ -1,4 +1,4 @@
-"""Change single values of a preset by name, and write all of them down."""
+"""Change single values of a preset by name, and list all of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _derived(settings: Any, prefix: str = "") -> set[str]:
 
 
 def _fields(settings: Any) -> list[tuple[Field[Any], Any]]:
-    """Fields with their values, without a stage that a preset does not have."""
+    """Fields with their values; a stage that the preset does not have is left out."""
     return [
         (item, getattr(settings, item.name))
         for item in fields(settings)
@@ -53,11 +53,11 @@ def with_overrides(settings: Settings, assignments: Iterable[str]) -> Settings:
     """A copy with some values changed.
 
     Args:
-        settings: A preset, or another nest of dataclasses.
+        settings: A preset, or other nested dataclasses.
         assignments: Words such as "training.rate=1e-4" or "input.size=96,96".
 
     Raises:
-        InputError: If a name is unknown or a value does not fit, with what would.
+        InputError: If a name is unknown or a value does not fit; it names the allowed ones.
     """
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -68,7 +68,7 @@ def with_overrides(settings: Settings, assignments: Iterable[str]) -> Settings:
 
 
 def with_value(settings: Settings, name: str, value: Any) -> Settings:
-    """A copy with one value changed, given as text or as JSON has it."""
+    """A copy with one value changed, given as text or as a JSON type."""
     known = flattened(settings)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -96,7 +96,7 @@ def _replaced(settings: Any, path: list[str], value: Any, name: str) -> Any:
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """Text or JSON as the type of a field."""
+    """Convert text or a JSON value to the type of a field."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         if value is None or (isinstance(value, str) and value.lower() == "none"):

@@ -1,9 +1,9 @@
 """Training of the published family: SDSeg's own losses over a frozen KL autoencoder.
 
-Where a value of the presets comes from: [paper] Lin et al., MICCAI 2024 (arXiv 2406.18361), with
-the part of its method; [configuration] the settings that its authors published with the code;
-[kl-f8] and [LDM] the published models of Rombach et al. 2022 whose weights the training begins
-with; [ours] our own.
+Sources of the preset values: [paper] Lin et al., MICCAI 2024 (arXiv 2406.18361), with the part of
+its method; [configuration] the settings that its authors published with the code; [kl-f8] and
+[LDM] the published models of Rombach et al. 2022 whose weights initialise the training; [ours] our
+own choice.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class KLAutoencoderSettings(StageSettings):
     """First stage of the published family, for when no trained autoencoder is given.
 
     Attributes:
-        kl_weight: Weight of the Kullback-Leibler term beside the reconstruction, both for a value
-            of the picture.
+        kl_weight: Weight of the Kullback-Leibler term relative to the reconstruction loss, both
+            per value of the picture.
     """
 
     kl_weight: float = 1e-6
@@ -56,13 +56,13 @@ class PublishedSettings(StageSettings):
     Attributes:
         noise_loss: Between predicted and drawn noise: "l1" as published, or "l2", which diffusion
             models are commonly trained with (DDPM).
-        noise_weight: Of that loss.
-        latent_weight: Of the latent estimation loss, L1 between estimated and true latent; 0
-            trains without latent estimation.
+        noise_weight: Weight of that loss.
+        latent_weight: Weight of the latent estimation loss, L1 between estimated and true latent;
+            0 trains without latent estimation.
         train_vision_encoder: Off for a frozen vision encoder.
         fusion: How the condition enters the UNet.
         sample_latent: Draw z0 from the autoencoder's Gaussian instead of taking its mean.
-        absent_share: Share of slices for which a class that is absent is drawn (multi-class only).
+        absent_share: Share of slices for which an absent class is sampled (multi-class only).
     """
 
     noise_loss: Literal["l1", "l2"] = "l1"
@@ -112,7 +112,7 @@ PUBLISHED = Preset(
     input=InputChoice(
         slice_offsets_mm=(0.0,),  # [paper] single slices; their size, 256 × 256, is the data set's
     ),
-    # The paper takes kl-f8 (--init); this stage is only run without it. All of it is [ours].
+    # The paper uses kl-f8 (--init); this stage only runs without it. All its values are [ours].
     autoencoder=KLAutoencoderSettings(
         steps=20_000,
         batch=4,
@@ -146,7 +146,7 @@ PUBLISHED = Preset(
     ),
 )
 
-# The same method at a size that a processor trains in minutes; for tests, teaching and ablations.
+# The same method at a size that a CPU trains in minutes; for tests, teaching and ablations.
 PUBLISHED_TINY = replace(
     PUBLISHED,
     name="published-tiny",
@@ -185,7 +185,7 @@ PUBLISHED_TINY = replace(
 class KLAutoencoderStage(Stage):
     """Trains a KL autoencoder of binary maps, for when no kl-f8 weights are given.
 
-    The paper takes kl-f8, a general autoencoder of photographs; this one is for binary maps only.
+    The paper uses kl-f8, a general autoencoder of photographs; this one is for binary maps only.
     """
 
     KEEPS_FAMILY = False
@@ -217,7 +217,7 @@ class PublishedStage(Stage):
     """Trains the UNet, and the vision encoder unless it is frozen (SDSeg).
 
     Args:
-        family: With a trained autoencoder.
+        family: Networks, with a trained autoencoder.
         settings: Budget, optimiser and the paper's switches.
         measure_scale: Take `scale_factor` from the first batch; off if it came with the weights.
     """
@@ -272,18 +272,18 @@ class PublishedStage(Stage):
 def draw_classes(
     label_map: Tensor, drawn: Tensor, conditional: bool, absent_share: float = 0.0
 ) -> tuple[Tensor | None, Tensor]:
-    """Draw a class for each slice, at random among those present in it.
+    """Sample a class for each slice, at random among those present in it.
 
-    A class's own binary map is right wherever that class was drawn, whatever else was not. Only
-    class 0, "anything but background", is unknown for a patient that lacks a structure: a pixel
-    without a label may belong to it. Class 0 is never drawn for such a patient; a slice of theirs
-    with no structure in it has weight 0.
+    The binary map of a drawn class is correct even if other classes were not drawn. Only class 0,
+    "anything but background", is unknown for a patient whose label map lacks a structure: a pixel
+    without a label may belong to that structure. Class 0 is never sampled for such a patient; a
+    slice of this patient without any structure has weight 0.
 
     Args:
         label_map: (N, H, W), 0 … C − 1.
         drawn: (N, C), true where the class is known.
-        conditional: Whether the UNet takes a class; one of a single structure does not.
-        absent_share: Probability of a known class that is absent, where there is one.
+        conditional: Whether the UNet takes a class; a UNet for a single structure does not.
+        absent_share: Probability of sampling a known class that is absent, where there is one.
 
     Returns:
         Class ids (N,) or None, and a float (N,) of 1 where the binary map is known.
@@ -321,14 +321,14 @@ def gaussian_latent(moments: Tensor, sample: bool) -> Tensor:
 
 
 class PublishedRecipe(LatentRecipe):
-    """Two stages; begins with published checkpoints: kl-f8, a latent diffusion model, SDSeg."""
+    """Two stages; can start from published checkpoints: kl-f8, latent diffusion, SDSeg."""
 
     presets = (PUBLISHED, PUBLISHED_TINY)
 
     def fit_network(
         self, preset: Preset, seen: InputDescription, num_classes: int
     ) -> tuple[dict[str, Any], InputDescription, int]:
-        """One window, repeated to the channels that the autoencoder of photographs has."""
+        """One window, repeated for the channels of the photograph autoencoder."""
         sizes = preset.network.autoencoder
         single = replace(seen, windows=seen.windows[:1], repeat=1)
         if sizes.in_channels % single.channels:
@@ -353,7 +353,7 @@ class PublishedRecipe(LatentRecipe):
         return KLAutoencoderStage(family, settings)
 
     def after_autoencoder(self, family: PublishedFamily, given: set[str]) -> None:
-        """The vision encoder begins as the autoencoder's encoder, as with kl-f8."""
+        """Initialise the vision encoder with the autoencoder's encoder, as with kl-f8."""
         if "vision_encoder" not in given:
             family.vision_encoder.load_state_dict(
                 {f"encoder.{k}": v for k, v in family.autoencoder.encoder.state_dict().items()},
@@ -372,7 +372,7 @@ class PublishedRecipe(LatentRecipe):
         return family.predict(z_t, condition, timestep, class_id)
 
     def check_cases(self, cases: list[Case], description: ModelDescription) -> None:
-        """Also, as background is a class of its own, some case must have all structures drawn."""
+        """Also require a case with all structures drawn, because background is a class itself."""
         super().check_cases(cases, description)
         everything = frozenset(item.label for item in description.structures)
         if len(everything) < 2 or any(everything <= case.drawn for case in cases):
@@ -417,7 +417,7 @@ def _begin_with_checkpoint(family: PublishedFamily, path: Path) -> set[str]:
 
 
 def _unet(tensors: Weights) -> Weights:
-    """The UNet's averaged weights where there are some, else its last ones."""
+    """The UNet's averaged weights if the checkpoint has them, else its last ones."""
     weights = entries_below(tensors, "model.diffusion_model.")
     return {
         name: tensors.get("model_ema." + f"diffusion_model.{name}".replace(".", ""), value)
@@ -434,13 +434,13 @@ def _fit_unet(family: PublishedFamily, weights: Weights, path: Path) -> None:
     own = unet.state_dict()
     if CLASS_EMBEDDING in own and CLASS_EMBEDDING not in weights:
         weights = {**weights, CLASS_EMBEDDING: own[CLASS_EMBEDDING]}
-    # Cross-attention is new beside an unconditional model's weights and begins as it is.
+    # An unconditional model has no cross-attention weights; these keep their initialisation.
     new = {name: value for name, value in own.items() if ".cross." in name}
     _fit(unet, {**new, **weights}, path, "UNet")
 
 
 def _fit(module: nn.Module, weights: Weights, path: Path, what: str) -> None:
-    """Load a whole module; names that it does not have are the file's own business."""
+    """Load all tensors of a module; further tensors in the file are ignored."""
     own = module.state_dict()
     for name, value in own.items():
         if name not in weights:

@@ -1,4 +1,4 @@
-"""How families are trained: the interface of their recipes, the presets, the start of a run.
+"""How families are trained: the interface of their recipes, the presets, the initial weights.
 
 A family names the module of its recipe in `Family.TRAINING`; the module's `RECIPE` is a `Recipe`.
 """
@@ -41,7 +41,7 @@ class Recipe(ABC):
     """How one family is trained.
 
     Attributes:
-        presets: The ways to train it; the first has the family's name.
+        presets: Its presets; the first has the family's name.
     """
 
     presets: tuple[Preset, ...]
@@ -53,24 +53,24 @@ class Recipe(ABC):
         """Fit the preset's network to the data.
 
         Args:
-            preset: One of the family's, perhaps with changes.
-            seen: What the networks will see.
-            num_classes: With background.
+            preset: One of the family's presets, perhaps with changed values.
+            seen: Input of the networks.
+            num_classes: Number of classes, with background.
 
         Returns:
-            `network` of `model.json`; the input, changed if the family needs it; the number that
-            the sides of a tile must be multiples of.
+            `network` of `model.json`; the input, changed if the family needs it; the divisor of
+            the tile size (rows and columns must be multiples of it).
 
         Raises:
-            InputError: If network and data do not go together.
+            InputError: If network and data do not match.
         """
 
     @abstractmethod
     def main_stage(self, family: Any, settings: Any, given: set[str]) -> tuple[Stage, str]:
-        """The stage that trains the family proper, and the name of its folder.
+        """The main stage of the family, and the name of its folder.
 
         Args:
-            family: To train.
+            family: Family to train.
             settings: `training` of the preset.
             given: As `begin_with` returns it.
         """
@@ -95,11 +95,11 @@ class Recipe(ABC):
         )
 
     def check_cases(self, cases: list[Case], description: ModelDescription) -> None:
-        """Check whether the family can learn from these cases.
+        """Check whether the family can be trained on these cases.
 
         Raises:
-            InputError: If not, with the reason. By default, naming structures that none of them
-                shows.
+            InputError: If not, with the reason. By default: structures that occur in none of the
+                cases.
         """
         known = frozenset[int]().union(*(case.drawn for case in cases))
         missing = [item.name for item in description.structures if item.label not in known]
@@ -130,7 +130,7 @@ class Recipe(ABC):
         return {name.partition(".")[0] for name in state}
 
     def adapt(self, state: Weights, other: Any, family: Any) -> Weights:
-        """Weights of another model of the family, changed where this one differs from it."""
+        """Weights of another model of the family, adapted to the input of this one."""
         return state
 
     def begin_with_checkpoint(self, family: Any, path: Path) -> set[str]:
@@ -149,7 +149,7 @@ class LatentRecipe(Recipe):
         """The stage that trains `family.autoencoder`."""
 
     def after_autoencoder(self, family: Any, given: set[str]) -> None:
-        """Pass the trained autoencoder on to other networks."""
+        """Copy weights of the trained autoencoder to other networks."""
 
     def forward(self, family: Any, image: Tensor) -> object:
         timestep = torch.zeros(1, dtype=torch.long, device=image.device)
@@ -161,7 +161,7 @@ class LatentRecipe(Recipe):
     def forward_latent(
         self, family: Any, z_t: Tensor, condition: Tensor, timestep: Tensor
     ) -> object:
-        """The part of `forward` that follows the condition."""
+        """The part of `forward` after the condition is computed."""
 
 
 def recipe_of(family: str) -> Recipe:
@@ -179,10 +179,10 @@ def presets() -> dict[str, Preset]:
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name, or of the name that it had in earlier versions.
+    """The preset with this name, which may be a name from earlier versions.
 
     Raises:
-        InputError: Naming those there are.
+        InputError: If there is none; it names the existing presets.
     """
     known = presets()
     name = FORMER_NAMES.get(name, name)
@@ -194,13 +194,13 @@ def find_preset(name: str) -> Preset:
 def describe(
     preset: Preset, collection: Collection, proposed: InputDescription, name: str
 ) -> ModelDescription:
-    """The `model.json` of the model that a run will give.
+    """The `model.json` of the model that a run will produce.
 
     Args:
-        preset: How it is trained.
+        preset: Preset to train it with.
         collection: The data.
-        proposed: What networks should see of the data, if the preset does not say otherwise.
-        name: Of the model.
+        proposed: Input proposed for the data; settings of the preset override it.
+        name: Name of the model.
 
     Raises:
         InputError: If tile, channels and networks do not fit together.
@@ -229,24 +229,24 @@ def describe(
 
 
 def begin_with(family: Family, sources: Iterable[Path]) -> set[str]:
-    """Load what each source has for the family's networks.
+    """Load the weights in each source that fit the family's networks.
 
-    A model folder gives all of its weights, also to a compact model that sees other context slices
-    or windows, or has the encoder's skip; one of the direct family gives its U-Net to a vision
-    encoder that is one, too. A checkpoint (only tensors are read from it) is recognised by its
-    names: kl-f8 gives the autoencoder and a copy of its encoder to the vision encoder, as in the
-    paper; a latent diffusion model gives its UNet, whose first convolution is widened with zeros
-    for the condition; SDSeg's own gives all of that.
+    A model folder provides all of its weights, also for a compact model with other context slices
+    or windows, or with the encoder's skip; a folder of the direct family provides its U-Net for a
+    vision encoder that is a U-Net. A checkpoint (only tensors are read from it) is recognised by
+    its tensor names: kl-f8 provides the autoencoder, and a copy of its encoder for the vision
+    encoder, as in the paper; a latent diffusion model provides its UNet, whose first convolution is
+    widened with zeros for the condition; an SDSeg checkpoint provides all of these.
 
     Args:
-        family: To change; the published one, unless all sources are model folders.
+        family: Family to change; the published one, unless all sources are model folders.
         sources: Model folders and checkpoint files; later ones overwrite earlier ones.
 
     Returns:
-        The networks that were given, for example "autoencoder", "vision_encoder", "unet".
+        Names of the networks loaded, for example "autoencoder", "vision_encoder", "unet".
 
     Raises:
-        ModelError: If a source has nothing for this family, or does not fit.
+        ModelError: If a source has no weights for this family, or they do not fit.
     """
     recipe = recipe_of(family.description.family)
     given: set[str] = set()
@@ -258,9 +258,9 @@ def begin_with(family: Family, sources: Iterable[Path]) -> set[str]:
 
 
 def widened(weight: Tensor, channels: int) -> Tensor:
-    """A convolution's weight (O, I, h, w) for more input channels, which begin at zero.
+    """A convolution's weight (O, I, h, w) with more input channels; the new weights are zero.
 
-    z_t comes first in cat(z_t, condition), so the new channels are the condition's.
+    z_t is first in cat(z_t, condition), so the new channels are those of the condition.
     """
     missing = channels - weight.shape[1]
     if missing <= 0:

@@ -1,4 +1,4 @@
-"""`settings.json` of a run: what determines its result, so that it can go on and be repeated."""
+"""`settings.json` of a run: all settings that determine its result, to resume or repeat it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settings import Preset
 
 FORMAT = 1
 FILE = "settings.json"
-# What may differ when a run is continued: it changes how long it takes, not what a step learns.
+# Settings that may differ when a run is resumed: they change its duration, not a step's result.
 FREE = (
     "steps",
     "checkpoint_minutes",
@@ -30,7 +30,7 @@ FREE = (
 def record_of(
     preset: Preset, dataset: str, options: dict[str, Any], sources: list[Path]
 ) -> dict[str, Any]:
-    """What `settings.json` says of a run; JSON types only."""
+    """Content of `settings.json` for a run; JSON types only."""
     return {
         "format": FORMAT,
         "sdseg": VERSION,
@@ -46,10 +46,10 @@ def keep_record(folder: Path, record: dict[str, Any]) -> bool:
     """Write the record, or check that the run in the folder is the same one.
 
     Returns:
-        Whether a run is continued.
+        Whether an earlier run is resumed.
 
     Raises:
-        InputError: Naming what differs from the run in the folder.
+        InputError: If settings differ from those of the run in the folder; it names them.
     """
     path = folder / FILE
     continues = path.is_file()
@@ -63,10 +63,10 @@ def keep_record(folder: Path, record: dict[str, Any]) -> bool:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a `settings.json`; names that earlier versions wrote become those of today.
+    """Read a `settings.json`; setting names of earlier versions are converted to current ones.
 
     Raises:
-        InputError: If it is not there or not one.
+        InputError: If the file does not exist or is not a `settings.json`.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
         if before.get(name) != now[name]
     ]
     if not differences:
-        # A setting that came after the run was begun does by default what was done before.
+        # The default of a setting added after the run began is the earlier behaviour.
         old, new = flattened(find_preset(before["preset"])) | before["values"], now["values"]
         differences = [
             f"{name} {old.get(name)!r} there, {new.get(name)!r} now"

@@ -33,19 +33,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and for how long to compute; nothing here changes what is learnt.
+    """Device and time limit of a run; none of these values changes the trained weights.
 
     Attributes:
         accelerator: Lightning's name of the device: "auto", "cpu", "cuda", "mps".
-        devices: How many on each node; "auto" for all GPUs, or one CPU.
-        nodes: Computers.
-        strategy: Lightning's name of how they share the work, for example "ddp".
+        devices: Number of devices on each node; "auto" for all GPUs, or one CPU.
+        nodes: Number of computers.
+        strategy: Lightning's name of the parallel strategy, for example "ddp".
         precision: Lightning's, for example "bf16-mixed".
         workers: Processes that prepare slices.
         deadline: When to save and stop, on the clock of `time.monotonic`.
         is_stopped: Called after each step; true saves and stops.
         part_megabytes: Split checkpoints into parts of at most this size; None for one file.
-        console: Where to draw progress.
+        console: Console for the progress bar.
     """
 
     accelerator: str = "auto"
@@ -61,13 +61,13 @@ class Machine:
 
 
 class StepSampler(Sampler[int]):
-    """Sample numbers from a step on, without end; a step has the same ones in every run.
+    """Endless sample numbers from a given step on; a step has the same ones in every run.
 
     Args:
-        batch: Slices at a time on one device.
-        first_batch: Batches that earlier runs took on each device.
-        rank: Which device this is.
-        world: How many there are.
+        batch: Slices per batch on one device.
+        first_batch: Batches that earlier runs used on each device.
+        rank: Index of this device.
+        world: Number of devices.
     """
 
     def __init__(self, batch: int, first_batch: int, rank: int = 0, world: int = 1) -> None:
@@ -85,7 +85,7 @@ class StepSampler(Sampler[int]):
 
 
 def batches_from_here(stage: Stage, dataset: Dataset, workers: int) -> DataLoader:
-    """Batches for a stage from the step at which its trainer is."""
+    """Batches for a stage from its trainer's current step on."""
     settings, trainer = stage.settings, stage.trainer
     first = trainer.global_step * settings.accumulate
     return DataLoader(
@@ -98,7 +98,7 @@ def batches_from_here(stage: Stage, dataset: Dataset, workers: int) -> DataLoade
 
 
 class Batches(LightningDataModule):
-    """Makes the batches only once Lightning has restored the step of a checkpoint."""
+    """Creates the batches only after Lightning has restored the step of a checkpoint."""
 
     def __init__(self, stage: Stage, dataset: Dataset, workers: int) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Batches(LightningDataModule):
 
 
 def is_main_process() -> bool:
-    """Whether this is the one process that writes files and prints."""
+    """Whether this process is the one that writes files and prints."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
@@ -125,11 +125,11 @@ def run_stage(
 
     Args:
         title: Name of the stage, for the screen.
-        stage: What to train.
+        stage: Stage to train.
         dataset: Numbered samples.
         held_out: Cases to validate on; may be empty.
-        folder: Checkpoints and logs go here.
-        machine: Where and for how long.
+        folder: Folder for checkpoints and logs.
+        machine: Device and time limit.
 
     Returns:
         JSON types: `is_finished` (all steps taken, or stopped early), `step`, `has_stopped` (early,
@@ -157,7 +157,7 @@ def run_stage(
         max_steps=settings.steps,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip or None,
-        benchmark=True,  # slices are of one size
+        benchmark=True,  # all slices have the same size
         limit_val_batches=0,
         use_distributed_sampler=False,
         plugins=[PartsIO(machine.part_megabytes)],
@@ -192,7 +192,7 @@ def run_stage(
 
 
 class StopRequest:
-    """While it is entered, the first Ctrl+C or request to terminate only sets a flag, so that a
+    """Context in which the first Ctrl+C or request to terminate only sets a flag, so that a
     checkpoint can be saved; the second one has its usual effect.
     """
 

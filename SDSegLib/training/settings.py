@@ -1,7 +1,7 @@
-"""What can be set about a training run: the settings of a stage, and the presets that fill them in.
+"""Settings of a training run: the settings of a stage, and the presets that provide their values.
 
-Every setting is a number, a word, a switch or several numbers, so that `--set training.rate=1e-4`
-can change it.
+Every setting is a number, a word, a Boolean or several numbers, so that
+`--set training.rate=1e-4` can change it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ class StageSettings:
 
     Attributes:
         steps: Optimiser steps.
-        batch: Slices a step, on each device.
+        batch: Slices per step, on each device.
         accumulate: Batches whose gradients are added up before each step.
         rate: Highest learning rate.
         scale_rate: Multiply `rate` by the slices of a step on all devices together.
         warm_up: Steps until the highest rate is reached.
-        decay: Afterwards: "cosine" falls to zero at the last step, "constant" stays.
-        weight_decay: Of AdamW.
+        decay: Rate after warm-up: "cosine" falls to zero at the last step, "constant" stays.
+        weight_decay: Weight decay of AdamW.
         gradient_clip: Highest norm of all gradients together; 0 for no limit.
-        ema_decay: Of the averaged weights (exponential moving average), which are what a model
-            folder gets.
-        ema_warm_up: Begin with a shorter average: decay at most (1 + n) / (10 + n) after n steps.
+        ema_decay: Decay of the averaged weights (exponential moving average), which are written
+            to the model folder.
+        ema_warm_up: Start with a shorter average: decay at most (1 + n) / (10 + n) after n steps.
         augment: Rotate, scale, shift and blur slices at random.
-        mirror: Mirror every other slice left to right, with paired structures exchanged.
-        elastic: Largest shift, in pixels, of the points of a coarse grid by which augmented slices
-            are deformed; 0 for none.
-        seed: Of everything random.
+        mirror: Mirror every other slice left to right, and swap the labels of paired structures.
+        elastic: Largest shift, in pixels, of the control points of the elastic deformation of
+            augmented slices; 0 for none.
+        seed: Seed of all random numbers.
         log_every: Steps between entries of the logs.
         checkpoint_minutes: Time between checkpoints; 0 for one after each step.
         validate_every: Steps between validations on the held-out cases; 0 for none.
@@ -69,7 +69,7 @@ class StageSettings:
         """Check the values.
 
         Raises:
-            ValueError: Naming the field, its value and what it may be.
+            ValueError: Naming the field, its value and the allowed values.
         """
         for name in ("steps", "batch", "accumulate", "log_every", "validation_slices"):
             require(self, name, getattr(self, name) >= 1, "1 or more")
@@ -89,7 +89,7 @@ def require(settings: StageSettings, name: str, holds: bool, wanted: str) -> Non
 
 @dataclass(frozen=True)
 class InputChoice:
-    """What the networks see, where it differs from what the data set proposes.
+    """Input of the networks, where it differs from the data set's proposal.
 
     Attributes:
         size: Rows and columns of a tile.
@@ -106,18 +106,18 @@ class InputChoice:
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to train one family: everything about a training run but the data.
+    """A preset of one family: all settings of a training run except the data.
 
     Attributes:
         name: For `--preset`.
-        family: The family that it trains.
-        summary: One sentence on it.
+        family: The family to train.
+        summary: One-sentence description.
         network: The family's configuration; values that follow from the data (channels, classes)
             are filled in later.
         training: Main stage.
         autoencoder: First stage; None if the family has none.
         diffusion: Noise schedule and prediction type.
-        input: What the networks see.
+        input: Input of the networks.
     """
 
     name: str = field(metadata={"derived": True})

@@ -24,15 +24,15 @@ SEEDS_APART = 1_000_003
 
 
 class Stage(LightningModule):
-    """Trains part of a family; subclasses give the losses.
+    """Trains part of a family; subclasses define the losses.
 
-    Everything random in a step depends on the stage's seed and the step's number alone, so a run
-    that is continued from a checkpoint gives the same weights as an unbroken one.
+    All random numbers of a step depend only on the stage's seed and the step's number, so a run
+    resumed from a checkpoint gives the same weights as an uninterrupted one.
 
     Args:
-        family: The networks. All of them are kept in checkpoints, unless `KEEPS_FAMILY` says
-            that those which are not trained can wait for a later stage.
-        trained: Which of the family's networks to optimise and to average, by attribute.
+        family: The networks. All of them are stored in checkpoints, or only the trained ones if
+            `KEEPS_FAMILY` is false.
+        trained: The networks of the family to optimise and to average, by attribute name.
         settings: Budget and optimiser.
     """
 
@@ -58,7 +58,7 @@ class Stage(LightningModule):
         """The loss to minimise, and its parts for the logs."""
 
     def image(self, batch: Batch) -> Tensor:
-        """The batch's slices as the networks see them: (N, channels, H, W) in [−1, 1]."""
+        """The batch's slices as network input: (N, channels, H, W) in [−1, 1]."""
         seen = self.family.description.input
         return apply_windows(batch["image"], seen.windows, seen.repeat)
 
@@ -91,7 +91,7 @@ class Stage(LightningModule):
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed the noise of this batch by its number."""
+        """Seed the noise of this batch with its number."""
         accumulate = self.settings.accumulate
         number = self.global_step * accumulate + batch_idx % accumulate
         number = number * self.trainer.world_size + self.trainer.global_rank
@@ -109,7 +109,7 @@ class Stage(LightningModule):
 
     @contextmanager
     def averaged_weights(self) -> Iterator[Family]:
-        """The family with the averaged weights in place of those being trained, to validate."""
+        """The family with the averaged weights in place of the current ones, for validation."""
         networks = self.family._modules
         current = {name: networks[name] for name in self.trained}
         networks.update({name: self.averaged_network(name) for name in self.trained})
@@ -128,7 +128,7 @@ class Stage(LightningModule):
 
 
 def _warmed_up_ema(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An average that follows the weights closely at first (as in latent diffusion's code)."""
+    """Moving average with a shorter window at first (as in the latent diffusion code)."""
 
     @torch.no_grad()
     def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:

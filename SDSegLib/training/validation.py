@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 
 def slices_of(case: Case, description: InputDescription, most: int) -> dict[str, Tensor]:
-    """Evenly spaced slices of a case, each as the tile in the middle of its tissue.
+    """Evenly spaced slices of a case, each as the tile at the centre of its tissue.
 
     Args:
         case: On the model's grid.
         description: Tile size and context.
-        most: Slices wanted; fewer if there are not so many with tissue.
+        most: Largest number of slices; fewer if fewer contain tissue.
 
     Returns:
         `image` (K, S, H, W) and `label_map` (K, H, W).
@@ -73,16 +73,16 @@ def dice_of(
     noises: Sequence[Tensor | None] = (None,),
     steps: int = 1,
 ) -> Tensor:
-    """Dice of each structure over a case's slices together; NaN where it is not known.
+    """Dice of each structure over all used slices of a case; NaN where it is not known.
 
-    A structure that the case does not show, or that was not drawn in it, is not known.
+    Dice is not known for a structure that does not occur in the case or was not drawn in it.
 
     Args:
-        family: Where its networks are.
+        family: Family with its networks, on their device.
         case: On the family's grid.
-        most: Slices to use.
-        batch: Slices at a time.
-        noises: To average probabilities over; the stored noise of the family by default.
+        most: Largest number of slices to use.
+        batch: Slices per batch.
+        noises: Initial noises to average probabilities over; by default the family's stored one.
         steps: UNet calls of the reverse process.
 
     Returns:
@@ -111,6 +111,6 @@ def dice_of(
 
 
 def mean_dice(rows: Tensor) -> tuple[float, Tensor]:
-    """Mean over the structures, and of each structure over the cases, of Dice (cases, C − 1)."""
+    """Mean Dice of each structure over the cases, then over the structures; (cases, C − 1)."""
     by_structure = rows.nanmean(dim=0)
     return float(by_structure.nanmean()), by_structure

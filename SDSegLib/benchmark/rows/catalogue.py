@@ -23,10 +23,10 @@ ROWS = (
 
 
 def find_rows(names: str) -> tuple[Row, ...]:
-    """The rows of a list with commas; all for an empty one.
+    """The rows in a comma-separated list; all rows if it is empty.
 
     Raises:
-        InputError: Naming the one that is unknown.
+        InputError: Naming the unknown row.
     """
     known = {row.name: row for row in ROWS}
     wanted = [name.strip() for name in names.split(",") if name.strip()]

@@ -18,7 +18,7 @@ class Pipeline:
 
     Attributes:
         segmenter: The model on its device.
-        samples: Noises.
+        samples: Number of noises.
     """
 
     def __init__(self, segmenter: Segmenter, samples: int = 1) -> None:

@@ -1,8 +1,8 @@
 """nnU-Net v2: its default networks and its own predictor, with random weights.
 
 nnU-Net plans its networks from a fingerprint of the training data. The fingerprint here is that of
-the public head and neck CT our model was trained on, and nnU-Net's default planner does the rest.
-What a network weighs and how long it takes follow from that plan; weights change neither.
+the public head and neck CT that our model was trained on, and nnU-Net's default planner is used.
+Network size and run time follow from that plan and do not depend on the weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FOREGROUND_HU = {
     "max": 3000.0,
     "std": 270.0,
 }
-"""Assumed values inside the structures, soft tissue and one bone. They shift and clip the input."""
+"""Assumed HU in the structures, soft tissue and one bone, for normalisation of the input."""
 
 _DATASET = "Dataset001_HeadNeck"
 _SEED = 0
@@ -64,7 +64,7 @@ def prepare(configuration: str, device: str) -> NnUNet:
     """Plan, build and seed one network.
 
     Args:
-        configuration: Its name in nnU-Net's plans: "2d" or "3d_fullres".
+        configuration: Name of the network in nnU-Net's plans: "2d" or "3d_fullres".
         device: "cpu" or "cuda".
     """
     import torch
@@ -115,11 +115,11 @@ def dataset_fingerprint(
     shape: tuple[int, int, int] = TRAINING_SHAPE,
     spacing: tuple[float, float, float] = TRAINING_SPACING_MM,
 ) -> dict[str, Any]:
-    """What nnU-Net would write about training CTs that all have this grid.
+    """The fingerprint that nnU-Net would write for training CTs that all have this grid.
 
     Args:
         shape: Voxels along (k, j, i).
-        spacing: Millimetres along (k, j, i).
+        spacing: Spacing in mm along (k, j, i).
     """
     return {
         "spacings": [list(spacing)] * TRAINING_CASES,
@@ -130,7 +130,7 @@ def dataset_fingerprint(
 
 
 def _planned(folder: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """Run the default planner in a folder that `_nnunet_environment` has made known."""
+    """Run the default planner in a folder that `_nnunet_environment` has set."""
     from batchgenerators.utilities.file_and_folder_operations import save_json
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
         ExperimentPlanner,
@@ -165,7 +165,7 @@ def _dataset_json() -> dict[str, Any]:
 
 @contextmanager
 def _nnunet_environment(folder: Path) -> Iterator[None]:
-    """Silence, and the environment variables that nnU-Net reads; both end with the block.
+    """Suppress output and set nnU-Net's environment variables, only within the block.
 
     nnU-Net reads the number of threads once, when it is imported.
     """
@@ -192,7 +192,7 @@ def _nnunet_environment(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _tuned_convolutions(device: str) -> Iterator[None]:
-    """cuDNN's search for the fastest kernels, which nnU-Net switches on, for this block only."""
+    """Enable cuDNN's search for the fastest kernels, as nnU-Net does, within this block only."""
     if device != "cuda":
         yield
         return

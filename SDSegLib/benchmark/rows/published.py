@@ -1,6 +1,7 @@
-"""The paper's networks on random weights: the reference's way, this library's, and many steps.
+"""The paper's networks with random weights: as in the reference code, in this library's pipeline,
+and with many steps.
 
-Time does not depend on the weights. Each slice is resized to 256 × 256, as the reference does.
+Time does not depend on the weights. Each slice is resized to 256 × 256, as in the reference code.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class Way:
     """How the networks are run.
 
     Attributes:
-        structures: With more than one, the UNet and the decoder run once for each and for the
-            background.
+        structures: Number of structures; if more than one, the UNet and the decoder run once for
+            each and once for the background.
         steps: UNet calls of a sample (DDIM).
-        samples: Averaged.
-        is_batched: Through this library's pipeline; otherwise one slice and one class at a time.
+        samples: Number of samples to average.
+        is_batched: Use this library's pipeline; otherwise one slice and one class at a time.
     """
 
     structures: int = STRUCTURES

@@ -1,11 +1,11 @@
-"""SegResNet of MONAI as Auto3DSeg configures and 3D Slicer's MONAIAuto3DSeg runs it.
+"""SegResNet of MONAI as configured by Auto3DSeg and run by 3D Slicer's MONAIAuto3DSeg.
 
-Numbers of the network, the region and the sliding window are those of Auto3DSeg's SegResNet
+Parameters of the network, the region and the sliding window are those of Auto3DSeg's SegResNet
 template (Project-MONAI/research-contributions, auto3dseg/algorithm_templates/segresnet:
-hyper_parameters.yaml, algo.py, segmenter.py). Labels go back to the volume's grid as in
+hyper_parameters.yaml, algo.py, segmenter.py). Labels are resampled to the volume's grid as in
 auto3dseg_segresnet_inference.py of lassoan/SlicerMONAIAuto3DSeg: argmax, then nearest neighbour,
-which is cheaper than the template's way of resampling the probabilities. The sliding window is the
-same in both. Weights are random; they do not change the time.
+which is cheaper than resampling the probabilities as in the template. The sliding window is the
+same in both. Weights are random; they do not affect the time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRAINING_SPACING_MM = (3.90625, 3.90625, 2.5)
 CLASSES = 8
 """Seven structures and background."""
 INTENSITY_BOUNDS_HU = (-150.0, 1400.0)
-"""Assumed 0.5th and 99.5th percentile inside the structures; they scale the input."""
+"""Assumed 0.5th and 99.5th percentile of HU in the structures, to scale the input."""
 
 _LARGEST_REGION = (224, 224, 144)
 _BLOCKS_DOWN = (1, 2, 2, 4, 4)
@@ -100,8 +100,8 @@ def prepare(device: str) -> SegResNet:
 
 
 def region(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Voxels of the window along (i, j, k): as many as a CT has, up to Auto3DSeg's largest window,
-    rounded down to what the network can halve at each of its stages."""
+    """Window size in voxels along (i, j, k): that of a CT, up to Auto3DSeg's largest window,
+    rounded down to a size that the network can halve at each of its stages."""
     factor = 2 ** (len(_BLOCKS_DOWN) - 1)
     i, j, k = (
         factor * max(2, min(size, largest) // factor)
