@@ -178,24 +178,17 @@ def volumes_of(arguments: argparse.Namespace) -> list[ShapedVolume]:
 
 
 def made(items: list[Item], cache: Path, processes: int) -> list[ShapedVolume]:
-    """The items' volumes in their order; those that are not in the cache are made."""
-    make = partial(checked_volume, cache=cache)
+    """The items' volumes in their order; those that are not in the cache are made.
+
+    Raises:
+        InputError: If one is a copy of one for test or validation.
+    """
+    make = partial(shaped_volume, cache=cache, check=refuse_reserved)
     if processes == 1:
         return [make(item) for item in items]
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:
         return pool.map(make, items, chunksize=1)
-
-
-def checked_volume(item: Item, cache: Path) -> ShapedVolume:
-    """One volume with its structures.
-
-    Raises:
-        InputError: If it is a copy of one for test or validation.
-    """
-    volume = shaped_volume(item, cache)
-    refuse_reserved(volume.hu, item.name)
-    return volume
 
 
 def branch_changes(arguments: argparse.Namespace) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,12 @@ def read_hounsfield(item: Item) -> tuple[np.ndarray, tuple[float, float, float]]
     findings = judge_input(volume)
     refuse(findings)
     values = finite_values(volume.array)
-    for finding in findings:
-        log.info("%s: %s", item.name, finding.message)
     if _is_shifted(findings, values):
+        log.info("%s: the values are HU + 1024, and were corrected", item.name)
         values = values.astype(np.float32) - 1024
+    else:
+        for finding in findings:
+            log.info("%s: %s", item.name, finding.message)
     hu = np.clip(np.rint(values), _LOWEST_HU, _HIGHEST_HU).astype(np.int16)
     step_i, step_j, step_k = volume.geometry.spacing
     return hu, (step_k, step_j, step_i)
@@ -126,11 +128,19 @@ def read_labels(item: Item) -> np.ndarray:
     return np.asarray(labels.array).astype(np.int32)
 
 
-def shaped_volume(item: Item, cache: Path) -> ShapedVolume:
+def shaped_volume(
+    item: Item, cache: Path, check: Callable[[np.ndarray, str], None] | None = None
+) -> ShapedVolume:
     """A CT with its organs and structures made from it; computed once and kept in the cache.
 
     An entry is made anew when its files change. Structures of a volume depend on its name and
     values only.
+
+    Args:
+        item: Files of the CT.
+        cache: Folder for it.
+        check: Called with HU and name, before structures are made and whenever the volume is
+            opened; raises an error to refuse it.
 
     Raises:
         InputError: If a file cannot be used.
@@ -139,11 +149,16 @@ def shaped_volume(item: Item, cache: Path) -> ShapedVolume:
     entry = cache / f"{plain_name(item.name)}-{_digest(item)}"
     if not (entry / FACTS).is_file():
         hu, spacing = read_hounsfield(item)
+        if check is not None:
+            check(hu, item.name)
         labels = None if item.label is None else read_labels(item)
         shapes = [*_organs(labels), *made_shapes(hu, spacing, seed_of(item.name))]
         keep_shaped(entry, item.name, hu, spacing, shapes)
         log.info("%s: %d structures", item.name, len(shapes))
-    return open_shaped(entry)
+    volume = open_shaped(entry)
+    if check is not None:
+        check(volume.hu, volume.name)
+    return volume
 
 
 def keep_shaped(

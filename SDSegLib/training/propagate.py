@@ -40,8 +40,7 @@ class PropagateSettings(StageSettings):
         optimizer: "muon" for the weights of convolutions, with AdamW for all others, or "adamw".
         muon_rate: Highest rate of Muon.
         budget: Pixels of a batch, in slices of 64 × 64.
-        depths: Slices of a window.
-        depth_weights: How often each of `depths` is drawn.
+        depths: Slices of a window, drawn alike; a number that stands twice comes up twice as often.
         undrawn_share: Share of windows from volumes in which no organ was drawn.
         organ_share: Share of organs in windows from the other volumes.
         dice_weight: Weight of the Dice loss.
@@ -53,8 +52,7 @@ class PropagateSettings(StageSettings):
     optimizer: Literal["muon", "adamw"] = "muon"
     muon_rate: float = 5e-3
     budget: int = 64
-    depths: tuple[int, ...] = (8, 12, 17)
-    depth_weights: tuple[float, ...] = (1.0, 1.0, 2.0)
+    depths: tuple[int, ...] = (8, 12, 17, 17)
     undrawn_share: float = 0.4
     organ_share: float = 0.4
     dice_weight: float = 0.5
@@ -67,8 +65,6 @@ class PropagateSettings(StageSettings):
         require(self, "budget", self.budget >= 1, "1 or more")
         require(self, "muon_rate", self.muon_rate > 0, "above 0")
         require(self, "depths", all(depth >= 4 for depth in self.depths), "4 or more each")
-        fits = len(self.depth_weights) == len(self.depths)
-        require(self, "depth_weights", fits, f"{len(self.depths)} numbers, one for each depth")
         for name in ("undrawn_share", "organ_share"):
             require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         for name in ("dice_weight", "presence_weight", "latent_weight"):
@@ -195,7 +191,7 @@ class PropagateRecipe(Recipe):
             Shapes(cast(list[ShapedVolume], cases), chosen.undrawn_share, chosen.organ_share),
             CropSizes(config.crop_sizes, config.crop_coarsest),
             description.input.windows,
-            list(zip(chosen.depths, chosen.depth_weights, strict=True)),
+            chosen.depths,
             chosen.budget,
             chosen.seed,
             chosen.steps * chosen.accumulate,

@@ -67,7 +67,7 @@ class WindowBatches(Dataset[Window]):
         shapes: To draw from.
         sizes: Of the crops.
         windows: Two HU windows of the network's input.
-        depths: Slices of a window, with weights.
+        depths: Slices of a window, drawn alike; a number may stand more than once.
         budget: Pixels of a batch, in slices of 64 × 64.
         seed: Of all random numbers.
         length: Number of batches.
@@ -78,7 +78,7 @@ class WindowBatches(Dataset[Window]):
         shapes: Shapes,
         sizes: CropSizes,
         windows: HuWindows,
-        depths: Sequence[tuple[int, float]],
+        depths: Sequence[int],
         budget: int,
         seed: int,
         length: int,
@@ -86,9 +86,7 @@ class WindowBatches(Dataset[Window]):
         self.shapes = shapes
         self.sizes = sizes
         self.windows = windows
-        self.depths = [depth for depth, _ in depths]
-        weights = np.array([weight for _, weight in depths], float)
-        self._weights = weights / weights.sum()
+        self.depths = tuple(depths)
         self.budget = budget
         self.seed = seed
         self.length = length
@@ -99,7 +97,7 @@ class WindowBatches(Dataset[Window]):
     def __getitem__(self, number: int) -> Window:
         random = np.random.default_rng((self.seed, number))
         while True:
-            depth = int(random.choice(self.depths, p=self._weights))
+            depth = self.depths[int(random.integers(len(self.depths)))]
             plan = self._plan(depth, random)
             size = plan.crops.size
             if random.random() * self.count(depth, size) >= LEAST_WINDOWS:
