@@ -67,6 +67,40 @@ def user_folder() -> Path:
 
 
 def list_models() -> tuple[list[InstalledModel], list[str]]:
+    """All models that segment, the user's first, and the errors of folders that are not usable.
+
+    Models that carry masks of any structure are not among them; see `propagation_model`.
+    """
+    models, problems = installed_models()
+    return [model for model in models if model.description.segments], problems
+
+
+def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
+    """The model that carries masks from slice to slice: the wanted one, or the first installed.
+
+    Raises:
+        ModelError: If there is none, or the wanted one segments structures of its own.
+    """
+    models, problems = installed_models()
+    found = [model for model in models if not model.description.segments]
+    if wanted is None:
+        if not found:
+            broken = f" Not usable: {' '.join(problems)}" if problems else ""
+            raise ModelError(
+                "No model that carries masks is installed; install the program again, or a model "
+                f"with: sdseg models install FILE_OR_FOLDER.{broken}"
+            )
+        return found[0]
+    if wanted.description.segments:
+        known = ", ".join(model.description.name for model in found) or "none"
+        raise ModelError(
+            f"The model {wanted.description.name} segments its own structures and cannot carry a "
+            f"drawn mask; installed for that are: {known}."
+        )
+    return wanted
+
+
+def installed_models() -> tuple[list[InstalledModel], list[str]]:
     """All usable models, the user's first, and the errors of the folders that are not usable."""
     models: list[InstalledModel] = []
     problems: list[str] = []
@@ -101,7 +135,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
     """
     if not name_or_folder.strip():
         raise ModelError("The model has no name; name one of: sdseg models list.")
-    models, problems = list_models()
+    models, problems = installed_models()
     for model in models:
         if model.description.name == name_or_folder:
             return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..inference.progress import ProgressCallback
+from ..propagation.mask_part import MaskPart
 from ..propagation.options import PropagateOptions
 from ..propagation.result import Propagation
 from ..propagation.stack import Stack
@@ -17,6 +19,7 @@ from ..volume.volume import Volume
 from .base import Answer, ArraySpec, IsCancelled, OpenVolume, Operation, Prepared
 
 if TYPE_CHECKING:
+    from ..models.registry import InstalledModel
     from .model_store import ModelStore
 
 
@@ -24,13 +27,16 @@ if TYPE_CHECKING:
 class PropagateOperation(Operation[Propagation]):
     """Carry a mask to other slices of an open volume.
 
+    The mask is sent cut to the box that holds something, and comes back as one bit a voxel of such
+    a box, so that a stroke on a large volume copies little.
+
     Attributes:
-        options: Which slices are right, and where to carry them.
+        options: Which slices are drawn, and where to carry them.
         mask: On the volume's grid, (k, j, i); other than 0 is the structure.
     """
 
     options: PropagateOptions
-    mask: np.ndarray
+    mask: np.ndarray | MaskPart
 
     name = "propagate"
     verb = "propagating in"
@@ -39,15 +45,27 @@ class PropagateOperation(Operation[Propagation]):
         self.options.check()
 
     def parameters(self) -> dict[str, Any]:
-        return self.options.to_json()
+        return {
+            "options": self.options.to_json(),
+            "shape": list(self.part.shape),
+            "corner": list(self.part.corner),
+        }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {"mask": np.asarray(self.mask != 0, np.uint8)}
+        return {"mask": self.part.voxels.view(np.uint8)}
+
+    @property
+    def part(self) -> MaskPart:
+        """The mask cut to what it holds."""
+        if not isinstance(self.mask, MaskPart):
+            object.__setattr__(self, "mask", MaskPart.of(self.mask))
+        assert isinstance(self.mask, MaskPart)
+        return self.mask
 
     def returns(self, volume: Volume) -> dict[str, ArraySpec]:
         longest = max(volume.array.shape)
         return {
-            "mask": ArraySpec(volume.array.shape, "|u1"),
+            "bits": ArraySpec((math.ceil(volume.array.size / 8),), "|u1"),
             "presence": ArraySpec((longest,), "<f4"),
             "uncertainty": ArraySpec((longest,), "<f4"),
         }
@@ -56,15 +74,15 @@ class PropagateOperation(Operation[Propagation]):
         self, volume: Volume, values: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> Propagation:
         axis = int(values["axis"])
-        count = volume.geometry.shape[axis]
+        shape = volume.geometry.shape
         return Propagation(
-            mask=arrays["mask"],
+            part=MaskPart.from_bits(shape, values["corner"], values["size"], arrays["bits"]),
             geometry=volume.geometry,
             axis=axis,
-            right=tuple(values["right"]),
+            drawn=tuple(values["drawn"]),
             changed=tuple(values["changed"]),
-            presence=arrays["presence"][:count],
-            uncertainty=arrays["uncertainty"][:count],
+            presence=arrays["presence"][: shape[axis]],
+            uncertainty=arrays["uncertainty"][: shape[axis]],
             model=values["model"],
         )
 
@@ -72,12 +90,15 @@ class PropagateOperation(Operation[Propagation]):
     def received(
         cls, parameters: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> PropagateOperation:
-        return cls(PropagateOptions.from_json(parameters), arrays["mask"])
+        options = PropagateOptions.from_json(parameters["options"])
+        shape, corner = parameters["shape"], parameters["corner"]
+        part = MaskPart(tuple(shape), tuple(corner), arrays["mask"].view(bool))
+        return cls(options, part)
 
     @classmethod
     def prepare(cls, parameters: dict[str, Any], models: ModelStore) -> Prepared:
-        options = PropagateOptions.from_json(parameters)
-        model = models.find(options.model or DEFAULT_MODEL)
+        options = PropagateOptions.from_json(parameters["options"])
+        model = models.propagation_model(options.model)
         models.import_pipeline()
         is_warm = models.has_propagator(model, options.device)
         propagator = models.propagator(model, options.device)
@@ -91,30 +112,42 @@ class PropagateOperation(Operation[Propagation]):
         report: ProgressCallback,
         is_cancelled: IsCancelled,
     ) -> Answer:
-        refuse_unusable(opened.volume)
-        stack = Stack.of(opened.volume, self.mask, self.options)
-        model = models.find(self.options.model or DEFAULT_MODEL)
+        if not opened.kept.get("usable"):  # costs a look at every voxel
+            refuse_unusable(opened.volume)
+            opened.kept["usable"] = True
+        stack = Stack.of(opened.volume, self.part, self.options)
+        model = models.propagation_model(self.options.model)
         started, is_warm = time.monotonic(), models.has_propagator(model, self.options.device)
         propagator = models.propagator(model, self.options.device)
         load_seconds = 0.0 if is_warm else time.monotonic() - started
-        carried = propagator.carry(stack, self.options, report, is_cancelled)
-        outputs["mask"][...] = stack.on_volume(carried.mask)
-        count = len(stack.ct)
-        outputs["presence"][:count] = carried.presence
-        outputs["uncertainty"][:count] = carried.uncertainty
+        results = propagator.carry(
+            stack, self.options, report, is_cancelled, self._memory(opened, model)
+        )
+        computed = {number: item.mask for number, item in results.items()}
+        part = stack.mask.with_slices(computed).back_from(stack.axis)
+        part.write_bits(outputs["bits"])
+        outputs["presence"][list(stack.mask.used())] = 1
+        for number, item in results.items():
+            outputs["presence"][number] = item.presence
+            outputs["uncertainty"][number] = item.uncertainty
         name = f"{model.description.name} {model.description.version}"
         return Answer(
             values={
                 "axis": stack.axis,
-                "right": list(stack.right),
-                "changed": list(carried.changed),
+                "drawn": list(stack.drawn),
+                "changed": sorted(results),
+                "corner": list(part.corner),
+                "size": list(part.voxels.shape),
                 "model": name,
             },
             model=name,
             device=str(propagator.choice),
-            messages=carried.messages,
             load_seconds=load_seconds,
         )
 
+    def _memory(self, opened: OpenVolume, model: InstalledModel) -> Any:
+        """Results of earlier windows on this volume with this model and device."""
+        from ..propagation.window_memory import WindowMemory
 
-DEFAULT_MODEL = "propagate"
+        key = (self.name, model.identity, self.options.device)
+        return opened.kept.setdefault(key, WindowMemory())

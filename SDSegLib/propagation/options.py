@@ -1,4 +1,4 @@
-"""What is asked of a propagation: which slices are right, and where to carry them."""
+"""What is asked of a propagation: which slices are drawn, and where to carry them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ DIRECTIONS = ("between", "up", "down", "all")
 
 @dataclass(frozen=True)
 class PropagateOptions:
-    """How a mask is carried from the slices on which it is right to the others.
+    """How a mask is carried from the drawn slices, on which it is right, to the others.
 
     Attributes:
-        slices: Numbers of the slices that are right, from 0 along `axis`; None for every slice that
-            holds something.
+        slices: Numbers of the drawn slices, from 0 along `axis`; None for every slice that holds
+            something.
         axis: Array axis across the slices, "k", "j" or "i"; None for the one closest to the body's
             axis from feet to head.
-        carry: "between": only between the first and the last right slice; "up" and "down": only
+        carry: "between": only between the first and the last drawn slice; "up" and "down": only
             beyond the last and before the first, by slice number; "all": everywhere.
-        correct: Whether the mask is a prediction of which only `slices` are right; the others then
-            guide the result instead of being ignored.
+        correct: Whether the mask is a prediction of which only `slices` are right; the result
+            then fades into it with distance from them.
         model: Name or folder of a model of the family `propagate`; None for the bundled one.
         device: "auto", "cuda", "mps" or "cpu".
     """
@@ -58,7 +58,7 @@ class PropagateOptions:
             raise InputError(f"Unknown axis {self.axis!r}; choose one of {', '.join(AXES)}.")
         if self.slices is not None:
             if not self.slices:
-                raise InputError("No slice is named; name at least one that is right.")
+                raise InputError("No slice is named; name at least one whose mask is right.")
             wrong = [n for n in self.slices if not isinstance(n, int) or n < 0]
             if wrong:
                 raise InputError(f"The slice {wrong[0]!r} is not a number from 0.")

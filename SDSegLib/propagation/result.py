@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..volume.geometry import Geometry
+from .mask_part import MaskPart
 
 _UNSURE_SHARE = 0.25
 _MOST_UNSURE = 10
@@ -18,11 +19,11 @@ class Propagation:
     """A mask that was carried to other slices.
 
     Attributes:
-        mask: uint8 of 0 and 1 on the CT's grid, (k, j, i). The slices that were right, and those
-            that were not to be changed, hold exactly what was given.
+        part: The mask on the CT's grid, (k, j, i), cut to the box that holds something. The drawn
+            slices, and all others that were not computed, hold exactly what was given.
         geometry: The CT's grid.
         axis: Array axis across the slices, 0 for k.
-        right: Numbers of the slices that were right.
+        drawn: Numbers of the drawn slices.
         changed: Numbers of the slices that were computed.
         presence: Probability that the structure is in each slice along `axis`, float32 (Z,); 0 or 1
             on slices that were not computed.
@@ -31,14 +32,19 @@ class Propagation:
         model: Name and version of the model.
     """
 
-    mask: np.ndarray
+    part: MaskPart
     geometry: Geometry
     axis: int
-    right: tuple[int, ...]
+    drawn: tuple[int, ...]
     changed: tuple[int, ...]
     presence: np.ndarray
     uncertainty: np.ndarray
     model: str = ""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The whole mask, uint8 of 0 and 1, (k, j, i)."""
+        return self.part.whole()
 
     @property
     def unsure(self) -> tuple[int, ...]:
@@ -52,7 +58,7 @@ class Propagation:
 
     def volume_ml(self) -> float:
         """Volume of the mask in mL."""
-        return float(np.count_nonzero(self.mask)) * self.geometry.voxel_volume_ml
+        return float(np.count_nonzero(self.part.voxels)) * self.geometry.voxel_volume_ml
 
 
 def unsure_slices(uncertainty: np.ndarray, changed: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,282 @@
+"""Carry a mask from the drawn slices to the others with a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+
+from ..families.propagate import PropagateFamily
+from ..inference.device import DeviceChoice, computing_with
+from ..inference.progress import ProgressCallback, SliceCounter
+from .correction import faded
+from .crops import CropSizes, place_crops
+from .estimate import SliceEstimate, WindowEstimate, entropy_bits
+from .features import AIR, features
+from .mask_part import MaskPart, SliceMask
+from .options import PropagateOptions
+from .stack import Stack
+from .window_memory import Computed, WindowMemory
+from .windows import Window, WindowSizes, window_beyond, windows_around, windows_between
+
+Results = dict[int, Computed]
+_RARELY_ABSENT = 1 / 3  # exponent of the presence between two slices that hold something
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Values that are the same for all windows of one run.
+
+    Attributes:
+        stack: Volume and mask.
+        wanted: Slices that may change.
+        counter: Progress and cancellation.
+        memory: Results of earlier windows.
+        setting: All that results depend on besides the masks and which slices they are.
+    """
+
+    stack: Stack
+    wanted: range
+    counter: SliceCounter
+    memory: WindowMemory
+    setting: tuple[int, bool]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the slices."""
+        return self.stack.mask.shape[1], self.stack.mask.shape[2]
+
+    @cached_property
+    def drawn(self) -> dict[int, SliceMask]:
+        """The masks of the drawn slices."""
+        return {number: self.stack.mask.of_slice(number) for number in self.stack.drawn}
+
+
+class Propagator:
+    """A model of the family `propagate` on a device.
+
+    Args:
+        family: The networks, with their weights.
+        choice: The device, and why.
+    """
+
+    def __init__(self, family: PropagateFamily, choice: DeviceChoice) -> None:
+        self.choice = choice
+        self.family = family.eval().requires_grad_(False)
+        self.family.to(choice.device)
+        self.family.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.config = family.config
+        self.crop_sizes = CropSizes(self.config.crop_sizes, self.config.crop_coarsest)
+        self.window_sizes = WindowSizes(self.config.between, self.config.beyond, self.config.behind)
+
+    def carry(
+        self,
+        stack: Stack,
+        options: PropagateOptions,
+        report: ProgressCallback | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+        memory: WindowMemory | None = None,
+    ) -> Results:
+        """The results of all slices that were computed, by number; drawn ones never are.
+
+        Without `options.correct` these are all slices asked for; with it, those near drawn ones.
+
+        Args:
+            stack: Volume and mask.
+            options: What is asked for.
+            report: Receives progress.
+            is_cancelled: Called between windows.
+            memory: Results of earlier windows on this volume with this model.
+
+        Raises:
+            CancelledError: Once `is_cancelled` returns True.
+        """
+        wanted = stack.targets(options.carry)
+        run = _Run(
+            stack=stack,
+            wanted=wanted,
+            counter=SliceCounter(len(wanted), report, is_cancelled),
+            memory=WindowMemory() if memory is None else memory,
+            setting=(stack.axis, options.correct),
+        )
+        results = self._corrected(run) if options.correct else self._carried(run)
+        run.counter.advance(len(wanted) - run.counter.done)
+        return results
+
+    def _carried(self, run: _Run) -> Results:
+        results: Results = {}
+        for window in windows_between(run.stack.drawn, run.wanted, self.window_sizes):
+            results.update(self._between(run, window))
+        for side, end in ((1, run.wanted[-1]), (-1, run.wanted[0])):
+            results.update(self._beyond(run, side, end))
+        return results
+
+    def _between(self, run: _Run, window: Window) -> Mapping[int, Computed]:
+        """Results of a window that ends at drawn slices on both sides."""
+        known = {z: run.drawn[z] for z in window.slices if z in run.drawn}
+        holding = [z for z, mask in known.items() if not mask.is_empty]
+        if not holding:
+            return dict.fromkeys(window.targets, Computed())
+
+        def compute() -> Results:
+            estimate = self._estimate(run, window.slices, known)
+            results = {}
+            for z in window.targets:
+                found = estimate.of(z, run.shape)
+                if holding[0] < z < holding[-1]:
+                    found = replace(found, presence=found.presence**_RARELY_ABSENT)
+                results[z] = self._decided(found)
+            return results
+
+        return self._remembered(run, window, known, compute)
+
+    def _beyond(self, run: _Run, side: int, end: int) -> Results:
+        """Results past the last drawn slice, window after window, until the structure ends.
+
+        A window after the first starts from the last slice that was computed and one half way
+        back, and the uncertainty of that last slice is added to its own.
+        """
+        known, doubt = dict(run.drawn), 0.0
+        edge = max(known) if side > 0 else min(known)
+        results: Results = dict.fromkeys(range(edge + side, end + side, side), Computed())
+        while (end - edge) * side > 0 and not known[edge].is_empty:
+            window = window_beyond(sorted(known), side, end, self.window_sizes)
+            found = list(self._next_beyond(run, window, known).values())
+            present = next((n for n, item in enumerate(found) if item.mask.is_empty), len(found))
+            for z, item in zip(window.targets[: present + 1], found, strict=False):
+                results[z] = replace(item, uncertainty=item.uncertainty + doubt)
+            if present < len(found):
+                break
+            edge = window.targets[-1]
+            doubt = results[edge].uncertainty
+            middle = window.targets[len(found) // 2]
+            known = {z: results[z].mask for z in (middle, edge)}
+        return results
+
+    def _next_beyond(
+        self, run: _Run, window: Window, known: Mapping[int, SliceMask]
+    ) -> Mapping[int, Computed]:
+        """Results of one window past the last known slice, in the order of its targets."""
+        seen = {z: known[z] for z in window.slices if z in known}
+
+        def compute() -> Results:
+            estimate = self._estimate(run, window.slices, seen)
+            return {z: self._decided(estimate.of(z, run.shape)) for z in window.targets}
+
+        return self._remembered(run, window, seen, compute)
+
+    def _corrected(self, run: _Run) -> Results:
+        """Results near the drawn slices, which fade into the prediction with distance."""
+        results: Results = {}
+        windows = windows_around(run.stack.drawn, run.wanted, self.config.fade, self.window_sizes)
+        for window in windows:
+            results.update(self._corrected_window(run, window))
+        return results
+
+    def _corrected_window(self, run: _Run, window: Window) -> Mapping[int, Computed]:
+        known = {z: run.drawn[z] for z in window.slices if z in run.drawn}
+        prediction = run.stack.mask
+        if all(mask.is_empty for mask in known.values()):
+            return {z: Computed(prediction.of_slice(z), 1.0) for z in window.targets}
+
+        def compute() -> Results:
+            estimate = self._estimate(run, window.slices, known, prediction)
+            results = {}
+            for z in window.targets:
+                found = estimate.of(z, run.shape)
+                distance = min(abs(z - number) for number in known)
+                given = prediction.of_slice(z)
+                is_absent = found.presence < self.config.presence_threshold and given.is_empty
+                results[z] = Computed(
+                    mask=faded(found, given, 1 - distance / (self.config.fade + 1), is_absent),
+                    presence=found.presence,
+                    uncertainty=found.uncertainty,
+                )
+            return results
+
+        seen = {z: prediction.of_slice(z) for z in window.slices}
+        return self._remembered(run, window, seen, compute)
+
+    def _remembered(
+        self,
+        run: _Run,
+        window: Window,
+        seen: Mapping[int, SliceMask],
+        compute: Callable[[], Results],
+    ) -> Mapping[int, Computed]:
+        """The results of a window, computed unless it was computed before from the same masks."""
+        run.counter.stop_if_cancelled()
+        known = tuple(z for z in window.slices if z in run.drawn)
+        masks = tuple((z, mask.digest) for z, mask in seen.items())
+        found = run.memory.get((run.setting, window, known, masks), compute)
+        run.counter.advance(min(len(window.targets), len(run.wanted) - run.counter.done))
+        return found
+
+    def _decided(self, found: SliceEstimate) -> Computed:
+        """The mask of a slice, empty if the structure is probably not in it."""
+        if found.presence < self.config.presence_threshold:
+            return Computed(presence=found.presence, uncertainty=found.uncertainty)
+        mask = SliceMask.of(found.corner, found.mask())
+        return Computed(mask, found.presence, found.uncertainty)
+
+    def _estimate(
+        self,
+        run: _Run,
+        slices: Sequence[int],
+        known: Mapping[int, SliceMask],
+        prediction: MaskPart | None = None,
+    ) -> WindowEstimate:
+        """One pass of the network.
+
+        Args:
+            run: Its volume.
+            slices: What it sees.
+            known: Masks of some of these; at least one holds something.
+            prediction: The mask that is corrected.
+        """
+        stack = run.stack
+        spacing = (stack.spacing[1], stack.spacing[2])
+        place = {number: position for position, number in enumerate(slices)}
+        mask = MaskPart.joined(stack.mask.shape, known)
+        crops = place_crops(
+            len(slices),
+            {place[number]: mask.cut(number) for number in known},
+            (mask.corner[1], mask.corner[2]),
+            spacing,
+            self.crop_sizes,
+        )
+        rows, columns = crops.region(run.shape)
+        corner = (rows.start, columns.start)
+        hu = crops.cut(stack.hounsfield(slices, rows, columns), corner, AIR)
+        shown = crops.cut(mask.region(slices, rows, columns), corner, 0.0).numpy() > 0.5
+        for number in known:
+            if not known[number].is_empty and not shown[place[number]].any():
+                middle = slice(crops.size // 2 - 1, crops.size // 2 + 1)
+                shown[place[number], middle, middle] = True  # thinner than a pixel
+        given = None
+        if prediction is not None:
+            given = crops.cut(prediction.region(slices, rows, columns), corner, 0.0).numpy() > 0.5
+        channels, numbers = features(
+            hu.numpy(),
+            {place[number]: shown[place[number]] for number in known},
+            crops,
+            stack.spacing[0] * (slices[1] - slices[0]),
+            self.family.description.input.windows,
+            given,
+        )
+        device = self.choice.device
+        positions = torch.tensor([sorted(place[number] for number in known)], device=device)
+        with torch.inference_mode(), computing_with(torch.float32, device):
+            logits, presence = self.family(
+                channels[None].to(device), numbers[None].to(device), positions
+            )
+        logits = logits[0].float().cpu()
+        return WindowEstimate(
+            slices=tuple(slices),
+            crops=crops,
+            logits=logits,
+            presence=presence[0].float().sigmoid().cpu().numpy(),
+            uncertainty=entropy_bits(logits),
+        )
