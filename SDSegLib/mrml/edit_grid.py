@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..propagation.mask_part import MaskPart
 from ..volume.checks import AIR_HU
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
 from .session import require_slicer
-from .volumes import array_of, bounding_box, volume_from_node, vtk_matrix
+from .volumes import array_of, volume_from_node, vtk_matrix
 
 if TYPE_CHECKING:
     from slicer import (
@@ -121,31 +122,29 @@ def volume_on_grid(
     return replace(volume, array=array_of(resampled), geometry=grid.geometry)
 
 
-def segment_on_grid(node: vtkMRMLSegmentationNode, segment_id: str, grid: EditGrid) -> np.ndarray:
-    """A segment's mask on the grid, bool (k, j, i).
+def segment_on_grid(node: vtkMRMLSegmentationNode, segment_id: str, grid: EditGrid) -> MaskPart:
+    """A segment's mask on the grid, (k, j, i).
 
     Raises:
         InputError: If there is no such segment, or it is not stored as a label map.
     """
-    mask = np.zeros(grid.geometry.shape, bool)
-    layer = _layer(node, segment_id)
-    if layer is None:
-        return mask
-    image, label = layer
-    corner = _corner_on(grid, image)
-    if corner is None:
-        image, label, corner = _resampled(image, label, grid), 1, (0, 0, 0)
-    values = array_of(image) == label
-    target, source = _overlap(mask.shape, values.shape, corner)
-    mask[target] = values[source]
-    return mask
+    whole = _own_mask(node, segment_id, grid)
+    low, high = _box(whole)
+    first, stop = np.maximum(low, 0), np.minimum(high, grid.geometry.shape)
+    if (first == low).all() and (stop == high).all():
+        return whole
+    if (first >= stop).any():
+        return MaskPart.of(np.zeros(grid.geometry.shape, bool))
+    inside = whole.voxels[tuple(map(slice, first - low, stop - low))]
+    cut = MaskPart.of(inside)
+    return replace(cut, shape=whole.shape, corner=_three(first + cut.corner))
 
 
 def image_with_slices(
     node: vtkMRMLSegmentationNode,
     segment_id: str,
     grid: EditGrid,
-    mask: np.ndarray,
+    mask: MaskPart,
     axis: int,
     numbers: Sequence[int],
 ) -> vtkOrientedImageData:
@@ -155,40 +154,41 @@ def image_with_slices(
         node: The segmentation.
         segment_id: The segment; its voxels outside the grid are kept.
         grid: Of the node.
-        mask: On the grid, (k, j, i); other than 0 is the structure.
+        mask: On the grid, (k, j, i).
         axis: Array axis across the slices.
         numbers: Slices to take from `mask`; the others are taken from the segment.
 
     Returns:
         uint8 of 0 and 1, cropped to what is in it.
+
+    Raises:
+        InputError: If there is no such segment, or it is not stored as a label map.
     """
-    box = [slice(None)] * 3
-    box[axis] = np.asarray(sorted(numbers), int)  # type: ignore[call-overload]
-    final = segment_on_grid(node, segment_id, grid)
-    final[tuple(box)] = np.asarray(mask)[tuple(box)] != 0
-    layer = _layer(node, segment_id)
-    corner = None if layer is None else _corner_on(grid, layer[0])
-    if layer is None or corner is None:
-        return mask_image(final, grid)
-    own = array_of(layer[0]) == layer[1]
-    if not own.any():
-        return mask_image(final, grid)
-    low, high = _union(final, own, corner)
-    if (low >= 0).all() and (high <= final.shape).all():
-        return mask_image(final, grid)
-    padded = np.zeros(high - low, bool)
-    target, source = _overlap(padded.shape, own.shape, tuple(np.asarray(corner) - low))
-    padded[target] = own[source]
-    target, source = _overlap(padded.shape, final.shape, tuple(-low))
-    padded[target] = final[source]
-    return _image(padded, tuple(np.asarray(grid.first) + low[::-1]), grid)
+    own = _own_mask(node, segment_id, grid)
+    boxes = [_box(part) for part in (own, mask) if not part.is_empty]
+    if not boxes:
+        return mask_image(mask, grid)
+    low = np.min([box[0] for box in boxes], axis=0)
+    high = np.max([box[1] for box in boxes], axis=0)
+    voxels, new = np.zeros(high - low, bool), np.zeros(high - low, bool)
+    for array, part in ((voxels, own), (new, mask)):
+        if not part.is_empty:
+            array[tuple(map(slice, np.subtract(part.corner, low), _box(part)[1] - low))] = (
+                part.voxels
+            )
+    first, stop = np.maximum(-low, 0), np.minimum(grid.geometry.shape - low, high - low)
+    for number in numbers:
+        if low[axis] <= number < high[axis]:
+            place: list[Any] = list(map(slice, first, stop))
+            place[axis] = number - low[axis]
+            voxels[tuple(place)] = new[tuple(place)]
+    return _image(voxels, np.add(grid.first, low[::-1]), grid)
 
 
-def mask_image(mask: np.ndarray, grid: EditGrid) -> vtkOrientedImageData:
+def mask_image(mask: MaskPart, grid: EditGrid) -> vtkOrientedImageData:
     """A mask on the grid as an image in the node's coordinates, uint8, cropped to what is in it."""
-    box = bounding_box(mask) if mask.any() else (slice(0, 1),) * 3
-    first = np.add(grid.first, [part.start for part in reversed(box)])
-    return _image(mask[box] != 0, tuple(first), grid)
+    voxels = np.zeros((1, 1, 1), bool) if mask.is_empty else mask.voxels
+    return _image(voxels, np.add(grid.first, mask.corner[::-1]), grid)
 
 
 def write_segment(
@@ -335,28 +335,28 @@ def _resampled(image: vtkOrientedImageData, label: int, grid: EditGrid) -> vtkOr
     return result
 
 
-def _overlap(
-    shape: Sequence[int], other: Sequence[int], corner: Sequence[int]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where an array whose first voxel is at `corner` of another overlaps it: in that, in it."""
-    spans = [
-        (max(0, start), max(0, start, min(size, start + count)), start)
-        for size, count, start in zip(shape, other, corner, strict=True)
-    ]
-    return (
-        tuple(slice(low, high) for low, high, _ in spans),
-        tuple(slice(low - start, high - start) for low, high, start in spans),
-    )
+def _own_mask(node: vtkMRMLSegmentationNode, segment_id: str, grid: EditGrid) -> MaskPart:
+    """A segment's mask in the grid's indices; parts of it may lie outside the grid."""
+    shape = grid.geometry.shape
+    layer = _layer(node, segment_id)
+    if layer is None:
+        return MaskPart(shape, (0, 0, 0), np.zeros((0, 0, 0), bool))
+    image, label = layer
+    corner = _corner_on(grid, image)
+    if corner is None:
+        return MaskPart.of(array_of(_resampled(image, label, grid)))
+    part = MaskPart.of(array_of(image) == label)
+    return replace(part, shape=shape, corner=_three(np.add(corner, part.corner)))
 
 
-def _union(
-    final: np.ndarray, own: np.ndarray, corner: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """First and one past the last index, on the grid, of what is in either mask."""
-    boxes = [np.array([[part.start, part.stop] for part in bounding_box(own)]).T + corner]
-    if final.any():
-        boxes.append(np.array([[part.start, part.stop] for part in bounding_box(final)]).T)
-    return np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
+def _box(part: MaskPart) -> tuple[np.ndarray, np.ndarray]:
+    """First and one past the last index of what a mask holds."""
+    return np.asarray(part.corner), np.add(part.corner, part.voxels.shape)
+
+
+def _three(values: np.ndarray) -> Indices:
+    first, second, third = values.tolist()
+    return (first, second, third)
 
 
 def _empty_image(grid: EditGrid) -> vtkOrientedImageData:
@@ -369,7 +369,9 @@ def _empty_image(grid: EditGrid) -> vtkOrientedImageData:
     return image
 
 
-def _image(mask: np.ndarray, first: Sequence[int], grid: EditGrid) -> vtkOrientedImageData:
+def _image(
+    mask: np.ndarray, first: Sequence[int] | np.ndarray, grid: EditGrid
+) -> vtkOrientedImageData:
     from vtk.util.numpy_support import numpy_to_vtk
 
     image = require_slicer().vtkOrientedImageData()

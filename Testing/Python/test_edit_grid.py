@@ -25,6 +25,7 @@ from SDSegLib.mrml.edit_grid import (
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
 from SDSegLib.mrml.session import MrmlSession, open_session
 from SDSegLib.mrml.volumes import volume_to_node
+from SDSegLib.propagation.mask_part import MaskPart
 
 slicer = pytest.importorskip("slicer", reason="needs the extra slicer")
 vtk = pytest.importorskip("vtk", reason="needs the extra slicer")
@@ -53,7 +54,11 @@ def a_blob(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 
 def write(node: Any, grid: EditGrid, mask: np.ndarray) -> None:
-    write_segment(node, "organ", mask_image(mask, grid))
+    write_segment(node, "organ", mask_image(MaskPart.of(mask), grid))
+
+
+def read(node: Any, segment_id: str, grid: EditGrid) -> np.ndarray:
+    return segment_on_grid(node, segment_id, grid).whole() > 0
 
 
 @pytest.mark.parametrize("kind", list(DIRECTIONS))
@@ -63,9 +68,9 @@ def test_a_mask_is_read_as_written_on_any_orientation(kind: str, with_geometry: 
     node = an_empty_segmentation(ct, with_geometry)
     grid = edit_grid(node, ct)
     assert grid.is_volumes
-    assert not segment_on_grid(node, "organ", grid).any()
+    assert segment_on_grid(node, "organ", grid).is_empty
     write(node, grid, a_blob())
-    assert (segment_on_grid(node, "organ", grid) == a_blob()).all()
+    assert (read(node, "organ", grid) == a_blob()).all()
     assert (mask_on_grid(node, "organ", ct) == a_blob()).all()
     assert volume_on_grid(ct, node, grid).array.base is not None  # a view: nothing is copied
     assert (volume_on_grid(ct, node, grid).array == a_volume(kind).array).all()
@@ -83,7 +88,7 @@ def test_parent_transforms_are_followed(nodes: str) -> None:
     grid = edit_grid(node, ct)
     assert grid.is_volumes == (nodes == "both")
     write(node, grid, a_blob())
-    assert (segment_on_grid(node, "organ", grid) == a_blob()).all()
+    assert (read(node, "organ", grid) == a_blob()).all()
     values = volume_on_grid(ct, node, grid).array
     assert values.shape == SHAPE
     point = world_position(node, grid, (3.0, 6.0, 7.0))
@@ -160,11 +165,13 @@ def test_a_finer_geometry_is_edited_on_its_own_voxels() -> None:
     mask = a_blob(grid.geometry.shape)
     write(node, grid, mask)
     before = own_voxels(node, "organ")
-    assert (segment_on_grid(node, "organ", grid) == mask).all()
+    assert (read(node, "organ", grid) == mask).all()
     changed = mask.copy()
     changed[4, 5:9] = True
-    write_segment(node, "organ", image_with_slices(node, "organ", grid, changed, 0, [4]))
-    after = segment_on_grid(node, "organ", grid)
+    write_segment(
+        node, "organ", image_with_slices(node, "organ", grid, MaskPart.of(changed), 0, [4])
+    )
+    after = read(node, "organ", grid)
     assert (after == changed).all()
     assert own_voxels(node, "organ") != before
     ct_there = volume_on_grid(ct, node, grid).array
@@ -181,10 +188,10 @@ def test_other_segments_of_a_shared_layer_stay(session: MrmlSession) -> None:
     node = segmentation_to_node(a_segmentation(), ct)
     grid = edit_grid(node, ct)
     others = {item.id: mask_on_grid(node, item.id, ct) for item in STRUCTURES}
-    mask = segment_on_grid(node, LARYNX.id, grid)
+    mask = read(node, LARYNX.id, grid)
     assert (mask == others.pop(LARYNX.id)).all()
     mask[4] = True  # over the parotids too
-    image = image_with_slices(node, LARYNX.id, grid, mask, 0, [4])
+    image = image_with_slices(node, LARYNX.id, grid, MaskPart.of(mask), 0, [4])
     write_segment(node, LARYNX.id, image)
     assert (mask_on_grid(node, LARYNX.id, ct) == mask).all()
     for key, before in others.items():
@@ -197,13 +204,13 @@ def test_only_the_slices_that_are_named_are_replaced_along_any_axis() -> None:
     grid = edit_grid(node, ct)
     for axis in range(3):
         write(node, grid, a_blob())
-        image = image_with_slices(node, "organ", grid, np.ones(SHAPE), axis, [4, 6])
+        image = image_with_slices(node, "organ", grid, MaskPart.of(np.ones(SHAPE)), axis, [4, 6])
         write_segment(node, "organ", image)
         expected = a_blob()
         index: list[Any] = [slice(None)] * 3
         index[axis] = [4, 6]
         expected[tuple(index)] = True
-        assert (segment_on_grid(node, "organ", grid) == expected).all()
+        assert (read(node, "organ", grid) == expected).all()
 
 
 def test_voxels_outside_the_grid_are_not_lost() -> None:
@@ -220,13 +227,13 @@ def test_voxels_outside_the_grid_are_not_lost() -> None:
     )
     grid = edit_grid(node, ct)
     assert grid.geometry.shape == (9, 18, 13)
-    assert (segment_on_grid(node, "organ", grid) == a_blob()[3:, :, 7:]).all()
+    assert (read(node, "organ", grid) == a_blob()[3:, :, 7:]).all()
     mask = np.zeros(grid.geometry.shape, bool)
     mask[4, 8:10] = True
-    write_segment(node, "organ", image_with_slices(node, "organ", grid, mask, 0, [4]))
+    write_segment(node, "organ", image_with_slices(node, "organ", grid, MaskPart.of(mask), 0, [4]))
     expected = a_blob()
     expected[7, :, 7:] = mask[4]
-    assert (segment_on_grid(node, "organ", whole) == expected).all()
+    assert (read(node, "organ", whole) == expected).all()
 
 
 def test_a_segment_on_other_voxels_is_laid_on_the_grid() -> None:
@@ -239,7 +246,7 @@ def test_a_segment_on_other_voxels_is_laid_on_the_grid() -> None:
     assert grid.is_volumes
     expected = mask_on_grid(node, "organ", other)
     assert 0 < expected.sum() < a_blob().sum()
-    assert (segment_on_grid(node, "organ", grid) == expected).all()
+    assert (read(node, "organ", grid) == expected).all()
 
 
 def test_what_is_not_there_or_no_label_map_is_named() -> None:
