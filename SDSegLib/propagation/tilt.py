@@ -8,6 +8,7 @@ import numpy as np
 
 from .mask_part import MaskPart
 
+_FEWEST_VOXELS = 10
 _MOST_VOXELS = 20_000
 _SMALLEST_DEGREES = 3.0
 _FLATTER = 4.0  # times as long as thick
@@ -27,14 +28,16 @@ class Tilt:
 
 
 def tilt_of(mask: MaskPart, spacing: tuple[float, float, float]) -> Tilt | None:
-    """The tilt of a mask that is a single thin sheet; None for any other mask.
+    """The tilt of a mask that is a single thin sheet without gaps; None for any other mask.
 
     Args:
         mask: (k, j, i).
         spacing: In mm along (k, j, i).
     """
+    if any(len(mask.along(axis).used()) < mask.voxels.shape[axis] for axis in range(3)):
+        return None
     points = np.argwhere(mask.voxels)
-    if len(points) < 10:
+    if len(points) < _FEWEST_VOXELS:
         return None
     step = -(-len(points) // _MOST_VOXELS)
     places = points[::step] * np.asarray(spacing)

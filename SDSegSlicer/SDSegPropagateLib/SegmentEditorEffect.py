@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from .register import EFFECT_NAME, newEffect
 
 _ICON = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / "SDSegPropagate.png"
-FOLLOW, DIRECTION = "Follow", "Direction"
+_FOLLOW = "Follow"
 
 # Every Segment Editor has an instance of its own. The session is made at the first use of the
 # effect, so that 3D Slicer starts without the library.
@@ -78,21 +78,28 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.session.end()
             self.session = None
 
+    def carry(self) -> None:
+        """Show a preview in the direction chosen last; for the module's button and scripts."""
+        if self.session is not None and not self.session.problem:
+            self.session.carry(self.session.direction)
+
     def setMRMLDefaults(self) -> None:
         """The effect's parameters, which are kept in the scene."""
-        self.scriptedEffect.setParameterDefault(FOLLOW, 1)
-        self.scriptedEffect.setParameterDefault(DIRECTION, "all")
+        self.scriptedEffect.setParameterDefault(_FOLLOW, 1)
 
     def updateGUIFromMRML(self) -> None:
         """A parameter has changed."""
-        if self.panel is not None and self.session is not None:
-            self.session.follow(self.scriptedEffect.integerParameter(FOLLOW) != 0)
+        if self.panel is not None:
+            isFollowing = self.scriptedEffect.integerParameter(_FOLLOW) != 0
+            self.panel.setFollowing(isFollowing)
+            if self.session is not None:
+                self.session.follow(isFollowing)
             self.panel.draw()
 
     def updateMRMLFromGUI(self) -> None:
         """The user has changed an option."""
         if self.panel is not None:
-            self.scriptedEffect.setParameter(FOLLOW, 1 if self.panel.isFollowing else 0)
+            self.scriptedEffect.setParameter(_FOLLOW, 1 if self.panel.isFollowing else 0)
 
     def sourceVolumeNodeChanged(self) -> None:
         """The editor's volume has changed."""

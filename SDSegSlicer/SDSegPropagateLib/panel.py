@@ -43,6 +43,12 @@ class Panel:
         """Whether the preview follows strokes."""
         return bool(self.ui.followCheckBox.checked)
 
+    def setFollowing(self, isFollowing: bool) -> None:
+        """Show whether the preview follows strokes."""
+        wasBlocked = self.ui.followCheckBox.blockSignals(True)
+        self.ui.followCheckBox.setChecked(isFollowing)
+        self.ui.followCheckBox.blockSignals(wasBlocked)
+
     def draw(self) -> None:
         """Show the session's present state."""
         if self._isDrawing:

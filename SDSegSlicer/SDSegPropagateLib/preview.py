@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import slicer
+
 from SDSegLib.mrml.edit_grid import mask_image
 from SDSegLib.propagation.mask_part import MaskPart
 
@@ -57,7 +59,18 @@ class Preview:
         display.SetSaveWithScene(False)
         display.SetVisibility3D(False)
         display.SetOpacity2DFill(_FILL_OPACITY)
-        hierarchy = scene.GetSubjectHierarchyNode()
-        if hierarchy is not None and not hierarchy.GetItemByDataNode(self.node):
-            hierarchy.CreateItem(hierarchy.GetSceneItemID(), self.node)
+        self._addToHierarchy(scene)
         self.node.GetSegmentation().AddEmptySegment(_SEGMENT)
+
+    def _addToHierarchy(self, scene: Any) -> None:
+        """Views look for each segmentation's item; this one is not listed, also if it is saved."""
+        hierarchy = scene.GetSubjectHierarchyNode()
+        if hierarchy is None:
+            return
+        item = hierarchy.GetItemByDataNode(self.node)
+        if not item:
+            item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), self.node)
+        constants = slicer.vtkMRMLSubjectHierarchyConstants
+        hierarchy.SetItemAttribute(
+            item, constants.GetSubjectHierarchyExcludeFromTreeAttributeName(), "1"
+        )

@@ -1,18 +1,22 @@
-"""Adds the effect to all Segment Editors; called once, when the application has started."""
+"""Adds the effect to all Segment Editors."""
 
 from pathlib import Path
 
 import qSlicerSegmentationsEditorEffectsPythonQt as effects
+import slicer
 
 EFFECT_NAME = "SDSeg Propagate"
 SOURCE = Path(__file__).resolve().parent / "SegmentEditorEffect.py"
+_applications: list[object] = []  # in which it is registered
 
 
 def registerEffect() -> None:
-    """Register the effect, once its package has been imported under its own name."""
+    """Register the effect, unless it is registered already."""
     import SDSegPropagateLib  # noqa: F401  or 3D Slicer would load the file in its place
 
-    newEffect().self().register()
+    if slicer.modules not in _applications:
+        _applications[:] = [slicer.modules]
+        newEffect().self().register()
 
 
 def newEffect() -> effects.qSlicerSegmentEditorScriptedEffect:

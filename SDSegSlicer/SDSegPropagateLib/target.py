@@ -165,9 +165,10 @@ def chosenTarget(editorNode: Any, choices: Choices) -> Target:
     last = last_prediction(segmentationNode.GetSegmentation().GetSegment(segmentId))
     drawn = drawn_in(mask, last, choices.axis, body_axis(grid.geometry))
     tilt = None
-    if last is None and drawn.axis is None:
+    if last is None and choices.axis is None:
         i, j, k = grid.geometry.spacing
         tilt = tilt_of(mask, (k, j, i))
+        drawn = drawn if tilt is None else DrawnSlices(None, ())
     return Target(
         segmentationNode=segmentationNode,
         segmentId=segmentId,

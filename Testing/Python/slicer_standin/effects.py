@@ -189,13 +189,18 @@ def _set_segment(editor_node: Any, node: Any, segment_id: str, image: Any) -> No
         new, node, segment_id, logic.MODE_MERGE_MASK, new.GetExtent(), False, list(over)
     )
     erased = _like(image, np.where(wanted, 0, 255))
-    for key in over:
+    layer = _layer(node, segment_id)
+    for key in (key for key in over if _layer(node, key) is not layer):
         logic.SetBinaryLabelmapToSegment(
             erased, node, key, logic.MODE_MERGE_MIN, erased.GetExtent(), True, list(over)
         )
     segment = node.GetSegmentation().GetSegment(segment_id)
     if logic.GetSegmentStatus(segment) == logic.NotStarted:
         logic.SetSegmentStatus(segment, logic.InProgress)
+
+
+def _layer(node: Any, segment_id: str) -> Any:
+    return node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Binary labelmap")
 
 
 def _locked(editor_node: Any, node: Any, segment_id: str, image: Any) -> np.ndarray:

@@ -234,8 +234,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             previous.optionsFrame().setVisible(False)
             previous._call("deactivate")
         if wanted is not None:
-            if self._source is None:
-                raise RuntimeError("The real editor disables effects without a source volume")
             wanted.optionsFrame().setVisible(True)
             wanted._call("updateGUIFromMRML")
             wanted._call("activate")
