@@ -135,12 +135,12 @@ class Panel:
         up, down = towards(target, axis, True), towards(target, axis, False)
         self.ui.betweenButton.setToolTip(_("Fill the slices between the drawn ones."))
         self.ui.upButton.setToolTip(
-            _("Go on from the last drawn slice {direction}, to the structure's end.").format(
+            _("Go on from the outermost drawn slice {direction}, to the structure's end.").format(
                 direction=up
             )
         )
         self.ui.downButton.setToolTip(
-            _("Go on from the first drawn slice {direction}, to the structure's end.").format(
+            _("Go on from the outermost drawn slice {direction}, to the structure's end.").format(
                 direction=down
             )
         )

@@ -21,11 +21,12 @@ from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.propagation.options import AXES, PropagateOptions
 from SDSegLib.propagation.result import Propagation
 
+from .editableArea import withinEditableArea
 from .preview import Preview
 from .requests import PreviewRequests, Request
 from .shortcuts import Shortcuts
 from .target import Choices, Target, chosenTarget, doubts
-from .views import jumpTo, parallelView, shownSlice, turnToVolume
+from .views import carryDirection, jumpTo, parallelView, shownSlice, turnToVolume
 
 _SETTLE_MS = 10  # several events of one stroke are handled together
 
@@ -43,7 +44,7 @@ class Session(VTKObservationMixin):
     Attributes:
         target: The segment as last read; None if something is missing.
         result: The shown preview; None if there is none.
-        direction: Where to carry: "between", "up", "down" or "all".
+        direction: Where to carry: "between", "up" (towards the head), "down" or "all".
         problem: Why nothing can be carried, or "".
         error: Why the last preview failed, or "".
         notice: What was done last, or "".
@@ -319,6 +320,7 @@ class Session(VTKObservationMixin):
         if target is None or self.problem:
             self._requests.cancel()
             self._hide()
+            self._asked = None
             return
         if self._asked is not None and self._asked.isSameDrawing(target):
             return
@@ -331,10 +333,13 @@ class Session(VTKObservationMixin):
         drawn = target.drawn
         if drawn.axis is None:
             return
+        if self.direction == "between" and len(drawn.numbers) < 2:
+            self._onError(_("Between needs two drawn slices; choose All, Up or Down for one."))
+            return
         options = PropagateOptions(
             slices=drawn.numbers,
             axis=AXES[drawn.axis],
-            carry=self.direction,
+            carry=carryDirection(target, drawn.axis, self.direction),
             correct=drawn.correct,
         )
         self._asked = target
@@ -345,7 +350,9 @@ class Session(VTKObservationMixin):
         if not self._isOpen or request.target is not self._asked:
             return
         self.result = result
-        self._preview.show(request.target, self._resultMask(request.target, result))
+        mask = self._resultMask(request.target, result)
+        shown = withinEditableArea(self._effect, request.target, mask)
+        self._preview.show(request.target, shown)
         self._applyIfReady()
         self._onChange()
 
@@ -382,7 +389,7 @@ class Session(VTKObservationMixin):
             )
             written = chosenTarget(self._editorNode, self.choices)
             isModel = target.last is not None and target.last.is_model
-            written.remember(result.axis, result.drawn, isModel)
+            written.remember(result.axis, result.drawn, isModel, target.drawn.elsewhere)
             self.notice = _("Carried to {count} slices.").format(count=len(result.changed))
         except SDSegError as error:
             self.error = str(error)

@@ -110,9 +110,10 @@ class Target:
 
     def problem(self) -> str:
         """Why nothing can be carried, and what to do; "" if it can."""
-        if self.drawn.numbers and not self.drawn.correct and self.mask.is_empty:
-            return _("The segment is empty; draw the structure on at least one slice.")
-        if self.drawn.numbers:
+        if self.drawn.axis is not None and self.drawn.numbers:
+            along = self.mask.along(self.drawn.axis)
+            if not set(self.drawn.numbers) & set(along.used()):
+                return _("All drawn slices are empty; draw the structure on at least one slice.")
             return ""
         if self.mask.is_empty:
             return _(
@@ -135,9 +136,15 @@ class Target:
             "choose the direction of the slices that you have drawn."
         )
 
-    def remember(self, axis: int | None, drawn: tuple[int, ...], isModel: bool) -> None:
+    def remember(
+        self,
+        axis: int | None,
+        drawn: tuple[int, ...],
+        isModel: bool,
+        elsewhere: tuple[tuple[int, int], ...] = (),
+    ) -> None:
         """Take the segment's present voxels as a prediction with these drawn slices."""
-        last = LastPrediction(SliceMarks.of(self.mask), axis, drawn, isModel)
+        last = LastPrediction(SliceMarks.of(self.mask), axis, drawn, isModel, elsewhere)
         remember_prediction(self.segment, last)
 
 

@@ -68,18 +68,22 @@ def planeName(target: Target, axis: int) -> str:
     return names[_BODY_PLANES.get(letter, "Sagittal")]
 
 
-def towards(target: Target, axis: int, isUp: bool) -> str:
-    """The direction in the body in which slice numbers grow, or fall."""
-    opposite = {"S": "I", "I": "S", "L": "R", "R": "L", "A": "P", "P": "A"}
+def carryDirection(target: Target, axis: int, direction: str) -> str:
+    """A button's direction by slice number: Up is towards the head, the front or the right."""
     letter = axis_letters(target.grid.geometry)[2 - axis]
-    return {
-        "S": _("towards the head"),
-        "I": _("towards the feet"),
-        "L": _("towards the left"),
-        "R": _("towards the right"),
-        "A": _("towards the front"),
-        "P": _("towards the back"),
-    }[letter if isUp else opposite[letter]]
+    if letter in "SAR":
+        return direction
+    return {"up": "down", "down": "up"}.get(direction, direction)
+
+
+def towards(target: Target, axis: int, isUp: bool) -> str:
+    """Where in the body the button Up or Down leads."""
+    letter = axis_letters(target.grid.geometry)[2 - axis]
+    if letter in "SI":
+        return _("towards the head") if isUp else _("towards the feet")
+    if letter in "AP":
+        return _("towards the front") if isUp else _("towards the back")
+    return _("towards the right") if isUp else _("towards the left")
 
 
 def sliceText(target: Target, axis: int, number: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from effect_parts import Person, disc, person, preview_nodes, sample_ct
 from segmentation_maker import DIRECTIONS
 from standin_fixtures import application, module_widget, process_events
-from test_mrml import a_translation
+from test_mrml import a_translation, mask_on_grid
 
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
@@ -245,9 +245,11 @@ def test_the_editable_area_is_respected(person: Person) -> None:
     person.choose_effect()
     person.ui.betweenButton.click()
     person.wait_for_preview()
+    shown = mask_on_grid(preview_nodes()[0], "preview", person.ct)
     person.ui.applyButton.click()
     process_events(0.05)
     after = person.mask()
+    assert (after == shown).all()
     assert (after[[20, 26]] == drawn[[20, 26]]).all()
     values = sample_ct().array[21:26][after[21:26]]
     assert len(values)

@@ -114,6 +114,11 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
     def saveStateForUndo(self) -> None:
         self._editor.saveStateForUndo()
 
+    def sourceVolumeImageData(self) -> Any:
+        """The stand-in does not resample it to another geometry of the segmentation."""
+        node = self.parameterSetNode()
+        return _source(node, node.GetSegmentationNode())
+
     def modifySelectedSegmentByLabelmap(
         self, image: Any, mode: int, extent: Any = None, bypassMasking: bool = False
     ) -> None:
