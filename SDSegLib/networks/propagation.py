@@ -89,7 +89,7 @@ class SliceBlock(nn.Module):
         y = exchange(x, depth, self.step) if self.step else x
         y = self.norm(self.first(y))
         scale, shift = self.modulation(embedded).to(y.dtype)[:, :, None, None].chunk(2, 1)
-        return x + self.second(functional.relu(y * (1 + scale) + shift))
+        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale)))
 
 
 class KnownSliceAttention(nn.Module):
@@ -294,7 +294,7 @@ class DirectPropagation(_Propagation):
         deepest = self._deepest(eighth, embedded, known, depth)
         y = self.at_quarter(quarter + _doubled(self.up_quarter(deepest)), embedded, depth)
         y = self.at_half(half + _doubled(self.up_half(y)), embedded, depth)
-        y = functional.relu(functional.pixel_shuffle(self.up_full(y), 2))
+        y = functional.pixel_shuffle(functional.relu(self.up_full(y)), 2)
         y = self.at_full(torch.cat([full, y], 1)).float()
         logits = y[:, 0] + self._weighted_prior(x, embedded)
         presence = self.presence(deepest, embedded, logits, depth)
@@ -422,7 +422,7 @@ class LatentPropagation(_Propagation):
     ) -> Tensor:
         y = _doubled(self.from_latent(z0))
         y = self.at_half(y + half if self.skip else y, embedded, depth)
-        y = functional.relu(functional.pixel_shuffle(self.up_full(y), 2))
+        y = functional.pixel_shuffle(functional.relu(self.up_full(y)), 2)
         y = self.at_full(torch.cat([full, y], 1) if self.skip else y).float()[:, 0]
         return y + prior if self.skip else y
 

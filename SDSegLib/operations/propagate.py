@@ -102,7 +102,7 @@ class PropagateOperation(Operation[Propagation]):
         models.import_pipeline()
         is_warm = models.has_propagator(model, options.device)
         propagator = models.propagator(model, options.device)
-        return Prepared(model.description.name, str(propagator.choice), is_warm)
+        return Prepared(model.description.name, str(propagator.network.choice), is_warm)
 
     def run(
         self,
@@ -141,7 +141,7 @@ class PropagateOperation(Operation[Propagation]):
                 "model": name,
             },
             model=name,
-            device=str(propagator.choice),
+            device=str(propagator.network.choice),
             load_seconds=load_seconds,
         )
 
