@@ -21,8 +21,8 @@ ROOMS: dict[str, set[str]] = {
     "propagation": {"volume", "networks", "families", "models", "inference"},
     "operations": {"volume", "models", "inference", "propagation"},
     "worker": {"volume", "models", "inference", "propagation", "operations"},
-    "mrml": {"volume"},
-    "export": {"volume", "reading", "mrml"},
+    "mrml": {"volume", "propagation"},
+    "export": {"volume", "reading", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
     "training": {
         "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",
