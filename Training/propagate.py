@@ -1,6 +1,6 @@
 """Train the model `propagate`, which carries drawn masks to other slices.
 
-    python Training/propagate.py prepare --data FOLDER [FOLDER …] --cache CACHE
+    python Training/propagate.py prepare --data FOLDER [FOLDER …] --cache CACHE [--predict MODEL]
     python Training/propagate.py train --data FOLDER [FOLDER …] --cache CACHE --output RUN
     python Training/propagate.py train … --from-run RUN --decay 2000 --output FINISHED
     python Training/propagate.py pack --data FOLDER [FOLDER …] --cache CACHE --output propagate.zip
@@ -8,8 +8,10 @@
 
 A folder holds patients (subfolders with ct.nii.gz, and organs.nii.gz or labels.nii.gz where
 something was drawn) or volume files. Structures are made from every CT, once, and kept in the
-cache. Training resumes where it was stopped; RUN/model is the model. Volumes for test and
-validation are refused, and those of propagate-held-out.txt left out.
+cache. With `--predict`, what a model gives of the drawn organs is kept too, so that correcting
+predictions is learnt as well; its labels must be those of the label maps. Training resumes where it
+was stopped; RUN/model is the model. Volumes for test and validation are refused, and those of
+propagate-held-out.txt left out.
 
 `--from-run` begins with the last checkpoint of another run, whose rate has been constant
 (--set training.cool_down=0), and lets the rate fall to zero over `--decay` steps; that run can be
@@ -29,6 +31,7 @@ from functools import partial
 from pathlib import Path
 
 from propagate_data import held_out_names, refuse_reserved, refuse_reserved_path
+from propagate_predictions import with_predictions
 from rich.console import Console
 
 from SDSegLib.datasets.collection import Item
@@ -71,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--with-held-out", action="store_true", help="also learn from propagate-held-out.txt"
     )
+    data.add_argument("--predict", help="model whose predictions to correct")
 
     prepare = commands.add_parser("prepare", parents=[data], help="make the structures")
     prepare.set_defaults(run=prepare_volumes)
@@ -174,7 +178,10 @@ def volumes_of(arguments: argparse.Namespace) -> list[ShapedVolume]:
         raise InputError(f"Two volumes have the name {twice[0]}; rename one of them.")
     if not items:
         raise InputError("All volumes are held out; add others.")
-    return made(items, arguments.cache, arguments.processes)
+    volumes = made(items, arguments.cache, arguments.processes)
+    if arguments.predict is None:
+        return volumes
+    return with_predictions(volumes, {item.name: item.image for item in items}, arguments.predict)
 
 
 def made(items: list[Item], cache: Path, processes: int) -> list[ShapedVolume]:

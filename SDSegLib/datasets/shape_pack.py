@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..export.atomic import atomic_write
 from .files import plain_name
-from .shaped_volume import ShapedVolume, keep_shaped, open_shaped
+from .shaped_volume import ShapedVolume, keep_predictions, keep_shaped, open_shaped
 from .shapes import packed, unpacked
 
 FORMAT = 1
@@ -92,8 +92,9 @@ def read_shape_pack(path: Path, folder: Path) -> list[ShapedVolume]:
                     stem = facts_name.removesuffix(_FACTS)
                     hu, bits = (_array(archive.read(stem + part)) for part in (_HU, _BITS))
                     hu = (hu * np.int16(facts["hu_step"])).astype(np.int16)
-                    shapes = unpacked(facts["shapes"], bits)
-                    keep_shaped(entry, str(facts["name"]), hu, facts["spacing"], shapes)
+                    shapes, count = unpacked(facts["shapes"], bits), int(facts["own_shapes"])
+                    keep_shaped(entry, str(facts["name"]), hu, facts["spacing"], shapes[:count])
+                    keep_predictions(open_shaped(entry), shapes[count:])
                 volumes.append(open_shaped(entry))
     except _DAMAGED as error:
         raise InputError(
@@ -103,12 +104,14 @@ def read_shape_pack(path: Path, folder: Path) -> list[ShapedVolume]:
 
 
 def _members(volume: ShapedVolume, hu_step: int) -> dict[str, bytes]:
-    rows, bits = packed(volume.shapes)
+    predictions = [shape for several in volume.predictions.values() for shape in several]
+    rows, bits = packed([*volume.shapes, *predictions])
     facts = {
         "format": FORMAT,
         "name": volume.name,
         "spacing": list(volume.spacing),
         "hu_step": hu_step,
+        "own_shapes": len(volume.shapes),
         "shapes": rows,
     }
     rounded = np.rint(np.asarray(volume.hu, np.float32) / hu_step).astype(np.int16)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 FACTS = "volume.json"
 ORGAN = "organ"
-"""Kind of the shapes that a label map holds; the others were made from the CT."""
+"""First word of the kind of shapes that a label map holds; the second is the label."""
 _HU, _BITS = "hu.npy", "bits.npy"
+_PREDICTIONS = "predictions"
 _LOWEST_HU, _HIGHEST_HU = -1024, 3071
 _TOLERANCE_MM = 0.01
 _LABEL_FILES = ("organs.nii.gz", "labels.nii.gz")
@@ -43,8 +44,9 @@ class ShapedVolume:
         name: Of the patient or file.
         hu: int16, (k, j, i).
         spacing: In mm along (k, j, i).
-        shapes: Organs first.
+        shapes: Organs first, then structures made from the CT.
         folder: Where it is kept.
+        predictions: Masks that a model gave of the organs, by label.
     """
 
     name: str
@@ -52,15 +54,30 @@ class ShapedVolume:
     spacing: tuple[float, float, float]
     shapes: tuple[Shape, ...]
     folder: Path
+    predictions: Mapping[int, tuple[Shape, ...]] = field(default_factory=dict)
 
     @property
     def organs(self) -> tuple[Shape, ...]:
         """The shapes that a label map holds."""
-        return tuple(shape for shape in self.shapes if shape.kind == ORGAN)
+        return tuple(shape for shape in self.shapes if is_organ(shape))
+
+    def predictions_of(self, shape: Shape) -> tuple[Shape, ...]:
+        """What a model gave of an organ; nothing for other structures."""
+        return self.predictions.get(_label_of(shape), ()) if is_organ(shape) else ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickling: the arrays stay on disk."""
         return open_shaped, (self.folder,)
+
+
+def is_organ(shape: Shape) -> bool:
+    """Whether a label map holds it; else it was made from the CT."""
+    return shape.kind.partition(" ")[0] == ORGAN
+
+
+def organ_shape(label: int, mask: np.ndarray) -> Shape | None:
+    """The shape of an organ's mask on the whole grid; None if it is too small to learn from."""
+    return usable_shape(f"{ORGAN} {label}", mask)
 
 
 def find_items(folder: Path) -> list[Item]:
@@ -180,6 +197,27 @@ def keep_shaped(
     write_entry(entry, FACTS, name, write)
 
 
+def keep_predictions(volume: ShapedVolume, shapes: Sequence[Shape]) -> ShapedVolume:
+    """Keep what a model gave of the organs of a volume, from `organ_shape`; several an organ.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+
+    def write(folder: Path) -> None:
+        rows, bits = packed(shapes)
+        np.save(folder / _BITS, bits)
+        (folder / FACTS).write_text(json.dumps({"format": FORMAT, "shapes": rows}))
+
+    write_entry(volume.folder / _PREDICTIONS, FACTS, volume.name, write)
+    return open_shaped(volume.folder)
+
+
+def has_predictions(volume: ShapedVolume) -> bool:
+    """Whether `keep_predictions` was called, perhaps with nothing."""
+    return (volume.folder / _PREDICTIONS / FACTS).is_file()
+
+
 def open_shaped(folder: Path) -> ShapedVolume:
     """Open a folder of `keep_shaped`; arrays are memory-mapped.
 
@@ -187,17 +225,27 @@ def open_shaped(folder: Path) -> ShapedVolume:
         InputError: If it is damaged or of another version.
     """
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        if facts["format"] != FORMAT:
-            raise ValueError(f"its format is {facts['format']!r}, not {FORMAT}")
-        hu, bits = (
-            np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in (_HU, _BITS)
-        )
+        facts, shapes = _read(folder)
+        predicted = folder / _PREDICTIONS
+        predictions = _read(predicted)[1] if (predicted / FACTS).is_file() else ()
+        hu = np.load(folder / _HU, mmap_mode="r", allow_pickle=False)
         step_k, step_j, step_i = (float(step) for step in facts["spacing"])
-        shapes = tuple(unpacked(facts["shapes"], bits))
-    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        by_label: dict[int, tuple[Shape, ...]] = {}
+        for shape in predictions:
+            label = _label_of(shape)
+            by_label[label] = (*by_label.get(label, ()), shape)
+        name = str(facts["name"])
+    except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{folder} is damaged ({error}); delete it to make it anew.") from error
-    return ShapedVolume(str(facts["name"]), hu, (step_k, step_j, step_i), shapes, folder)
+    return ShapedVolume(name, hu, (step_k, step_j, step_i), shapes, folder, by_label)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], tuple[Shape, ...]]:
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    if facts["format"] != FORMAT:
+        raise ValueError(f"its format is {facts['format']!r}, not {FORMAT}")
+    bits = np.load(folder / _BITS, mmap_mode="r", allow_pickle=False)
+    return facts, tuple(unpacked(facts["shapes"], bits))
 
 
 def open_all_shaped(cache: Path) -> list[ShapedVolume]:
@@ -213,8 +261,13 @@ def seed_of(name: str) -> int:
 def _organs(labels: np.ndarray | None) -> list[Shape]:
     if labels is None:
         return []
-    masks = (labels == number for number in np.unique(labels[labels > 0]))
-    return [shape for mask in masks if (shape := usable_shape(ORGAN, mask)) is not None]
+    numbers = np.unique(labels[labels > 0]).tolist()
+    shapes = (organ_shape(number, labels == number) for number in numbers)
+    return [shape for shape in shapes if shape is not None]
+
+
+def _label_of(shape: Shape) -> int:
+    return int(shape.kind.split()[1])
 
 
 def _is_shifted(findings: Sequence[Finding], values: np.ndarray) -> bool:

@@ -51,9 +51,9 @@ class PropagateSettings(StageSettings):
 
     optimizer: Literal["muon", "adamw"] = "muon"
     muon_rate: float = 5e-3
-    budget: int = 64
+    budget: int = 48
     depths: tuple[int, ...] = (8, 12, 17, 17)
-    undrawn_share: float = 0.4
+    undrawn_share: float = 0.5
     organ_share: float = 0.4
     dice_weight: float = 0.5
     presence_weight: float = 0.5
@@ -75,9 +75,9 @@ PROPAGATE = Preset(
     name="propagate",
     family="propagate",
     summary="Carries masks from drawn slices to others; a U-Net that refines a geometric prior.",
-    network=PropagateConfig(trust=True),
+    network=PropagateConfig(widths=(16, 32, 64, 96), trust=True),
     training=PropagateSettings(
-        steps=12000,
+        steps=13000,
         batch=1,
         rate=2e-3,
         warm_up=100,
@@ -87,7 +87,7 @@ PROPAGATE = Preset(
         ema_decay=0.998,
         ema_warm_up=True,
         checkpoint_minutes=2.0,
-        seed=3,
+        seed=11,
     ),
 )
 PROPAGATE_LATENT = replace(

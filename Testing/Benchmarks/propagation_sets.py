@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from SDSegLib.datasets.collection import Item
-from SDSegLib.datasets.shaped_volume import ORGAN, open_all_shaped, open_shaped
+from SDSegLib.datasets.shaped_volume import is_organ, open_all_shaped, open_shaped
 from SDSegLib.models.registry import find_model
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.geometry import Geometry
@@ -75,8 +75,12 @@ class Structure:
 
 def held_out_names() -> frozenset[str]:
     """Names of the volumes that were left out of training."""
-    text = (ROOT / "Training" / "propagate-held-out.txt").read_text(encoding="utf-8")
-    return frozenset(text.split())
+    return names_in("propagate-held-out.txt")
+
+
+def names_in(file: str) -> frozenset[str]:
+    """Names that a file of `Training` lists."""
+    return frozenset((ROOT / "Training" / file).read_text(encoding="utf-8").split())
 
 
 def held_out_organs(data: Path, cache: Path | None) -> list[Structure]:
@@ -99,7 +103,7 @@ def held_out_made(data: Path, cache: Path | None) -> list[Structure]:
             (volume, number)
             for volume in chosen
             for number, shape in enumerate(volume.shapes)
-            if shape.kind != ORGAN
+            if not is_organ(shape)
             and shape.size[0] >= LEAST_SLICES
             and _MADE_VOXELS[0] <= shape.voxels < _MADE_VOXELS[1]
         ]
@@ -137,9 +141,9 @@ TO_REPORT: dict[str, Find] = {"abdomen": abdomen, "series": series, "validation"
 
 
 def patients(data: Path, is_report: bool) -> list[Item]:
-    """Patients with drawn organs: those left out of training, or the validation patients."""
+    """Patients for corrections: held back from head-neck-oar's training, or for validation."""
     folder = data / "head_neck_oar" / ("validation" if is_report else "train")
-    names = None if is_report else held_out_names()
+    names = None if is_report else names_in("propagate-unpredicted.txt")
     return [
         Item(path.parent.name, path, path.with_name("organs.nii.gz"))
         for path in sorted(folder.glob("*/ct.nii.gz"))

@@ -15,8 +15,11 @@ from SDSegLib.datasets.shaped_volume import (
     ORGAN,
     ShapedVolume,
     find_items,
+    has_predictions,
+    keep_predictions,
     keep_shaped,
     open_shaped,
+    organ_shape,
     shaped_volume,
 )
 from SDSegLib.datasets.shapes import Shape, packed, unpacked
@@ -98,7 +101,8 @@ def test_organs_come_first_and_labels_have_the_grid_of_their_ct(tmp_path: Path) 
     items = find_items(tmp_path)
     assert [(item.name, item.label is None) for item in items] == [("a", False), ("plain", True)]
     volume = shaped_volume(items[0], tmp_path / "cache")
-    assert [one.kind for one in volume.shapes[:3]].count(ORGAN) == 2
+    assert [one.kind for one in volume.shapes[:2]] == ["organ 1", "organ 5"]
+    assert not volume.shapes[2].kind.startswith(ORGAN)
     assert [one.voxels for one in volume.organs] == [8 * 10 * 12, 10 * 8 * 10]
     save_volume(labels[:-1], tmp_path / "a" / "organs.nii.gz", spacing=(2.5, 2.5, 3.0))
     with pytest.raises(InputError, match="not on the grid"):
@@ -124,6 +128,26 @@ def test_a_pack_keeps_structures_exactly_and_hu_nearly(tmp_path: Path) -> None:
     assert np.abs(again[0].hu.astype(int) - volumes[0].hu).max() <= 4
     pairs = list(zip(again[0].shapes, volumes[0].shapes, strict=True))
     assert all(a.kind == b.kind and np.array_equal(a.bits, b.bits) for a, b in pairs)
+
+
+def test_predictions_stay_with_their_organ(tmp_path: Path) -> None:
+    mask = np.zeros((20, 44, 48), bool)
+    mask[4:12, 10:20, 10:22] = True
+    organ, made = organ_shape(3, mask), Shape.of("made", mask)
+    assert organ is not None
+    assert made is not None
+    keep_shaped(tmp_path / "v", "v", a_ct(), (3.0, 2.5, 2.5), [organ, made])
+    volume = open_shaped(tmp_path / "v")
+    assert not has_predictions(volume)
+    found = [organ_shape(3, np.roll(mask, turn, 1)) for turn in (1, 2)]
+    volume = keep_predictions(volume, [shape for shape in found if shape is not None])
+    assert has_predictions(volume)
+    assert [one.start for one in volume.predictions_of(organ)] == [(4, 11, 10), (4, 12, 10)]
+    assert volume.predictions_of(made) == ()
+    write_shape_pack(tmp_path / "pack.zip", [volume], 60)
+    (again,) = read_shape_pack(tmp_path / "pack.zip", tmp_path / "unpacked")
+    assert [one.kind for one in again.shapes] == ["organ 3", "made"]
+    assert [one.start for one in again.predictions_of(organ)] == [(4, 11, 10), (4, 12, 10)]
 
 
 def test_a_pack_leaves_out_what_does_not_fit(tmp_path: Path) -> None:

@@ -119,9 +119,11 @@ def test_it_is_trained_stopped_continued_and_carries_a_mask(
     stack = Stack.of(Volume(hu, geometry, "new", "CT"), drawn, options)
     results = load_propagator(find_model(str(pieces / "model")), "cpu").carry(stack, options)
     assert sorted(results) == [*range(7, 14), *range(15, 22)]
-    volume = sum(int(item.mask.voxels.sum()) for item in results.values())
-    wanted = int(organ[sorted(results)].sum())
-    assert 0.7 * wanted < volume < 1.4 * wanted  # it begins as interpolation of what was drawn
+    carried = stack.mask.with_slices({z: item.mask for z, item in results.items()}).whole() != 0
+    assert np.array_equal(carried[[6, 14, 22]], organ[[6, 14, 22]])
+    found, wanted = carried[sorted(results)], organ[sorted(results)]
+    dice = 2 * (found & wanted).sum() / (found.sum() + wanted.sum())
+    assert dice > 0.75  # even after five steps, because it begins as an interpolation
 
 
 def test_a_run_at_constant_rate_is_finished_in_a_branch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,13 @@ from SDSegLib.networks.propagation import CHANNELS, NUMBERS
 from SDSegLib.propagation.crops import CropSizes
 from SDSegLib.training.window_losses import mask_losses, presence_loss
 from SDSegLib.training.windows.dataset import Shapes, WindowBatches
-from SDSegLib.training.windows.drawing import cut_by_plane, draw_known, is_drawable, unsteady
+from SDSegLib.training.windows.drawing import (
+    cut_by_plane,
+    draw_corrected,
+    draw_known,
+    is_drawable,
+    unsteady,
+)
 from SDSegLib.training.windows.predictions import a_prediction
 from SDSegLib.training.windows.slices import draw_slices
 
@@ -37,7 +44,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> ShapedVolume:
     ball = a_ball(hu.shape, 11)
     half = ball.copy()
     half[:16] = False
-    shapes = [Shape.of(ORGAN, ball), Shape.of("half", half)]
+    shapes = [Shape.of(f"{ORGAN} 1", ball), Shape.of("half", half)]
     folder = tmp_path_factory.mktemp("volumes") / "one"
     keep_shaped(folder, "one", hu, SPACING, [shape for shape in shapes if shape])
     return open_shaped(folder)
@@ -122,6 +129,41 @@ def test_slices_hold_the_structure_on_its_own_voxels(volume: ShapedVolume) -> No
                 min(a, b) for a, b in zip(full.shape[1:], placed.shape[1:], strict=True)
             )
             assert np.array_equal(placed[:, :height, :width], full[:, :height, :width])
+
+
+def test_a_model_s_prediction_is_shown_where_it_lies(volume: ShapedVolume) -> None:
+    """A prediction of half of the ball: shown in half of the windows of that organ, cut in half."""
+    half = Shape.of(f"{ORGAN} 1", volume.shapes[1].on_grid(volume.hu.shape))
+    assert half is not None
+    predicted = replace(volume, shapes=volume.organs, predictions={1: (half,)})
+    dataset = WindowBatches(Shapes([predicted], 0.4, 1.0), SIZES, WINDOWS, (9,), 3, 0, 100)
+    given, shown = CHANNELS.index("has_prediction"), CHANNELS.index("prediction")
+    count, outside, inside, truth = 0, 0.0, 0.0, 0.0
+    for number in range(12):
+        batch = dataset[number]
+        for channels, target in zip(batch["channels"], batch["target"] > 0.5, strict=True):
+            prediction = channels[:, shown] > 0
+            if not channels[0, given, 0, 0]:
+                assert not prediction.any()
+                continue
+            count += 1
+            inside += float((prediction & target).sum())
+            outside += float((prediction & ~target).sum())
+            truth += float(target.sum())
+    assert count > 10
+    assert outside < 0.25 * inside
+    assert 0.3 * truth < inside < 0.95 * truth
+
+
+def test_corrected_slices_are_rather_the_wrong_ones() -> None:
+    random, holding = np.random.default_rng(0), np.arange(2, 12)
+    wrong = np.array([0, 0, 0, 0, 200, 0, 0, 0, 0, 0])
+    drawn = [draw_corrected(holding, wrong, random) or () for _ in range(200)]
+    assert {len(one) for one in drawn} == {1, 2, 3}
+    assert sum(6 in one for one in drawn) > 120
+    alike = [draw_corrected(holding, None, random) or () for _ in range(200)]
+    assert sum(6 in one for one in alike) < 70
+    assert draw_corrected(holding[:2], None, random) is None
 
 
 def test_what_is_drawn_is_right() -> None:

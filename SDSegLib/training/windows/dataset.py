@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...datasets.shaped_volume import ORGAN, ShapedVolume
+from ...datasets.shaped_volume import ShapedVolume, is_organ
 from ...datasets.shapes import Shape
 from ...errors import InputError
 from ...propagation.crops import CropSizes
@@ -17,6 +18,7 @@ from .slices import draw_slices
 
 LEAST_WINDOWS = 2
 _BUDGET_SIDE = 64
+_PREDICTED = 0.5
 
 
 class Shapes:
@@ -44,16 +46,23 @@ class Shapes:
         self._undrawn_share = undrawn_share
         self._organ_share = organ_share
 
-    def draw(self, random: np.random.Generator) -> tuple[ShapedVolume, Shape]:
-        """A volume and one of its structures."""
+    def draw(self, random: np.random.Generator) -> tuple[ShapedVolume, Shape, Shape | None]:
+        """A volume, one of its structures, and perhaps what a model gave of it."""
         if self.undrawn and (not self.drawn or random.random() < self._undrawn_share):
             volume = self.undrawn[int(random.choice(len(self.undrawn), p=self._weights))]
-            return volume, volume.shapes[int(random.integers(len(volume.shapes)))]
-        volume = self.drawn[int(random.integers(len(self.drawn)))]
-        organs = volume.organs
-        made = [shape for shape in volume.shapes if shape.kind != ORGAN]
-        chosen = organs if not made or random.random() < self._organ_share else made
-        return volume, chosen[int(random.integers(len(chosen)))]
+            return volume, _one_of(volume.shapes, random), None
+        volume = _one_of(self.drawn, random)
+        made = [shape for shape in volume.shapes if not is_organ(shape)]
+        is_made = made and random.random() >= self._organ_share
+        shape = _one_of(made if is_made else volume.organs, random)
+        predictions = volume.predictions_of(shape)
+        if predictions and random.random() < _PREDICTED:
+            return volume, shape, _one_of(predictions, random)
+        return volume, shape, None
+
+
+def _one_of(choices: Sequence[Any], random: np.random.Generator) -> Any:
+    return choices[int(random.integers(len(choices)))]
 
 
 class WindowBatches(Dataset[Window]):
@@ -126,8 +135,8 @@ class WindowBatches(Dataset[Window]):
     def _plan(self, depth: int, random: np.random.Generator) -> Plan:
         """A usable plan; draws until there is one."""
         while True:
-            volume, shape = self.shapes.draw(random)
-            run = draw_slices(volume, shape, depth, random)
+            volume, shape, prediction = self.shapes.draw(random)
+            run = draw_slices(volume, shape, depth, random, prediction)
             plan = None if run is None else plan_window(run, self.sizes, random)
             if plan is not None:
                 return plan

@@ -51,12 +51,28 @@ def draw_known(
     return tuple(sorted(set(chosen))) or None
 
 
-def draw_corrected(holding: np.ndarray, random: np.random.Generator) -> tuple[int, ...] | None:
-    """Positions of one to three slices of a prediction that a person corrected; as `draw_known`."""
+def draw_corrected(
+    holding: np.ndarray, wrong: np.ndarray | None, random: np.random.Generator
+) -> tuple[int, ...] | None:
+    """Positions of one to three slices of a prediction that a person corrected.
+
+    Args:
+        holding: Positions of the slices that hold the structure.
+        wrong: For each of them the wrong pixels of the prediction, which are drawn more often;
+            None if they are alike.
+        random: Source of the draw.
+
+    Returns:
+        In order; None if the structure is in fewer than three slices.
+    """
     if len(holding) < 3:
         return None
     count = min(int(random.choice([1, 1, 2, 3])), len(holding) - 1)
-    return tuple(sorted(int(one) for one in random.choice(holding, count, replace=False)))
+    weights = np.ones(len(holding))
+    if wrong is not None:
+        weights = wrong.astype(float) ** random.uniform(0, 2) + 0.1
+    chosen = random.choice(holding, count, replace=False, p=weights / weights.sum())
+    return tuple(sorted(int(one) for one in chosen))
 
 
 def _at_one_side(holding: np.ndarray, depth: int, random: np.random.Generator) -> tuple[int, ...]:

@@ -21,8 +21,8 @@ Window = dict[str, Tensor]
 HuWindows = Sequence[tuple[float, float]]
 
 _UNSTEADY = 0.35
-_CORRECTING = 0.3
-_FEW_CORRECTED = 0.6
+_CORRECTING = 0.25  # of the windows without a model's prediction
+_FEW_CORRECTED = 0.7
 _WITH_DRAWN = 0.75
 _REVERSED = 0.5
 _LEAST_TARGET = 20  # pixels of all crops
@@ -52,18 +52,23 @@ class Plan:
 def plan_window(run: SliceRun, sizes: CropSizes, random: np.random.Generator) -> Plan | None:
     """Choose what is drawn and place the crops; None if the slices do not suit."""
     depth = len(run.truth)
-    corrects = random.random() < _CORRECTING
+    holding, guess = run.holding, run.prediction
+    corrects = guess is not None or random.random() < _CORRECTING
     if corrects and random.random() < _FEW_CORRECTED:
-        known = draw_corrected(run.holding, random)
+        wrong = None if guess is None else (run.truth ^ guess)[holding].sum((1, 2))
+        known = draw_corrected(holding, wrong, random)
     else:
-        known = draw_known(run.holding, depth, random)
+        known = draw_known(holding, depth, random)
     if known is None:
         return None
-    truth, known = cut_by_plane(run.truth, known, random)
+    truth = run.truth
+    if guess is None:
+        truth, known = cut_by_plane(truth, known, random)
     if not is_drawable(truth):
         return None
     if random.random() < _REVERSED:
-        run = replace(run, numbers=run.numbers[::-1])
+        guess = None if guess is None else guess[::-1]
+        run = replace(run, numbers=run.numbers[::-1], truth=run.truth[::-1], prediction=guess)
         truth, known = truth[::-1], tuple(depth - 1 - one for one in reversed(known))
     is_steady = random.random() >= _UNSTEADY
     drawn = {one: truth[one] if is_steady else unsteady(truth[one], random) for one in known}
@@ -101,7 +106,10 @@ def make_window(plan: Plan, windows: HuWindows, random: np.random.Generator) -> 
     hu = crops.cut(_toned(plan.run.image(), random), (0, 0), AIR).numpy()
     prediction = None
     if plan.corrects:
-        prediction = a_prediction(target.numpy() > 0.5, random)
+        if plan.run.prediction is not None:
+            prediction = crops.cut(plan.run.prediction, plan.run.corner, 0.0).numpy() > 0.5
+        else:
+            prediction = a_prediction(target.numpy() > 0.5, random)
         if random.random() < _WITH_DRAWN:
             prediction[list(known)] = np.stack(list(known.values()))
     channels, numbers = features(hu, known, crops, plan.run.spacing[0], windows, prediction)

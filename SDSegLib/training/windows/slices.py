@@ -38,6 +38,7 @@ class SliceRun:
         truth: The structure on the averaged pixels, bool (D, h, w), with a border of background.
         corner: Row and column of its first pixel on the image.
         spacing: In mm across slices, rows and columns, of the averaged pixels.
+        prediction: What a model gave of the structure, like `truth`; None if there is none.
     """
 
     volume: ShapedVolume
@@ -50,6 +51,7 @@ class SliceRun:
     truth: np.ndarray
     corner: tuple[int, int]
     spacing: tuple[float, float, float]
+    prediction: np.ndarray | None = None
 
     @property
     def holding(self) -> np.ndarray:
@@ -68,7 +70,11 @@ class SliceRun:
 
 
 def draw_slices(
-    volume: ShapedVolume, shape: Shape, depth: int, random: np.random.Generator
+    volume: ShapedVolume,
+    shape: Shape,
+    depth: int,
+    random: np.random.Generator,
+    prediction: Shape | None = None,
 ) -> SliceRun | None:
     """Slices of which at least three hold the structure; None if this draw has none.
 
@@ -77,6 +83,7 @@ def draw_slices(
         shape: The structure.
         depth: How many slices.
         random: Source of the draw.
+        prediction: What a model gave of the structure.
     """
     axis = 0
     if random.random() < _OTHER_AXIS and volume.spacing[0] < _OTHER_AXIS_MM:
@@ -84,53 +91,44 @@ def draw_slices(
     order = (axis, *(other for other in range(3) if other != axis))
     counts = [volume.hu.shape[side] for side in order]
     spacing = [volume.spacing[side] for side in order]
-    start = [shape.start[side] for side in order]
-    mask = shape.mask().transpose(order)
+    low, high = shape.start[axis], shape.start[axis] + shape.size[axis]
 
     stride = _stride(spacing[0], counts[0], depth, random)
     if stride is None:
         return None
     reach = depth * stride
-    low, high = start[0], start[0] + len(mask)
     first = max(low - reach * 2 // 3, 0)
     last = min(high - reach // 3, counts[0] - reach)
     if last < first:
         first = last = int(np.clip((first + last) // 2, 0, counts[0] - reach))
     first = int(random.integers(first, last + 1))
     numbers = np.arange(first, first + reach, stride)
-    is_inside = (numbers >= low) & (numbers < high)
-    if np.count_nonzero(is_inside) < LEAST_AREA:
+    if np.count_nonzero((numbers >= low) & (numbers < high)) < LEAST_AREA:
         return None
-    part = mask[numbers[is_inside] - low]
-    lines = [np.flatnonzero(part.any(axis=sides)) for sides in ((0, 2), (0, 1))]
-    if not len(lines[0]):
+    found = _Part.of(shape, order, numbers)
+    if found is None:
         return None
     thickness = stride if stride > 1 and random.random() < _THICK else 1
     coarser = _coarser(max(spacing[1:]), random)
-
-    spans, boxes = [], []
-    for line, offset, count, step in zip(lines, start[1:], counts[1:], spacing[1:], strict=True):
-        begin, stop = offset + int(line[0]), offset + int(line[-1]) + 1
-        around = int(_AROUND * (stop - begin)) + max(_AROUND_VOXELS, int(_AROUND_MM / step))
-        span = slice(max(begin - around, 0), min(stop + around, count))
-        whole = (span.stop - span.start) // coarser * coarser
-        spans.append(slice(span.start, span.start + whole))
-        boxes.append(
-            (
-                (begin - span.start) // coarser,
-                min(-(-(stop - span.start) // coarser), whole // coarser),
-            )
-        )
-    (top, bottom), (left, right) = boxes
-    if bottom <= top or right <= left:
+    spans = [
+        _span(line, count, step, coarser)
+        for line, count, step in zip(found.lines, counts[1:], spacing[1:], strict=True)
+    ]
+    parts = [found]
+    if prediction is not None:
+        guessed = _Part.of(prediction, order, numbers)
+        parts += [] if guessed is None else [guessed]
+    boxes = []
+    for side, span in enumerate(spans):
+        begin = min(part.lines[side].start for part in parts)
+        stop = max(part.lines[side].stop for part in parts)
+        whole = (span.stop - span.start) // coarser
+        top = max(begin - span.start, 0) // coarser
+        boxes.append(slice(top, min(-(-(stop - span.start) // coarser), whole)))
+    if any(box.stop <= box.start for box in boxes):
         return None
-    truth = np.zeros((depth, bottom - top + 2 * BORDER, right - left + 2 * BORDER), bool)
-    truth[is_inside, BORDER:-BORDER, BORDER:-BORDER] = _coarse_mask(
-        part,
-        (top * coarser + spans[0].start - start[1], left * coarser + spans[1].start - start[2]),
-        (bottom - top, right - left),
-        coarser,
-    )
+    masks = [_on_pixels(part, depth, spans, boxes, coarser) for part in parts]
+    guess = None if prediction is None else np.zeros_like(masks[0])
     return SliceRun(
         volume=volume,
         axis=axis,
@@ -139,10 +137,66 @@ def draw_slices(
         rows=spans[0],
         columns=spans[1],
         coarser=coarser,
-        truth=truth,
-        corner=(top - BORDER, left - BORDER),
+        truth=masks[0],
+        corner=(boxes[0].start - BORDER, boxes[1].start - BORDER),
         spacing=(spacing[0] * stride, spacing[1] * coarser, spacing[2] * coarser),
+        prediction=masks[1] if len(masks) > 1 else guess,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The slices of a run that lie in a shape's box.
+
+    Attributes:
+        positions: Which slices of the run these are.
+        voxels: Their masks in the box, bool (n, h, w).
+        start: Row and column of the box's first voxel.
+        lines: Rows and columns of the volume that the masks use.
+    """
+
+    positions: np.ndarray
+    voxels: np.ndarray
+    start: tuple[int, int]
+    lines: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, shape: Shape, order: tuple[int, ...], numbers: np.ndarray) -> _Part | None:
+        """None if the slices hold nothing of the shape."""
+        first, *start = (shape.start[side] for side in order)
+        mask = shape.mask().transpose(order)
+        positions = np.flatnonzero((numbers >= first) & (numbers < first + len(mask)))
+        voxels = mask[numbers[positions] - first]
+        if not voxels.any():
+            return None
+        used = (np.flatnonzero(voxels.any((0, 2))), np.flatnonzero(voxels.any((0, 1))))
+        rows, columns = (
+            slice(offset + int(line[0]), offset + int(line[-1]) + 1)
+            for offset, line in zip(start, used, strict=True)
+        )
+        return cls(positions, voxels, (start[0], start[1]), (rows, columns))
+
+
+def _span(line: slice, count: int, step: float, coarser: int) -> slice:
+    """Rows or columns of the image around those that the structure uses."""
+    around = int(_AROUND * (line.stop - line.start)) + max(_AROUND_VOXELS, int(_AROUND_MM / step))
+    start, stop = max(line.start - around, 0), min(line.stop + around, count)
+    return slice(start, start + (stop - start) // coarser * coarser)
+
+
+def _on_pixels(
+    part: _Part, depth: int, spans: list[slice], boxes: list[slice], coarser: int
+) -> np.ndarray:
+    """A mask on the averaged pixels of a box, with a border, bool (depth, h, w)."""
+    shape = (boxes[0].stop - boxes[0].start, boxes[1].stop - boxes[1].start)
+    first = [
+        box.start * coarser + span.start - start
+        for box, span, start in zip(boxes, spans, part.start, strict=True)
+    ]
+    mask = np.zeros((depth, shape[0] + 2 * BORDER, shape[1] + 2 * BORDER), bool)
+    inner = _coarse_mask(part.voxels, (first[0], first[1]), shape, coarser)
+    mask[part.positions, BORDER:-BORDER, BORDER:-BORDER] = inner
+    return mask
 
 
 def _stride(step: float, count: int, depth: int, random: np.random.Generator) -> int | None:
@@ -176,7 +230,8 @@ def _coarse_mask(
     voxels = np.zeros((len(mask), shape[0] * coarser, shape[1] * coarser), bool)
     here, there = [], []
     for begin, count, wanted in zip(first, mask.shape[1:], voxels.shape[1:], strict=True):
-        low, high = max(begin, 0), min(begin + wanted, count)
+        low = min(max(begin, 0), count)
+        high = max(min(begin + wanted, count), low)
         there.append(slice(low, high))
         here.append(slice(low - begin, high - begin))
     voxels[:, here[0], here[1]] = mask[:, there[0], there[1]]
