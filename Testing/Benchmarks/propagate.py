@@ -36,6 +36,7 @@ from propagation_tables import TABLES, correction_table, speed_table, unsteady_t
 from SDSegLib.benchmark.machine import describe_machine
 from SDSegLib.datasets.collection import Item
 from SDSegLib.inference.cost import measure_cost
+from SDSegLib.models.folder import load_networks
 from SDSegLib.models.registry import InstalledModel, find_model, propagation_model
 from SDSegLib.propagation.load import load_propagator
 
@@ -123,8 +124,7 @@ def report(
 def heading(model: InstalledModel) -> str:
     """Machine, model and its cost."""
     machine = describe_machine("cpu")
-    propagator = load_propagator(model, "cpu")
-    cost = measure_cost(propagator.family)
+    cost = measure_cost(load_networks(model.folder))
     description = model.description
     return (
         f"{machine.date}; {machine.cores} cores of {machine.processor}, PyTorch {machine.torch}. "
