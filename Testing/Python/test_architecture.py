@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "propagation": {"volume", "networks", "families", "models", "inference"},
     "operations": {"volume", "models", "inference", "propagation"},
     "worker": {"volume", "models", "inference", "propagation", "operations"},
-    "mrml": {"volume"},
+    "mrml": {"volume", "propagation"},
     "export": {"volume", "reading", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
     "training": {

@@ -1,0 +1,118 @@
+"""What the page shows of a mask that is carried to other slices."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ..propagation.options import listed
+from ..review.formatting import milliliters_text, seconds_text
+from .carry_jobs import Carried
+from .drawn import Drawn
+from .planes import Plane
+
+
+def empty_state(method: str) -> dict[str, Any]:
+    """The state while nothing is carried."""
+    return {
+        "method": method,
+        "structure": "",
+        "drawn": [],
+        "unsure": [],
+        "seeds": [],
+        "busy": False,
+        "ready": False,
+        "error": "",
+        "view": "Red",
+    }
+
+
+def state_of(
+    method: str,
+    structure: str,
+    carry: str,
+    planes: tuple[Plane, Plane, Plane],
+    drawn: Drawn | None,
+    is_chosen: bool,
+    hints: Carried,
+    result: Carried | None,
+    voxel_ml: float,
+) -> dict[str, Any]:
+    """The part of the state that depends on drawn slices and result.
+
+    Args:
+        method: "propagate", "fill" or "grow".
+        structure: Name of the segment.
+        carry: The direction.
+        planes: Of the volume, by array axis.
+        drawn: The drawn slices; None if they were not read yet.
+        is_chosen: Whether plane or slices were changed in the page.
+        hints: Where the last result is unsure.
+        result: The preview; None if it is not there.
+        voxel_ml: Volume of a voxel in mL.
+    """
+    plane = planes[0 if drawn is None else drawn.axis]
+    return {
+        "method": method,
+        "structure": structure,
+        "carry": carry,
+        "plane": plane.axis,
+        "planeName": plane.name,
+        "view": plane.view,
+        "planes": [{"axis": one.axis, "name": one.name} for one in planes],
+        "directions": [asdict(direction) for direction in plane.directions],
+        "drawn": [] if drawn is None else runs(drawn.numbers),
+        "corrects": drawn is not None and drawn.corrects,
+        "chosen": is_chosen,
+        "notes": [] if drawn is None or method == "grow" else notes_on(drawn, planes),
+        "unsure": [number + 1 for number in hints.unsure],
+        "next": None if hints.next_slice is None else hints.next_slice + 1,
+        "facts": "" if result is None else facts_of(result, voxel_ml),
+        "messages": [] if result is None else list(result.messages),
+    }
+
+
+def runs(numbers: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Slices as runs of neighbours, with numbers from 1: "12", "20–24"."""
+    if not numbers:
+        return []
+    groups = np.split(np.array(numbers), np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return [
+        {
+            "first": int(group[0]) + 1,
+            "last": int(group[-1]) + 1,
+            "text": listed(number + 1 for number in group.tolist()),
+        }
+        for group in groups
+    ]
+
+
+def notes_on(drawn: Drawn, planes: tuple[Plane, Plane, Plane]) -> list[str]:
+    """What to know about the drawn slices."""
+    plane = planes[drawn.axis]
+    notes = []
+    if drawn.other_axes:
+        others = " and ".join(planes[axis].name for axis in drawn.other_axes)
+        notes.append(
+            f"Drawn in several planes. Only the {plane.name} slices count; strokes on {others} "
+            "slices do not. Choose another plane if that is not what you want."
+        )
+    elif drawn.is_guessed:
+        notes.append(
+            f"The drawing does not show its plane; {plane.name} is assumed. Choose another plane "
+            "if it was drawn there."
+        )
+    if drawn.kept and drawn.kept_axis is not None:
+        notes.append(
+            f"The {planes[drawn.kept_axis].name} slices that were drawn before "
+            f"({listed(number + 1 for number in drawn.kept)}) stay as they are."
+        )
+    return notes
+
+
+def facts_of(result: Carried, voxel_ml: float) -> str:
+    """Volume and time of a preview."""
+    voxels = sum(int(np.count_nonzero(part.voxels)) for part in result.masks.values())
+    return f"{milliliters_text(voxels * voxel_ml)} mL in {seconds_text(result.seconds)}"
