@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..mrml.drawn_tags import read_drawn, read_marks, write_tags
+from ..mrml.drawn_tags import LastDrawn, read_drawn, read_marks, write_tags
 from ..mrml.from_node import labels_on_grid
 from ..mrml.segments import segment_ids
 from ..operations.propagate import PropagateOperation
@@ -77,6 +77,7 @@ class CarryPanel:
             "carry": self._choose,
             "carry_to": self._set_direction,
             "carry_plane": self._set_plane,
+            "carry_corrects": self._set_corrects,
             "carry_add": self._add_slice,
             "carry_remove": self._remove_slices,
             "carry_find": self._find_again,
@@ -195,6 +196,10 @@ class CarryPanel:
         self._choices.choose(int(axis))
         self.changed()
 
+    def _set_corrects(self, is_on: bool) -> None:
+        self._choices.corrects = bool(is_on)
+        self.changed()
+
     def _add_slice(self, number: int) -> None:
         """Count a slice as drawn; its number from 1."""
         plane = self._plane()
@@ -253,10 +258,10 @@ class CarryPanel:
         if segment is None:
             raise InputError("Choose a structure first, or add one and draw it on some slices.")
         part = self._part_of(self._segment_id)
-        kept_axis, kept = read_drawn(segment)
         volume = study.opened()
         drawn = self._choices.of(
-            SegmentDrawing(part, read_marks(segment), kept_axis, kept), body_axis(volume.geometry)
+            SegmentDrawing(part, read_marks(segment), read_drawn(segment)),
+            body_axis(volume.geometry),
         )
         self._drawn = drawn
         if part.is_empty:
@@ -264,13 +269,13 @@ class CarryPanel:
                 f"{segment.GetName()} is empty. Draw it on one slice or more: the preview follows."
             )
         if not drawn.numbers:
-            if drawn.corrects and not drawn.is_changed:
+            if drawn.can_correct and not drawn.is_changed:
                 return None
             raise InputError(
                 f"No drawn slice is left of {segment.GetName()}; draw on one, or add the slice "
                 "that is shown."
             )
-        if drawn.corrects and not drawn.is_changed and not self._choices.is_changed:
+        if drawn.can_correct and not drawn.is_changed and not self._choices.is_changed:
             return None
         self._check_direction(drawn)
         return CarryRequest(
@@ -380,21 +385,21 @@ class CarryPanel:
         grown = [key for key in result.masks if key != BACKGROUND_ID]
         masks = {key: result.masks[key].whole() for key in grown}
         removed = [key for key in result.masks if key == BACKGROUND_ID]
-        if drawn is None or method == "grow":
-            drawn = Drawn(axis=0, numbers=())
+        last = None
+        if drawn is not None and method != "grow":
+            last = LastDrawn(drawn.axis, drawn.numbers, drawn.corrects and method == "propagate")
         self._choices.forget()
         if method == "grow":
             self._method = ""
-        tags = partial(self._write_tags, grown, drawn)
+        tags = partial(self._write_tags, grown, last)
         self._context.editor.replace(masks, removed, tags)
         self.changed()
         self.draw()
 
-    def _write_tags(self, ids: list[str], drawn: Drawn) -> None:
+    def _write_tags(self, ids: list[str], last: LastDrawn | None) -> None:
         """Remember what was predicted; read back, for some voxels may not have been written."""
         for segment_id in ids:
-            segment, part = self._segment_of(segment_id), self._part_of(segment_id)
-            write_tags(segment, part, drawn.axis, drawn.numbers)
+            write_tags(self._segment_of(segment_id), self._part_of(segment_id), last)
 
     # Reading the scene.
 

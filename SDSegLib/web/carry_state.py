@@ -65,6 +65,7 @@ def state_of(
         "directions": [asdict(direction) for direction in plane.directions],
         "drawn": [] if drawn is None else runs(drawn.numbers),
         "corrects": drawn is not None and drawn.corrects,
+        "canCorrect": drawn is not None and drawn.can_correct,
         "chosen": is_chosen,
         "notes": [] if drawn is None or method == "grow" else notes_on(drawn, planes),
         "unsure": [number + 1 for number in hints.unsure],

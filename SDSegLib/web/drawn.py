@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..mrml.drawn_tags import LastDrawn
 from ..propagation.marks import SliceMarks, drawn_slices
 from ..propagation.mask_part import MaskPart
 
@@ -20,7 +21,9 @@ class Drawn:
     Attributes:
         axis: Array axis across them, 0 for k.
         numbers: Of the slices, ascending.
-        corrects: Whether the other slices are a prediction that is corrected.
+        corrects: Whether the other slices are a prediction, which is corrected near the drawn ones;
+            otherwise they are computed from the drawn ones alone.
+        can_correct: Whether there is a prediction.
         is_changed: Whether anything was drawn since the last prediction; True if there was none.
         other_axes: Axes across which something was drawn too, which does not count.
         kept_axis: Axis across slices that were drawn before the last prediction, if it is another
@@ -32,6 +35,7 @@ class Drawn:
     axis: int
     numbers: tuple[int, ...]
     corrects: bool = False
+    can_correct: bool = False
     is_changed: bool = True
     other_axes: tuple[int, ...] = ()
     kept_axis: int | None = None
@@ -46,25 +50,26 @@ class SegmentDrawing:
     Attributes:
         part: The voxels.
         marks: Of the last prediction; None if there was none.
-        kept_axis: Array axis across the slices that the last prediction was carried from.
-        kept: Their numbers.
+        last: The slices that it was carried from; None if it was predicted in another way.
     """
 
     part: MaskPart
     marks: SliceMarks | None = None
-    kept_axis: int | None = None
-    kept: tuple[int, ...] = ()
+    last: LastDrawn | None = None
 
 
 class DrawnSlices:
-    """The choices of one person for one segment: plane, slices added and removed.
+    """The choices of one person for one segment: plane, slices added and removed, and the rest.
 
     Attributes:
         axis: Array axis that was chosen; None for the one that is found.
+        corrects: Whether a prediction is to be corrected near by or computed anew; None for what
+            fits how it was made.
     """
 
     def __init__(self) -> None:
         self.axis: int | None = None
+        self.corrects: bool | None = None
         self._added: set[int] = set()
         self._removed: set[int] = set()
         self._last: MaskPart | None = None
@@ -72,11 +77,13 @@ class DrawnSlices:
     @property
     def is_changed(self) -> bool:
         """Whether any choice was made."""
-        return self.axis is not None or bool(self._added or self._removed)
+        chosen = self.axis is not None or self.corrects is not None
+        return chosen or bool(self._added or self._removed)
 
     def forget(self) -> None:
         """Go back to what is found by itself."""
         self.choose(None)
+        self.corrects = None
         self._last = None
 
     def choose(self, axis: int | None) -> None:
@@ -112,7 +119,10 @@ class DrawnSlices:
             }
         self._last = drawing.part
         numbers = (set(found.numbers) - self._removed) | self._added
-        return replace(found, numbers=tuple(sorted(numbers)))
+        corrects = found.corrects if self.corrects is None else self.corrects
+        return replace(
+            found, numbers=tuple(sorted(numbers)), corrects=corrects and found.can_correct
+        )
 
 
 def find_drawn(drawing: SegmentDrawing, axis: int | None, body_axis: int) -> Drawn:
@@ -150,19 +160,20 @@ def _correction(
     found, numbers = drawn_slices(drawing.part, marks)
     changed = marks.changed(drawing.part)
     is_changed = any(changed)
-    fallback = body_axis if drawing.kept_axis is None else drawing.kept_axis
-    chosen = next(one for one in (axis, found, fallback) if one is not None)
+    last = drawing.last or LastDrawn(body_axis, (), corrects=True)
+    chosen = next(one for one in (axis, found, last.axis) if one is not None)
     if chosen != found:
         numbers = changed[chosen]
-    is_same_plane = drawing.kept_axis == chosen
+    is_same_plane = last.axis == chosen
     return Drawn(
         axis=chosen,
-        numbers=tuple(sorted({*numbers, *(drawing.kept if is_same_plane else ())})),
-        corrects=True,
+        numbers=tuple(sorted({*numbers, *(last.numbers if is_same_plane else ())})),
+        corrects=last.corrects or not is_same_plane,
+        can_correct=True,
         is_changed=is_changed,
         other_axes=() if found in (None, chosen) else (found,),
-        kept_axis=None if is_same_plane else drawing.kept_axis,
-        kept=() if is_same_plane else drawing.kept,
+        kept_axis=None if is_same_plane else last.axis,
+        kept=() if is_same_plane else last.numbers,
         is_guessed=is_changed and found is None and axis is None,
     )
 
