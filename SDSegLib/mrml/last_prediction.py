@@ -1,0 +1,145 @@
+"""What a segment remembers of its last prediction, and the slices that were drawn since.
+
+It is kept in a tag of the segment, so undo and redo bring it back with the voxels, and files keep
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..propagation.marks import SliceMarks, drawn_slices
+from ..propagation.mask_part import MaskPart
+from ..propagation.options import AXES
+
+if TYPE_CHECKING:
+    from slicer import vtkSegment
+
+_TAG = "SDSeg.LastPrediction"
+_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class LastPrediction:
+    """The last mask that SDSeg wrote into a segment.
+
+    Attributes:
+        marks: Checksums of its slices, on the grid that the segment is edited on.
+        axis: Array axis (0 = k) across the slices that had been drawn; None if none had.
+        drawn: Their numbers.
+        is_model: Whether the other slices come from a segmentation model, or were declared a
+            prediction: a correction then keeps them with distance from the drawn slices.
+    """
+
+    marks: SliceMarks
+    axis: int | None = None
+    drawn: tuple[int, ...] = ()
+    is_model: bool = False
+
+    def to_text(self) -> str:
+        """One line for a segment's tag; `from_text` reads it back."""
+        axis = "" if self.axis is None else AXES[self.axis]
+        drawn = " ".join(map(str, self.drawn))
+        return f"{_VERSION};{int(self.is_model)};{axis};{drawn};{self.marks.to_text()}"
+
+    @classmethod
+    def from_text(cls, text: str) -> LastPrediction | None:
+        """What `to_text` gave; None if it is of another version or damaged."""
+        parts = text.split(";", 4)
+        if len(parts) != 5 or parts[0] != _VERSION or parts[2] not in ("", *AXES):
+            return None
+        marks = SliceMarks.from_text(parts[4])
+        numbers = parts[3].split()
+        if marks is None or not all(number.isdecimal() for number in numbers):
+            return None
+        return cls(
+            marks=marks,
+            axis=AXES.index(parts[2]) if parts[2] else None,
+            drawn=tuple(map(int, numbers)),
+            is_model=parts[1] == "1",
+        )
+
+
+@dataclass(frozen=True)
+class DrawnSlices:
+    """The slices of a mask that a person drew, corrected or confirmed.
+
+    Attributes:
+        axis: Array axis (0 = k) across them; None if it cannot be told.
+        numbers: In order; none without an axis.
+        correct: Whether the other slices are a model's prediction.
+        elsewhere: Slices drawn earlier across another axis, as pairs of axis and number; they are
+            not to be changed.
+    """
+
+    axis: int | None
+    numbers: tuple[int, ...]
+    correct: bool = False
+    elsewhere: tuple[tuple[int, int], ...] = ()
+
+
+def last_prediction(segment: vtkSegment) -> LastPrediction | None:
+    """What a segment remembers; None if SDSeg did not write it."""
+    import vtk
+
+    text = vtk.reference("")
+    return LastPrediction.from_text(str(text)) if segment.GetTag(_TAG, text) else None
+
+
+def remember_prediction(segment: vtkSegment, last: LastPrediction) -> None:
+    """Keep it in the segment."""
+    segment.SetTag(_TAG, last.to_text())
+
+
+def drawn_in(
+    mask: MaskPart, last: LastPrediction | None, axis: int | None = None, body_axis: int = 0
+) -> DrawnSlices:
+    """The drawn slices of a mask.
+
+    After a prediction these are the slices drawn before it and those that differ from it. In a
+    mask that SDSeg did not write they are all slices that hold something, if it looks as drawn
+    slice by slice.
+
+    Args:
+        mask: On the grid that the segment is edited on.
+        last: Of the segment; ignored if it is of a grid of another shape.
+        axis: Array axis across the slices; None to find it.
+        body_axis: The axis to prefer where several are as likely: the one along the body.
+    """
+    if last is None or last.marks.shape != mask.shape:
+        found = drawn_slices(mask, None)[0] if axis is None else axis
+        return DrawnSlices(found, () if found is None else mask.along(found).used())
+    changed = last.marks.changed(mask)
+    if axis is None:
+        axis = _likeliest(changed, last.axis, body_axis)
+    if axis is None or axis == last.axis:
+        numbers = set(last.drawn) | set(() if axis is None else changed[axis])
+        return DrawnSlices(axis, tuple(sorted(numbers)), last.is_model)
+    earlier = tuple((last.axis, number) for number in last.drawn if last.axis is not None)
+    return DrawnSlices(axis, changed[axis], last.is_model or bool(earlier), earlier)
+
+
+def with_slices_of(mask: MaskPart, own: MaskPart, slices: Iterable[tuple[int, int]]) -> MaskPart:
+    """A mask in which some slices, as pairs of axis and number, are those of another mask."""
+    for axis, number in slices:
+        kept = own.along(axis).of_slice(number)
+        mask = mask.along(axis).with_slices({number: kept}).back_from(axis)
+    return mask
+
+
+def _likeliest(
+    changed: tuple[tuple[int, ...], ...], earlier: int | None, body_axis: int
+) -> int | None:
+    """The axis with the fewest changed slices: one axial slice changes many sagittal ones.
+
+    The axis of the slices that were drawn before is kept unless another has far fewer.
+    """
+    if not any(changed):
+        return earlier
+    fewest = min(map(len, changed))
+    if earlier is not None and 0 < len(changed[earlier]) <= 2 * fewest + 2:
+        return earlier
+    axes = [axis for axis in range(len(AXES)) if len(changed[axis]) == fewest]
+    return body_axis if body_axis in axes else axes[0]
