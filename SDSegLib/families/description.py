@@ -111,9 +111,9 @@ class ModelDescription:
         if not self.input.windows or any(high <= low for low, high in self.input.windows):
             raise ValueError(f"windows {self.input.windows} must be (low, high) with low < high")
         labels = [item.label for item in self.structures]
-        if bool(labels) != self.segments:
-            raise ValueError(f"{len(labels)} structures do not suit the family {self.family}")
-        if labels != list(range(1, len(labels) + 1)):
+        if labels and not self.segments:
+            raise ValueError(f"a model of the family {self.family} names no structures of its own")
+        if (self.segments and not labels) or labels != list(range(1, len(labels) + 1)):
             raise ValueError(f"structure labels {labels} are not 1 … N in order")
         if len({item.name for item in self.structures}) != len(labels):
             raise ValueError("two structures share a name")
