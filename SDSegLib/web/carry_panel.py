@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..mrml.drawn_tags import LastDrawn, read_drawn, read_marks, write_tags
-from ..mrml.from_node import labels_on_grid
-from ..mrml.segments import segment_ids
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import DIRECTIONS, PropagateOptions
-from ..propagation.stack import body_axis
+from ..review.formatting import milliliters_text
 from .carry_jobs import Carried, NewestJob
 from .carry_preview import Preview, preview_color
+from .carry_read import CarrySettings, Reading, read_seeds, read_segment
 from .carry_requests import CarryRequest, GrowRequest, allowed, is_limited
+from .carry_scene import BACKGROUND_ID, CarryScene
 from .carry_state import empty_state, state_of
-from .drawn import Drawn, DrawnSlices, SegmentDrawing
+from .drawn import DrawnChoices
 from .growing import LOCALITY
 from .page_context import Action, PageContext
 from .planes import Plane, planes_of
 from .shared_worker import SharedWorker
 
 METHODS = ("propagate", "fill", "grow")
-BACKGROUND_ID = "SDSeg.BackgroundSeed"
 _BACKGROUND_NAME = "Background seed"
 _BACKGROUND_COLOR = (0.55, 0.6, 0.66)
-Request = CarryRequest | GrowRequest
 
 
 class CarryPanel:
@@ -58,15 +54,14 @@ class CarryPanel:
         self._carry = "all"
         self._locality = LOCALITY[0]
         self._segment_id = ""
-        self._choices = DrawnSlices()
-        self._drawn: Drawn | None = None
-        self._seeds: list[str] = []
-        self._request: Request | None = None
+        self._choices = DrawnChoices()
+        self._reading = Reading()
+        self._request: CarryRequest | GrowRequest | None = None
         self._result: Carried | None = None
         self._hints = Carried(masks={})
-        self._problem = ""
-        self._is_waiting = False
+        self._takes = ""
         self._applies = False
+        self._scene = CarryScene(context)
         self._preview = Preview(context.app.scene)
         self._jobs = NewestJob(context.page.run, self.draw, self._show)
         self.draw()
@@ -113,33 +108,28 @@ class CarryPanel:
             self._hints = Carried(masks={})
         if not self._method:
             return
-        try:
-            request = self._read()
-        except InputError as error:
-            self._stop()
-            self._problem = str(error)
-            self.draw()
+        if self._context.study.segmentation_node is None:
+            self.close()
             return
-        self._problem = ""
+        self._reading = self._read()
+        request = self._reading.request
         if request is None:
             self._stop()
-            self._is_waiting = True
         elif self._request is None or request.key != self._request.key:
             self._request = request
             self._result = None
-            self._is_waiting = False
             self._jobs.request(request.job(self._worker))
         self.draw()
 
     def draw(self) -> None:
         """Show settings, progress and what was found."""
-        node = self._context.study.segmentation_node
-        segment = self._segment()
-        if not self._method or node is None or segment is None:
-            self._context.page.show(carry=empty_state(self._method))
+        segment = self._scene.segment(self._segment_id)
+        if not self._method or segment is None:
+            problem = self._reading.problem if self._method else ""
+            self._context.page.show(carry=empty_state(self._method, problem))
             return
         volume = self._context.study.opened()
-        drawn = self._drawn
+        drawn = self._reading.drawn
         state = state_of(
             method=self._method,
             structure=segment.GetName(),
@@ -155,14 +145,14 @@ class CarryPanel:
             locality=self._locality,
             localityLimits=list(LOCALITY),
             seeds=self._seed_names() if self._method == "grow" else [],
-            hasBackground=BACKGROUND_ID in segment_ids(node),
+            hasBackground=BACKGROUND_ID in self._scene.ids,
             busy=self._jobs.is_busy,
             progress=self._progress(),
-            error=self._problem or self._jobs.error,
+            error=self._reading.problem or self._jobs.error,
             failed=bool(self._jobs.error),
-            waiting=self._is_waiting,
+            waiting=self._is_waiting(),
             ready=self._result is not None,
-            shown=self._preview.is_shown,
+            takes=self._takes,
         )
         self._context.page.show(carry=state)
 
@@ -177,6 +167,7 @@ class CarryPanel:
             return
         if not self._context.editor.segment_id:
             raise InputError("Choose a structure first, or add one and draw it on some slices.")
+        self._context.page.show(tab="edit")
         self._method = method
         self._stop()
         self._hints = Carried(masks={})
@@ -222,8 +213,7 @@ class CarryPanel:
         self.changed()
 
     def _add_background(self) -> None:
-        node = self._context.study.segmentation_node
-        if node is not None and BACKGROUND_ID in segment_ids(node):
+        if BACKGROUND_ID in self._scene.ids:
             self._context.editor.select(BACKGROUND_ID)
         else:
             self._context.editor.add_segment(_BACKGROUND_NAME, _BACKGROUND_COLOR, BACKGROUND_ID)
@@ -239,107 +229,42 @@ class CarryPanel:
         self._context.views.go_to(view, int(number))
 
     def _go_to_next(self) -> None:
-        if self._hints.next_slice is not None and self._drawn is not None:
+        if self._hints.next_slice is not None:
             self._go_to(self._hints.next_slice + 1)
 
     # The preview.
 
-    def _read(self) -> Request | None:
-        """What is to be computed; None if nothing was drawn since the last prediction.
-
-        Raises:
-            InputError: If there is nothing to carry, with the way out.
-        """
-        return self._read_seeds() if self._method == "grow" else self._read_segment()
-
-    def _read_segment(self) -> CarryRequest | None:
-        study = self._context.study
-        segment = self._segment()
-        if segment is None:
-            raise InputError("Choose a structure first, or add one and draw it on some slices.")
-        part = self._part_of(self._segment_id)
-        volume = study.opened()
-        drawn = self._choices.of(
-            SegmentDrawing(part, read_marks(segment), read_drawn(segment)),
-            body_axis(volume.geometry),
-        )
-        self._drawn = drawn
-        if part.is_empty:
-            raise InputError(
-                f"{segment.GetName()} is empty. Draw it on one slice or more: the preview follows."
-            )
-        if not drawn.numbers:
-            if drawn.can_correct and not drawn.is_changed:
-                return None
-            raise InputError(
-                f"No drawn slice is left of {segment.GetName()}; draw on one, or add the slice "
-                "that is shown."
-            )
-        if drawn.can_correct and not drawn.is_changed and not self._choices.is_changed:
-            return None
-        self._check_direction(drawn)
-        return CarryRequest(
+    def _read(self) -> Reading:
+        volume = self._context.study.volume()
+        settings = CarrySettings(
             method=self._method,
-            volume=study.volume(),
-            segment_id=self._segment_id,
-            part=part,
-            drawn=drawn,
             carry=self._carry,
+            locality=self._locality,
             device=self._device(),
             paint_range=self._context.editor.paint_range,
         )
-
-    def _check_direction(self, drawn: Drawn) -> None:
-        if self._method == "propagate" and self._carry == "between" and len(drawn.numbers) < 2:
-            raise InputError(
-                f"Between needs two drawn slices; only slice {drawn.numbers[0] + 1} is drawn. "
-                "Draw another one, or choose another direction."
-            )
-
-    def _read_seeds(self) -> GrowRequest:
-        study = self._context.study
-        node, display = study.segmentation_node, study.display()
-        shown = [key for key in segment_ids(node) if display.GetSegmentVisibility(key)]
-        labels = labels_on_grid(node, study.volume_node, shown)
-        counts = np.bincount(labels.ravel(), minlength=len(shown) + 1)
-        ids = [key for key, count in zip(shown, counts[1:], strict=True) if count]
-        self._seeds = ids
-        if len(ids) < 2:
-            raise InputError(
-                "Grow needs two shown structures with strokes in them: what you want, and what it "
-                "is not. Add a background seed and paint a stroke outside the structure."
-            )
-        numbers = np.zeros(256, np.uint8)
-        numbers[[shown.index(key) + 1 for key in ids]] = np.arange(1, len(ids) + 1)
-        return GrowRequest(
-            volume=study.volume(),
-            segment_ids=tuple(ids),
-            seeds=numbers[labels],
-            locality=self._locality,
-            paint_range=self._context.editor.paint_range,
-        )
+        if self._method == "grow":
+            return read_seeds(self._scene, settings, volume)
+        return read_segment(self._scene, settings, volume, self._segment_id, self._choices)
 
     def _show(self, result: Carried) -> None:
         """Show a result as the preview."""
-        study, request = self._context.study, self._request
-        node = study.segmentation_node
-        if request is None or node is None:
-            return
-        known = set(segment_ids(node))
+        known = set(self._scene.ids)
         masks = {key: self._kept(key, part) for key, part in result.masks.items() if key in known}
-        if not masks:
+        if not masks:  # the segment was deleted
             self.changed()
             return
         self._result = Carried(
             masks, result.unsure, result.next_slice, result.seconds, result.messages
         )
         self._hints = self._result
-        segments = {key: node.GetSegmentation().GetSegment(key) for key in masks}
+        segments = {key: self._scene.segment(key) for key in masks}
         colors = {
             key: segment.GetColor() if self._method == "grow" else preview_color(segment.GetColor())
             for key, segment in segments.items()
         }
-        self._preview.show(masks, colors, study.volume_node)
+        self._preview.show(masks, colors, self._context.study.volume_node)
+        self._takes = "" if self._method == "grow" else self._taken(masks)
         self.draw()
         if self._applies:
             self._apply()
@@ -349,7 +274,14 @@ class CarryPanel:
         request = self._request
         if request is None or not is_limited(request):
             return part
-        return allowed(part, self._part_of(segment_id), request)
+        return allowed(part, self._scene.part(segment_id), request)
+
+    def _taken(self, masks: Mapping[str, MaskPart]) -> str:
+        """What Apply would take from other segments, as a sentence; "" if nothing."""
+        taken = self._scene.taken(masks)
+        voxel_ml = self._context.study.opened().geometry.voxel_volume_ml
+        amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in taken]
+        return f"Apply takes {' and '.join(amounts)}; see Where others are." if amounts else ""
 
     def _stop(self) -> None:
         """Forget result and preview, and compute nothing."""
@@ -357,8 +289,7 @@ class CarryPanel:
         self._preview.clear()
         self._request = None
         self._result = None
-        self._problem = ""
-        self._is_waiting = False
+        self._takes = ""
         self._applies = False
 
     # Writing.
@@ -367,60 +298,40 @@ class CarryPanel:
         """Carry the selected segment and apply it as soon as it is computed."""
         if self._method not in ("propagate", "fill"):
             self._choose("propagate")
-        self._applies = not self._is_waiting and not self._problem
-        if self._result is not None:
-            self._apply()
-        elif self._is_waiting:
+        if self._is_waiting():
             self._context.page.tell(
                 "Nothing was drawn since the last prediction; correct a slice first.", "warning"
             )
+        else:
+            self._apply()
+
+    def _is_waiting(self) -> bool:
+        """Whether nothing was drawn since the last prediction."""
+        reading = self._reading
+        return bool(self._method) and reading.request is None and not reading.problem
 
     def _apply(self) -> None:
         """Write the preview into the segments, as soon as it is computed."""
         if self._result is None:
             self._applies = self._jobs.is_busy
             return
-        result, drawn, method = self._result, self._drawn, self._method
+        result = self._result
+        drawn = None if self._method == "grow" else self._reading.drawn
         self._stop()
-        grown = [key for key in result.masks if key != BACKGROUND_ID]
-        masks = {key: result.masks[key].whole() for key in grown}
-        removed = [key for key in result.masks if key == BACKGROUND_ID]
-        last = None
-        if drawn is not None and method != "grow":
-            last = LastDrawn(drawn.axis, drawn.numbers, drawn.corrects and method == "propagate")
         self._choices.forget()
-        if method == "grow":
+        if self._method == "grow":
             self._method = ""
-        tags = partial(self._write_tags, grown, last)
-        self._context.editor.replace(masks, removed, tags)
+        self._scene.write(result.masks, drawn)
         self.changed()
         self.draw()
 
-    def _write_tags(self, ids: list[str], last: LastDrawn | None) -> None:
-        """Remember what was predicted; read back, for some voxels may not have been written."""
-        for segment_id in ids:
-            write_tags(self._segment_of(segment_id), self._part_of(segment_id), last)
-
-    # Reading the scene.
-
-    def _segment(self) -> Any:
-        return self._segment_of(self._segment_id)
-
-    def _segment_of(self, segment_id: str) -> Any:
-        """The segment; None if it is gone."""
-        node = self._context.study.segmentation_node
-        return None if node is None else node.GetSegmentation().GetSegment(segment_id)
-
-    def _part_of(self, segment_id: str) -> MaskPart:
-        study = self._context.study
-        return MaskPart.of(labels_on_grid(study.segmentation_node, study.volume_node, [segment_id]))
-
     def _plane(self) -> Plane:
         planes = planes_of(self._context.study.opened().geometry)
-        return planes[0 if self._drawn is None else self._drawn.axis]
+        drawn = self._reading.drawn
+        return planes[0 if drawn is None else drawn.axis]
 
     def _seed_names(self) -> list[dict[str, str]]:
-        segments = {key: self._segment_of(key) for key in self._seeds}
+        segments = {key: self._scene.segment(key) for key in self._reading.seeds}
         return [
             {"id": key, "name": segment.GetName()}
             for key, segment in segments.items()

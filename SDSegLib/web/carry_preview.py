@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from slicer import (
-    vtkMRMLScalarVolumeNode,
-    vtkOrientedImageData,
-    vtkSlicerSegmentationsModuleLogic,
-)
+from slicer import vtkMRMLScalarVolumeNode
 
-from ..mrml.volumes import image_of, volume_from_node, vtk_matrix
+from ..mrml.edit_grid import edit_grid, mask_image, write_segment
 from ..propagation.mask_part import MaskPart
 
 _NAME = "Preview"
@@ -54,17 +49,12 @@ class Preview:
         segmentation = node.GetSegmentation()
         for segment_id in set(segmentation.GetSegmentIDs()) - set(masks):
             segmentation.RemoveSegment(segment_id)
-        matrix = vtk_matrix(volume_from_node(volume_node).geometry.affine_ras)
+        grid = edit_grid(node, volume_node)
         for segment_id, mask in masks.items():
             if segmentation.GetSegment(segment_id) is None:
                 segmentation.AddEmptySegment(segment_id, _NAME, colors[segment_id])
             segmentation.GetSegment(segment_id).SetColor(*colors[segment_id])
-            vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
-                _image_of(mask, matrix),
-                node,
-                segment_id,
-                vtkSlicerSegmentationsModuleLogic.MODE_REPLACE,
-            )
+            write_segment(node, segment_id, mask_image(mask, grid))
 
     def clear(self) -> None:
         """Remove the preview."""
@@ -91,13 +81,3 @@ class Preview:
 def preview_color(color: tuple[float, float, float]) -> tuple[float, float, float]:
     """A colour for the preview of a segment that differs from the segment's own."""
     return max(_COLORS, key=lambda one: sum(abs(a - b) for a, b in zip(one, color, strict=True)))
-
-
-def _image_of(part: MaskPart, matrix: Any) -> vtkOrientedImageData:
-    voxels, corner = part.voxels, part.corner
-    if part.is_empty:
-        voxels = np.zeros((1, 1, 1), bool)
-    image = vtkOrientedImageData()
-    image.ShallowCopy(image_of(voxels, (corner[2], corner[1], corner[0])))
-    image.SetImageToWorldMatrix(matrix)
-    return image

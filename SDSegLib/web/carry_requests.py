@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..mrml.last_prediction import with_slices_of
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import AXES, PropagateOptions
@@ -117,20 +118,17 @@ def allowed(part: MaskPart, before: MaskPart, request: CarryRequest | GrowReques
         before: The segment's voxels.
         request: It names the range of HU that limits changes, and slices drawn in another plane.
     """
-    mask = part.whole() != 0
-    old = before.whole() != 0
     if request.paint_range is not None:
         low, high = request.paint_range
         values = request.volume.array
-        mask = np.where((values >= low) & (values <= high), mask, old)
-    if isinstance(request, CarryRequest) and request.drawn.kept_axis is not None:
-        kept = list(request.drawn.kept)
-        axis = request.drawn.kept_axis
-        np.moveaxis(mask, axis, 0)[kept] = np.moveaxis(old, axis, 0)[kept]
-    return MaskPart.of(mask)
+        may_change = (values >= low) & (values <= high)
+        part = MaskPart.of(np.where(may_change, part.whole(), before.whole()))
+    if isinstance(request, CarryRequest):
+        part = with_slices_of(part, before, request.drawn.elsewhere)
+    return part
 
 
 def is_limited(request: CarryRequest | GrowRequest) -> bool:
     """Whether there are voxels that may not change."""
-    has_kept = isinstance(request, CarryRequest) and bool(request.drawn.kept)
+    has_kept = isinstance(request, CarryRequest) and bool(request.drawn.elsewhere)
     return request.paint_range is not None or has_kept

@@ -14,8 +14,8 @@ from .drawn import Drawn
 from .planes import Plane
 
 
-def empty_state(method: str) -> dict[str, Any]:
-    """The state while nothing is carried."""
+def empty_state(method: str, problem: str) -> dict[str, Any]:
+    """The state while nothing is carried, because no method is chosen or of a problem."""
     return {
         "method": method,
         "structure": "",
@@ -24,7 +24,7 @@ def empty_state(method: str) -> dict[str, Any]:
         "seeds": [],
         "busy": False,
         "ready": False,
-        "error": "",
+        "error": problem,
         "view": "Red",
     }
 
@@ -105,10 +105,10 @@ def notes_on(drawn: Drawn, planes: tuple[Plane, Plane, Plane]) -> list[str]:
             f"The drawing does not show its plane; {plane.name} is assumed. Choose another plane "
             "if it was drawn there."
         )
-    if drawn.kept and drawn.kept_axis is not None:
+    for axis in sorted({axis for axis, _ in drawn.elsewhere}):
+        numbers = listed(number + 1 for other, number in drawn.elsewhere if other == axis)
         notes.append(
-            f"The {planes[drawn.kept_axis].name} slices that were drawn before "
-            f"({listed(number + 1 for number in drawn.kept)}) stay as they are."
+            f"The {planes[axis].name} slices that were drawn before ({numbers}) stay as they are."
         )
     return notes
 

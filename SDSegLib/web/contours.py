@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from slicer import vtkITKMorphologicalContourInterpolator
 
 from ..errors import InputError
-from ..mrml.volumes import array_of, bounding_box, image_of
+from ..mrml.fill_between import fill_between_slices
 from ..propagation.mask_part import MaskPart
-
-_MARGIN = 1
 
 
 def fill_between(part: MaskPart, axis: int, drawn: Sequence[int]) -> np.ndarray:
     """A mask whose slices between the drawn ones are interpolated.
 
-    The method is that of Albu, Beugeling and Laurendeau (2008), "A morphology-based approach for
-    interslice interpolation of anatomical slices from volumetric images", in the implementation of
-    ITK that 3D Slicer uses. It needs contours that overlap from one drawn slice to the next.
+    The method needs contours that overlap from one drawn slice to the next.
 
     Args:
         part: The structure.
@@ -50,28 +45,7 @@ def fill_between(part: MaskPart, axis: int, drawn: Sequence[int]) -> np.ndarray:
     known = np.moveaxis(known, 0, axis)
     if not known.any():
         raise InputError("The drawn slices are empty; draw the structure on two of them.")
-    box = _with_margin(bounding_box(known), known.shape)
-    filled = np.zeros_like(known)
-    filled[box] = _interpolated(known[box], axis)
+    filled = fill_between_slices(known, axis) != 0
     between = np.setdiff1d(np.arange(numbers[0], numbers[-1]), numbers)
     slices[between] = np.moveaxis(filled, axis, 0)[between]
     return result
-
-
-def _interpolated(known: np.ndarray, axis: int) -> np.ndarray:
-    method = vtkITKMorphologicalContourInterpolator()
-    method.SetInputData(image_of(known))
-    method.SetLabel(1)
-    method.SetAxis(2 - axis)
-    method.Update()
-    return array_of(method.GetOutput()) != 0
-
-
-def _with_margin(
-    box: tuple[slice, slice, slice], shape: tuple[int, ...]
-) -> tuple[slice, slice, slice]:
-    k, j, i = (
-        slice(max(0, side.start - _MARGIN), min(count, side.stop + _MARGIN))
-        for side, count in zip(box, shape, strict=True)
-    )
-    return k, j, i

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..mrml.drawn_tags import LastDrawn
-from ..propagation.marks import SliceMarks, drawn_slices
+from ..mrml.last_prediction import LastPrediction, drawn_in
+from ..propagation.marks import drawn_slices
 from ..propagation.mask_part import MaskPart
 
 _THIN_SHARE = 0.2
@@ -26,9 +26,8 @@ class Drawn:
         can_correct: Whether there is a prediction.
         is_changed: Whether anything was drawn since the last prediction; True if there was none.
         other_axes: Axes across which something was drawn too, which does not count.
-        kept_axis: Axis across slices that were drawn before the last prediction, if it is another
-            one; these slices stay as they are.
-        kept: Their numbers.
+        elsewhere: Slices drawn before the last prediction across another axis, as pairs of axis and
+            number; they stay as they are.
         is_guessed: Whether the drawing does not show the axis, so that one was taken.
     """
 
@@ -38,27 +37,11 @@ class Drawn:
     can_correct: bool = False
     is_changed: bool = True
     other_axes: tuple[int, ...] = ()
-    kept_axis: int | None = None
-    kept: tuple[int, ...] = ()
+    elsewhere: tuple[tuple[int, int], ...] = ()
     is_guessed: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class SegmentDrawing:
-    """A segment's voxels and what its tags say of them.
-
-    Attributes:
-        part: The voxels.
-        marks: Of the last prediction; None if there was none.
-        last: The slices that it was carried from; None if it was predicted in another way.
-    """
-
-    part: MaskPart
-    marks: SliceMarks | None = None
-    last: LastDrawn | None = None
-
-
-class DrawnSlices:
+class DrawnChoices:
     """The choices of one person for one segment: plane, slices added and removed, and the rest.
 
     Attributes:
@@ -72,7 +55,7 @@ class DrawnSlices:
         self.corrects: bool | None = None
         self._added: set[int] = set()
         self._removed: set[int] = set()
-        self._last: MaskPart | None = None
+        self._seen: MaskPart | None = None
 
     @property
     def is_changed(self) -> bool:
@@ -84,7 +67,7 @@ class DrawnSlices:
         """Go back to what is found by itself."""
         self.choose(None)
         self.corrects = None
-        self._last = None
+        self._seen = None
 
     def choose(self, axis: int | None) -> None:
         """Choose the axis across the slices; slices that were added or removed are forgotten."""
@@ -102,22 +85,23 @@ class DrawnSlices:
         self._removed.update(numbers)
         self._added.difference_update(numbers)
 
-    def of(self, drawing: SegmentDrawing, body_axis: int) -> Drawn:
+    def drawn(self, part: MaskPart, last: LastPrediction | None, body_axis: int) -> Drawn:
         """The drawn slices of a segment.
 
         Args:
-            drawing: The segment.
+            part: Its voxels.
+            last: Its last prediction.
             body_axis: Array axis along the body, taken if the drawing shows none.
         """
-        found = find_drawn(drawing, self.axis, body_axis)
-        if self._last is not None and self._last.shape == drawing.part.shape:
-            before, now = self._last.along(found.axis), drawing.part.along(found.axis)
+        found = find_drawn(part, last, self.axis, body_axis)
+        if self._seen is not None and self._seen.shape == part.shape:
+            before, now = self._seen.along(found.axis), part.along(found.axis)
             self._removed = {
                 number
                 for number in self._removed
                 if before.of_slice(number).digest == now.of_slice(number).digest
             }
-        self._last = drawing.part
+        self._seen = part
         numbers = (set(found.numbers) - self._removed) | self._added
         corrects = found.corrects if self.corrects is None else self.corrects
         return replace(
@@ -125,17 +109,28 @@ class DrawnSlices:
         )
 
 
-def find_drawn(drawing: SegmentDrawing, axis: int | None, body_axis: int) -> Drawn:
-    """The drawn slices as the voxels and the tags of a segment show them.
+def find_drawn(
+    part: MaskPart, last: LastPrediction | None, axis: int | None, body_axis: int
+) -> Drawn:
+    """The drawn slices as voxels and last prediction show them.
 
     Args:
-        drawing: The segment.
+        part: The segment's voxels.
+        last: The segment's last prediction; ignored if it is of another grid.
         axis: Array axis across the slices; None for the one that shows.
         body_axis: Taken if none shows.
     """
-    if drawing.marks is None or drawing.marks.shape != drawing.part.shape:
-        return _first_drawing(drawing.part, axis, body_axis)
-    return _correction(drawing, drawing.marks, axis, body_axis)
+    if last is None or last.marks.shape != part.shape:
+        return _first_drawing(part, axis, body_axis)
+    found = drawn_in(part, last, axis, body_axis)
+    return Drawn(
+        axis=body_axis if found.axis is None else found.axis,
+        numbers=found.numbers,
+        corrects=found.correct,
+        can_correct=True,
+        is_changed=any(last.marks.changed(part)),
+        elsewhere=found.elsewhere,
+    )
 
 
 def _first_drawing(part: MaskPart, axis: int | None, body_axis: int) -> Drawn:
@@ -152,30 +147,6 @@ def _first_drawing(part: MaskPart, axis: int | None, body_axis: int) -> Drawn:
     chosen = max(planes, key=lambda one: shares[one]) if axis is None else axis
     others = tuple(one for one in planes if one != chosen)
     return Drawn(chosen, _mostly_thin(part, thin[chosen], chosen), other_axes=others)
-
-
-def _correction(
-    drawing: SegmentDrawing, marks: SliceMarks, axis: int | None, body_axis: int
-) -> Drawn:
-    found, numbers = drawn_slices(drawing.part, marks)
-    changed = marks.changed(drawing.part)
-    is_changed = any(changed)
-    last = drawing.last or LastDrawn(body_axis, (), corrects=True)
-    chosen = next(one for one in (axis, found, last.axis) if one is not None)
-    if chosen != found:
-        numbers = changed[chosen]
-    is_same_plane = last.axis == chosen
-    return Drawn(
-        axis=chosen,
-        numbers=tuple(sorted({*numbers, *(last.numbers if is_same_plane else ())})),
-        corrects=last.corrects or not is_same_plane,
-        can_correct=True,
-        is_changed=is_changed,
-        other_axes=() if found in (None, chosen) else (found,),
-        kept_axis=None if is_same_plane else last.axis,
-        kept=() if is_same_plane else last.numbers,
-        is_guessed=is_changed and found is None and axis is None,
-    )
 
 
 def _thin(voxels: np.ndarray, axis: int) -> np.ndarray:
