@@ -19,9 +19,10 @@ from .carry_requests import CarryRequest, GrowRequest, allowed, is_limited
 from .carry_scene import BACKGROUND_ID, CarryScene
 from .carry_state import empty_state, state_of
 from .drawn import DrawnChoices
-from .growing import LOCALITY
+from .growing import DEFAULT_LOCALITY, LOCALITY
 from .page_context import Action, PageContext
 from .planes import Plane, planes_of
+from .segments_panel import color_text
 from .shared_worker import SharedWorker
 
 METHODS = ("propagate", "fill", "grow")
@@ -52,7 +53,7 @@ class CarryPanel:
         self._device = device
         self._method = ""
         self._carry = "all"
-        self._locality = LOCALITY[0]
+        self._locality = DEFAULT_LOCALITY
         self._segment_id = ""
         self._choices = DrawnChoices()
         self._reading = Reading()
@@ -139,6 +140,7 @@ class CarryPanel:
             is_chosen=self._choices.is_changed,
             hints=self._hints,
             result=self._result,
+            not_counted=BACKGROUND_ID,
             voxel_ml=volume.geometry.voxel_volume_ml,
         )
         state.update(
@@ -153,6 +155,7 @@ class CarryPanel:
             waiting=self._is_waiting(),
             ready=self._result is not None,
             takes=self._takes,
+            color="" if self._method == "grow" else color_text(preview_color(segment.GetColor())),
         )
         self._context.page.show(carry=state)
 

@@ -53,15 +53,15 @@ class Reading:
 
 def read_seeds(scene: CarryScene, settings: CarrySettings, volume: Volume) -> Reading:
     """Read for the method "grow"."""
-    ids, labels = scene.seeds()
-    if len(ids) < 2:
+    seeds = scene.seeds()
+    if len(seeds) < 2:
         problem = (
             "Grow needs two shown structures with strokes in them: what you want, and what it is "
             "not. Add a background seed and paint a stroke outside the structure."
         )
-        return Reading(problem=problem, seeds=tuple(ids))
-    request = GrowRequest(volume, tuple(ids), labels, settings.locality, settings.paint_range)
-    return Reading(request, seeds=tuple(ids))
+        return Reading(problem=problem, seeds=tuple(seeds))
+    request = GrowRequest(volume, seeds, settings.locality, settings.paint_range)
+    return Reading(request, seeds=tuple(seeds))
 
 
 def read_segment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,10 +49,9 @@ class CarryRequest:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for requests with the same result."""
-        voxels = zlib.crc32(np.packbits(self.part.voxels).tobytes())
-        place = (id(self.volume.array), self.segment_id, self.part.corner, self.part.voxels.shape)
+        voxels = (self.segment_id, *_key_of(self.part))
         options = (self.drawn, self.carry, self.device, self.paint_range)
-        return (self.method, *place, voxels, *options)
+        return (self.method, id(self.volume.array), voxels, *options)
 
     def job(self, worker: SharedWorker) -> Job:
         """What computes it."""
@@ -78,15 +78,13 @@ class GrowRequest:
 
     Attributes:
         volume: The CT.
-        segment_ids: Of the segments with labels 1, 2, …
-        seeds: The labels, uint8 (k, j, i).
+        seeds: The strokes by segment ID; where two overlap, the last one counts.
         locality: See `grow_from_seeds`.
         paint_range: HU outside which no voxel may change; None for no limit.
     """
 
     volume: Volume
-    segment_ids: tuple[str, ...]
-    seeds: np.ndarray
+    seeds: Mapping[str, MaskPart]
     locality: float
     paint_range: PaintRange
     method: str = field(default="grow", init=False)
@@ -94,19 +92,21 @@ class GrowRequest:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for requests with the same result."""
-        voxels = zlib.crc32(self.seeds.tobytes())
-        place = (id(self.volume.array), self.segment_ids)
-        return (self.method, *place, voxels, self.locality, self.paint_range)
+        voxels = tuple((key, *_key_of(part)) for key, part in self.seeds.items())
+        return (self.method, id(self.volume.array), voxels, self.locality, self.paint_range)
 
     def job(self, worker: SharedWorker) -> Job:
         """What computes it."""
         return ThreadJob(self._grown)
 
     def _grown(self) -> dict[str, MaskPart]:
-        labels = grow_from_seeds(self.volume, self.seeds, self.locality)
+        seeds = np.zeros(self.volume.array.shape, np.uint8)
+        for label, part in enumerate(self.seeds.values(), start=1):
+            seeds[part.box()][part.voxels] = label
+        labels = grow_from_seeds(self.volume, seeds, self.locality)
         return {
             segment_id: MaskPart.of(labels == label)
-            for label, segment_id in enumerate(self.segment_ids, start=1)
+            for label, segment_id in enumerate(self.seeds, start=1)
         }
 
 
@@ -132,3 +132,7 @@ def is_limited(request: CarryRequest | GrowRequest) -> bool:
     """Whether there are voxels that may not change."""
     has_kept = isinstance(request, CarryRequest) and bool(request.drawn.elsewhere)
     return request.paint_range is not None or has_kept
+
+
+def _key_of(part: MaskPart) -> tuple[object, ...]:
+    return part.corner, part.voxels.shape, zlib.crc32(np.packbits(part.voxels).tobytes())

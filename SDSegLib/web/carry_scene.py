@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..mrml.edit_grid import edit_grid, segment_on_grid
-from ..mrml.from_node import labels_on_grid
 from ..mrml.last_prediction import LastPrediction, remember_prediction
 from ..mrml.segments import segment_ids
 from ..propagation.marks import SliceMarks
@@ -47,38 +46,27 @@ class CarryScene:
         grid = edit_grid(study.segmentation_node, study.volume_node)
         return segment_on_grid(study.segmentation_node, segment_id, grid)
 
-    def seeds(self) -> tuple[list[str], np.ndarray]:
-        """Segments that are shown and hold something, and their labels 1, 2, …, uint8 (k, j, i)."""
-        study = self._context.study
-        display = study.display()
-        shown = [key for key in self.ids if display.GetSegmentVisibility(key)]
-        labels = labels_on_grid(study.segmentation_node, study.volume_node, shown)
-        counts = np.bincount(labels.ravel(), minlength=len(shown) + 1)
-        numbers = np.zeros(256, np.uint8)
-        used = np.flatnonzero(counts[1:])
-        numbers[used + 1] = np.arange(1, len(used) + 1)
-        return [shown[n] for n in used], numbers[labels]
+    def seeds(self) -> dict[str, MaskPart]:
+        """The segments that are shown and hold something, in order."""
+        display = self._context.study.display()
+        shown = {key: self.part(key) for key in self.ids if display.GetSegmentVisibility(key)}
+        return {key: part for key, part in shown.items() if not part.is_empty}
 
     def taken(self, masks: Mapping[str, MaskPart]) -> list[tuple[str, int]]:
         """Names of other segments that would lose voxels to these masks, and how many."""
-        study, overwriting = self._context.study, self._context.editor.overwriting
-        others = [
-            key
-            for key in self.ids
-            if key not in masks
-            and (overwriting == "all" or study.display().GetSegmentVisibility(key))
-        ]
-        if overwriting == "none" or not others:
+        overwriting = self._context.editor.overwriting
+        if overwriting == "none":
             return []
-        labels = labels_on_grid(study.segmentation_node, study.volume_node, others)
-        counts = np.zeros(len(others) + 1, int)
-        for part in masks.values():
-            counts += np.bincount(labels[part.box()][part.voxels], minlength=len(counts))
-        return [
-            (self.segment(key).GetName(), int(count))
-            for key, count in zip(others, counts[1:], strict=True)
-            if count
-        ]
+        display = self._context.study.display()
+        found = []
+        for key in self.ids:
+            if key in masks or (overwriting == "shown" and not display.GetSegmentVisibility(key)):
+                continue
+            other = self.part(key)
+            count = sum(_voxels_in_both(part, other) for part in masks.values())
+            if count:
+                found.append((self.segment(key).GetName(), count))
+        return found
 
     def write(self, masks: Mapping[str, MaskPart], drawn: Drawn | None) -> None:
         """Write results into their segments, as one step of undo; a background seed is deleted.
@@ -105,3 +93,17 @@ class CarryScene:
             if drawn is not None:
                 last = LastPrediction(marks, drawn.axis, drawn.numbers, is_model=drawn.corrects)
             remember_prediction(self.segment(segment_id), last)
+
+
+def _voxels_in_both(one: MaskPart, other: MaskPart) -> int:
+    low = np.maximum(one.corner, other.corner)
+    high = np.minimum(
+        np.add(one.corner, one.voxels.shape), np.add(other.corner, other.voxels.shape)
+    )
+    if (low >= high).any():
+        return 0
+    first, second = (
+        part.voxels[tuple(map(slice, low - part.corner, high - part.corner))]
+        for part in (one, other)
+    )
+    return int(np.count_nonzero(first & second))

@@ -38,6 +38,7 @@ def state_of(
     is_chosen: bool,
     hints: Carried,
     result: Carried | None,
+    not_counted: str,
     voxel_ml: float,
 ) -> dict[str, Any]:
     """The part of the state that depends on drawn slices and result.
@@ -51,6 +52,7 @@ def state_of(
         is_chosen: Whether plane or slices were changed in the page.
         hints: Where the last result is unsure.
         result: The preview; None if it is not there.
+        not_counted: ID of a segment whose volume does not matter.
         voxel_ml: Volume of a voxel in mL.
     """
     plane = planes[0 if drawn is None else drawn.axis]
@@ -70,7 +72,7 @@ def state_of(
         "notes": [] if drawn is None or method == "grow" else notes_on(drawn, planes),
         "unsure": [number + 1 for number in hints.unsure],
         "next": None if hints.next_slice is None else hints.next_slice + 1,
-        "facts": "" if result is None else facts_of(result, voxel_ml),
+        "facts": "" if result is None else facts_of(result, not_counted, voxel_ml),
         "messages": [] if result is None else list(result.messages),
     }
 
@@ -113,7 +115,11 @@ def notes_on(drawn: Drawn, planes: tuple[Plane, Plane, Plane]) -> list[str]:
     return notes
 
 
-def facts_of(result: Carried, voxel_ml: float) -> str:
+def facts_of(result: Carried, not_counted: str, voxel_ml: float) -> str:
     """Volume and time of a preview."""
-    voxels = sum(int(np.count_nonzero(part.voxels)) for part in result.masks.values())
+    voxels = sum(
+        int(np.count_nonzero(part.voxels))
+        for key, part in result.masks.items()
+        if key != not_counted
+    )
     return f"{milliliters_text(voxels * voxel_ml)} mL in {seconds_text(result.seconds)}"

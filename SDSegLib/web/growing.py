@@ -10,6 +10,7 @@ from ..mrml.volumes import array_of, bounding_box, image_of
 from ..volume.volume import Volume
 
 LOCALITY = (0.0, 10.0)
+DEFAULT_LOCALITY = 2.0
 _MARGIN_SHARE = 0.1
 _SMALLEST_MARGIN = 3
 
