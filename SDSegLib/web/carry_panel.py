@@ -83,6 +83,7 @@ class CarryPanel:
             "carry_background": self._add_background,
             "carry_apply": self._apply,
             "carry_now": self._carry_now,
+            "carry_retry": self._retry,
             "carry_cancel": self.close,
         }
 
@@ -135,13 +136,12 @@ class CarryPanel:
             method=self._method,
             structure=segment.GetName(),
             carry=self._carry,
-            planes=planes_of(volume.geometry),
             drawn=drawn,
             is_chosen=self._choices.is_changed,
             hints=self._hints,
             result=self._result,
             not_counted=BACKGROUND_ID,
-            voxel_ml=volume.geometry.voxel_volume_ml,
+            volume=volume,
         )
         state.update(
             locality=self._locality,
@@ -312,6 +312,11 @@ class CarryPanel:
         """Whether nothing was drawn since the last prediction."""
         reading = self._reading
         return bool(self._method) and reading.request is None and not reading.problem
+
+    def _retry(self) -> None:
+        """Compute the preview again after an error."""
+        self._request = None
+        self.changed()
 
     def _apply(self) -> None:
         """Write the preview into the segments, as soon as it is computed."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..propagation.options import listed
 from ..review.formatting import milliliters_text, seconds_text
+from ..volume.volume import Volume
 from .carry_jobs import Carried
 from .drawn import Drawn
-from .planes import Plane
+from .planes import Plane, planes_of
 
 
 def empty_state(method: str, problem: str) -> dict[str, Any]:
@@ -33,13 +34,12 @@ def state_of(
     method: str,
     structure: str,
     carry: str,
-    planes: tuple[Plane, Plane, Plane],
     drawn: Drawn | None,
     is_chosen: bool,
     hints: Carried,
     result: Carried | None,
     not_counted: str,
-    voxel_ml: float,
+    volume: Volume,
 ) -> dict[str, Any]:
     """The part of the state that depends on drawn slices and result.
 
@@ -47,14 +47,14 @@ def state_of(
         method: "propagate", "fill" or "grow".
         structure: Name of the segment.
         carry: The direction.
-        planes: Of the volume, by array axis.
         drawn: The drawn slices; None if they were not read yet.
         is_chosen: Whether plane or slices were changed in the page.
         hints: Where the last result is unsure.
         result: The preview; None if it is not there.
         not_counted: ID of a segment whose volume does not matter.
-        voxel_ml: Volume of a voxel in mL.
+        volume: The CT.
     """
+    planes = planes_of(volume.geometry)
     plane = planes[0 if drawn is None else drawn.axis]
     return {
         "method": method,
@@ -69,10 +69,10 @@ def state_of(
         "corrects": drawn is not None and drawn.corrects,
         "canCorrect": drawn is not None and drawn.can_correct,
         "chosen": is_chosen,
-        "notes": [] if drawn is None or method == "grow" else notes_on(drawn, planes),
+        "notes": notes_on(method, drawn, planes, volume.modality),
         "unsure": [number + 1 for number in hints.unsure],
         "next": None if hints.next_slice is None else hints.next_slice + 1,
-        "facts": "" if result is None else facts_of(result, not_counted, voxel_ml),
+        "facts": "" if result is None else facts_of(result, not_counted, volume),
         "messages": [] if result is None else list(result.messages),
     }
 
@@ -92,10 +92,19 @@ def runs(numbers: tuple[int, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def notes_on(drawn: Drawn, planes: tuple[Plane, Plane, Plane]) -> list[str]:
-    """What to know about the drawn slices."""
-    plane = planes[drawn.axis]
+def notes_on(
+    method: str, drawn: Drawn | None, planes: tuple[Plane, Plane, Plane], modality: str | None
+) -> list[str]:
+    """What to know about the image and the drawn slices."""
     notes = []
+    if method == "propagate" and modality not in (None, "CT"):
+        notes.append(
+            f"The image is {modality}, and Propagate was trained on CT. Look at every slice, or use "
+            "Fill between."
+        )
+    if drawn is None or method == "grow":
+        return notes
+    plane = planes[drawn.axis]
     if drawn.other_axes:
         others = " and ".join(planes[axis].name for axis in drawn.other_axes)
         notes.append(
@@ -115,11 +124,11 @@ def notes_on(drawn: Drawn, planes: tuple[Plane, Plane, Plane]) -> list[str]:
     return notes
 
 
-def facts_of(result: Carried, not_counted: str, voxel_ml: float) -> str:
+def facts_of(result: Carried, not_counted: str, volume: Volume) -> str:
     """Volume and time of a preview."""
     voxels = sum(
         int(np.count_nonzero(part.voxels))
         for key, part in result.masks.items()
         if key != not_counted
     )
-    return f"{milliliters_text(voxels * voxel_ml)} mL in {seconds_text(result.seconds)}"
+    return f"{milliliters_text(voxels * volume.geometry.voxel_volume_ml)} mL in {seconds_text(result.seconds)}"

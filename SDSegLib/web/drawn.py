@@ -10,7 +10,7 @@ from ..mrml.last_prediction import LastPrediction, drawn_in
 from ..propagation.marks import drawn_slices
 from ..propagation.mask_part import MaskPart
 
-_THIN_SHARE = 0.2
+_THIN_SHARE = 0.1
 _MOSTLY = 0.5
 
 
@@ -134,22 +134,33 @@ def find_drawn(
 
 
 def _first_drawing(part: MaskPart, axis: int | None, body_axis: int) -> Drawn:
-    found, numbers = drawn_slices(part, None)
-    if found is not None and axis in (None, found):
-        return Drawn(found, numbers)
-    thin = [_thin(part.voxels, one) for one in range(3)]
+    thin = _thin_across_one(part.voxels)
     total = max(int(np.count_nonzero(part.voxels)), 1)
     shares = [np.count_nonzero(voxels) / total for voxels in thin]
     planes = [one for one in range(3) if shares[one] > _THIN_SHARE]
-    if found is not None or len(planes) < 2:
-        chosen = body_axis if axis is None else axis
-        return Drawn(chosen, part.along(chosen).used(), is_guessed=axis is None)
-    chosen = max(planes, key=lambda one: shares[one]) if axis is None else axis
-    others = tuple(one for one in planes if one != chosen)
-    return Drawn(chosen, _mostly_thin(part, thin[chosen], chosen), other_axes=others)
+    if len(planes) > 1:
+        chosen = max(planes, key=lambda one: shares[one]) if axis is None else axis
+        others = tuple(one for one in planes if one != chosen)
+        return Drawn(chosen, _mostly_thin(part, thin[chosen], chosen), other_axes=others)
+    found, numbers = drawn_slices(part, None)
+    if found is not None and axis in (None, found):
+        return Drawn(found, numbers)
+    chosen = body_axis if axis is None else axis
+    return Drawn(chosen, part.along(chosen).used(), is_guessed=axis is None)
 
 
-def _thin(voxels: np.ndarray, axis: int) -> np.ndarray:
+def _thin_across_one(voxels: np.ndarray) -> list[np.ndarray]:
+    """For each axis: voxels with none before and behind them along this axis, but along others.
+
+    Along an axis for which they are alone, such voxels were drawn on a single slice; a line, which
+    is thin across two axes, does not show on which.
+    """
+    alone = [_alone(voxels, axis) for axis in range(3)]
+    times = sum(one.astype(np.uint8) for one in alone)
+    return [one & (times == 1) for one in alone]
+
+
+def _alone(voxels: np.ndarray, axis: int) -> np.ndarray:
     """Voxels that have none of the structure before and behind them along an axis."""
     moved = np.moveaxis(voxels, axis, 0)
     alone = moved.copy()

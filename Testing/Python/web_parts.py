@@ -295,3 +295,23 @@ def write_models(folder: Path) -> Path:
     """A model folder with the tiny model."""
     write_tiny_model(folder / "tiny")
     return folder
+
+
+def go_to(page: Any, view: str, number: int) -> None:
+    """Show a slice by its number."""
+    page.evaluate("([view, n]) => window.trame.trigger('go_to', [view, n])", [view, number])
+    wait_for(lambda: page.inner_text(f"#slice-{view}").startswith(f"{number} /"))
+
+
+def carry_state(page: Any) -> dict[str, Any]:
+    """What the page knows of a mask that is carried to other slices."""
+    found: dict[str, Any] = page.evaluate("window.trame.state.get('carry')")
+    return found
+
+
+def drawn_slices(page: Any) -> list[str]:
+    """The drawn slices as the page lists them."""
+    found: list[str] = page.locator(
+        "#carry-drawn .slice-chip > button:first-child"
+    ).all_inner_texts()
+    return found
