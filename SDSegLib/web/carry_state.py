@@ -99,8 +99,8 @@ def notes_on(
     notes = []
     if method == "propagate" and modality not in (None, "CT"):
         notes.append(
-            f"The image is {modality}, and Propagate was trained on CT. Look at every slice, or use "
-            "Fill between."
+            f"The image is {modality}, and Propagate was trained on CT. Look at every slice, or "
+            "use Fill between."
         )
     if drawn is None or method == "grow":
         return notes
@@ -131,4 +131,5 @@ def facts_of(result: Carried, not_counted: str, volume: Volume) -> str:
         for key, part in result.masks.items()
         if key != not_counted
     )
-    return f"{milliliters_text(voxels * volume.geometry.voxel_volume_ml)} mL in {seconds_text(result.seconds)}"
+    milliliters = milliliters_text(voxels * volume.geometry.voxel_volume_ml)
+    return f"{milliliters} mL in {seconds_text(result.seconds)}"

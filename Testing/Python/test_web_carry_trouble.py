@@ -1,4 +1,4 @@
-"""Carrying a mask while other things happen: killed workers, reloads, deleted segments, other CT."""
+"""Carrying a mask while workers are killed, pages reloaded, segments deleted, CTs replaced."""
 
 from __future__ import annotations
 
