@@ -24,6 +24,7 @@ def main() -> None:
     draw_icon(ICONS / "SDSegSlicer.png", pixels=128)
     draw_icon(EXTENSION_ICON, pixels=128)
     draw_thumbnail(ICONS / "SDSegHeadNeck.png")
+    draw_effect_icon(ICONS / "SDSegPropagate.png", pixels=42)
 
 
 def draw_icon(path: Path, pixels: int) -> None:
@@ -57,6 +58,27 @@ def draw_thumbnail(path: Path) -> None:
     axes.imshow(picture, cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1], aspect="auto")
     axes.axis("off")
     figure.savefig(path, facecolor="black")
+    plt.close(figure)
+
+
+def draw_effect_icon(path: Path, pixels: int) -> None:
+    """A drawn slice in the middle of a stack, which goes on above and below it."""
+    figure = plt.figure(figsize=(1, 1), dpi=pixels)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.axis("off")
+    for height, width, opacity in ((22, 44, 0.45), (78, 44, 0.45), (50, 78, 1.0)):
+        axes.add_patch(
+            Ellipse(
+                (50, height), width, 0.42 * width, facecolor="#009e73", edgecolor="#17303f",
+                linewidth=0.9, alpha=opacity,
+            )
+        )  # fmt: skip
+    for start, end in ((62, 90), (38, 10)):
+        axes.annotate(
+            "", (50, end), (50, start), arrowprops={"arrowstyle": "-|>", "color": "#d55e00"}
+        )
+    figure.savefig(path, dpi=pixels, transparent=True)
     plt.close(figure)
 
 

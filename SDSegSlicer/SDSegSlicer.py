@@ -47,6 +47,7 @@ class SDSegSlicer(ScriptedLoadableModule):
             "Apache-2.0."
         )
         slicer.app.connect("startupCompleted()", _registerSampleData)
+        slicer.app.connect("startupCompleted()", _registerEffect)
 
 
 class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -210,6 +211,12 @@ def _closeWorker() -> None:
     from SDSegSlicerLib.background import closeWorker
 
     closeWorker()
+
+
+def _registerEffect() -> None:
+    from SDSegPropagateLib.register import registerEffect
+
+    registerEffect()
 
 
 def _registerSampleData() -> None:

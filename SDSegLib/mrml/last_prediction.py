@@ -31,34 +31,43 @@ class LastPrediction:
         drawn: Their numbers.
         is_model: Whether the other slices come from a segmentation model, or were declared a
             prediction: a correction then keeps them with distance from the drawn slices.
+        elsewhere: Slices drawn before across other axes, as pairs of axis and number.
     """
 
     marks: SliceMarks
     axis: int | None = None
     drawn: tuple[int, ...] = ()
     is_model: bool = False
+    elsewhere: tuple[tuple[int, int], ...] = ()
 
     def to_text(self) -> str:
         """One line for a segment's tag; `from_text` reads it back."""
-        axis = "" if self.axis is None else AXES[self.axis]
-        drawn = " ".join(map(str, self.drawn))
-        return f"{_VERSION};{int(self.is_model)};{axis};{drawn};{self.marks.to_text()}"
+        pairs = [(self.axis, number) for number in self.drawn if self.axis is not None]
+        drawn, elsewhere = (
+            " ".join(f"{AXES[axis]}{number}" for axis, number in slices)
+            for slices in (pairs, self.elsewhere)
+        )
+        return f"{_VERSION};{int(self.is_model)};{drawn};{elsewhere};{self.marks.to_text()}"
 
     @classmethod
     def from_text(cls, text: str) -> LastPrediction | None:
         """What `to_text` gave; None if it is of another version or damaged."""
         parts = text.split(";", 4)
-        if len(parts) != 5 or parts[0] != _VERSION or parts[2] not in ("", *AXES):
+        if len(parts) != 5 or parts[0] != _VERSION:
             return None
         marks = SliceMarks.from_text(parts[4])
-        numbers = parts[3].split()
-        if marks is None or not all(number.isdecimal() for number in numbers):
+        drawn, elsewhere = (_read_slices(part) for part in parts[2:4])
+        if marks is None or drawn is None or elsewhere is None:
+            return None
+        axes = {axis for axis, _ in drawn}
+        if len(axes) > 1:
             return None
         return cls(
             marks=marks,
-            axis=AXES.index(parts[2]) if parts[2] else None,
-            drawn=tuple(map(int, numbers)),
+            axis=axes.pop() if axes else None,
+            drawn=tuple(number for _, number in drawn),
             is_model=parts[1] == "1",
+            elsewhere=elsewhere,
         )
 
 
@@ -114,11 +123,13 @@ def drawn_in(
     changed = last.marks.changed(mask)
     if axis is None:
         axis = _likeliest(changed, last.axis, body_axis)
-    if axis is None or axis == last.axis:
-        numbers = set(last.drawn) | set(() if axis is None else changed[axis])
-        return DrawnSlices(axis, tuple(sorted(numbers)), last.is_model)
-    earlier = tuple((last.axis, number) for number in last.drawn if last.axis is not None)
-    return DrawnSlices(axis, changed[axis], last.is_model or bool(earlier), earlier)
+    before = [(last.axis, number) for number in last.drawn if last.axis is not None]
+    before += last.elsewhere
+    numbers = {number for across, number in before if across == axis}
+    numbers |= set(() if axis is None else changed[axis])
+    elsewhere = tuple(pair for pair in before if pair[0] != axis)
+    is_correction = last.is_model or bool(elsewhere)
+    return DrawnSlices(axis, tuple(sorted(numbers)), is_correction, elsewhere)
 
 
 def with_slices_of(mask: MaskPart, own: MaskPart, slices: Iterable[tuple[int, int]]) -> MaskPart:
@@ -127,6 +138,14 @@ def with_slices_of(mask: MaskPart, own: MaskPart, slices: Iterable[tuple[int, in
         kept = own.along(axis).of_slice(number)
         mask = mask.along(axis).with_slices({number: kept}).back_from(axis)
     return mask
+
+
+def _read_slices(text: str) -> tuple[tuple[int, int], ...] | None:
+    """ "k3 k9" → pairs of axis and number; None if it is damaged."""
+    names = text.split()
+    if not all(name[0] in AXES and name[1:].isdecimal() for name in names):
+        return None
+    return tuple((AXES.index(name[0]), int(name[1:])) for name in names)
 
 
 def _likeliest(

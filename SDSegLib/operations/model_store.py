@@ -112,7 +112,7 @@ class ModelStore:
         return self.get(
             ("propagator", model.identity, device),
             lambda: load_propagator(model, device),
-            lambda propagator: _weight_bytes(propagator.family),
+            lambda propagator: _weight_bytes(propagator.network.family),
             _file_bytes(model),
         )
 

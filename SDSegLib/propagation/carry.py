@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
-
 from ..families.propagate import PropagateFamily
-from ..inference.device import DeviceChoice, computing_with
+from ..inference.device import DeviceChoice
 from ..inference.progress import ProgressCallback, SliceCounter
 from .correction import faded
-from .crops import CropSizes, place_crops
-from .estimate import SliceEstimate, WindowEstimate, entropy_bits
-from .features import AIR, features
-from .mask_part import MaskPart, SliceMask
+from .estimate import SliceEstimate
+from .mask_part import SliceMask
 from .options import PropagateOptions
 from .stack import Stack
 from .window_memory import Computed, WindowMemory
+from .window_network import WindowNetwork
 from .windows import Window, WindowSizes, window_beyond, windows_around, windows_between
 
 Results = dict[int, Computed]
@@ -60,16 +57,15 @@ class Propagator:
     Args:
         family: The networks, with their weights.
         choice: The device, and why.
+
+    Attributes:
+        network: Looks at one window at a time.
     """
 
     def __init__(self, family: PropagateFamily, choice: DeviceChoice) -> None:
-        self.choice = choice
-        self.family = family.eval().requires_grad_(False)
-        self.family.to(choice.device)
-        self.family.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = family.config
-        self.crop_sizes = CropSizes(self.config.crop_sizes, self.config.crop_coarsest)
-        self.window_sizes = WindowSizes(self.config.between, self.config.beyond, self.config.behind)
+        self.network = WindowNetwork(family, choice)
+        self._sizes = WindowSizes(self.config.between, self.config.beyond, self.config.behind)
 
     def carry(
         self,
@@ -107,7 +103,7 @@ class Propagator:
 
     def _carried(self, run: _Run) -> Results:
         results: Results = {}
-        for window in windows_between(run.stack.drawn, run.wanted, self.window_sizes):
+        for window in windows_between(run.stack.drawn, run.wanted, self._sizes):
             results.update(self._between(run, window))
         for side, end in ((1, run.wanted[-1]), (-1, run.wanted[0])):
             results.update(self._beyond(run, side, end))
@@ -121,7 +117,7 @@ class Propagator:
             return dict.fromkeys(window.targets, Computed())
 
         def compute() -> Results:
-            estimate = self._estimate(run, window.slices, known)
+            estimate = self.network.estimate(run.stack, window.slices, known)
             results = {}
             for z in window.targets:
                 found = estimate.of(z, run.shape)
@@ -136,17 +132,18 @@ class Propagator:
         """Results past the last drawn slice, window after window, until the structure ends.
 
         A window after the first starts from the last slice that was computed and one half way
-        back, and the uncertainty of that last slice is added to its own.
+        back, and what was unsure there makes its own results less sure.
         """
         known, doubt = dict(run.drawn), 0.0
         edge = max(known) if side > 0 else min(known)
         results: Results = dict.fromkeys(range(edge + side, end + side, side), Computed())
         while (end - edge) * side > 0 and not known[edge].is_empty:
-            window = window_beyond(sorted(known), side, end, self.window_sizes)
+            window = window_beyond(sorted(known), side, end, self._sizes)
             found = list(self._next_beyond(run, window, known).values())
             present = next((n for n, item in enumerate(found) if item.mask.is_empty), len(found))
             for z, item in zip(window.targets[: present + 1], found, strict=False):
-                results[z] = replace(item, uncertainty=item.uncertainty + doubt)
+                sure = (1 - item.uncertainty) * (1 - doubt)
+                results[z] = replace(item, uncertainty=1 - sure)
             if present < len(found):
                 break
             edge = window.targets[-1]
@@ -162,7 +159,7 @@ class Propagator:
         seen = {z: known[z] for z in window.slices if z in known}
 
         def compute() -> Results:
-            estimate = self._estimate(run, window.slices, seen)
+            estimate = self.network.estimate(run.stack, window.slices, seen)
             return {z: self._decided(estimate.of(z, run.shape)) for z in window.targets}
 
         return self._remembered(run, window, seen, compute)
@@ -170,7 +167,7 @@ class Propagator:
     def _corrected(self, run: _Run) -> Results:
         """Results near the drawn slices, which fade into the prediction with distance."""
         results: Results = {}
-        windows = windows_around(run.stack.drawn, run.wanted, self.config.fade, self.window_sizes)
+        windows = windows_around(run.stack.drawn, run.wanted, self.config.fade, self._sizes)
         for window in windows:
             results.update(self._corrected_window(run, window))
         return results
@@ -182,17 +179,16 @@ class Propagator:
             return {z: Computed(prediction.of_slice(z), 1.0) for z in window.targets}
 
         def compute() -> Results:
-            estimate = self._estimate(run, window.slices, known, prediction)
+            estimate = self.network.estimate(run.stack, window.slices, known, prediction)
             results = {}
             for z in window.targets:
                 found = estimate.of(z, run.shape)
                 distance = min(abs(z - number) for number in known)
                 given = prediction.of_slice(z)
                 is_absent = found.presence < self.config.presence_threshold and given.is_empty
-                results[z] = Computed(
+                results[z] = replace(
+                    self._decided(found),
                     mask=faded(found, given, 1 - distance / (self.config.fade + 1), is_absent),
-                    presence=found.presence,
-                    uncertainty=found.uncertainty,
                 )
             return results
 
@@ -217,66 +213,10 @@ class Propagator:
     def _decided(self, found: SliceEstimate) -> Computed:
         """The mask of a slice, empty if the structure is probably not in it."""
         if found.presence < self.config.presence_threshold:
-            return Computed(presence=found.presence, uncertainty=found.uncertainty)
-        mask = SliceMask.of(found.corner, found.mask())
-        return Computed(mask, found.presence, found.uncertainty)
-
-    def _estimate(
-        self,
-        run: _Run,
-        slices: Sequence[int],
-        known: Mapping[int, SliceMask],
-        prediction: MaskPart | None = None,
-    ) -> WindowEstimate:
-        """One pass of the network.
-
-        Args:
-            run: Its volume.
-            slices: What it sees.
-            known: Masks of some of these; at least one holds something.
-            prediction: The mask that is corrected.
-        """
-        stack = run.stack
-        spacing = (stack.spacing[1], stack.spacing[2])
-        place = {number: position for position, number in enumerate(slices)}
-        mask = MaskPart.joined(stack.mask.shape, known)
-        crops = place_crops(
-            len(slices),
-            {place[number]: mask.cut(number) for number in known},
-            (mask.corner[1], mask.corner[2]),
-            spacing,
-            self.crop_sizes,
-        )
-        rows, columns = crops.region(run.shape)
-        corner = (rows.start, columns.start)
-        hu = crops.cut(stack.hounsfield(slices, rows, columns), corner, AIR)
-        shown = crops.cut(mask.region(slices, rows, columns), corner, 0.0).numpy() > 0.5
-        for number in known:
-            if not known[number].is_empty and not shown[place[number]].any():
-                middle = slice(crops.size // 2 - 1, crops.size // 2 + 1)
-                shown[place[number], middle, middle] = True  # thinner than a pixel
-        given = None
-        if prediction is not None:
-            given = crops.cut(prediction.region(slices, rows, columns), corner, 0.0).numpy() > 0.5
-        channels, numbers = features(
-            hu.numpy(),
-            {place[number]: shown[place[number]] for number in known},
-            crops,
-            stack.spacing[0] * (slices[1] - slices[0]),
-            self.family.description.input.windows,
-            given,
-        )
-        device = self.choice.device
-        positions = torch.tensor([sorted(place[number] for number in known)], device=device)
-        with torch.inference_mode(), computing_with(torch.float32, device):
-            logits, presence = self.family(
-                channels[None].to(device), numbers[None].to(device), positions
-            )
-        logits = logits[0].float().cpu()
-        return WindowEstimate(
-            slices=tuple(slices),
-            crops=crops,
-            logits=logits,
-            presence=presence[0].float().sigmoid().cpu().numpy(),
-            uncertainty=entropy_bits(logits),
+            return Computed(presence=found.presence, uncertainty=found.presence)
+        mask, dice = found.best_mask()
+        return Computed(
+            mask=SliceMask.of(found.corner, mask),
+            presence=found.presence,
+            uncertainty=1 - found.presence * dice,
         )

@@ -1,4 +1,4 @@
-"""One pass of the network over a window, read back on the slices' own voxels."""
+"""What the network says of a window's slices, read back on the slices' own voxels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .crops import Crops
 OUTSIDE = -20.0
 """Logit of a voxel beyond its crop."""
 _LEAST_CHANCE = 0.05
-_LEAST_AREA = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,30 +23,30 @@ class SliceEstimate:
         logits: Of the mask, given that the structure is in the slice, (h, w) float32; everything
             around them is outside.
         presence: Probability that the structure is in the slice.
-        uncertainty: Mean binary entropy over the area of the structure, in bits.
     """
 
     corner: tuple[int, int]
     logits: np.ndarray
     presence: float
-    uncertainty: float
 
-    def mask(self) -> np.ndarray:
-        """The mask (h, w) of greatest expected Dice, given that the structure is in the slice.
+    def best_mask(self) -> tuple[np.ndarray, float]:
+        """The mask (h, w) of greatest expected Dice, and that Dice.
 
-        It is that of the threshold, at most one half, with the greatest 2·Σp / (n + Σp), where the
-        upper sum is over the n chosen voxels and the lower one over all.
+        Both are those in case that the structure is in the slice. Of all thresholds up to one half
+        it is that with the greatest 2·Σp / (n + Σp), where the upper sum is over the n chosen
+        voxels and the lower one over all.
         """
         chance = self.chance()
         values = np.sort(chance[chance > _LEAST_CHANCE])[::-1]
         if not len(values):
-            return self.logits > 0
+            return np.zeros(chance.shape, bool), 0.0
         sums = values.cumsum()
         expected = 2 * sums / (np.arange(1, len(values) + 1) + sums[-1])
-        return chance >= min(values[expected.argmax()], 0.5)
+        best = int(expected.argmax())
+        return chance >= min(values[best], 0.5), float(expected[best])
 
     def chance(self) -> np.ndarray:
-        """Probability of each voxel, (h, w)."""
+        """Probability of each voxel, (h, w), given that the structure is in the slice."""
         return np.exp(np.minimum(self.logits, 0)) / (1 + np.exp(-np.abs(self.logits)))
 
 
@@ -59,15 +58,13 @@ class WindowEstimate:
         slices: Numbers of the slices it saw.
         crops: Where their crops lie.
         logits: On the crops, (D, S, S).
-        presence: (D,).
-        uncertainty: (D,), in bits.
+        presence: Probability that the structure is in each of them, (D,).
     """
 
     slices: tuple[int, ...]
     crops: Crops
     logits: Tensor
     presence: np.ndarray
-    uncertainty: np.ndarray
 
     def of(self, number: int, shape: tuple[int, int]) -> SliceEstimate:
         """The estimate of a slice; between two slices that the network saw it is interpolated.
@@ -87,11 +84,8 @@ class WindowEstimate:
         if share:
             other = self._placed(high, regions[1], rows, columns)
             logits = (1 - share) * logits + share * other
-        presence, uncertainty = (
-            float((1 - share) * values[low] + share * values[high])
-            for values in (self.presence, self.uncertainty)
-        )
-        return SliceEstimate((rows.start, columns.start), logits, presence, uncertainty)
+        presence = float((1 - share) * self.presence[low] + share * self.presence[high])
+        return SliceEstimate((rows.start, columns.start), logits, presence)
 
     def _placed(
         self, position: int, region: tuple[slice, slice], rows: slice, columns: slice
@@ -108,11 +102,3 @@ class WindowEstimate:
             restored = self.crops.restored(self.logits[position], position, region)
             placed[inner] = restored.numpy()
         return placed
-
-
-def entropy_bits(logits: Tensor) -> np.ndarray:
-    """Binary entropy of each slice's mask logits (D, S, S) over its expected area, in bits."""
-    chance = logits.sigmoid().clamp(1e-6, 1 - 1e-6)
-    entropy = -(chance * chance.log2() + (1 - chance) * (1 - chance).log2())
-    mean = entropy.sum((1, 2)) / chance.sum((1, 2)).clamp(min=_LEAST_AREA)
-    return mean.cpu().numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from ..volume.geometry import Geometry
 from .mask_part import MaskPart
 
-_UNSURE_SHARE = 0.25
+_UNSURE = 0.2
 _MOST_UNSURE = 10
+_NEIGHBOURS = 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Propagation:
         changed: Numbers of the slices that were computed.
         presence: Probability that the structure is in each slice along `axis`, float32 (Z,); 0 or 1
             on slices that were not computed.
-        uncertainty: Mean binary entropy of the mask's probability over the area of the structure in
-            each slice, in bits from 0, float32 (Z,); 0 on slices that were not computed.
+        uncertainty: How far the mask of each slice is likely to be wrong, as one minus the Dice to
+            be expected, float32 (Z,); 0 on slices that were not computed.
         model: Name and version of the model.
     """
 
@@ -49,32 +49,31 @@ class Propagation:
     @property
     def unsure(self) -> tuple[int, ...]:
         """Numbers of the slices to look at, the least certain first; at most ten."""
-        return unsure_slices(self.uncertainty, self.changed)
+        ranked = sorted(self.changed, key=lambda number: -float(self.uncertainty[number]))
+        return tuple(n for n in ranked if self.uncertainty[n] > _UNSURE)[:_MOST_UNSURE]
 
     @property
     def next_slice(self) -> int | None:
-        """The slice whose drawing would help most; None if none was computed."""
-        return next_slice(self.uncertainty, self.changed)
+        """The slice whose drawing would help most; None if none was computed.
+
+        It is the one with the most voxels that are likely to be wrong in it and around it, since
+        drawing it also helps its neighbours. They count less with distance, up to five slices.
+        """
+        if not self.changed:
+            return None
+        wrong = self.uncertainty * self._areas()
+        around = np.convolve(wrong, np.bartlett(_NEIGHBOURS), mode="full")
+        around = around[_NEIGHBOURS // 2 :]
+        return max(self.changed, key=lambda number: float(around[number]))
 
     def volume_ml(self) -> float:
         """Volume of the mask in mL."""
         return float(np.count_nonzero(self.part.voxels)) * self.geometry.voxel_volume_ml
 
-
-def unsure_slices(uncertainty: np.ndarray, changed: Sequence[int]) -> tuple[int, ...]:
-    """Slices whose uncertainty is more than a quarter of a bit, the least certain first."""
-    ranked = sorted(changed, key=lambda number: -float(uncertainty[number]))
-    return tuple(n for n in ranked if uncertainty[n] > _UNSURE_SHARE)[:_MOST_UNSURE]
-
-
-def next_slice(uncertainty: np.ndarray, changed: Sequence[int]) -> int | None:
-    """The slice with the most uncertainty around it, which its drawing would take away.
-
-    Uncertainty is summed with weights that fall to zero over five slices to each side, so that the
-    middle of an unsure run is proposed and not a single noisy slice.
-    """
-    if not len(changed):
-        return None
-    weights = np.bartlett(11)
-    spread = np.convolve(uncertainty, weights, mode="same")
-    return max(changed, key=lambda number: float(spread[number]))
+    def _areas(self) -> np.ndarray:
+        """Voxels of the structure in each slice, at least what the drawn slices suggest."""
+        along = self.part.along(self.axis)
+        areas = np.zeros(len(self.uncertainty))
+        first = along.corner[0]
+        areas[first : first + len(along.voxels)] = along.voxels.sum((1, 2))
+        return np.maximum(areas, np.interp(np.arange(len(areas)), self.drawn, areas[[*self.drawn]]))

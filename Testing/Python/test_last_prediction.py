@@ -111,6 +111,9 @@ def test_slices_drawn_across_another_axis_are_protected() -> None:
     changed[:, 15] = True
     found = drawn_in(MaskPart.of(changed), last)
     assert found == DrawnSlices(1, (15,), correct=True, elsewhere=((0, 3), (0, 5)))
+    again = LastPrediction(SliceMarks.of(changed), 1, (15,), elsewhere=found.elsewhere)
+    assert LastPrediction.from_text(again.to_text()) == again
+    assert drawn_in(MaskPart.of(changed), again) == found
     empty = MaskPart.of(np.zeros(SHAPE, bool))
     kept = with_slices_of(empty, MaskPart.of(changed), found.elsewhere).whole() > 0
     expected = np.zeros(SHAPE, bool)
@@ -125,5 +128,5 @@ def test_marks_of_another_grid_and_damaged_tags_are_ignored() -> None:
     other[[2, 7], 3:9, 4:12] = True
     assert drawn_in(MaskPart.of(other), last) == DrawnSlices(0, (2, 7))
     whole = last.to_text()
-    for text in ("", "2" + whole[1:], whole[:9], whole.replace(";k;", ";x;"), "1;0;k;a;" + whole):
+    for text in ("", "2" + whole[1:], whole[:9], whole.replace(";k3;", ";x3;"), "1;0;ka;;" + whole):
         assert LastPrediction.from_text(text) is None, text
