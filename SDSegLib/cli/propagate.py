@@ -118,7 +118,7 @@ def propagate(
                 report or (lambda progress: None),
                 interrupt.is_set,
             )
-        opened.write(result.mask, output, overwrite)
+        opened.write(result, output, overwrite, correct)
         name = opened.structure.name
     seconds = time.perf_counter() - started
     if as_json:

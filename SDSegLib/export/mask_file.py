@@ -1,4 +1,4 @@
-"""A file with masks, of which one is read and later replaced in a copy of the file."""
+"""A file with segmented structures, of which one is read as a mask and replaced in a copy."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..reading.files import read_volume
 from ..volume.segmentation import Segmentation
-from ..volume.structure import ANATOMICAL_STRUCTURE, Code, Structure
+from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
 from .atomic import atomic_write
 from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLSegmentationNode
+
+    from ..mrml.edit_grid import EditGrid
+    from ..propagation.mask_part import MaskPart
+    from ..propagation.result import Propagation
 
 SEGMENTATION = ".seg.nrrd"
 _COLOR = (128, 174, 128)
@@ -27,76 +34,100 @@ _HIGHEST_LABEL = 255
 
 @dataclass(frozen=True, eq=False)
 class MaskFile:
-    """A segmentation or label map on a volume's grid, and the structure that was chosen from it.
+    """All structures of a file on a volume's grid, and the one that was chosen.
 
     Attributes:
         path: The file.
         volume: The volume on whose grid it lies.
-        segmentation: All its structures; where several overlap, the last one is seen.
+        segmentation: All structures; where several overlap, the last one is seen.
         structure: The chosen one.
-        mask: Its voxels, uint8 of 0 and 1, (k, j, i).
-        node: The segmentation node of a `.seg.nrrd` file.
-        segment_id: Of the chosen segment of `node`.
+        mask: Its voxels.
+        segment: Of a `.seg.nrrd` file, where the chosen one is.
     """
 
     path: Path
     volume: Volume
     segmentation: Segmentation
     structure: Structure
-    mask: np.ndarray
-    node: Any = None
-    segment_id: str = ""
+    mask: MaskPart
+    segment: _Segment | None = None
 
-    def write(self, mask: np.ndarray, path: Path, overwrite: bool = False) -> None:
-        """Write a copy of the file with another mask of the chosen structure.
+    def write(
+        self, result: Propagation, path: Path, overwrite: bool = False, is_correction: bool = False
+    ) -> None:
+        """Write a copy of the file with the result in place of the chosen structure.
 
-        Where it meets another structure of a label map, that one stays. In a copy of a `.seg.nrrd`
-        file segments may overlap, and all names, colours and codes are kept.
+        A copy of a `.seg.nrrd` file as such a file keeps everything else of it. In other copies
+        structures cannot overlap, and the others stay where the result meets them.
 
         Args:
-            mask: uint8 of 0 and 1, (k, j, i).
+            result: On the volume's grid.
             path: File to write; its ending sets the format.
             overwrite: Whether to replace an existing file.
+            is_correction: Whether a prediction was corrected; 3D Slicer goes on accordingly.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        if self.node is not None and _is_segmentation(path):
-            from ..mrml.one_segment import write_mask
-            from ..mrml.storage import save_segmentation_node
-
-            write_mask(self.node, self.segment_id, mask, self.volume.geometry)
-            with atomic_write(path, overwrite) as temporary:
-                save_segmentation_node(self.node, temporary)
+        is_segmentation = path.name.lower().endswith(SEGMENTATION)
+        if self.segment is not None and is_segmentation:
+            self.segment.write(result, path, overwrite, is_correction)
             return
-        label = self.structure.label
-        labels = self.segmentation.label_map
-        free = (labels == 0) | (labels == label)
-        changed = np.where(free, np.where(mask, np.uint8(label), np.uint8(0)), labels)
-        result = replace(self.segmentation, label_map=changed)
-        if _is_segmentation(path):
+        mask = result.part
+        label = np.uint8(self.structure.label)
+        labels = self.segmentation.label_map.copy()
+        labels[labels == label] = 0
+        box = labels[mask.box()]
+        box[mask.voxels & (box == 0)] = label
+        result = replace(self.segmentation, label_map=labels)
+        if is_segmentation:
             write_seg_nrrd(result, path, overwrite, self.volume)
         else:
             write_label_map(result, path, overwrite)
 
 
+@dataclass(frozen=True, eq=False)
+class _Segment:
+    """A segment of a segmentation node that was read from a file."""
+
+    node: vtkMRMLSegmentationNode
+    id: str
+    grid: EditGrid
+
+    def write(self, result: Propagation, path: Path, overwrite: bool, is_correction: bool) -> None:
+        """Write the node with the result in this segment, which remembers what was drawn."""
+        from ..mrml.edit_grid import mask_image, write_segment
+        from ..mrml.last_prediction import LastPrediction, remember_prediction
+        from ..mrml.storage import save_segmentation_node
+        from ..propagation.marks import SliceMarks
+
+        write_segment(self.node, self.id, mask_image(result.part, self.grid))
+        marks = SliceMarks.of(result.part)
+        last = LastPrediction(marks, result.axis, result.drawn, is_correction)
+        remember_prediction(self.node.GetSegmentation().GetSegment(self.id), last)
+        with atomic_write(path, overwrite) as temporary:
+            save_segmentation_node(self.node, temporary)
+
+
 @contextmanager
 def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterator[MaskFile]:
-    """Read a label map or `.seg.nrrd` file; it can be written again inside the `with` block.
+    """Read a label map or `.seg.nrrd` file; a copy can be written inside the `with` block.
 
     Args:
         path: The file.
         volume: The volume on whose grid it has to lie; nothing is resampled.
-        wanted: Label number, or a segment's name, ID or number; None if there is one only.
+        wanted: A label number, or a segment's name, ID or number; None if there is one only.
 
     Raises:
         InputError: If the file cannot be read, lies on another grid, or has no such structure.
+        MissingPackageError: For `.seg.nrrd` without the package slicer-core.
     """
-    if not _is_segmentation(path):
+    if not path.name.lower().endswith(SEGMENTATION):
         yield _label_map(path, volume, wanted)
         return
-    from ..mrml.from_node import labels_on_grid, segmentation_from_node
-    from ..mrml.one_segment import find_segment, reference_matches
+    from ..mrml.edit_grid import edit_grid, segment_on_grid
+    from ..mrml.find_segment import find_segment
+    from ..mrml.from_node import segmentation_from_node
     from ..mrml.segments import segment_ids
     from ..mrml.session import private_scene
     from ..mrml.storage import load_segmentation_node
@@ -104,75 +135,76 @@ def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterat
 
     with private_scene() as scene:
         node = load_segmentation_node(path, scene)
-        if not reference_matches(node, volume.geometry):
-            raise _other_grid(path, volume)
-        segment_id = _named(path, find_segment, node, wanted)
         volume_node = volume_to_node(volume, scene)
+        grid = edit_grid(node, volume_node)
+        if not grid.is_volumes:
+            raise _other_grid(path, volume)
+        try:
+            segment_id = find_segment(node, wanted)
+        except InputError as error:
+            raise InputError(f"{path}: {error} Choose with --segment.") from error
         segmentation = segmentation_from_node(node, volume_node)
-        place = segment_ids(node).index(segment_id)
         yield MaskFile(
             path=path,
             volume=volume,
             segmentation=segmentation,
-            structure=segmentation.structures[place],
-            mask=labels_on_grid(node, volume_node, [segment_id]),
-            node=node,
-            segment_id=segment_id,
+            structure=segmentation.structures[segment_ids(node).index(segment_id)],
+            mask=segment_on_grid(node, segment_id, grid),
+            segment=_Segment(node, segment_id, grid),
         )
 
 
 def _label_map(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
+    from ..propagation.mask_part import MaskPart
+
     read = read_volume(path)
     if not read.geometry.matches(volume.geometry):
         raise _other_grid(path, volume)
-    array = read.array
-    labels = [int(value) for value in np.unique(array) if value != 0]
-    if any(value != array.dtype.type(value) for value in labels) or (
-        array.dtype.kind == "f" and not np.array_equal(array, np.round(array))
-    ):
-        raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
-    if labels and not 0 < min(labels) <= max(labels) <= _HIGHEST_LABEL:
-        raise InputError(
-            f"{path} holds the labels {min(labels)} to {max(labels)}; they have to be 1 to "
-            f"{_HIGHEST_LABEL}."
-        )
+    label_map = _whole_numbers(path, read.array)
+    labels = [int(label) for label in np.flatnonzero(np.bincount(label_map.ravel())) if label]
     shown = ", ".join(map(str, labels)) or "none"
-    if wanted is not None:
-        if not wanted.strip().isdigit() or int(wanted) not in labels:
-            raise InputError(
-                f"{path} is a label map without a label {wanted!r}; its labels are: {shown}."
-            )
-        label = int(wanted)
-    elif len(labels) > 1:
+    if wanted is not None and wanted.strip() not in map(str, labels):
+        raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
+    if wanted is None and len(labels) > 1:
         raise InputError(
-            f"{path} holds {len(labels)} structures (labels {shown}); name one with --segment."
+            f"{path} holds {len(labels)} structures (labels {shown}); choose one with --segment."
         )
-    else:
-        label = labels[0] if labels else 1
+    if not labels:
+        raise InputError(f"{path} is empty; draw the structure on at least one slice.")
+    chosen = labels[0] if wanted is None else int(wanted)
     structures = tuple(
-        Structure(number, f"Segment {number}", _COLOR, _TISSUE, ANATOMICAL_STRUCTURE)
-        for number in labels or [label]
+        Structure(label, f"Segment {label}", _COLOR, type=_TISSUE) for label in labels
     )
-    segmentation = Segmentation(array.astype(np.uint8), volume.geometry, structures)
-    chosen = next(item for item in structures if item.label == label)
-    mask = (segmentation.label_map == label).astype(np.uint8)
-    return MaskFile(path, volume, segmentation, chosen, mask)
+    return MaskFile(
+        path=path,
+        volume=volume,
+        segmentation=Segmentation(label_map, volume.geometry, structures),
+        structure=structures[labels.index(chosen)],
+        mask=MaskPart.of(label_map == chosen),
+    )
 
 
-def _named(path: Path, find: Any, node: Any, wanted: str | None) -> str:
-    try:
-        return find(node, wanted)
-    except InputError as error:
-        raise InputError(f"{path}: {error} Use --segment.") from error
+def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
+    """A label map as uint8.
 
-
-def _is_segmentation(path: Path) -> bool:
-    return path.name.lower().endswith(SEGMENTATION)
+    Raises:
+        InputError: If it holds other values than 0 … 255.
+    """
+    low, high = array.min(), array.max()
+    if low < 0 or high > _HIGHEST_LABEL or low != low:
+        raise InputError(
+            f"{path} holds values from {low:g} to {high:g}; labels are 0 to {_HIGHEST_LABEL}. Is "
+            "it the mask?"
+        )
+    labels = array.astype(np.uint8)
+    if array.dtype.kind == "f" and not np.array_equal(labels, array):
+        raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
+    return labels
 
 
 def _other_grid(path: Path, volume: Volume) -> InputError:
     return InputError(
-        f"{path} is not on the voxel grid of {volume.source or volume.name}, and it is not "
-        "resampled, since drawn slices would change. Give the mask on the grid of the CT (3D "
-        "Slicer: export it with the CT as reference volume)."
+        f"{path} is not on the voxels of {volume.source or volume.name}. It is not resampled, "
+        "since that would change the drawn slices; give a mask on the voxels of the CT (3D Slicer: "
+        "export it with the CT as reference volume)."
     )

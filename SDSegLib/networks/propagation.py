@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .presence import PresenceHead
+
 CHANNELS = (
     "wide_window",
     "soft_window",
@@ -176,39 +178,6 @@ class WindowEncoder(nn.Module):
         return full, half, quarter, eighth
 
 
-class PresenceHead(nn.Module):
-    """Presence logits from each slice's features and mask, seen along the window."""
-
-    def __init__(self, channels: int, embedded: int, width: int = 64) -> None:
-        super().__init__()
-        self.of_slice = nn.Linear(2 * channels + embedded + 2, width)
-        self.of_window = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv1d(width, width, 5, padding=2),
-            nn.ReLU(),
-            nn.Conv1d(width, width, 5, padding=2),
-            nn.ReLU(),
-            nn.Conv1d(width, 1, 1),
-        )
-
-    def forward(self, features: Tensor, embedded: Tensor, logits: Tensor, depth: int) -> Tensor:
-        """Presence (B, D), float32, from features (B·D, C, h, w) and mask logits (B·D, S, S)."""
-        pixels = logits.detach().float().flatten(1)
-        area = pixels.sigmoid().sum(1).add(1).log() / 6
-        pooled = torch.cat(
-            [
-                features.mean((2, 3)).float(),
-                features.amax((2, 3)).float(),
-                embedded.float(),
-                pixels.amax(1, keepdim=True) / 8,
-                area[:, None],
-            ],
-            1,
-        )
-        seen = self.of_slice(pooled)
-        return self.of_window(seen.view(-1, depth, seen.shape[1]).transpose(1, 2))[:, 0].float()
-
-
 @dataclass(frozen=True)
 class Trunk:
     """Sizes that both forms have.
@@ -251,7 +220,7 @@ class _Propagation(nn.Module):
         self.at_quarter = SliceBlock(quarter, embedded, steps[1] * 2)
         self.at_half = SliceBlock(half, embedded, steps[0])
         self.up_full = nn.Conv2d(half, 4 * full, 1)
-        self.presence = PresenceHead(eighth, embedded)
+        self.presence = PresenceHead(quarter, eighth, embedded)
         self.prior = nn.Parameter(torch.tensor(4.0))
         self.trust = nn.Linear(embedded, 1) if trunk.trust else None
         if self.trust is not None:
@@ -292,12 +261,12 @@ class DirectPropagation(_Propagation):
         embedded = self.embedding(numbers.flatten(0, 1))
         full, half, quarter, eighth = self.encoder(x, embedded, depth)
         deepest = self._deepest(eighth, embedded, known, depth)
-        y = self.at_quarter(quarter + _doubled(self.up_quarter(deepest)), embedded, depth)
-        y = self.at_half(half + _doubled(self.up_half(y)), embedded, depth)
+        fine = self.at_quarter(quarter + _doubled(self.up_quarter(deepest)), embedded, depth)
+        y = self.at_half(half + _doubled(self.up_half(fine)), embedded, depth)
         y = functional.pixel_shuffle(functional.relu(self.up_full(y)), 2)
         y = self.at_full(torch.cat([full, y], 1)).float()
         logits = y[:, 0] + self._weighted_prior(x, embedded)
-        presence = self.presence(deepest, embedded, logits, depth)
+        presence = self.presence(fine, deepest, embedded, logits, _flags(known, depth))
         return logits.view(batch, depth, size, size), presence
 
 
@@ -401,10 +370,11 @@ class LatentPropagation(_Propagation):
         eighth = eighth + self.down(functional.relu(y))
         deepest = self._deepest(eighth, embedded, known, depth)
         y = y + quarter + _doubled(self.up_quarter(deepest))
-        z0 = self.to_latent(self.at_quarter(y, embedded, depth))
+        fine = self.at_quarter(y, embedded, depth)
+        z0 = self.to_latent(fine)
         prior = self._weighted_prior(x, embedded)
         logits = self._decode(z0, full, half, prior, embedded, depth)
-        presence = self.presence(deepest, embedded, logits, depth)
+        presence = self.presence(fine, deepest, embedded, logits, _flags(known, depth))
         decoded = None
         if target is not None:
             true = self.encode(target).to(z0.dtype)
@@ -432,6 +402,12 @@ def known_positions(is_known: Tensor) -> Tensor:
     most = int(is_known.sum(1).max())
     order = torch.argsort(is_known.float(), dim=1, descending=True, stable=True)[:, :most]
     return torch.where(is_known.gather(1, order), order, -1)
+
+
+def _flags(known: Tensor, depth: int) -> Tensor:
+    """Positions (B, K), −1 for none → 1 for known slices and 0 for others, (B, D), float32."""
+    flags = torch.zeros(len(known), depth + 1, device=known.device)
+    return flags.scatter(1, known % (depth + 1), 1.0)[:, :depth]
 
 
 def _slices(channels: Tensor) -> Tensor:

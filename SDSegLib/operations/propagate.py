@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,56 @@ from ..propagation.result import Propagation
 from ..propagation.stack import Stack
 from ..volume.judgement import refuse_unusable
 from ..volume.volume import Volume
-from .base import Answer, ArraySpec, IsCancelled, OpenVolume, Operation, Prepared
+from .base import Answer, ArraySpec, IsCancelled, OpenVolume, Operation, Prepared, run_here
 
 if TYPE_CHECKING:
     from ..models.registry import InstalledModel
     from .model_store import ModelStore
+
+
+def propagate(
+    volume: Volume | OpenVolume,
+    mask: np.ndarray | MaskPart,
+    slices: Sequence[int] | None = None,
+    axis: str | None = None,
+    carry: str = "all",
+    correct: bool = False,
+    model: str | None = None,
+    device: str = "auto",
+    models: ModelStore | None = None,
+    report: ProgressCallback = lambda progress: None,
+    is_cancelled: IsCancelled = lambda: False,
+) -> Propagation:
+    """Carry a mask from the slices on which it was drawn to the others, in this process.
+
+    The first seven options are those of `PropagateOptions`.
+
+    Args:
+        volume: A CT in HU. An `OpenVolume` keeps results, so that a later call on it computes only
+            what has changed.
+        mask: On the volume's grid, (k, j, i); other than 0 is the structure.
+        slices: Numbers of the drawn slices; by default all that hold something.
+        axis: "k", "j" or "i"; by default the axis closest to the body's.
+        carry: "between", "up", "down" or "all".
+        correct: Whether the mask is a prediction of which only `slices` are right.
+        model: Name or folder of a model that carries masks; by default the bundled one.
+        device: "auto", "cuda", "mps" or "cpu".
+        models: Models that stay loaded between calls.
+        report: Receives progress.
+        is_cancelled: Called often.
+
+    Raises:
+        SDSegError: If volume, mask, options or model cannot be used, with the reason.
+        CancelledError: Once `is_cancelled` returns True.
+    """
+    from .model_store import ModelStore
+
+    options = PropagateOptions(
+        None if slices is None else tuple(slices), axis, carry, correct, model, device
+    )
+    operation = PropagateOperation(options.check(), mask)
+    result, _ = run_here(operation, volume, models or ModelStore(), report, is_cancelled)
+    return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from ..volume.orientation import axis_letters
 from ..volume.volume import Volume
 from .mask_part import MaskPart
 from .options import AXES, PropagateOptions, listed
+from .tilt import tilt_of
 
 _THIN = 1.5
 """Mean length in voxels of runs across drawn slices, below which they were drawn one by one."""
@@ -48,8 +49,9 @@ class Stack:
             options: Axis and slices.
 
         Raises:
-            InputError: If the mask is empty or of another shape, a slice lies outside the volume,
-                or no drawn slice holds anything.
+            InputError: If the mask is empty or of another shape, looks drawn in other planes than
+                those of the axis that was not named, a slice lies outside the volume, or no drawn
+                slice holds anything.
         """
         if mask.shape != volume.array.shape:
             raise InputError(
@@ -57,8 +59,12 @@ class Stack:
                 "give a mask on the grid of the CT."
             )
         part = mask if isinstance(mask, MaskPart) else MaskPart.of(mask)
-        name = options.axis
-        axis = body_axis(volume.geometry) if name is None else AXES.index(name)
+        spacing = volume.geometry.spacing[::-1]
+        if options.axis is None:
+            axis = body_axis(volume.geometry)
+            _check_plane(part, spacing, axis)
+        else:
+            axis = AXES.index(options.axis)
         part = part.along(axis)
         used = part.used()
         if not used:
@@ -76,7 +82,6 @@ class Stack:
                 f"The mask is empty on all slices that are named ({listed(drawn)}); it holds "
                 f"something on {listed(used)} along {AXES[axis]}."
             )
-        spacing = volume.geometry.spacing[::-1]
         order = (axis, *(other for other in range(3) if other != axis))
         return cls(
             ct=volume.array.transpose(order),
@@ -99,6 +104,26 @@ class Stack:
             "down": range(first + 1),
             "all": range(len(self.ct)),
         }[carry]
+
+
+def _check_plane(mask: MaskPart, spacing: tuple[float, float, float], axis: int) -> None:
+    """Raise `InputError` if a mask (k, j, i) looks drawn in other planes than across this axis."""
+    if mask.is_empty:
+        return
+    tilt = tilt_of(mask, spacing)
+    if tilt is not None:
+        raise InputError(
+            f"The mask is one slice at an angle of {tilt.degrees:.0f}° to the voxels' nearest "
+            f"planes, those across {AXES[tilt.axis]}; draw it in such a plane, or name the axis if "
+            "the structure is as flat as that."
+        )
+    drawn = drawn_axis(mask)
+    if drawn is not None and drawn != axis and len(mask.along(axis).used()) > 1:
+        used = mask.along(drawn).used()
+        raise InputError(
+            f"The mask is drawn on slices across {AXES[drawn]} ({listed(used)}), not across "
+            f"{AXES[axis]}; choose the axis {AXES[drawn]}, or {AXES[axis]} if it is meant so."
+        )
 
 
 def body_axis(geometry: Geometry) -> int:

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "operations": {"volume", "models", "inference", "propagation"},
     "worker": {"volume", "models", "inference", "propagation", "operations"},
     "mrml": {"volume", "propagation"},
-    "export": {"volume", "reading", "mrml"},
+    "export": {"volume", "reading", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
     "training": {
         "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",
