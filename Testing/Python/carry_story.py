@@ -12,10 +12,14 @@ LOWER = ((0.38, 0.56), (0.47, 0.60), (0.56, 0.56))
 
 
 def add_structure(page: Any) -> None:
+    """Add a structure and take up the brush."""
     page.click("#tab-edit")
+    count = page.locator(".segments .item").count()
     page.click("#add")
     page.wait_for_selector(".segments .item.on")
-    page.click("#tool-paint")
+    wait_for(lambda: page.locator(".segments .item").count() == count + 1)
+    if not page.locator("#tool-paint.on").count():
+        page.click("#tool-paint")
     page.wait_for_selector("#tool-paint.on")
     page.evaluate("window.trame.trigger('brush', [20, false])")
     wait_for(lambda: page.inner_text("label:has(#brush) output") == "20 mm")
@@ -36,7 +40,10 @@ def start(page: Any, method: str) -> None:
 
 def wait_for_preview(page: Any, *drawn: str) -> dict[str, Any]:
     """The state once the preview of these drawn slices is there."""
-    wait_for(lambda: carry_state(page)["ready"] and drawn_slices(page) == list(drawn))
+    wait_for(
+        lambda: carry_state(page)["ready"] and drawn_slices(page) == list(drawn),
+        told=lambda: f"drawn {drawn_slices(page)}, {carry_state(page)}",
+    )
     return carry_state(page)
 
 

@@ -282,11 +282,15 @@ def stroke(page: Any, view: str, *corners: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
-    """What a condition gives once it is true."""
+def wait_for(
+    condition: Callable[[], Any],
+    seconds: float = SECONDS,
+    told: Callable[[], str] = lambda: "",
+) -> Any:
+    """What a condition gives once it is true; `told` says what there is if it never is."""
     end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, "it did not come true in time"
+        assert time.monotonic() < end, f"it did not come true in time {told()}"
         time.sleep(0.05)
     return found
 
