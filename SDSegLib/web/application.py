@@ -142,7 +142,7 @@ class Application:
         self._views.open()
         self._segments.forget()
         self._edit.open()
-        self._carry.close()
+        self._carry.open()
         self._review.open()
         self._run.controller.error = ""
         self._worker.forget_volume()

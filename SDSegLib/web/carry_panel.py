@@ -95,6 +95,12 @@ class CarryPanel:
         self._stop()
         self.draw()
 
+    def open(self) -> None:
+        """Another CT is open."""
+        self._carry = "all"
+        self._locality = DEFAULT_LOCALITY
+        self.close()
+
     def suspend(self) -> None:
         """The page is closed: stop computing until `changed` is called."""
         self._stop()
@@ -121,6 +127,8 @@ class CarryPanel:
             self._request = request
             self._result = None
             self._jobs.request(request.job(self._worker))
+        elif self._result is not None:
+            self._takes = self._taken(self._result.masks)  # the overwrite mode may have changed
         self.draw()
 
     def draw(self) -> None:
@@ -267,7 +275,7 @@ class CarryPanel:
             for key, segment in segments.items()
         }
         self._preview.show(masks, colors, self._context.study.volume_node)
-        self._takes = "" if self._method == "grow" else self._taken(masks)
+        self._takes = self._taken(masks)
         self.draw()
         if self._applies:
             self._apply()
@@ -281,6 +289,8 @@ class CarryPanel:
 
     def _taken(self, masks: Mapping[str, MaskPart]) -> str:
         """What Apply would take from other segments, as a sentence; "" if nothing."""
+        if self._method == "grow":
+            return ""
         taken = self._scene.taken(masks)
         voxel_ml = self._context.study.opened().geometry.voxel_volume_ml
         amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in taken]

@@ -90,7 +90,7 @@ def read_segment(
         return Reading(problem=problem, drawn=drawn)
     if drawn.can_correct and not drawn.is_changed and not choices.is_changed:
         return Reading(drawn=drawn)
-    problem = _problem(settings, drawn, name)
+    problem = _problem(settings, drawn, part.shape[drawn.axis], name)
     if problem:
         return Reading(problem=problem, drawn=drawn)
     request = CarryRequest(
@@ -106,8 +106,10 @@ def read_segment(
     return Reading(request, drawn=drawn)
 
 
-def _problem(settings: CarrySettings, drawn: Drawn, name: str) -> str:
-    """Why nothing can be carried from these slices, or ""."""
+def _problem(settings: CarrySettings, drawn: Drawn, count: int, name: str) -> str:
+    """Why nothing can be carried from the drawn ones of `count` slices, or ""."""
+    if count == 1:
+        return "The CT has a single slice in this plane; there is no other to carry anything to."
     if not drawn.numbers:
         return f"No slice of {name} counts as drawn; draw on one, or add the slice that is shown."
     between = settings.method == "propagate" and settings.carry == "between"
