@@ -186,6 +186,11 @@ class Session(VTKObservationMixin):
             self.choices = Choices(axis)
             self.refresh()
 
+    def setCorrecting(self, isCorrecting: bool) -> None:
+        """Whether slices far from the drawn ones stay as they are."""
+        self.choices.correct = isCorrecting
+        self.refresh()
+
     def addShownSlice(self) -> None:
         """Take the slice that a view shows as right."""
         target = self.target
@@ -396,7 +401,7 @@ class Session(VTKObservationMixin):
         finally:
             self._isWriting = False
             self._drop()
-        self.choices = Choices(self.choices.axis)
+        self.choices = Choices(self.choices.axis, correct=self.choices.correct)
         self.refresh()
         self.isOn, self._asked = self._isFollowing, self.target  # from the next stroke on
 

@@ -266,6 +266,10 @@
     p: () => act("tool", ["paint"]),
     e: () => act("tool", ["erase"]),
     f: () => act("fit"),
+    g: () => act("carry", ["propagate"]),
+    c: () => act("carry_now"),
+    a: () => act("carry_apply"),
+    x: () => act("carry_next"),
     Escape: () => escape(),
     "?": () => window.trame?.state.set("help", !window.trame.state.get("help")),
     h: () => window.trame?.state.set("help", !window.trame.state.get("help")),
@@ -284,7 +288,8 @@
     if (state.get("question")) act("answer", [""]);
     else if (state.get("help") || state.get("card") || state.get("menu")) {
       state.update({ help: false, card: false, menu: false });
-    } else act("tool", ["none"]);
+    } else if (state.get("edit").tool !== "none") act("tool", ["none"]);
+    else act("carry_cancel");
   }
 
   window.addEventListener(
