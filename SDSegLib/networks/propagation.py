@@ -29,7 +29,7 @@ CHANNELS = (
     "known",
     "known_mask",
     "linear_prior",
-    "cubic_prior",
+    "prior",
     "unmoved_prior",
     "has_prediction",
     "prediction",
@@ -38,7 +38,11 @@ CHANNELS = (
     "image_after",
     "mask_after",
 )
-"""What the networks see of each pixel, in this order; `propagation.features` computes it."""
+"""What the networks see of each pixel, in this order; `propagation.features` computes it.
+
+`prior` is what they start from: the masks interpolated through the known slices, or the prediction
+moved as it was corrected nearby.
+"""
 NUMBERS = 44
 """How many numbers describe a slice besides its pixels."""
 FACTOR = 8
@@ -46,7 +50,7 @@ FACTOR = 8
 _SHIFTED = 8  # one part of so many of the channels comes from each neighbour
 _HEADS = 4
 _LATENT_FACTOR = 4
-_PRIOR = CHANNELS.index("cubic_prior")
+_PRIOR = CHANNELS.index("prior")
 
 
 def exchange(x: Tensor, depth: int, step: int) -> Tensor:
@@ -232,7 +236,7 @@ class _Propagation(nn.Module):
         return self.bottom(eighth, embedded, depth)
 
     def _weighted_prior(self, x: Tensor, embedded: Tensor) -> Tensor:
-        """The cubic prior (B·D, S, S) as logits, float32."""
+        """The prior (B·D, S, S) as logits, float32."""
         prior = self.prior * x[:, _PRIOR]
         if self.trust is None:
             return prior

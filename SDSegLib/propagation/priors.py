@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
+
+
+_FADE = 3
+_MOST_CHANGE = 12.0
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
@@ -60,6 +64,53 @@ def cubic_weights(at: Sequence[int], depth: int) -> np.ndarray:
                 + (t**3 - t**2) * gap * slopes[number + 1]
             )
     return weights
+
+
+def corrected_distance(
+    prediction: np.ndarray, known: Mapping[int, np.ndarray], fade: int = _FADE
+) -> np.ndarray:
+    """Signed distances of a prediction, moved near each known slice as it was moved there.
+
+    What a known slice changed is taken against the mean of the prediction beside it, because the
+    prediction's own mask in that slice may have been replaced by the known one.
+
+    Args:
+        prediction: The mask that is corrected, bool (D, S, S).
+        known: Signed distances of the known masks, (S, S), by position.
+        fade: Slices over which a change fades.
+
+    Returns:
+        (D, S, S) float32 in pixels; those of `known` at the known positions.
+    """
+    others = [z for z in range(len(prediction)) if z not in known]
+    result = np.stack([signed_distance(mask) for mask in prediction])
+    held = [z for z in others if prediction[z].any()]
+    for z in set(others) - set(held) if held else ():
+        nearest = result[min(held, key=lambda other: abs(other - z))]
+        result[z] = nearest - nearest.max() - 0.5
+    changes = {}
+    for position, distance in known.items():
+        beside = _beside(position, others)
+        beside = [z for z in beside if z in held] or beside
+        if beside:
+            change = distance - np.mean([result[z] for z in beside], axis=0)
+            changes[position] = np.clip(change, -_MOST_CHANGE, _MOST_CHANGE)
+    for z in others:
+        weights = {position: 1 - abs(z - position) / (fade + 1) for position in changes}
+        weights = {position: weight for position, weight in weights.items() if weight > 0}
+        total = max(1.0, sum(weights.values()))
+        for position, weight in weights.items():
+            result[z] += weight / total * changes[position]
+    for position, distance in known.items():
+        result[position] = distance
+    return result
+
+
+def _beside(position: int, others: Sequence[int]) -> list[int]:
+    """The nearest of the other slices on each side, at most two slices away."""
+    below = [z for z in others if position - 2 <= z < position]
+    above = [z for z in others if position < z <= position + 2]
+    return below[-1:] + above[:1]
 
 
 def shifted(maps: np.ndarray, offsets: np.ndarray) -> np.ndarray:
