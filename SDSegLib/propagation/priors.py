@@ -9,7 +9,6 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
 
-
 _FADE = 3
 _MOST_CHANGE = 12.0
 
