@@ -125,7 +125,7 @@ class PreviewRequests:
             return
         request, self._wanted = self._wanted, None
         try:
-            client.start(_opened(client, request.target), request.operation)
+            client.start(openedTarget(client, request.target), request.operation)
         except SDSegError as error:
             self._onError(str(error))
             return
@@ -157,8 +157,12 @@ class PreviewRequests:
         return True
 
 
-def _opened(client: WorkerClient, target: Target) -> VolumeInWorker:
-    """The target's volume on its grid, in the worker."""
+def openedTarget(client: WorkerClient, target: Target) -> VolumeInWorker:
+    """The target's volume on its grid, in the worker.
+
+    Raises:
+        InputError: If the volume cannot be used.
+    """
     node, grid = target.volumeNode, target.grid
     if grid.is_volumes:
         return openInWorker(client, node)

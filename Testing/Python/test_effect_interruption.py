@@ -204,7 +204,7 @@ def test_keys_cancel_and_no_effect(person: Person, application: Any) -> None:
     process_events(0.1)
     assert preview_nodes() == []
     assert person.mask()[23].any()
-    person.draw(27)
+    person.draw(27, radius=9.0)
     person.wait_for_preview()
     person.choose_effect("")
     assert preview_nodes() == []
