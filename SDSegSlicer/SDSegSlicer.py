@@ -39,7 +39,8 @@ class SDSegSlicer(ScriptedLoadableModule):
         self.parent.contributors = ["SDSeg contributors"]
         self.parent.helpText = _(
             "Segments structures in CT: choose a volume and a model, click Segment, review where "
-            "the result is unsure, correct it, export it. Not a medical device."
+            "the result is unsure, correct it, export it. The Segment Editor's effect SDSeg "
+            "Propagate carries drawn or corrected slices to the others. Not a medical device."
         )
         self.parent.acknowledgementText = _(
             "SDSeg is the method of Lin et al., Stable Diffusion Segmentation for Biomedical "

@@ -68,6 +68,7 @@ class PreviewRequests:
         self._client: WorkerClient | None = None
         self._sent: Request | None = None
         self._isDropped = False
+        self._isTold = False  # that somebody else uses the worker
         self._wanted: Request | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
@@ -121,8 +122,11 @@ class PreviewRequests:
             return
         client = sharedWorker()
         if not takeWorker(client, self):
-            self._onChange()
+            if not self._isTold:
+                self._isTold = True
+                self._onChange()
             return
+        self._isTold = False
         request, self._wanted = self._wanted, None
         try:
             client.start(openedTarget(client, request.target), request.operation)
