@@ -79,11 +79,11 @@ class MaskFile:
         labels[labels == label] = 0
         box = labels[mask.box()]
         box[mask.voxels & (box == 0)] = label
-        result = replace(self.segmentation, label_map=labels)
+        changed = replace(self.segmentation, label_map=labels)
         if is_segmentation:
-            write_seg_nrrd(result, path, overwrite, self.volume)
+            write_seg_nrrd(changed, path, overwrite, self.volume)
         else:
-            write_label_map(result, path, overwrite)
+            write_label_map(changed, path, overwrite)
 
 
 @dataclass(frozen=True, eq=False)
