@@ -195,7 +195,7 @@ def test_the_plane_of_the_slices_and_predictions_can_be_named(person: Person) ->
     grid = edit_grid(person.node, person.ct)
     write_segment(person.node, "organ", mask_image(MaskPart.of(ball), grid))
     person.choose_effect()
-    assert "it cannot be told which ones are right" in message(person)
+    assert "It cannot be told which slices were drawn" in message(person)
     assert [person.ui.axisComboBox.itemText(row) for row in range(4)] == [
         "Automatic", "Axial", "Coronal", "Sagittal",
     ]  # fmt: skip
