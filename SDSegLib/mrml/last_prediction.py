@@ -119,6 +119,8 @@ def drawn_in(
     """
     if last is None or last.marks.shape != mask.shape:
         found = drawn_slices(mask, None)[0] if axis is None else axis
+        if found is None and mask.voxels.shape[body_axis] == 1:
+            found = body_axis
         return DrawnSlices(found, () if found is None else mask.along(found).used())
     changed = last.marks.changed(mask)
     if axis is None:

@@ -14,6 +14,7 @@ from test_mrml import a_translation, mask_on_grid
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
 __all__ = ["application", "module_widget", "person"]
 
 
@@ -79,6 +80,8 @@ def test_what_is_missing_is_named_and_nothing_can_be_clicked(person: Person) -> 
     person.editor.setSourceVolumeNode(None)
     slicer.mrmlScene.RemoveNode(person.node)
     slicer.mrmlScene.RemoveNode(person.ct)
+    person.effect.cleanup()  # as when the editor is deleted
+    person.editor.effectByName("SDSeg Propagate").self().updateGUIFromMRML()
 
 
 def test_without_packages_the_way_to_install_them_is_shown(

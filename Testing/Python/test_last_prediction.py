@@ -53,6 +53,14 @@ def test_slices_drawn_one_by_one_are_found_along_any_axis(axis: int) -> None:
     assert drawn(node, "organ", ct) == DrawnSlices(axis, (3, 6, 10))
 
 
+def test_a_few_voxels_on_one_slice_are_on_a_slice_across_the_body() -> None:
+    line = np.zeros(SHAPE, bool)
+    line[5, 6, 3:9] = True
+    assert drawn_in(MaskPart.of(line), None) == DrawnSlices(0, (5,))
+    assert drawn_in(MaskPart.of(line), None, body_axis=1) == DrawnSlices(1, (6,))
+    assert drawn_in(MaskPart.of(line), None, body_axis=2) == DrawnSlices(None, ())
+
+
 def test_in_a_whole_structure_nothing_looks_drawn_until_an_axis_is_named() -> None:
     part = MaskPart.of(a_blob())
     assert drawn_in(part, None) == DrawnSlices(None, ())
