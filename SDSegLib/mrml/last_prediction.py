@@ -134,6 +134,25 @@ def drawn_in(
     return DrawnSlices(axis, tuple(sorted(numbers)), is_correction, elsewhere)
 
 
+def renewed(
+    last: LastPrediction, before: MaskPart, after: MaskPart, body_axis: int = 0
+) -> LastPrediction:
+    """What a segment remembers once a program has changed it otherwise.
+
+    Slices that were drawn until then stay so, and what the program changed does not count.
+
+    Args:
+        last: What it remembers.
+        before: Its mask until then.
+        after: Its mask now, on the same grid.
+        body_axis: As for `drawn_in`.
+    """
+    drawn = drawn_in(before, last, body_axis=body_axis)
+    return LastPrediction(
+        SliceMarks.of(after), drawn.axis, drawn.numbers, last.is_model, drawn.elsewhere
+    )
+
+
 def with_slices_of(mask: MaskPart, own: MaskPart, slices: Iterable[tuple[int, int]]) -> MaskPart:
     """A mask in which some slices, as pairs of axis and number, are those of another mask."""
     for axis, number in slices:

@@ -17,6 +17,7 @@ from SDSegLib.mrml.last_prediction import (
     drawn_in,
     last_prediction,
     remember_prediction,
+    renewed,
     with_slices_of,
 )
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
@@ -127,6 +128,17 @@ def test_slices_drawn_across_another_axis_are_protected() -> None:
     expected = np.zeros(SHAPE, bool)
     expected[[3, 5]] = changed[[3, 5]]
     assert (kept == expected).all()
+
+
+def test_what_a_program_takes_from_a_segment_does_not_count_as_drawn() -> None:
+    predicted = LastPrediction(SliceMarks.of(a_blob()), is_model=True)
+    drawn = a_blob()
+    drawn[4, :3] = True
+    taken = drawn.copy()
+    taken[2:6, 9:] = False
+    now = renewed(predicted, MaskPart.of(drawn), MaskPart.of(taken))
+    assert drawn_in(MaskPart.of(taken), now) == DrawnSlices(0, (4,), correct=True)
+    assert drawn_in(MaskPart.of(taken), predicted) != DrawnSlices(0, (4,), correct=True)
 
 
 def test_marks_of_another_grid_and_damaged_tags_are_ignored() -> None:
