@@ -109,7 +109,7 @@ class PropagateFamily(Family):
     It segments nothing from the image alone; `propagation.carry.Propagator` runs it on a volume.
     """
 
-    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cpu": 17}  # a usual window
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 34, "cpu": 17}  # usual windows
     TRAINING = "SDSegLib.training.propagate"
 
     def __init__(self, description: ModelDescription) -> None:
