@@ -260,3 +260,12 @@ def test_masks_that_cannot_be_used_are_named(folder: Path, tmp_path: Path, sdseg
     code, _, told = sdseg("propagate", ct, inputs, "-o", inputs, "--overwrite")
     assert code == 2
     assert "is an input" in told
+
+
+def test_its_cost_is_told(sdseg: Run) -> None:
+    code, shown, _ = sdseg("cost", "propagate", "--seconds", "--json")
+    assert code == 0
+    told = json.loads(shown)
+    assert 0.2 < told["gflop"] < 3
+    assert 0 < told["seconds_per_slice"] < 2
+    assert told["half_megabytes"] < 12
