@@ -14,13 +14,13 @@ from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import InputError, SDSegError
 from SDSegLib.inference.progress import Progress
-from SDSegLib.mrml.edit_grid import image_with_slices
 from SDSegLib.mrml.last_prediction import with_slices_of
 from SDSegLib.operations.propagate import PropagateOperation
 from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.propagation.options import AXES, PropagateOptions
 from SDSegLib.propagation.result import Propagation
 
+from .apply import writeResult
 from .editableArea import withinEditableArea
 from .preview import Preview
 from .requests import PreviewRequests, Request
@@ -331,7 +331,7 @@ class Session(VTKObservationMixin):
             return
         if self._asked is not None and not self._isFollowing and not self._appliesWhenReady:
             return
-        reason = _whyNot()
+        reason = whyNothingCanBeComputed()
         if reason:
             self._onError(reason)
             return
@@ -376,25 +376,10 @@ class Session(VTKObservationMixin):
         self._write(target, self.result)
 
     def _write(self, target: Target, result: Propagation) -> None:
-        mask = self._resultMask(target, result)
         self._isWriting = True
         try:
-            image = image_with_slices(
-                target.segmentationNode,
-                target.segmentId,
-                target.grid,
-                mask,
-                result.axis,
-                result.changed,
-            )
             self._preview.hide()
-            self._effect.saveStateForUndo()
-            self._effect.modifySelectedSegmentByLabelmap(
-                image, slicer.qSlicerSegmentEditorAbstractEffect.ModificationModeSet
-            )
-            written = chosenTarget(self._editorNode, self.choices)
-            isModel = target.last is not None and target.last.is_model
-            written.remember(result.axis, result.drawn, isModel, target.drawn.elsewhere)
+            writeResult(self._effect, target, self._resultMask(target, result), result)
             self.notice = _("Carried to {count} slices.").format(count=len(result.changed))
         except SDSegError as error:
             self.error = str(error)
@@ -427,12 +412,12 @@ class Session(VTKObservationMixin):
 
     def _warmUp(self) -> None:
         """Make the worker load the model before the first preview."""
-        if not _whyNot():
+        if not whyNothingCanBeComputed():
             nothing = MaskPart.of(np.zeros((1, 1, 1), bool))
             sharedWorker().warm_up(PropagateOperation(PropagateOptions(), nothing))
 
 
-def _whyNot() -> str:
+def whyNothingCanBeComputed() -> str:
     """Why nothing can be computed on this computer, and what to do; "" if it can."""
     if unsupportedReason():
         return unsupportedReason()

@@ -139,9 +139,9 @@ class Target:
                 "list that is right as it is."
             )
         return _(
-            "Every slice of the structure holds something, so it cannot be told which ones are "
-            "right. If it is a prediction, say so with the button below and correct a slice; or "
-            "choose the direction of the slices that you have drawn."
+            "It cannot be told which slices were drawn: the structure has no gaps, or was drawn in "
+            "several planes. If it is a prediction, say so with the button below and correct a "
+            "slice; or choose the plane of the slices that you have drawn."
         )
 
     def remember(
@@ -175,6 +175,20 @@ def chosenTarget(editorNode: Any, choices: Choices) -> Target:
     segmentId = editorNode.GetSelectedSegmentID() or ""
     if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
         raise InputError(_("Select a segment first, or add one."))
+    return readTarget(segmentationNode, segmentId, volumeNode, choices)
+
+
+def readTarget(
+    segmentationNode: vtkMRMLSegmentationNode,
+    segmentId: str,
+    volumeNode: vtkMRMLScalarVolumeNode,
+    choices: Choices,
+) -> Target:
+    """A segment as it is now.
+
+    Raises:
+        InputError: If volume or segment cannot be used, and what to do.
+    """
     grid = edit_grid(segmentationNode, volumeNode)
     mask = segment_on_grid(segmentationNode, segmentId, grid)
     last = last_prediction(segmentationNode.GetSegmentation().GetSegment(segmentId))
