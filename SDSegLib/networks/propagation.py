@@ -91,7 +91,7 @@ class SliceBlock(nn.Module):
         y = exchange(x, depth, self.step) if self.step else x
         y = self.norm(self.first(y))
         scale, shift = self.modulation(embedded).to(y.dtype)[:, :, None, None].chunk(2, 1)
-        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale)))
+        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale), inplace=True))
 
 
 class KnownSliceAttention(nn.Module):
