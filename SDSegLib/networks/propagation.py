@@ -29,7 +29,7 @@ CHANNELS = (
     "known",
     "known_mask",
     "linear_prior",
-    "prior",
+    "best_prior",
     "unmoved_prior",
     "has_prediction",
     "prediction",
@@ -38,11 +38,7 @@ CHANNELS = (
     "image_after",
     "mask_after",
 )
-"""What the networks see of each pixel, in this order; `propagation.features` computes it.
-
-`prior` is what they start from: the masks interpolated through the known slices, or the prediction
-moved as it was corrected nearby.
-"""
+"""What the networks see of each pixel, in this order; `propagation.features` computes it."""
 NUMBERS = 44
 """How many numbers describe a slice besides its pixels."""
 FACTOR = 8
@@ -50,7 +46,7 @@ FACTOR = 8
 _SHIFTED = 8  # one part of so many of the channels comes from each neighbour
 _HEADS = 4
 _LATENT_FACTOR = 4
-_PRIOR = CHANNELS.index("prior")
+_PRIOR = CHANNELS.index("best_prior")
 
 
 def exchange(x: Tensor, depth: int, step: int) -> Tensor:
@@ -95,7 +91,7 @@ class SliceBlock(nn.Module):
         y = exchange(x, depth, self.step) if self.step else x
         y = self.norm(self.first(y))
         scale, shift = self.modulation(embedded).to(y.dtype)[:, :, None, None].chunk(2, 1)
-        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale)))
+        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale), inplace=True))
 
 
 class KnownSliceAttention(nn.Module):
@@ -236,7 +232,7 @@ class _Propagation(nn.Module):
         return self.bottom(eighth, embedded, depth)
 
     def _weighted_prior(self, x: Tensor, embedded: Tensor) -> Tensor:
-        """The prior (B·D, S, S) as logits, float32."""
+        """The best prior (B·D, S, S) as logits, float32."""
         prior = self.prior * x[:, _PRIOR]
         if self.trust is None:
             return prior

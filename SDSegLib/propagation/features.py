@@ -18,7 +18,7 @@ from torch import Tensor
 from ..networks.propagation import CHANNELS, NUMBERS
 from .crops import Crops
 from .priors import (
-    corrected_distance,
+    corrected_distances,
     cubic_weights,
     linear_weights,
     shifted,
@@ -92,7 +92,7 @@ def features(
         "known": is_known[:, None, None],
         "known_mask": masks,
         "linear_prior": _scaled(np.tensordot(linear_weights(at, depth), maps, 1)),
-        "prior": _scaled(_prior(maps, at, depth, prediction)),
+        "best_prior": _scaled(_best_prior(maps, at, prediction, depth)),
         "unmoved_prior": _scaled(_unmoved(maps, at, before, after, crops)),
         "image_before": seen.own[before],
         "mask_before": masks[before],
@@ -112,13 +112,13 @@ def features(
     return torch.from_numpy(channels), torch.from_numpy(numbers)
 
 
-def _prior(
-    maps: np.ndarray, at: list[int], depth: int, prediction: np.ndarray | None
+def _best_prior(
+    maps: np.ndarray, at: list[int], prediction: np.ndarray | None, depth: int
 ) -> np.ndarray:
-    """What the network starts from: signed distances without the image, (D, S, S)."""
+    """The prior that the network corrects, (D, S, S): a spline, or the corrected prediction."""
     if prediction is None:
         return np.tensordot(cubic_weights(at, depth), maps, 1)
-    return corrected_distance(prediction, dict(zip(at, maps, strict=True)))
+    return corrected_distances(prediction, maps, at)
 
 
 def _distances(known: Mapping[int, np.ndarray], at: list[int], drawn: list[int]) -> np.ndarray:

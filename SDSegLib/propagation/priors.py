@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
 
-_FADE = 3
+CORRECTION_REACH = 3
+"""Slices over which a correction counts in a prior."""
 _MOST_CHANGE = 12.0
 
 
@@ -65,51 +66,57 @@ def cubic_weights(at: Sequence[int], depth: int) -> np.ndarray:
     return weights
 
 
-def corrected_distance(
-    prediction: np.ndarray, known: Mapping[int, np.ndarray], fade: int = _FADE
-) -> np.ndarray:
-    """Signed distances of a prediction, moved near each known slice as it was moved there.
+def corrected_distances(prediction: np.ndarray, maps: np.ndarray, at: Sequence[int]) -> np.ndarray:
+    """Signed distances (D, S, S) of a prediction, moved by what was corrected near each slice.
 
-    What a known slice changed is taken against the mean of the prediction beside it, because the
-    prediction's own mask in that slice may have been replaced by the known one.
+    A correction is the difference between the signed distances of a known mask and those of the
+    prediction on the slices beside it: the prediction of the known slice itself may have been
+    replaced already. It counts less with distance, down to nothing past `CORRECTION_REACH` slices.
 
     Args:
-        prediction: The mask that is corrected, bool (D, S, S).
-        known: Signed distances of the known masks, (S, S), by position.
-        fade: Slices over which a change fades.
-
-    Returns:
-        (D, S, S) float32 in pixels; those of `known` at the known positions.
+        prediction: bool, (D, S, S).
+        maps: Signed distances of the known masks, (K, S, S).
+        at: Positions of the known slices, ascending.
     """
-    others = [z for z in range(len(prediction)) if z not in known]
-    result = np.stack([signed_distance(mask) for mask in prediction])
-    held = [z for z in others if prediction[z].any()]
-    for z in set(others) - set(held) if held else ():
-        nearest = result[min(held, key=lambda other: abs(other - z))]
-        result[z] = nearest - nearest.max() - 0.5
-    changes = {}
-    for position, distance in known.items():
+    others = [z for z in range(len(prediction)) if z not in at]
+    result = _distances_of(prediction, others)
+    changes = []
+    for position, known in zip(at, maps, strict=True):
         beside = _beside(position, others)
-        beside = [z for z in beside if z in held] or beside
+        beside = [z for z in beside if prediction[z].any()] or beside
         if beside:
-            change = distance - np.mean([result[z] for z in beside], axis=0)
-            changes[position] = np.clip(change, -_MOST_CHANGE, _MOST_CHANGE)
+            change = known - np.mean([result[z] for z in beside], axis=0)
+            changes.append((position, np.clip(change, -_MOST_CHANGE, _MOST_CHANGE)))
+    moved = result.copy()
+    moved[list(at)] = maps
     for z in others:
-        weights = {position: 1 - abs(z - position) / (fade + 1) for position in changes}
-        weights = {position: weight for position, weight in weights.items() if weight > 0}
-        total = max(1.0, sum(weights.values()))
-        for position, weight in weights.items():
-            result[z] += weight / total * changes[position]
-    for position, distance in known.items():
-        result[position] = distance
+        weights = [max(0.0, 1 - abs(z - k) / (CORRECTION_REACH + 1)) for k, _ in changes]
+        total = max(1.0, sum(weights))
+        for weight, (_, change) in zip(weights, changes, strict=True):
+            if weight:
+                moved[z] += weight / total * change
+    return moved
+
+
+def _distances_of(masks: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Signed distances of some masks; in an empty one the nearest mask shrinks to nothing."""
+    result = np.zeros(masks.shape, np.float32)
+    holding = [z for z in numbers if masks[z].any()]
+    for z in numbers:
+        if z in holding or not holding:
+            result[z] = signed_distance(masks[z])
+    for z in numbers:
+        if holding and z not in holding:
+            source = result[min(holding, key=lambda other: abs(other - z))]
+            result[z] = source - source.max() - 0.5
     return result
 
 
 def _beside(position: int, others: Sequence[int]) -> list[int]:
     """The nearest of the other slices on each side, at most two slices away."""
-    below = [z for z in others if position - 2 <= z < position]
-    above = [z for z in others if position < z <= position + 2]
-    return below[-1:] + above[:1]
+    before = [z for z in others if position - 2 <= z < position]
+    after = [z for z in others if position < z <= position + 2]
+    return before[-1:] + after[:1]
 
 
 def shifted(maps: np.ndarray, offsets: np.ndarray) -> np.ndarray:
