@@ -109,7 +109,7 @@ class PropagateFamily(Family):
     It segments nothing from the image alone; `propagation.carry.Propagator` runs it on a volume.
     """
 
-    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 8, "cpu": 1}
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 34, "cpu": 17}  # usual windows
     TRAINING = "SDSegLib.training.propagate"
 
     def __init__(self, description: ModelDescription) -> None:
@@ -135,10 +135,11 @@ class PropagateFamily(Family):
         return (NetworkPart("network", (self.network,)),)
 
     def segment_slice(self, image: Tensor) -> Tensor:
+        """Mask logits (N, S, S) of a window of N slices with the channels (N, C, S, S)."""
         device = image.device
-        numbers = torch.zeros(1, 1, NUMBERS, device=device)
+        numbers = torch.zeros(1, len(image), NUMBERS, device=device)
         known = torch.zeros(1, 1, dtype=torch.long, device=device)
-        return self(image[:, None], numbers, known)[0][:, 0]
+        return self(image[None], numbers, known)[0][0]
 
     def empty_slice(self) -> Tensor:
         size = self.config.crop_sizes[-1]

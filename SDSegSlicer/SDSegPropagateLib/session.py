@@ -331,7 +331,7 @@ class Session(VTKObservationMixin):
             return
         if self._asked is not None and not self._isFollowing and not self._appliesWhenReady:
             return
-        reason = _whyNot()
+        reason = whyNothingCanBeComputed()
         if reason:
             self._onError(reason)
             return
@@ -427,12 +427,12 @@ class Session(VTKObservationMixin):
 
     def _warmUp(self) -> None:
         """Make the worker load the model before the first preview."""
-        if not _whyNot():
+        if not whyNothingCanBeComputed():
             nothing = MaskPart.of(np.zeros((1, 1, 1), bool))
             sharedWorker().warm_up(PropagateOperation(PropagateOptions(), nothing))
 
 
-def _whyNot() -> str:
+def whyNothingCanBeComputed() -> str:
     """Why nothing can be computed on this computer, and what to do; "" if it can."""
     if unsupportedReason():
         return unsupportedReason()

@@ -175,6 +175,20 @@ def chosenTarget(editorNode: Any, choices: Choices) -> Target:
     segmentId = editorNode.GetSelectedSegmentID() or ""
     if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
         raise InputError(_("Select a segment first, or add one."))
+    return readTarget(segmentationNode, segmentId, volumeNode, choices)
+
+
+def readTarget(
+    segmentationNode: vtkMRMLSegmentationNode,
+    segmentId: str,
+    volumeNode: vtkMRMLScalarVolumeNode,
+    choices: Choices,
+) -> Target:
+    """A segment as it is now.
+
+    Raises:
+        InputError: If volume or segment cannot be used, and what to do.
+    """
     grid = edit_grid(segmentationNode, volumeNode)
     mask = segment_on_grid(segmentationNode, segmentId, grid)
     last = last_prediction(segmentationNode.GetSegmentation().GetSegment(segmentId))

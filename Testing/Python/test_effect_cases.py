@@ -61,7 +61,7 @@ def test_what_is_missing_is_named_and_nothing_can_be_clicked(person: Person) -> 
     buttons = [person.ui.allButton, person.ui.applyButton, person.ui.cancelButton]
     assert not any(button.enabled for button in buttons)
     assert not person.ui.nextButton.enabled
-    person.session.carryOrApply()  # the key G
+    person.session.carryOrApply()  # the key C
     assert "Nothing is drawn yet" in message(person)
     assert preview_nodes() == []
     person.editor.setSourceVolumeNode(None)
