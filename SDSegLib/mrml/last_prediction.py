@@ -119,6 +119,8 @@ def drawn_in(
     """
     if last is None or last.marks.shape != mask.shape:
         found = drawn_slices(mask, None)[0] if axis is None else axis
+        if found is None and mask.voxels.shape[body_axis] == 1:
+            found = body_axis
         return DrawnSlices(found, () if found is None else mask.along(found).used())
     changed = last.marks.changed(mask)
     if axis is None:
@@ -130,6 +132,25 @@ def drawn_in(
     elsewhere = tuple(pair for pair in before if pair[0] != axis)
     is_correction = last.is_model or bool(elsewhere)
     return DrawnSlices(axis, tuple(sorted(numbers)), is_correction, elsewhere)
+
+
+def renewed(
+    last: LastPrediction, before: MaskPart, after: MaskPart, body_axis: int = 0
+) -> LastPrediction:
+    """What a segment remembers once a program has changed it otherwise.
+
+    Slices that were drawn until then stay so, and what the program changed does not count.
+
+    Args:
+        last: What it remembers.
+        before: Its mask until then.
+        after: Its mask now, on the same grid.
+        body_axis: As for `drawn_in`.
+    """
+    drawn = drawn_in(before, last, body_axis=body_axis)
+    return LastPrediction(
+        SliceMarks.of(after), drawn.axis, drawn.numbers, last.is_model, drawn.elsewhere
+    )
 
 
 def with_slices_of(mask: MaskPart, own: MaskPart, slices: Iterable[tuple[int, int]]) -> MaskPart:

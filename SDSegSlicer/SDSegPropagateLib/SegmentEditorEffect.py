@@ -77,6 +77,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if self.session is not None:
             self.session.end()
             self.session = None
+        if self.panel is not None:
+            self.panel.release()
+            self.panel = None
 
     def carry(self) -> None:
         """Show a preview in the direction chosen last; for the module's button and scripts."""

@@ -25,6 +25,7 @@ class Panel:
         self.session: Any = None
         self._effect = effect
         self._isDrawing = False
+        self._connections: list[tuple[Any, str, Any]] = []
         self._filled: dict[str, list[int]] = {"drawnList": [], "unsureList": []}
         widget = slicer.util.loadUI(str(_UI))
         effect.scriptedEffect.addOptionsWidget(widget)
@@ -63,12 +64,17 @@ class Panel:
         finally:
             self._isDrawing = False
 
+    def release(self) -> None:
+        """Let go of the widgets, before the editor deletes them."""
+        self.session = None
+        while self._connections:
+            widget, signal, function = self._connections.pop()
+            widget.disconnect(signal, function)
+
     def _connect(self) -> None:
         ui = self.ui
-        ui.betweenButton.connect("clicked()", lambda: self._carry("between"))
-        ui.upButton.connect("clicked()", lambda: self._carry("up"))
-        ui.downButton.connect("clicked()", lambda: self._carry("down"))
-        ui.allButton.connect("clicked()", lambda: self._carry("all"))
+        for direction, button in self._directions.items():
+            self._listen(button, "clicked()", self._carryTo(direction))
         for name, action in (
             ("applyButton", "apply"),
             ("cancelButton", "cancel"),
@@ -77,14 +83,19 @@ class Panel:
             ("predictionButton", "takeAsPrediction"),
             ("turnButton", "turnViews"),
         ):
-            getattr(ui, name).connect("clicked()", self._action(action))
-        ui.removeButton.connect("clicked()", self._remove)
+            self._listen(getattr(ui, name), "clicked()", self._action(action))
+        self._listen(ui.removeButton, "clicked()", self._remove)
         for name in ("drawnList", "unsureList"):
-            getattr(ui, name).connect("currentRowChanged(int)", self._jump(name))
-            getattr(ui, name).connect("itemClicked(QListWidgetItem*)", self._jumpAgain(name))
-        ui.axisComboBox.connect("activated(int)", self._chooseAxis)
-        ui.correctCheckBox.connect("clicked()", self._chooseCorrecting)
-        ui.followCheckBox.connect("toggled(bool)", self._effect.updateMRMLFromGUI)
+            widget = getattr(ui, name)
+            self._listen(widget, "currentRowChanged(int)", self._jump(name))
+            self._listen(widget, "itemClicked(QListWidgetItem*)", self._jumpAgain(name))
+        self._listen(ui.axisComboBox, "activated(int)", self._chooseAxis)
+        self._listen(ui.correctCheckBox, "clicked()", self._chooseCorrecting)
+        self._listen(ui.followCheckBox, "toggled(bool)", self._effect.updateMRMLFromGUI)
+
+    def _listen(self, widget: Any, signal: str, function: Any) -> None:
+        widget.connect(signal, function)
+        self._connections.append((widget, signal, function))
 
     def _action(self, name: str) -> Any:
         def act() -> None:
@@ -93,10 +104,13 @@ class Panel:
 
         return act
 
-    def _carry(self, direction: str) -> None:
-        if self.session is not None:
-            self.session.carry(direction)
-        self.draw()
+    def _carryTo(self, direction: str) -> Any:
+        def carry() -> None:
+            if self.session is not None:
+                self.session.carry(direction)
+            self.draw()
+
+        return carry
 
     def _remove(self) -> None:
         row = self.ui.drawnList.currentRow

@@ -16,6 +16,7 @@ from SDSegLib.propagation.result import Propagation
 from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.run import State
 
+from .apply import rememberResult
 from .requests import openedTarget
 from .session import whyNothingCanBeComputed
 from .target import Choices, Target, readTarget
@@ -64,9 +65,7 @@ def propagateSegment(
         segmentationNode, segmentId, target.grid, mask, result.axis, result.changed
     )
     write_segment(segmentationNode, segmentId, image)
-    isModel = target.last is not None and target.last.is_model
-    written = readTarget(segmentationNode, segmentId, volumeNode, choices)
-    written.remember(result.axis, result.drawn, isModel, target.drawn.elsewhere)
+    rememberResult(target, result)
     return result.unsure
 
 

@@ -14,13 +14,13 @@ from slicer.util import VTKObservationMixin
 
 from SDSegLib.errors import InputError, SDSegError
 from SDSegLib.inference.progress import Progress
-from SDSegLib.mrml.edit_grid import image_with_slices
 from SDSegLib.mrml.last_prediction import with_slices_of
 from SDSegLib.operations.propagate import PropagateOperation
 from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.propagation.options import AXES, PropagateOptions
 from SDSegLib.propagation.result import Propagation
 
+from .apply import writeResult
 from .editableArea import withinEditableArea
 from .preview import Preview
 from .requests import PreviewRequests, Request
@@ -376,25 +376,10 @@ class Session(VTKObservationMixin):
         self._write(target, self.result)
 
     def _write(self, target: Target, result: Propagation) -> None:
-        mask = self._resultMask(target, result)
         self._isWriting = True
         try:
-            image = image_with_slices(
-                target.segmentationNode,
-                target.segmentId,
-                target.grid,
-                mask,
-                result.axis,
-                result.changed,
-            )
             self._preview.hide()
-            self._effect.saveStateForUndo()
-            self._effect.modifySelectedSegmentByLabelmap(
-                image, slicer.qSlicerSegmentEditorAbstractEffect.ModificationModeSet
-            )
-            written = chosenTarget(self._editorNode, self.choices)
-            isModel = target.last is not None and target.last.is_model
-            written.remember(result.axis, result.drawn, isModel, target.drawn.elsewhere)
+            writeResult(self._effect, target, self._resultMask(target, result), result)
             self.notice = _("Carried to {count} slices.").format(count=len(result.changed))
         except SDSegError as error:
             self.error = str(error)

@@ -139,9 +139,9 @@ class Target:
                 "list that is right as it is."
             )
         return _(
-            "Every slice of the structure holds something, so it cannot be told which ones are "
-            "right. If it is a prediction, say so with the button below and correct a slice; or "
-            "choose the direction of the slices that you have drawn."
+            "It cannot be told which slices were drawn: the structure has no gaps, or was drawn in "
+            "several planes. If it is a prediction, say so with the button below and correct a "
+            "slice; or choose the plane of the slices that you have drawn."
         )
 
     def remember(

@@ -14,6 +14,7 @@ from test_mrml import a_translation, mask_on_grid
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.volume import Volume
 
+pytestmark = pytest.mark.slow
 __all__ = ["application", "module_widget", "person"]
 
 
@@ -79,6 +80,8 @@ def test_what_is_missing_is_named_and_nothing_can_be_clicked(person: Person) -> 
     person.editor.setSourceVolumeNode(None)
     slicer.mrmlScene.RemoveNode(person.node)
     slicer.mrmlScene.RemoveNode(person.ct)
+    person.effect.cleanup()  # as when the editor is deleted
+    person.editor.effectByName("SDSeg Propagate").self().updateGUIFromMRML()
 
 
 def test_without_packages_the_way_to_install_them_is_shown(
@@ -195,7 +198,7 @@ def test_the_plane_of_the_slices_and_predictions_can_be_named(person: Person) ->
     grid = edit_grid(person.node, person.ct)
     write_segment(person.node, "organ", mask_image(MaskPart.of(ball), grid))
     person.choose_effect()
-    assert "it cannot be told which ones are right" in message(person)
+    assert "It cannot be told which slices were drawn" in message(person)
     assert [person.ui.axisComboBox.itemText(row) for row in range(4)] == [
         "Automatic", "Axial", "Coronal", "Sagittal",
     ]  # fmt: skip

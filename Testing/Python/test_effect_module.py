@@ -60,6 +60,12 @@ def test_one_click_carries_a_correction_and_the_rest_of_the_prediction_stays(
     assert (carried[far] == predicted[far]).all()
     # The editor's mode is to overwrite other segments, so they give way, and only there.
     assert (mask_of(node, "Mandible", ct) == (mandible & ~carried)).all()
+    assert (mandible & carried).any()
+    editor.setCurrentSegmentID(node.GetSegmentation().GetSegmentIdBySegmentName("Mandible"))
+    process_events(0.05)
+    assert effect.session.target.drawn.numbers == ()  # what was taken was not drawn there
+    editor.setCurrentSegmentID(node.GetSegmentation().GetSegmentIdBySegmentName("Larynx"))
+    process_events(0.05)
     editor.undo()
     process_events(0.05)
     assert (mask_of(node, "Larynx", ct) == painted).all()

@@ -17,6 +17,7 @@ from SDSegLib.mrml.last_prediction import (
     drawn_in,
     last_prediction,
     remember_prediction,
+    renewed,
     with_slices_of,
 )
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
@@ -51,6 +52,14 @@ def test_slices_drawn_one_by_one_are_found_along_any_axis(axis: int) -> None:
     for number in (3, 6, 10):
         draw(node, "organ", ct, axis, number)
     assert drawn(node, "organ", ct) == DrawnSlices(axis, (3, 6, 10))
+
+
+def test_a_few_voxels_on_one_slice_are_on_a_slice_across_the_body() -> None:
+    line = np.zeros(SHAPE, bool)
+    line[5, 6, 3:9] = True
+    assert drawn_in(MaskPart.of(line), None) == DrawnSlices(0, (5,))
+    assert drawn_in(MaskPart.of(line), None, body_axis=1) == DrawnSlices(1, (6,))
+    assert drawn_in(MaskPart.of(line), None, body_axis=2) == DrawnSlices(None, ())
 
 
 def test_in_a_whole_structure_nothing_looks_drawn_until_an_axis_is_named() -> None:
@@ -119,6 +128,17 @@ def test_slices_drawn_across_another_axis_are_protected() -> None:
     expected = np.zeros(SHAPE, bool)
     expected[[3, 5]] = changed[[3, 5]]
     assert (kept == expected).all()
+
+
+def test_what_a_program_takes_from_a_segment_does_not_count_as_drawn() -> None:
+    predicted = LastPrediction(SliceMarks.of(a_blob()), is_model=True)
+    drawn = a_blob()
+    drawn[4, :3] = True
+    taken = drawn.copy()
+    taken[2:6, 9:] = False
+    now = renewed(predicted, MaskPart.of(drawn), MaskPart.of(taken))
+    assert drawn_in(MaskPart.of(taken), now) == DrawnSlices(0, (4,), correct=True)
+    assert drawn_in(MaskPart.of(taken), predicted) != DrawnSlices(0, (4,), correct=True)
 
 
 def test_marks_of_another_grid_and_damaged_tags_are_ignored() -> None:
