@@ -262,6 +262,20 @@ def test_masks_that_cannot_be_used_are_named(folder: Path, tmp_path: Path, sdseg
     assert "is an input" in told
 
 
+def test_ctrl_c_ends_it_without_a_file(
+    folder: Path, tmp_path: Path, sdseg: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("SDSegLib.cli.interrupt.Interrupt.is_set", lambda self: True)
+    out = tmp_path / "out.nii.gz"
+    code, _, told = sdseg(
+        "propagate", folder / "ct.nii.gz", folder / "drawn.nii.gz", "-o", out,
+        "--segment", 1, "--slices", "6,11,16", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 130
+    assert "Cancelled after 0 of 24 slices." in told
+    assert not list(tmp_path.iterdir())
+
+
 def test_its_cost_is_told(sdseg: Run) -> None:
     code, shown, _ = sdseg("cost", "propagate", "--seconds", "--json")
     assert code == 0

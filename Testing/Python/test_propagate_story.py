@@ -202,6 +202,9 @@ def test_the_worker_gives_the_same(volume: Volume, truth: np.ndarray, models: Mo
             assert np.array_equal(client.result.mask, expected.mask)
             np.testing.assert_allclose(client.result.uncertainty, expected.uncertainty, atol=1e-4)
             assert client.result.next_slice == expected.next_slice
+        client.start(opened, PropagateOperation(options, np.zeros(given.shape)))
+        assert client.wait(120) is State.FAILED
+        assert "draw the structure on at least one slice" in client.error
 
 
 def test_it_can_be_cancelled(volume: Volume, truth: np.ndarray, models: ModelStore) -> None:
