@@ -46,6 +46,7 @@ class PropagateConfig:
         behind: Slices that such a window looks back.
         presence_threshold: Probability below which a slice is left empty.
         fade: Slices over which a correction fades into the prediction.
+        fade_power: Exponent of its weight there, which falls linearly with 1 and not at all with 0.
     """
 
     form: str = "direct"
@@ -66,6 +67,7 @@ class PropagateConfig:
     behind: int = 8
     presence_threshold: float = 0.2
     fade: int = 6
+    fade_power: float = 1.0
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PropagateConfig:

@@ -196,7 +196,8 @@ class Propagator:
                 found = nothing_at(given) if estimate is None else estimate.of(z, run.shape)
                 is_absent = found.presence < self.config.presence_threshold
                 is_absent = is_absent and (is_erased or given.is_empty)
-                weight = 1 - _distance(z, drawn) / (self.config.fade + 1)
+                near = 1 - _distance(z, drawn) / (self.config.fade + 1)
+                weight = near**self.config.fade_power
                 mask = faded(found, given, weight, is_absent)
                 results[z] = replace(self._decided(found), mask=mask)
             return results
