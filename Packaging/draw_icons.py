@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import Arc, Ellipse, FancyBboxPatch
+from matplotlib.patches import Arc, Ellipse, FancyArrowPatch, FancyBboxPatch
 
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
@@ -67,17 +67,18 @@ def draw_effect_icon(path: Path, pixels: int) -> None:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
     axes.axis("off")
-    for height, width, opacity in ((22, 44, 0.45), (78, 44, 0.45), (50, 78, 1.0)):
-        axes.add_patch(
-            Ellipse(
-                (50, height), width, 0.42 * width, facecolor="#009e73", edgecolor="#17303f",
-                linewidth=0.9, alpha=opacity,
-            )
+    for height, width, opacity in ((20, 42, 0.5), (80, 42, 0.5), (50, 62, 1.0)):
+        slice_shape = Ellipse(
+            (36, height), width, 0.42 * width, facecolor="#009e73", edgecolor=BACKGROUND,
+            linewidth=0.8, alpha=opacity,
         )  # fmt: skip
-    for start, end in ((62, 90), (38, 10)):
-        axes.annotate(
-            "", (50, end), (50, start), arrowprops={"arrowstyle": "-|>", "color": "#d55e00"}
-        )
+        axes.add_patch(slice_shape)
+    for start, end in ((54, 96), (46, 4)):
+        arrow = FancyArrowPatch(
+            (84, start), (84, end), arrowstyle="simple,head_length=15,head_width=20,tail_width=7",
+            color="#d55e00", linewidth=0,
+        )  # fmt: skip
+        axes.add_patch(arrow)
     figure.savefig(path, dpi=pixels, transparent=True)
     plt.close(figure)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
 
 if TYPE_CHECKING:
-    from slicer import vtkMRMLSegmentationNode
-
     from ..mrml.edit_grid import EditGrid
     from ..propagation.mask_part import MaskPart
     from ..propagation.result import Propagation
@@ -88,9 +86,9 @@ class MaskFile:
 
 @dataclass(frozen=True, eq=False)
 class _Segment:
-    """A segment of a segmentation node that was read from a file."""
+    """A segment of a `vtkMRMLSegmentationNode` that was read from a file."""
 
-    node: vtkMRMLSegmentationNode
+    node: Any
     id: str
     grid: EditGrid
 

@@ -46,6 +46,7 @@ class PropagateConfig:
         behind: Slices that such a window looks back.
         presence_threshold: Probability below which a slice is left empty.
         fade: Slices over which a correction fades into the prediction.
+        fade_power: Exponent of its weight there, which falls linearly with 1 and not at all with 0.
     """
 
     form: str = "direct"
@@ -66,6 +67,7 @@ class PropagateConfig:
     behind: int = 8
     presence_threshold: float = 0.2
     fade: int = 6
+    fade_power: float = 1.0
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PropagateConfig:
@@ -109,7 +111,7 @@ class PropagateFamily(Family):
     It segments nothing from the image alone; `propagation.carry.Propagator` runs it on a volume.
     """
 
-    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 8, "cpu": 1}
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 34, "cpu": 17}  # usual windows
     TRAINING = "SDSegLib.training.propagate"
 
     def __init__(self, description: ModelDescription) -> None:
@@ -135,10 +137,11 @@ class PropagateFamily(Family):
         return (NetworkPart("network", (self.network,)),)
 
     def segment_slice(self, image: Tensor) -> Tensor:
+        """Mask logits (N, S, S) of a window of N slices with the channels (N, C, S, S)."""
         device = image.device
-        numbers = torch.zeros(1, 1, NUMBERS, device=device)
+        numbers = torch.zeros(1, len(image), NUMBERS, device=device)
         known = torch.zeros(1, 1, dtype=torch.long, device=device)
-        return self(image[:, None], numbers, known)[0][:, 0]
+        return self(image[None], numbers, known)[0][0]
 
     def empty_slice(self) -> Tensor:
         size = self.config.crop_sizes[-1]

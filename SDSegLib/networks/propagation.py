@@ -29,7 +29,7 @@ CHANNELS = (
     "known",
     "known_mask",
     "linear_prior",
-    "cubic_prior",
+    "best_prior",
     "unmoved_prior",
     "has_prediction",
     "prediction",
@@ -46,7 +46,7 @@ FACTOR = 8
 _SHIFTED = 8  # one part of so many of the channels comes from each neighbour
 _HEADS = 4
 _LATENT_FACTOR = 4
-_PRIOR = CHANNELS.index("cubic_prior")
+_PRIOR = CHANNELS.index("best_prior")
 
 
 def exchange(x: Tensor, depth: int, step: int) -> Tensor:
@@ -91,7 +91,7 @@ class SliceBlock(nn.Module):
         y = exchange(x, depth, self.step) if self.step else x
         y = self.norm(self.first(y))
         scale, shift = self.modulation(embedded).to(y.dtype)[:, :, None, None].chunk(2, 1)
-        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale)))
+        return x + self.second(functional.relu(torch.addcmul(shift, y, 1 + scale), inplace=True))
 
 
 class KnownSliceAttention(nn.Module):
@@ -232,7 +232,7 @@ class _Propagation(nn.Module):
         return self.bottom(eighth, embedded, depth)
 
     def _weighted_prior(self, x: Tensor, embedded: Tensor) -> Tensor:
-        """The cubic prior (B·D, S, S) as logits, float32."""
+        """The best prior (B·D, S, S) as logits, float32."""
         prior = self.prior * x[:, _PRIOR]
         if self.trust is None:
             return prior

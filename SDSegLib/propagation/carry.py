@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..families.propagate import PropagateFamily
 from ..inference.device import DeviceChoice
 from ..inference.progress import ProgressCallback, SliceCounter
-from .correction import faded
+from .correction import faded, nothing_at
 from .estimate import SliceEstimate
 from .mask_part import SliceMask
 from .options import PropagateOptions
@@ -132,25 +132,30 @@ class Propagator:
         """Results past the last drawn slice, window after window, until the structure ends.
 
         A window after the first starts from the last slice that was computed and one half way
-        back, and what was unsure there makes its own results less sure.
+        back. What it gives holds if they are right, so its probabilities are multiplied by theirs.
         """
-        known, doubt = dict(run.drawn), 0.0
+        known, last = dict(run.drawn), Computed(presence=1.0)
         edge = max(known) if side > 0 else min(known)
         results: Results = dict.fromkeys(range(edge + side, end + side, side), Computed())
         while (end - edge) * side > 0 and not known[edge].is_empty:
             window = window_beyond(sorted(known), side, end, self._sizes)
-            found = list(self._next_beyond(run, window, known).values())
-            present = next((n for n, item in enumerate(found) if item.mask.is_empty), len(found))
-            for z, item in zip(window.targets[: present + 1], found, strict=False):
-                sure = (1 - item.uncertainty) * (1 - doubt)
-                results[z] = replace(item, uncertainty=1 - sure)
-            if present < len(found):
-                break
+            for z, item in self._next_beyond(run, window, known).items():
+                results[z] = self._after(last, item)
+                if results[z].mask.is_empty:
+                    return results
             edge = window.targets[-1]
-            doubt = results[edge].uncertainty
-            middle = window.targets[len(found) // 2]
+            last = results[edge]
+            middle = window.targets[len(window.targets) // 2]
             known = {z: results[z].mask for z in (middle, edge)}
         return results
+
+    def _after(self, last: Computed, item: Computed) -> Computed:
+        """The result of a slice that was computed as if `last` were drawn."""
+        presence = last.presence * item.presence
+        if presence < self.config.presence_threshold:
+            return Computed(presence=presence, uncertainty=presence)
+        sure = (1 - last.uncertainty) * (1 - item.uncertainty)
+        return Computed(item.mask, presence, 1 - sure)
 
     def _next_beyond(
         self, run: _Run, window: Window, known: Mapping[int, SliceMask]
@@ -173,23 +178,33 @@ class Propagator:
         return results
 
     def _corrected_window(self, run: _Run, window: Window) -> Mapping[int, Computed]:
-        known = {z: run.drawn[z] for z in window.slices if z in run.drawn}
+        """Results of a window of a correction.
+
+        If the structure was erased from all its drawn slices, the prediction on the slice farthest
+        from them counts as drawn, so that the network knows what ends in between.
+        """
         prediction = run.stack.mask
-        if all(mask.is_empty for mask in known.values()):
-            return {z: Computed(prediction.of_slice(z), 1.0) for z in window.targets}
+        known = {z: run.drawn[z] for z in window.slices if z in run.drawn}
+        drawn = tuple(known)
+        is_erased = all(mask.is_empty for mask in known.values())
+        if is_erased:
+            farthest = max(window.slices, key=lambda z: _distance(z, drawn))
+            known.setdefault(farthest, prediction.of_slice(farthest))
 
         def compute() -> Results:
-            estimate = self.network.estimate(run.stack, window.slices, known, prediction)
+            estimate = None
+            if not all(mask.is_empty for mask in known.values()):
+                estimate = self.network.estimate(run.stack, window.slices, known, prediction)
             results = {}
             for z in window.targets:
-                found = estimate.of(z, run.shape)
-                distance = min(abs(z - number) for number in known)
                 given = prediction.of_slice(z)
-                is_absent = found.presence < self.config.presence_threshold and given.is_empty
-                results[z] = replace(
-                    self._decided(found),
-                    mask=faded(found, given, 1 - distance / (self.config.fade + 1), is_absent),
-                )
+                found = nothing_at(given) if estimate is None else estimate.of(z, run.shape)
+                is_absent = found.presence < self.config.presence_threshold
+                is_absent = is_absent and (is_erased or given.is_empty)
+                near = 1 - _distance(z, drawn) / (self.config.fade + 1)
+                weight = near**self.config.fade_power
+                mask = faded(found, given, weight, is_absent)
+                results[z] = replace(self._decided(found), mask=mask)
             return results
 
         seen = {z: prediction.of_slice(z) for z in window.slices}
@@ -220,3 +235,8 @@ class Propagator:
             presence=found.presence,
             uncertainty=1 - found.presence * dice,
         )
+
+
+def _distance(number: int, others: Sequence[int]) -> int:
+    """Slices from one to the nearest of the others."""
+    return min(abs(number - other) for other in others)

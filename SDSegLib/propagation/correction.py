@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .estimate import SliceEstimate
+from .estimate import OUTSIDE, SliceEstimate
 from .mask_part import SliceMask
 
 
@@ -35,3 +35,8 @@ def faded(
         row, column = np.subtract(corner, low)
         together[row : row + part.shape[0], column : column + part.shape[1]] += part
     return SliceMask.of((int(low[0]), int(low[1])), together > 0.5)
+
+
+def nothing_at(mask: SliceMask) -> SliceEstimate:
+    """The estimate that the structure is not in a slice, on the voxels of a mask."""
+    return SliceEstimate(mask.corner, np.full(mask.voxels.shape, OUTSIDE, np.float32), 0.0)

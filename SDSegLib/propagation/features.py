@@ -17,7 +17,13 @@ from torch import Tensor
 
 from ..networks.propagation import CHANNELS, NUMBERS
 from .crops import Crops
-from .priors import cubic_weights, linear_weights, shifted, signed_distance
+from .priors import (
+    corrected_distances,
+    cubic_weights,
+    linear_weights,
+    shifted,
+    signed_distance,
+)
 
 AIR = -1024.0
 _BINS = np.concatenate(
@@ -86,7 +92,7 @@ def features(
         "known": is_known[:, None, None],
         "known_mask": masks,
         "linear_prior": _scaled(np.tensordot(linear_weights(at, depth), maps, 1)),
-        "cubic_prior": _scaled(np.tensordot(cubic_weights(at, depth), maps, 1)),
+        "best_prior": _scaled(_best_prior(maps, at, prediction, depth)),
         "unmoved_prior": _scaled(_unmoved(maps, at, before, after, crops)),
         "image_before": seen.own[before],
         "mask_before": masks[before],
@@ -104,6 +110,15 @@ def features(
     numbers[:, 15] = prediction is not None
     numbers[:, 16:] = seen.numbers
     return torch.from_numpy(channels), torch.from_numpy(numbers)
+
+
+def _best_prior(
+    maps: np.ndarray, at: list[int], prediction: np.ndarray | None, depth: int
+) -> np.ndarray:
+    """The prior that the network corrects, (D, S, S): a spline, or the corrected prediction."""
+    if prediction is None:
+        return np.tensordot(cubic_weights(at, depth), maps, 1)
+    return corrected_distances(prediction, maps, at)
 
 
 def _distances(known: Mapping[int, np.ndarray], at: list[int], drawn: list[int]) -> np.ndarray:

@@ -30,7 +30,7 @@ class Stack:
         axis: Array axis of the volume, 0 for k, that Z runs along.
         spacing: In mm along (Z, H, W).
         drawn: Numbers of the slices whose mask is right, in order; at least one of them holds
-            something.
+            something, unless a prediction is corrected.
     """
 
     ct: np.ndarray
@@ -77,7 +77,7 @@ class Stack:
                 f"There is no slice {outside[0]} along {AXES[axis]}; the volume has slices 0 to "
                 f"{count - 1}."
             )
-        if not set(drawn) & set(used):
+        if not (options.correct or set(drawn) & set(used)):
             raise InputError(
                 f"The mask is empty on all slices that are named ({listed(drawn)}); it holds "
                 f"something on {listed(used)} along {AXES[axis]}."
@@ -134,8 +134,9 @@ def body_axis(geometry: Geometry) -> int:
 def drawn_axis(mask: np.ndarray | MaskPart) -> int | None:
     """The array axis across the slices that somebody drew on; None if that cannot be told.
 
-    Slices that were drawn one by one are one voxel thick across them, and thicker along them.
-    Neighbouring slices that were drawn without gaps cannot be told from a whole structure.
+    Slices that were drawn one by one are one voxel thick across them. Where a structure is as thin
+    along another axis too, the slices have gaps between them, or there is one alone. Neighbouring
+    slices that were drawn without gaps cannot be told from a whole structure.
 
     Args:
         mask: (k, j, i); other than 0 is the structure.
@@ -143,12 +144,14 @@ def drawn_axis(mask: np.ndarray | MaskPart) -> int | None:
     part = mask if isinstance(mask, MaskPart) else MaskPart.of(mask)
     if part.is_empty:
         return None
-    thickness = [_mean_run(part.voxels, axis) for axis in range(3)]
-    thin = [axis for axis in range(3) if thickness[axis] < _THIN]
-    if len(thin) == 1:
-        return thin[0]
-    singles = [axis for axis in range(3) if part.voxels.shape[axis] == 1]
-    return singles[0] if len(singles) == 1 else None
+    thin = [axis for axis in range(3) if _mean_run(part.voxels, axis) < _THIN]
+    size = part.voxels.shape
+    with_gaps = [axis for axis in thin if len(part.along(axis).used()) < size[axis]]
+    alone = [axis for axis in thin if size[axis] == 1]
+    for likely in (thin, with_gaps, alone):
+        if len(likely) == 1:
+            return likely[0]
+    return None
 
 
 def _mean_run(voxels: np.ndarray, axis: int) -> float:

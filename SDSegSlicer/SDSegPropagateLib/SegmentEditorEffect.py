@@ -41,7 +41,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "carries it to the other slices.<br><p>"
             "<b>Between, Up, Down, All</b>: show a preview; it follows every stroke, also while "
             "another effect such as Paint is in use.<br>"
-            "<b>Apply</b>, or the key <b>G</b>: take it. Slices drawn by hand stay exactly as they "
+            "<b>Apply</b>, or the key <b>C</b>: take it. Slices drawn by hand stay exactly as they "
             "are. Editable area, overwriting of other segments and undo work as usual.<br>"
             "<b>Draw this one next</b>, or the key <b>N</b>: go to the slice whose correction "
             "helps most.</p></html>"

@@ -83,6 +83,7 @@ class Panel:
             getattr(ui, name).connect("currentRowChanged(int)", self._jump(name))
             getattr(ui, name).connect("itemClicked(QListWidgetItem*)", self._jumpAgain(name))
         ui.axisComboBox.connect("activated(int)", self._chooseAxis)
+        ui.correctCheckBox.connect("clicked()", self._chooseCorrecting)
         ui.followCheckBox.connect("toggled(bool)", self._effect.updateMRMLFromGUI)
 
     def _action(self, name: str) -> Any:
@@ -117,6 +118,10 @@ class Panel:
     def _chooseAxis(self, row: int) -> None:
         if self.session is not None:
             self.session.setAxis(None if row == _AUTOMATIC else row - 1)
+
+    def _chooseCorrecting(self) -> None:
+        if self.session is not None:
+            self.session.setCorrecting(bool(self.ui.correctCheckBox.checked))
 
     # Drawing
 
@@ -200,6 +205,8 @@ class Panel:
         unsure = [] if target is None or result is None else list(result.unsure)
         self._fill("drawnList", drawn, None if target is None else target.drawn.axis)
         self._fill("unsureList", unsure, None if result is None else result.axis)
+        self.ui.correctCheckBox.setEnabled(target is not None and target.hasPrediction)
+        self.ui.correctCheckBox.setChecked(target is not None and target.drawn.correct)
         self.ui.addButton.setEnabled(target is not None)
         self.ui.removeButton.setEnabled(bool(drawn))
 

@@ -27,14 +27,14 @@ class Preview:
         """Show a mask in place of the last one.
 
         Args:
-            target: Its segment, whose colour is taken.
+            target: Its segment; the preview has a lighter tone of its colour.
             mask: On the target's grid.
         """
         if not self.isShown:
             self._make(target)
         self.node.SetAndObserveTransformNodeID(target.segmentationNode.GetTransformNodeID())
         segment = self.node.GetSegmentation().GetSegment(_SEGMENT)
-        segment.SetColor(*target.segment.GetColor())
+        segment.SetColor(*(_lighter(value) for value in target.segment.GetColor()))
         segment.SetName(target.segment.GetName())
         segment.AddRepresentation("Binary labelmap", mask_image(mask, target.grid))
         segment.SetLabelValue(1)
@@ -74,3 +74,7 @@ class Preview:
         hierarchy.SetItemAttribute(
             item, constants.GetSubjectHierarchyExcludeFromTreeAttributeName(), "1"
         )
+
+
+def _lighter(value: float) -> float:
+    return (value + 1.0) / 2

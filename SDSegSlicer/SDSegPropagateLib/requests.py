@@ -68,6 +68,7 @@ class PreviewRequests:
         self._client: WorkerClient | None = None
         self._sent: Request | None = None
         self._isDropped = False
+        self._isTold = False  # that somebody else uses the worker
         self._wanted: Request | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
@@ -121,11 +122,14 @@ class PreviewRequests:
             return
         client = sharedWorker()
         if not takeWorker(client, self):
-            self._onChange()
+            if not self._isTold:
+                self._isTold = True
+                self._onChange()
             return
+        self._isTold = False
         request, self._wanted = self._wanted, None
         try:
-            client.start(_opened(client, request.target), request.operation)
+            client.start(openedTarget(client, request.target), request.operation)
         except SDSegError as error:
             self._onError(str(error))
             return
@@ -157,8 +161,12 @@ class PreviewRequests:
         return True
 
 
-def _opened(client: WorkerClient, target: Target) -> VolumeInWorker:
-    """The target's volume on its grid, in the worker."""
+def openedTarget(client: WorkerClient, target: Target) -> VolumeInWorker:
+    """The target's volume on its grid, in the worker.
+
+    Raises:
+        InputError: If the volume cannot be used.
+    """
     node, grid = target.volumeNode, target.grid
     if grid.is_volumes:
         return openInWorker(client, node)

@@ -186,6 +186,11 @@ class Session(VTKObservationMixin):
             self.choices = Choices(axis)
             self.refresh()
 
+    def setCorrecting(self, isCorrecting: bool) -> None:
+        """Whether slices far from the drawn ones stay as they are."""
+        self.choices.correct = isCorrecting
+        self.refresh()
+
     def addShownSlice(self) -> None:
         """Take the slice that a view shows as right."""
         target = self.target
@@ -326,7 +331,7 @@ class Session(VTKObservationMixin):
             return
         if self._asked is not None and not self._isFollowing and not self._appliesWhenReady:
             return
-        reason = _whyNot()
+        reason = whyNothingCanBeComputed()
         if reason:
             self._onError(reason)
             return
@@ -396,7 +401,7 @@ class Session(VTKObservationMixin):
         finally:
             self._isWriting = False
             self._drop()
-        self.choices = Choices(self.choices.axis)
+        self.choices = Choices(self.choices.axis, correct=self.choices.correct)
         self.refresh()
         self.isOn, self._asked = self._isFollowing, self.target  # from the next stroke on
 
@@ -422,12 +427,12 @@ class Session(VTKObservationMixin):
 
     def _warmUp(self) -> None:
         """Make the worker load the model before the first preview."""
-        if not _whyNot():
+        if not whyNothingCanBeComputed():
             nothing = MaskPart.of(np.zeros((1, 1, 1), bool))
             sharedWorker().warm_up(PropagateOperation(PropagateOptions(), nothing))
 
 
-def _whyNot() -> str:
+def whyNothingCanBeComputed() -> str:
     """Why nothing can be computed on this computer, and what to do; "" if it can."""
     if unsupportedReason():
         return unsupportedReason()

@@ -6,14 +6,14 @@ from typing import Any
 import qt
 import slicer
 
-APPLY_KEY, NEXT_KEY = "g", "n"
+APPLY_KEY, NEXT_KEY = "c", "n"  # G shows and hides segments in the slice views
 
 
 class Shortcuts:
     """Keys in the main window.
 
     Args:
-        onApply: Called by the key G.
+        onApply: Called by the key C.
         onNext: Called by the key N.
     """
 

@@ -38,9 +38,12 @@ class Choices:
     axis: int | None = None
     added: set[int] = field(default_factory=set)
     removed: dict[int, bytes] = field(default_factory=dict)
+    correct: bool | None = None
 
     def applied(self, drawn: DrawnSlices, mask: MaskPart) -> DrawnSlices:
         """The drawn slices with these changes."""
+        if self.correct is not None:
+            drawn = replace(drawn, correct=self.correct or bool(drawn.elsewhere))
         if drawn.axis is None:
             return drawn
         along = mask.along(drawn.axis)
@@ -84,6 +87,11 @@ class Target:
         return self.segmentationNode.GetSegmentation().GetSegment(self.segmentId)
 
     @property
+    def hasPrediction(self) -> bool:
+        """Whether SDSeg wrote the segment's slices, or they were declared a prediction."""
+        return self.last is not None and self.last.marks.shape == self.mask.shape
+
+    @property
     def bodyAxis(self) -> int:
         """The array axis along the body."""
         return body_axis(self.grid.geometry)
@@ -125,7 +133,7 @@ class Target:
                 "The structure is drawn in a plane that is tilted by {degrees:.0f}° against the "
                 "volume's slices. Turn the views to the volume, and draw it there."
             ).format(degrees=self.tilt.degrees)
-        if self.last is not None and self.last.marks.shape == self.mask.shape:
+        if self.hasPrediction:
             return _(
                 "No slice has been changed since the prediction. Correct one, or add one to the "
                 "list that is right as it is."
@@ -167,6 +175,20 @@ def chosenTarget(editorNode: Any, choices: Choices) -> Target:
     segmentId = editorNode.GetSelectedSegmentID() or ""
     if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
         raise InputError(_("Select a segment first, or add one."))
+    return readTarget(segmentationNode, segmentId, volumeNode, choices)
+
+
+def readTarget(
+    segmentationNode: vtkMRMLSegmentationNode,
+    segmentId: str,
+    volumeNode: vtkMRMLScalarVolumeNode,
+    choices: Choices,
+) -> Target:
+    """A segment as it is now.
+
+    Raises:
+        InputError: If volume or segment cannot be used, and what to do.
+    """
     grid = edit_grid(segmentationNode, volumeNode)
     mask = segment_on_grid(segmentationNode, segmentId, grid)
     last = last_prediction(segmentationNode.GetSegmentation().GetSegment(segmentId))

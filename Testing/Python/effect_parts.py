@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from standin_fixtures import process_events, process_until
 
 from SDSegLib.reading.files import read_volume
@@ -114,6 +115,16 @@ class Person:
         """Numbers in the list of drawn slices, as voxel numbers from 0."""
         widget = self.ui.drawnList
         return [int(widget.item(row).text().split()[0]) - 1 for row in range(widget.count)]
+
+
+def patient() -> np.ndarray:
+    """The patient's body on each slice of the sample CT, as a person would outline it."""
+    inside = np.zeros(sample_ct().array.shape, bool)
+    for number, values in enumerate(sample_ct().array):
+        pieces, count = ndimage.label(values > -300)
+        sizes = ndimage.sum_labels(np.ones_like(pieces), pieces, range(1, count + 1))
+        inside[number] = ndimage.binary_fill_holes(pieces == 1 + int(np.argmax(sizes)))
+    return inside
 
 
 def disc(shape: tuple[int, ...], number: int, axis: int = 0, radius: float = RADIUS) -> np.ndarray:

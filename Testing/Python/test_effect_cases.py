@@ -61,7 +61,7 @@ def test_what_is_missing_is_named_and_nothing_can_be_clicked(person: Person) -> 
     buttons = [person.ui.allButton, person.ui.applyButton, person.ui.cancelButton]
     assert not any(button.enabled for button in buttons)
     assert not person.ui.nextButton.enabled
-    person.session.carryOrApply()  # the key G
+    person.session.carryOrApply()  # the key C
     assert "Nothing is drawn yet" in message(person)
     assert preview_nodes() == []
     person.editor.setSourceVolumeNode(None)
@@ -209,6 +209,11 @@ def test_the_plane_of_the_slices_and_predictions_can_be_named(person: Person) ->
     assert person.drawn() == [33]
     assert person.session.target.drawn.correct
     assert message(person) == ""
+    assert person.ui.correctCheckBox.checked
+    person.ui.correctCheckBox.click()
+    assert not person.session.target.drawn.correct
+    person.ui.betweenButton.click()
+    assert "Between needs two drawn slices" in message(person)
 
 
 def test_other_segments_stay_unless_the_overwrite_mode_says_otherwise(person: Person) -> None:

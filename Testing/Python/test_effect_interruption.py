@@ -184,14 +184,14 @@ def test_keys_cancel_and_no_effect(person: Person, application: Any) -> None:
         shortcut.key.toString(): shortcut
         for shortcut in application.mainWindow.findChildren(QShortcut)
     }
-    assert set(keys) == {"G", "N"}
+    assert set(keys) == {"C", "N"}
     person.ui.cancelButton.click()
     assert preview_nodes() == []
     assert (person.mask() == before).all()
     person.draw(26)
     process_events(0.1)
     assert not person.session.isPending  # after Cancel nothing follows
-    QMetaObject.invokeMethod(keys["G"], "activated")
+    QMetaObject.invokeMethod(keys["C"], "activated")
     person.wait_for_preview()
     QMetaObject.invokeMethod(keys["N"], "activated")
     import slicer
@@ -200,11 +200,11 @@ def test_keys_cancel_and_no_effect(person: Person, application: Any) -> None:
     spacing = sample_ct().geometry
     wanted = spacing.origin[2] + person.session.result.next_slice * spacing.spacing[2]
     assert red == pytest.approx(wanted, abs=0.01)
-    QMetaObject.invokeMethod(keys["G"], "activated")
+    QMetaObject.invokeMethod(keys["C"], "activated")
     process_events(0.1)
     assert preview_nodes() == []
     assert person.mask()[23].any()
-    person.draw(27)
+    person.draw(27, radius=9.0)
     person.wait_for_preview()
     person.choose_effect("")
     assert preview_nodes() == []

@@ -104,3 +104,34 @@ def test_another_frame_of_a_sequence_is_computed_anew(application: Any, module_w
     process_until(lambda: person.session.result is not before, SECONDS)
     assert person.session.error == ""
     person.editor.setActiveEffect(None)
+
+
+def test_a_script_carries_a_segment_without_an_editor(application: Any, module_widget: Any) -> None:
+    from effect_parts import Person, sample_ct
+
+    from SDSegLib.errors import InputError, SDSegError
+    from SDSegLib.mrml.volumes import volume_to_node
+
+    logic = module_widget("SDSegSlicer").logic
+    application.app.startupCompleted.emit()
+    person = Person(volume_to_node(sample_ct()))
+    with pytest.raises(InputError, match="Nothing is drawn yet"):
+        logic.propagate(person.node, "organ", person.ct)
+    with pytest.raises(InputError, match="Unknown carry 'sideways'"):
+        logic.propagate(person.node, "organ", person.ct, carry="sideways")
+    with pytest.raises(InputError, match='no segment "liver" any more'):
+        logic.propagate(person.node, "liver", person.ct)
+    for number in (20, 26, 32):
+        person.draw(number)
+    drawn = person.mask()
+    unsure = logic.propagate(person.node, "organ", person.ct, slices=[20, 26], carry="between")
+    assert set(unsure) <= set(range(21, 26))
+    carried = person.mask()
+    assert (carried[[20, 26, 32]] == drawn[[20, 26, 32]]).all()
+    assert carried[20:27].any(axis=(1, 2)).all()
+    assert not carried[27:32].any()
+    with pytest.raises(SDSegError, match="There is no slice 99"):
+        logic.propagate(person.node, "organ", person.ct, slices=[99], axis="k")
+    assert (person.mask() == carried).all()
+    logic.propagate(person.node, "organ", person.ct, slices=[20, 26, 32], carry="between")
+    assert person.mask()[27:32].any(axis=(1, 2)).all()
