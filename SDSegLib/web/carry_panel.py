@@ -294,7 +294,9 @@ class CarryPanel:
         taken = self._scene.taken(masks)
         voxel_ml = self._context.study.opened().geometry.voxel_volume_ml
         amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in taken]
-        return f"Apply takes {' and '.join(amounts)}; see Where others are." if amounts else ""
+        if not amounts:
+            return ""
+        return f"Apply takes {' and '.join(amounts)}. Drawing, below the structures, can keep them."
 
     def _stop(self) -> None:
         """Forget result and preview, and compute nothing."""

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..mrml.edit_grid import edit_grid, segment_on_grid
-from ..mrml.last_prediction import LastPrediction, remember_prediction
+from ..mrml.last_prediction import (
+    LastPrediction,
+    last_prediction,
+    remember_prediction,
+    renewed,
+)
 from ..mrml.segments import segment_ids
 from ..propagation.marks import SliceMarks
 from ..propagation.mask_part import MaskPart
+from ..propagation.stack import body_axis
 from .drawn import Drawn
 from .page_context import PageContext
 
@@ -76,23 +82,44 @@ class CarryScene:
             drawn: The slices from which they were carried; None if they were not.
         """
         ids = [key for key in masks if key != BACKGROUND_ID]
+        others = {
+            key: self.part(key)
+            for key in self.ids
+            if key not in masks and last_prediction(self.segment(key)) is not None
+        }
         self._context.editor.replace(
             {key: masks[key].whole() for key in ids},
             [key for key in masks if key == BACKGROUND_ID],
-            partial(self._remember, ids, drawn),
+            partial(self._remember, ids, drawn, others),
         )
 
-    def _remember(self, ids: list[str], drawn: Drawn | None) -> None:
+    def _remember(
+        self, ids: list[str], drawn: Drawn | None, others: Mapping[str, MaskPart]
+    ) -> None:
         """Keep in the segments what was predicted.
 
-        Their voxels are read back, for some may not have been written.
+        Their voxels are read back, for some may not have been written. What was taken from other
+        segments was not drawn there by a person.
+
+        Args:
+            ids: Of the segments that were written.
+            drawn: See `write`.
+            others: Voxels of other segments with a prediction, before.
         """
         for segment_id in ids:
-            marks = SliceMarks.of(self.part(segment_id))
+            segment, marks = self.segment(segment_id), SliceMarks.of(self.part(segment_id))
+            before = last_prediction(segment)
             last = LastPrediction(marks, is_model=True)
             if drawn is not None:
-                last = LastPrediction(marks, drawn.axis, drawn.numbers, is_model=drawn.corrects)
-            remember_prediction(self.segment(segment_id), last)
+                is_model = before is not None and before.is_model and drawn.corrects
+                last = LastPrediction(marks, drawn.axis, drawn.numbers, is_model, drawn.elsewhere)
+            remember_prediction(segment, last)
+        axis = body_axis(self._context.study.opened().geometry)
+        for segment_id, part in others.items():
+            segment, now = self.segment(segment_id), self.part(segment_id)
+            known = last_prediction(segment)
+            if known is not None and any(SliceMarks.of(part).changed(now)):
+                remember_prediction(segment, renewed(known, part, now, axis))
 
 
 def _voxels_in_both(one: MaskPart, other: MaskPart) -> int:

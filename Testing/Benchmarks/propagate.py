@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
@@ -155,7 +154,6 @@ def note_look(arguments: argparse.Namespace, model: InstalledModel, names: list[
 
 def pool_of(model: InstalledModel, processes: int) -> ProcessPoolExecutor:
     """Processes with one thread each that keep the model."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     return ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), begin_worker, (str(model.folder),)
     )

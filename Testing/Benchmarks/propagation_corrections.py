@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from propagation_protocols import dice, part_of, placed
+from propagation_protocols import dice, placed
 from propagation_sets import HEAD_NECK, organ_names
 
 from SDSegLib.datasets.collection import Item
@@ -21,8 +21,6 @@ WAYS = ("worst", "proposed", "random")
 _AROUND = 3  # slices around prediction and reference that may be corrected
 _APART = 3  # slices between proposed ones
 _RANDOM_DRAWS = 3
-_OFFSETS = (0, 2)
-_GAP = 4
 
 
 def corrections(item: Item, propagator: Propagator) -> list[dict[str, Any]]:
@@ -35,20 +33,30 @@ def corrections(item: Item, propagator: Propagator) -> list[dict[str, Any]]:
     volume = read_volume(item.image)
     assert item.label is not None
     labels = np.asarray(read_volume(item.label).array)
-    prediction = load_segmenter(HEAD_NECK).segment(volume).label_map
+    prediction = load_segmenter(HEAD_NECK).segment(volume, probabilities=True)
+    chances = prediction.probabilities
+    assert chances is not None
     rows = []
     for number, name in organ_names().items():
-        wanted, found = labels == number, prediction == number
+        wanted, found = labels == number, prediction.label_map == number
         if np.count_nonzero(wanted.any((1, 2))) < 3 or not found.any():
             continue
         rows.append(
-            {"volume": item.name, "name": name, **_of_organ(volume, wanted, found, propagator)}
+            {
+                "volume": item.name,
+                "name": name,
+                **_of_organ(volume, wanted, found, chances[number], propagator),
+            }
         )
     return rows
 
 
 def _of_organ(
-    volume: Volume, wanted: np.ndarray, found: np.ndarray, propagator: Propagator
+    volume: Volume,
+    wanted: np.ndarray,
+    found: np.ndarray,
+    chance: np.ndarray,
+    propagator: Propagator,
 ) -> dict[str, Any]:
     used = np.flatnonzero((wanted | found).any((1, 2)))
     low, high = max(int(used[0]) - _AROUND, 0), min(int(used[-1]) + _AROUND, len(wanted) - 1)
@@ -56,7 +64,7 @@ def _of_organ(
     worst = sorted(errors, key=lambda z: -errors[z])
     random = np.random.default_rng(0)
     draws = [random.permutation(list(errors)).tolist() for _ in range(_RANDOM_DRAWS)]
-    orders = {"worst": [worst], "proposed": [proposed(volume, found, propagator)], "random": draws}
+    orders = {"worst": [worst], "proposed": [proposed(found, chance)], "random": draws}
     result: dict[str, Any] = {"before": dice(found, wanted)}
     for way, chosen in orders.items():
         both = [
@@ -68,27 +76,18 @@ def _of_organ(
     return result
 
 
-def proposed(volume: Volume, found: np.ndarray, propagator: Propagator) -> list[int]:
-    """Slices of a prediction in the order in which the model doubts them, a few slices apart.
+def proposed(found: np.ndarray, chance: np.ndarray) -> list[int]:
+    """Slices of a prediction in the order of their doubt, at least three slices apart.
 
-    Every fourth slice of the prediction is taken as drawn and carried to the others, twice, so that
-    each slice is carried to at least once. The doubt of a slice is its uncertainty.
+    The doubt of a slice is the number of voxels that are expected to be wrong in it.
+
+    Args:
+        found: The prediction, bool (k, j, i).
+        chance: Probability of each voxel according to the model that made it.
     """
-    holding = np.flatnonzero(found.any((1, 2))).tolist()
-    doubt: dict[int, float] = {}
-    for offset in _OFFSETS:
-        drawn = tuple(holding[offset::_GAP]) or (holding[0],)
-        options = PropagateOptions(slices=drawn, axis="k", carry="all")
-        part = part_of({z: found[z] for z in drawn}, volume.geometry.shape)
-        results = propagator.carry(Stack.of(volume, part, options), options)
-        for z, item in results.items():
-            if holding[0] - _AROUND <= z <= holding[-1] + _AROUND and not (
-                item.mask.is_empty and not found[z].any()
-            ):
-                area = max(int(np.count_nonzero(found[z])), 1)
-                doubt[z] = max(doubt.get(z, 0.0), float(item.uncertainty) * area**0.5)
+    doubt = np.where(found, 1 - chance, chance).sum((1, 2))
     order: list[int] = []
-    for z in sorted(doubt, key=lambda number: -doubt[number]):
+    for z in np.argsort(-doubt, kind="stable").tolist():
         if all(abs(z - other) >= _APART for other in order):
             order.append(z)
     return order

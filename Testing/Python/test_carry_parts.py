@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.volume import Volume
 from SDSegLib.web.carry_jobs import Carried, Job, NewestJob
-from SDSegLib.web.carry_state import runs
+from SDSegLib.web.carry_state import notes_on, runs
 from SDSegLib.web.contours import fill_between
-from SDSegLib.web.drawn import DrawnChoices, find_drawn
+from SDSegLib.web.drawn import Drawn, DrawnChoices, find_drawn
 from SDSegLib.web.growing import DEFAULT_LOCALITY, grow_from_seeds
 from SDSegLib.web.planes import planes_of
 
@@ -208,6 +209,12 @@ def jobs_in(results: list[Carried]) -> NewestJob:
     return NewestJob(asyncio.get_running_loop().create_task, lambda: None, results.append)
 
 
+def play(story: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a story on an event loop of its own: tests with a browser keep one in this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(story())).result()
+
+
 async def settle() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -231,7 +238,7 @@ def test_only_the_newest_job_counts() -> None:
         assert results == [wanted]
         assert not jobs.is_busy
 
-    asyncio.run(story())
+    play(story)
 
 
 def test_a_job_that_gave_way_runs_again_and_one_that_was_stopped_does_not() -> None:
@@ -250,7 +257,7 @@ def test_a_job_that_gave_way_runs_again_and_one_that_was_stopped_does_not() -> N
         assert not jobs.is_busy
         assert not results
 
-    asyncio.run(story())
+    play(story)
 
 
 def test_a_job_that_fails_leaves_its_error_until_the_next_one() -> None:
@@ -269,4 +276,18 @@ def test_a_job_that_fails_leaves_its_error_until_the_next_one() -> None:
         await settle()
         assert len(results) == 1
 
-    asyncio.run(story())
+    play(story)
+
+
+def test_an_image_that_is_no_ct_is_named_for_propagate_only() -> None:
+    planes = planes_of(a_body().geometry)
+    (note,) = notes_on("propagate", None, planes, "MR")
+    assert "The image is MR, and Propagate was trained on CT" in note
+    assert not notes_on("fill", None, planes, "MR")
+    assert not notes_on("propagate", None, planes, None)
+
+
+def test_slices_drawn_before_in_another_plane_are_named() -> None:
+    drawn = Drawn(2, (25,), corrects=True, can_correct=True, elsewhere=((0, 9), (0, 14)))
+    (note,) = notes_on("propagate", drawn, planes_of(a_body().geometry), "CT")
+    assert note == "The axial slices that were drawn before (10, 15) stay as they are."

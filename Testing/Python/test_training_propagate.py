@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import torch
 from dataset_trees import save_volume
 from training_parts import curve_of
 
+from SDSegLib.datasets.shaped_volume import has_predictions, open_all_shaped
 from SDSegLib.models.folder import load_networks
 from SDSegLib.models.registry import find_model
 from SDSegLib.propagation.load import load_propagator
@@ -143,6 +144,26 @@ def test_a_run_at_constant_rate_is_finished_in_a_branch(
     assert list(curve_of(run / "network")) == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_a_run_s_model_is_bundled_with_its_card(
+    patients: Path, cache: Path, script: ModuleType, tmp_path: Path, monkeypatch
+):
+    import bundle_propagate
+
+    run, bundled, tables = tmp_path / "run", tmp_path / "bundled", tmp_path / "tables.md"
+    assert script.main(words(patients, cache, run)) == 0
+    tables.write_text("| every 4th | 0.9 |", encoding="utf-8")
+    command = ["--model", str(run / "model"), "--version", "9.1", "--figures", str(tables)]
+    monkeypatch.setattr(sys, "argv", ["bundle", *command, "--output", str(bundled)])
+    bundle_propagate.main()
+    model = find_model(str(bundled))
+    assert (model.description.version, model.description.license) == ("9.1", "Apache-2.0")
+    assert model.description.training["steps"] == STEPS
+    card = (bundled / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "| every 4th | 0.9 |" in card
+    assert f"Preset `propagate`, {STEPS} steps; 2 CT with drawn organs, 1 without." in card
+    assert "{" not in card
+
+
 def test_it_is_trained_from_one_packed_file(
     patients: Path, cache: Path, script: ModuleType, tmp_path: Path
 ):
@@ -191,6 +212,40 @@ def test_held_out_volumes_are_left_out(
     monkeypatch.setattr(script, "held_out_names", lambda: frozenset({"p0", "p1", "p2"}))
     assert script.main(command) == 2
     assert "All volumes are held out" in capsys.readouterr().err
+
+
+def test_what_a_model_gives_of_drawn_organs_is_kept(
+    patients: Path, script: ModuleType, tmp_path: Path, monkeypatch
+):
+    """Of each organ on the CT and on the CT varied; not of patients to measure corrections on."""
+    import propagate_predictions
+
+    monkeypatch.setattr(propagate_predictions, "unpredicted_names", lambda: frozenset({"p1"}))
+    tried = []
+
+    class Half:
+        """Gives the upper half of what is brighter than the body around it."""
+
+        def segment(self, image: Volume) -> SimpleNamespace:
+            tried.append(image.array)
+            bright = np.abs(image.array.astype(float) - np.median(image.array[image.array > 0]))
+            label_map = (bright > 40).astype(np.uint8)
+            label_map[: SHAPE[0] // 2] = 0
+            return SimpleNamespace(label_map=label_map)
+
+    monkeypatch.setattr(propagate_predictions, "load_segmenter", lambda model: Half())
+    command = ["prepare", "--data", str(patients), "--cache", str(tmp_path), "--predict", "half"]
+    assert script.main(command) == 0
+    assert script.main(command) == 0
+    assert len(tried) == 2
+    assert not np.array_equal(*tried)
+    volumes = {volume.name: volume for volume in open_all_shaped(tmp_path)}
+    (organ,) = volumes["p0"].organs
+    found = volumes["p0"].predictions_of(organ)
+    assert len(found) == 2
+    assert all(shape.start[0] >= SHAPE[0] // 2 for shape in found)
+    assert not has_predictions(volumes["p1"])
+    assert not has_predictions(volumes["p2"])
 
 
 @pytest.mark.parametrize(

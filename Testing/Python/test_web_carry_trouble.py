@@ -26,6 +26,7 @@ from web_parts import (
     ServerProcess,
     a_page,
     carry_state,
+    drawn_slices,
     masks_of,
     open_file,
     open_sample,
@@ -171,27 +172,38 @@ def test_other_structures_change_only_if_they_may(
     with a_page(browser, start_server()) as page:
         open_sample(page)
         add_structure(page)
-        draw(page, 53, LOWER)
-        add_structure(page)
-        draw(page, 50)
-        draw(page, 56)
+        draw(page, 50, LOWER)
+        draw(page, 56, LOWER)
         start(page, "propagate")
         wait_for_preview(page, "50", "56")
-        page.wait_for_selector("#carry-takes:has-text('Structure 1')")
-        before = masks_of(save(page, "segmentation", tmp_path / "before"))
+        apply(page)
+        add_structure(page)
         page.select_option("#overwriting", "none")
-        page.wait_for_selector("#carry-takes", state="detached")
+        draw(page, 49)
+        draw(page, 57)
+        page.click("#carry-to-between")
+        wait_for_preview(page, "49", "57")
+        assert page.locator("#carry-takes").count() == 0
+        before = masks_of(save(page, "segmentation", tmp_path / "before"))
         apply(page)
         kept = masks_of(save(page, "segmentation", tmp_path / "kept"))
         assert np.array_equal(kept["Structure 1"], before["Structure 1"])
         assert np.any(kept["Structure 1"] & kept["Structure 2"])
+
         page.click("#undo")
         page.select_option("#overwriting", "all")
-        wait_for_preview(page, "50", "56")
+        wait_for_preview(page, "49", "57")
+        page.wait_for_selector("#carry-takes:has-text('Structure 1')")
         apply(page)
         taken = masks_of(save(page, "segmentation", tmp_path / "taken"))
         assert taken["Structure 1"].sum() < before["Structure 1"].sum()
         assert not np.any(taken["Structure 1"] & taken["Structure 2"])
+
+        # What Apply took from the other structure was not drawn there by anybody.
+        page.click(".segments .item:has-text('Structure 1')")
+        wait_for(lambda: carry_state(page)["structure"] == "Structure 1")
+        page.wait_for_selector("#carry-waiting")
+        assert drawn_slices(page) == ["50", "56"]
 
 
 def oblique_body() -> Volume:
