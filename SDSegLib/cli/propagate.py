@@ -13,12 +13,14 @@ from rich.markup import escape
 
 from ..errors import InputError
 from ..propagation.options import PropagateOptions, listed, slice_numbers
+from .findings import show_findings, show_warning
 from .interrupt import Interrupt
 from .options import Device
 from .progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from ..operations.base import Answer
+    from ..propagation.mask_part import MaskPart
     from ..propagation.result import Propagation
 
 _ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
@@ -34,7 +36,9 @@ def propagate(
     ],
     mask: Annotated[
         Path,
-        typer.Argument(help="Label map or .seg.nrrd on the CT's grid, with the drawn slices."),
+        typer.Argument(
+            metavar="MASK", help="Label map or .seg.nrrd on the CT's grid, with the drawn slices."
+        ),
     ],
     output: Annotated[
         Path,
@@ -103,7 +107,7 @@ def propagate(
         device=device,
     ).check()
     if not output.name.lower().endswith(_ENDINGS):
-        raise InputError(f"The output {output.name!r} must end in {' or '.join(_ENDINGS)}.")
+        raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
     check_output(output, overwrite)
     if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
         raise InputError(f"The output {output} is an input; choose another name.")
@@ -118,15 +122,37 @@ def propagate(
                 report or (lambda progress: None),
                 interrupt.is_set,
             )
+        show_findings(answer.findings, console)
         opened.write(result, output, overwrite, correct)
         name = opened.structure.name
+        notes = [*answer.messages, *_notes(result, options, opened.mask)]
     seconds = time.perf_counter() - started
     if as_json:
-        typer.echo(json.dumps(_result_json(result, answer, name, output, seconds)))
+        typer.echo(json.dumps(_result_json(result, answer, notes, name, output, seconds)))
         return
+    for note in notes:
+        show_warning(note, console)
     _show(result, name, console)
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _notes(result: Propagation, options: PropagateOptions, mask: MaskPart) -> list[str]:
+    """What to know about the slices that count as drawn."""
+    notes = []
+    empty = sorted(set(result.drawn) - set(mask.along(result.axis).used()))
+    if empty and not options.correct:
+        notes.append(
+            f"Nothing is drawn on {listed(empty)}, which --slices names: they count as slices "
+            "without the structure. Name only the drawn ones if that is not meant."
+        )
+    if not result.changed:
+        notes.append(
+            f"No slice could change: {listed(result.drawn)} along {_AXES[result.axis]} count as "
+            f"drawn, and --carry {options.carry} asks for no other. Choose other --slices or "
+            "--carry."
+        )
+    return notes
 
 
 def _show(result: Propagation, name: str, console: Console) -> None:
@@ -146,7 +172,12 @@ def _show(result: Propagation, name: str, console: Console) -> None:
 
 
 def _result_json(
-    result: Propagation, answer: Answer, name: str, output: Path, seconds: float
+    result: Propagation,
+    answer: Answer,
+    notes: list[str],
+    name: str,
+    output: Path,
+    seconds: float,
 ) -> dict[str, Any]:
     device, _, reason = answer.device.partition(": ")
     return {
@@ -159,11 +190,13 @@ def _result_json(
         "axis": _AXES[result.axis],
         "drawn": list(result.drawn),
         "changed": list(result.changed),
+        "holding": list(result.part.along(result.axis).used()),
         "unsure": [
             {"slice": number, "uncertainty": round(float(result.uncertainty[number]), 4)}
             for number in result.unsure
         ],
         "next_slice": result.next_slice,
-        "messages": list(answer.messages),
+        "warnings": [item.to_json() for item in answer.findings],
+        "messages": notes,
         "output": str(output),
     }
