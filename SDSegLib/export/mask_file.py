@@ -15,7 +15,7 @@ from ..reading.files import read_volume
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
-from .atomic import atomic_write
+from .atomic import atomic_together
 from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
 
@@ -103,8 +103,8 @@ class _Segment:
         marks = SliceMarks.of(result.part)
         last = LastPrediction(marks, result.axis, result.drawn, is_correction)
         remember_prediction(self.node.GetSegmentation().GetSegment(self.id), last)
-        with atomic_write(path, overwrite) as temporary:
-            save_segmentation_node(self.node, temporary)
+        with atomic_together([path], overwrite) as files:  # names `path` in errors
+            save_segmentation_node(self.node, files[path])
 
 
 @contextmanager
@@ -188,8 +188,10 @@ def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
     Raises:
         InputError: If it holds other values than 0 … 255.
     """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{path} holds NaN or infinity, not labels; save whole numbers.")
     low, high = array.min(), array.max()
-    if low < 0 or high > _HIGHEST_LABEL or low != low:
+    if low < 0 or high > _HIGHEST_LABEL:
         raise InputError(
             f"{path} holds values from {low:g} to {high:g}; labels are 0 to {_HIGHEST_LABEL}. Is "
             "it the mask?"
