@@ -90,7 +90,7 @@ def propagate(
     Any structure can be drawn. The drawn slices stay exactly as they are.
     """
     from ..export.atomic import check_output
-    from ..export.mask_file import opened_mask
+    from ..export.mask_file import SEGMENTATION, opened_mask
     from ..operations.base import OpenVolume, run_here
     from ..operations.model_store import ModelStore
     from ..operations.propagate import PropagateOperation
@@ -108,6 +108,7 @@ def propagate(
     ).check()
     if not output.name.lower().endswith(_ENDINGS):
         raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
+    is_segmentation = output.name.lower().endswith(SEGMENTATION)
     check_output(output, overwrite)
     if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
         raise InputError(f"The output {output} is an input; choose another name.")
@@ -125,10 +126,12 @@ def propagate(
         show_findings(answer.findings, console)
         opened.write(result, output, overwrite, correct)
         name = opened.structure.name
-        notes = [*answer.messages, *_notes(result, options, opened.mask)]
+        label = None if is_segmentation else opened.structure.label
+        overlapped = () if is_segmentation else opened.overlapped()
+        notes = [*answer.messages, *_notes(result, options, opened.mask, overlapped)]
     seconds = time.perf_counter() - started
     if as_json:
-        typer.echo(json.dumps(_result_json(result, answer, notes, name, output, seconds)))
+        typer.echo(json.dumps(_result_json(result, answer, notes, name, label, output, seconds)))
         return
     for note in notes:
         show_warning(note, console)
@@ -137,9 +140,19 @@ def propagate(
     console.print(f"wrote {output}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _notes(result: Propagation, options: PropagateOptions, mask: MaskPart) -> list[str]:
-    """What to know about the slices that count as drawn."""
+def _notes(
+    result: Propagation,
+    options: PropagateOptions,
+    mask: MaskPart,
+    overlapped: tuple[str, ...],
+) -> list[str]:
+    """What to know about the slices that count as drawn, and about the output."""
     notes = []
+    if overlapped:
+        notes.append(
+            f"A label map cannot hold structures that overlap: parts of {', '.join(overlapped)} "
+            "are missing in it. Write a .seg.nrrd file to keep them whole."
+        )
     empty = sorted(set(result.drawn) - set(mask.along(result.axis).used()))
     if empty and not options.correct:
         notes.append(
@@ -176,6 +189,7 @@ def _result_json(
     answer: Answer,
     notes: list[str],
     name: str,
+    label: int | None,
     output: Path,
     seconds: float,
 ) -> dict[str, Any]:
@@ -186,6 +200,7 @@ def _result_json(
         "device_reason": reason,
         "seconds": round(seconds, 3),
         "structure": name,
+        "label": label,
         "ml": result.volume_ml(),
         "axis": _AXES[result.axis],
         "drawn": list(result.drawn),

@@ -166,6 +166,41 @@ def test_a_label_map_becomes_a_segmentation_and_back(
     assert np.array_equal(result == 2, labels == 2)
 
 
+def test_segments_that_overlap_leave_drawn_slices_in_a_label_map(
+    folder: Path, tmp_path: Path, sdseg: Run
+) -> None:
+    volume, labels = an_abdomen()
+    image = sitk.GetImageFromArray(
+        np.stack([with_drawn_liver(labels) == 1, np.ones(SHAPE)], -1).astype(np.uint8),
+        isVector=True,
+    )
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    for n, name in enumerate(("Liver", "Box")):
+        for key, value in {"ID": f"s{n}", "Name": name, "LabelValue": "1", "Layer": str(n)}.items():
+            image.SetMetaData(f"Segment{n}_{key}", value)
+    image.SetMetaData("Segmentation_MasterRepresentation", "Binary labelmap")
+    sitk.WriteImage(image, str(tmp_path / "layers.seg.nrrd"))
+    for out, note in (("out.nii.gz", "parts of Liver are missing in it"), ("o.seg.nrrd", "")):
+        code, shown, _ = sdseg(
+            "propagate", folder / "ct.nii.gz", tmp_path / "layers.seg.nrrd", "-o", tmp_path / out,
+            "--segment", "Liver", "--carry", "between", "--device", "cpu", "--json",
+        )  # fmt: skip
+        assert code == 0
+        told = json.loads(shown)
+        assert note in " ".join(told["messages"])
+        assert bool(told["messages"]) == bool(note)
+        assert told["label"] == (1 if note else None)
+    result = read_volume(tmp_path / "out.nii.gz").array
+    assert np.array_equal(result[DRAWN] == 1, labels[DRAWN] == 1)
+    with private_scene() as scene:
+        node = load_segmentation_node(tmp_path / "o.seg.nrrd", scene)
+        grid = edit_grid(node, volume_to_node(volume, scene))
+        liver, box = (segment_on_grid(node, f"s{n}", grid).whole() for n in range(2))
+    assert box.all()
+    assert np.array_equal(liver[DRAWN], labels[DRAWN] == 1)
+
+
 def test_a_prediction_is_corrected_near_a_slice(folder: Path, tmp_path: Path, sdseg: Run) -> None:
     volume, labels = an_abdomen()
     prediction = np.roll(labels == 1, 2, axis=1).astype(np.uint8)
