@@ -13,12 +13,14 @@ from rich.markup import escape
 
 from ..errors import InputError
 from ..propagation.options import PropagateOptions, listed, slice_numbers
+from .findings import show_findings, show_warning
 from .interrupt import Interrupt
 from .options import Device
 from .progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from ..operations.base import Answer
+    from ..propagation.mask_part import MaskPart
     from ..propagation.result import Propagation
 
 _ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
@@ -34,7 +36,9 @@ def propagate(
     ],
     mask: Annotated[
         Path,
-        typer.Argument(help="Label map or .seg.nrrd on the CT's grid, with the drawn slices."),
+        typer.Argument(
+            metavar="MASK", help="Label map or .seg.nrrd on the CT's grid, with the drawn slices."
+        ),
     ],
     output: Annotated[
         Path,
@@ -86,7 +90,7 @@ def propagate(
     Any structure can be drawn. The drawn slices stay exactly as they are.
     """
     from ..export.atomic import check_output
-    from ..export.mask_file import opened_mask
+    from ..export.mask_file import SEGMENTATION, opened_mask
     from ..operations.base import OpenVolume, run_here
     from ..operations.model_store import ModelStore
     from ..operations.propagate import PropagateOperation
@@ -103,7 +107,8 @@ def propagate(
         device=device,
     ).check()
     if not output.name.lower().endswith(_ENDINGS):
-        raise InputError(f"The output {output.name!r} must end in {' or '.join(_ENDINGS)}.")
+        raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
+    is_segmentation = output.name.lower().endswith(SEGMENTATION)
     check_output(output, overwrite)
     if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
         raise InputError(f"The output {output} is an input; choose another name.")
@@ -118,15 +123,49 @@ def propagate(
                 report or (lambda progress: None),
                 interrupt.is_set,
             )
+        show_findings(answer.findings, console)
         opened.write(result, output, overwrite, correct)
         name = opened.structure.name
+        label = None if is_segmentation else opened.structure.label
+        overlapped = () if is_segmentation else opened.overlapped()
+        notes = [*answer.messages, *_notes(result, options, opened.mask, overlapped)]
     seconds = time.perf_counter() - started
     if as_json:
-        typer.echo(json.dumps(_result_json(result, answer, name, output, seconds)))
+        typer.echo(json.dumps(_result_json(result, answer, notes, name, label, output, seconds)))
         return
+    for note in notes:
+        show_warning(note, console)
     _show(result, name, console)
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _notes(
+    result: Propagation,
+    options: PropagateOptions,
+    mask: MaskPart,
+    overlapped: tuple[str, ...],
+) -> list[str]:
+    """What to know about the slices that count as drawn, and about the output."""
+    notes = []
+    if overlapped:
+        notes.append(
+            f"A label map cannot hold structures that overlap: parts of {', '.join(overlapped)} "
+            "are missing in it. Write a .seg.nrrd file to keep them whole."
+        )
+    empty = sorted(set(result.drawn) - set(mask.along(result.axis).used()))
+    if empty and not options.correct:
+        notes.append(
+            f"Nothing is drawn on {listed(empty)}, which --slices names: they count as slices "
+            "without the structure. Name only the drawn ones if that is not meant."
+        )
+    if not result.changed:
+        notes.append(
+            f"No slice could change: {listed(result.drawn)} along {_AXES[result.axis]} count as "
+            f"drawn, and --carry {options.carry} asks for no other. Choose other --slices or "
+            "--carry."
+        )
+    return notes
 
 
 def _show(result: Propagation, name: str, console: Console) -> None:
@@ -146,7 +185,13 @@ def _show(result: Propagation, name: str, console: Console) -> None:
 
 
 def _result_json(
-    result: Propagation, answer: Answer, name: str, output: Path, seconds: float
+    result: Propagation,
+    answer: Answer,
+    notes: list[str],
+    name: str,
+    label: int | None,
+    output: Path,
+    seconds: float,
 ) -> dict[str, Any]:
     device, _, reason = answer.device.partition(": ")
     return {
@@ -155,15 +200,18 @@ def _result_json(
         "device_reason": reason,
         "seconds": round(seconds, 3),
         "structure": name,
+        "label": label,
         "ml": result.volume_ml(),
         "axis": _AXES[result.axis],
         "drawn": list(result.drawn),
         "changed": list(result.changed),
+        "holding": list(result.part.along(result.axis).used()),
         "unsure": [
             {"slice": number, "uncertainty": round(float(result.uncertainty[number]), 4)}
             for number in result.unsure
         ],
         "next_slice": result.next_slice,
-        "messages": list(answer.messages),
+        "warnings": [item.to_json() for item in answer.findings],
+        "messages": notes,
         "output": str(output),
     }

@@ -15,7 +15,7 @@ from ..reading.files import read_volume
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
-from .atomic import atomic_write
+from .atomic import atomic_together
 from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
 
@@ -56,7 +56,8 @@ class MaskFile:
         """Write a copy of the file with the result in place of the chosen structure.
 
         A copy of a `.seg.nrrd` file as such a file keeps everything else of it. In other copies
-        structures cannot overlap, and the others stay where the result meets them.
+        structures cannot overlap: on the drawn slices the chosen one stays exactly as it was drawn,
+        and on the other slices the others stay where it meets them.
 
         Args:
             result: On the volume's grid.
@@ -76,12 +77,33 @@ class MaskFile:
         labels = self.segmentation.label_map.copy()
         labels[labels == label] = 0
         box = labels[mask.box()]
-        box[mask.voxels & (box == 0)] = label
+        along = [-1 if axis == result.axis else 1 for axis in range(3)]
+        numbers = np.arange(mask.voxels.shape[result.axis]) + mask.corner[result.axis]
+        is_drawn = np.isin(numbers, result.drawn).reshape(along)
+        box[mask.voxels & (is_drawn | (box == 0))] = label
         changed = replace(self.segmentation, label_map=labels)
         if is_segmentation:
             write_seg_nrrd(changed, path, overwrite, self.volume)
         else:
             write_label_map(changed, path, overwrite)
+
+    def overlapped(self) -> tuple[str, ...]:
+        """Names of the structures that others overlap, so that no label map can hold them whole."""
+        if self.segment is None:
+            return ()
+        from ..mrml.edit_grid import segment_on_grid
+        from ..mrml.segments import segment_ids
+
+        node, grid = self.segment.node, self.segment.grid
+        seen = np.bincount(self.segmentation.label_map.ravel(), minlength=256)
+        return tuple(
+            structure.name
+            for structure, segment_id in zip(
+                self.segmentation.structures, segment_ids(node), strict=True
+            )
+            if np.count_nonzero(segment_on_grid(node, segment_id, grid).voxels)
+            > seen[structure.label]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +125,8 @@ class _Segment:
         marks = SliceMarks.of(result.part)
         last = LastPrediction(marks, result.axis, result.drawn, is_correction)
         remember_prediction(self.node.GetSegmentation().GetSegment(self.id), last)
-        with atomic_write(path, overwrite) as temporary:
-            save_segmentation_node(self.node, temporary)
+        with atomic_together([path], overwrite) as files:  # names `path` in errors
+            save_segmentation_node(self.node, files[path])
 
 
 @contextmanager
@@ -188,8 +210,10 @@ def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
     Raises:
         InputError: If it holds other values than 0 … 255.
     """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{path} holds NaN or infinity, not labels; save whole numbers.")
     low, high = array.min(), array.max()
-    if low < 0 or high > _HIGHEST_LABEL or low != low:
+    if low < 0 or high > _HIGHEST_LABEL:
         raise InputError(
             f"{path} holds values from {low:g} to {high:g}; labels are 0 to {_HIGHEST_LABEL}. Is "
             "it the mask?"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..propagation.marks import SliceMarks, drawn_slices
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import AXES
+from ..propagation.planes import several_planes
 
 if TYPE_CHECKING:
     from slicer import vtkSegment
@@ -109,7 +110,7 @@ def drawn_in(
 
     After a prediction these are the slices drawn before it and those that differ from it. In a
     mask that SDSeg did not write they are all slices that hold something, if it looks as drawn
-    slice by slice.
+    slice by slice; of slices in several planes, those in the plane with most voxels.
 
     Args:
         mask: On the grid that the segment is edited on.
@@ -118,6 +119,10 @@ def drawn_in(
         body_axis: The axis to prefer where several are as likely: the one along the body.
     """
     if last is None or last.marks.shape != mask.shape:
+        planes = several_planes(mask)
+        if planes:
+            chosen = next(iter(planes)) if axis is None else axis
+            return DrawnSlices(chosen, planes.get(chosen, ()))
         found = drawn_slices(mask, None)[0] if axis is None else axis
         if found is None and mask.voxels.shape[body_axis] == 1:
             found = body_axis

@@ -15,7 +15,8 @@ from ..propagation.mask_part import MaskPart
 from ..propagation.options import PropagateOptions
 from ..propagation.result import Propagation
 from ..propagation.stack import Stack
-from ..volume.judgement import refuse_unusable
+from ..volume.finding import Finding
+from ..volume.judgement import judge_input, refuse
 from ..volume.volume import Volume
 from .base import Answer, ArraySpec, IsCancelled, OpenVolume, Operation, Prepared, run_here
 
@@ -158,9 +159,8 @@ class PropagateOperation(Operation[Propagation]):
         report: ProgressCallback,
         is_cancelled: IsCancelled,
     ) -> Answer:
-        if not opened.kept.get("usable"):  # costs a look at every voxel
-            refuse_unusable(opened.volume)
-            opened.kept["usable"] = True
+        findings = self.judge(opened)
+        refuse(findings)
         stack = Stack.of(opened.volume, self.part, self.options)
         model = models.propagation_model(self.options.model)
         started, is_warm = time.monotonic(), models.has_propagator(model, self.options.device)
@@ -188,8 +188,16 @@ class PropagateOperation(Operation[Propagation]):
             },
             model=name,
             device=str(propagator.network.choice),
+            findings=findings,
             load_seconds=load_seconds,
         )
+
+    def judge(self, opened: OpenVolume) -> tuple[Finding, ...]:
+        """Findings about the image, the most severe first; computed once for each volume."""
+        key = ("judged", self.name)
+        if key not in opened.kept:
+            opened.kept[key] = judge_input(opened.volume)
+        return opened.kept[key]
 
     def _memory(self, opened: OpenVolume, model: InstalledModel) -> Any:
         """Results of earlier windows on this volume with this model and device."""

@@ -12,6 +12,8 @@ from ..options import DEVICES
 
 AXES = ("k", "j", "i")
 DIRECTIONS = ("between", "up", "down", "all")
+_HIGHEST = 99_999
+"""No volume has as many slices; a range that was mistyped must not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def slice_numbers(text: str) -> tuple[int, ...]:
     """Slice numbers as they are typed: "40,52" or "40-44,60".
 
     Raises:
-        InputError: If a part is neither a number nor a range of two.
+        InputError: If a part is neither a number nor a range of two, or far too high.
     """
     numbers: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -105,6 +107,8 @@ def slice_numbers(text: str) -> tuple[int, ...]:
             raise InputError(
                 f"The slices {text!r} are not numbers with commas, such as 40,52 or 40-44."
             ) from None
+        if high > _HIGHEST:
+            raise InputError(f"There is no slice {high}; the highest number is {_HIGHEST}.")
         if high < low:
             raise InputError(f"The slices {part!r} run backwards; type {high}-{low}.")
         numbers.extend(range(low, high + 1))

@@ -54,7 +54,7 @@ class Propagation:
 
     @property
     def next_slice(self) -> int | None:
-        """The slice whose drawing would help most; None if none was computed.
+        """The slice whose drawing would help most; None if none is likely to be wrong.
 
         It is the one with the most voxels that are likely to be wrong in it and around it, since
         drawing it also helps its neighbours. They count less with distance, up to five slices.
@@ -62,6 +62,8 @@ class Propagation:
         if not self.changed:
             return None
         wrong = self.uncertainty * self._areas()
+        if not wrong.any():
+            return None
         around = np.convolve(wrong, np.bartlett(_NEIGHBOURS), mode="full")
         around = around[_NEIGHBOURS // 2 :]
         return max(self.changed, key=lambda number: float(around[number]))

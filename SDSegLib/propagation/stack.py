@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..volume.orientation import axis_letters
 from ..volume.volume import Volume
 from .mask_part import MaskPart
 from .options import AXES, PropagateOptions, listed
+from .planes import several_planes
 from .tilt import tilt_of
 
 _THIN = 1.5
@@ -50,8 +51,8 @@ class Stack:
 
         Raises:
             InputError: If the mask is empty or of another shape, looks drawn in other planes than
-                those of the axis that was not named, a slice lies outside the volume, or no drawn
-                slice holds anything.
+                those of the axis that was not named or in several, a slice lies outside the
+                volume, or no drawn slice holds anything.
         """
         if mask.shape != volume.array.shape:
             raise InputError(
@@ -60,9 +61,10 @@ class Stack:
             )
         part = mask if isinstance(mask, MaskPart) else MaskPart.of(mask)
         spacing = volume.geometry.spacing[::-1]
+        planes = several_planes(part) if options.slices is None else {}
         if options.axis is None:
             axis = body_axis(volume.geometry)
-            _check_plane(part, spacing, axis)
+            _check_plane(part, spacing, axis, planes)
         else:
             axis = AXES.index(options.axis)
         part = part.along(axis)
@@ -70,7 +72,7 @@ class Stack:
         if not used:
             raise InputError("The mask is empty; draw the structure on at least one slice.")
         count = part.shape[0]
-        drawn = used if options.slices is None else tuple(sorted(set(options.slices)))
+        drawn = tuple(sorted(set(options.slices or planes.get(axis) or used)))
         outside = [number for number in drawn if number >= count]
         if outside:
             raise InputError(
@@ -106,10 +108,24 @@ class Stack:
         }[carry]
 
 
-def _check_plane(mask: MaskPart, spacing: tuple[float, float, float], axis: int) -> None:
-    """Raise `InputError` if a mask (k, j, i) looks drawn in other planes than across this axis."""
+def _check_plane(
+    mask: MaskPart,
+    spacing: tuple[float, float, float],
+    axis: int,
+    planes: Mapping[int, tuple[int, ...]],
+) -> None:
+    """Raise `InputError` if a mask (k, j, i) looks drawn in other planes than across this axis.
+
+    `planes` is that of `several_planes`.
+    """
     if mask.is_empty:
         return
+    if planes:
+        parts = (f"{AXES[one]} ({listed(numbers)})" for one, numbers in sorted(planes.items()))
+        raise InputError(
+            f"The mask is drawn in several planes, on slices across {' and '.join(parts)}; choose "
+            "the axis whose slices count, the others do not."
+        )
     tilt = tilt_of(mask, spacing)
     if tilt is not None:
         raise InputError(

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ..mrml.last_prediction import LastPrediction, drawn_in
 from ..propagation.marks import drawn_slices
 from ..propagation.mask_part import MaskPart
-
-_THIN_SHARE = 0.1
-_MOSTLY = 0.5
+from ..propagation.planes import several_planes
 
 
 @dataclass(frozen=True)
@@ -134,44 +130,13 @@ def find_drawn(
 
 
 def _first_drawing(part: MaskPart, axis: int | None, body_axis: int) -> Drawn:
-    thin = _thin_across_one(part.voxels)
-    total = max(int(np.count_nonzero(part.voxels)), 1)
-    shares = [np.count_nonzero(voxels) / total for voxels in thin]
-    planes = [one for one in range(3) if shares[one] > _THIN_SHARE]
-    if len(planes) > 1:
-        chosen = max(planes, key=lambda one: shares[one]) if axis is None else axis
-        others = tuple(one for one in planes if one != chosen)
-        return Drawn(chosen, _mostly_thin(part, thin[chosen], chosen), other_axes=others)
+    planes = several_planes(part)
+    if planes:
+        chosen = next(iter(planes)) if axis is None else axis
+        others = tuple(sorted(one for one in planes if one != chosen))
+        return Drawn(chosen, planes.get(chosen, ()), other_axes=others)
     found, numbers = drawn_slices(part, None)
     if found is not None and axis in (None, found):
         return Drawn(found, numbers)
     chosen = body_axis if axis is None else axis
     return Drawn(chosen, part.along(chosen).used(), is_guessed=axis is None)
-
-
-def _thin_across_one(voxels: np.ndarray) -> list[np.ndarray]:
-    """For each axis: voxels with none before and behind them along this axis, but along others.
-
-    Along an axis for which they are alone, such voxels were drawn on a single slice; a line, which
-    is thin across two axes, does not show on which.
-    """
-    alone = [_alone(voxels, axis) for axis in range(3)]
-    times = sum(one.astype(np.uint8) for one in alone)
-    return [one & (times == 1) for one in alone]
-
-
-def _alone(voxels: np.ndarray, axis: int) -> np.ndarray:
-    """Voxels that have none of the structure before and behind them along an axis."""
-    moved = np.moveaxis(voxels, axis, 0)
-    alone = moved.copy()
-    alone[1:] &= ~moved[:-1]
-    alone[:-1] &= ~moved[1:]
-    return np.moveaxis(alone, 0, axis)
-
-
-def _mostly_thin(part: MaskPart, thin: np.ndarray, axis: int) -> tuple[int, ...]:
-    """Slices most of whose voxels are alone across them: those drawn in this plane."""
-    others = tuple(one for one in range(3) if one != axis)
-    whole = np.count_nonzero(part.voxels, axis=others)
-    alone = np.count_nonzero(thin, axis=others)
-    return tuple((np.flatnonzero(alone > _MOSTLY * whole) + part.corner[axis]).tolist())

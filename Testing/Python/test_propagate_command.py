@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from SDSegLib.cli.app import main
+from SDSegLib.errors import OutputError
 from SDSegLib.export.label_map import write_label_map
 from SDSegLib.export.seg_nrrd import write_seg_nrrd
 from SDSegLib.mrml.edit_grid import edit_grid, segment_on_grid
@@ -165,6 +166,41 @@ def test_a_label_map_becomes_a_segmentation_and_back(
     assert np.array_equal(result == 2, labels == 2)
 
 
+def test_segments_that_overlap_leave_drawn_slices_in_a_label_map(
+    folder: Path, tmp_path: Path, sdseg: Run
+) -> None:
+    volume, labels = an_abdomen()
+    image = sitk.GetImageFromArray(
+        np.stack([with_drawn_liver(labels) == 1, np.ones(SHAPE)], -1).astype(np.uint8),
+        isVector=True,
+    )
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    for n, name in enumerate(("Liver", "Box")):
+        for key, value in {"ID": f"s{n}", "Name": name, "LabelValue": "1", "Layer": str(n)}.items():
+            image.SetMetaData(f"Segment{n}_{key}", value)
+    image.SetMetaData("Segmentation_MasterRepresentation", "Binary labelmap")
+    sitk.WriteImage(image, str(tmp_path / "layers.seg.nrrd"))
+    for out, note in (("out.nii.gz", "parts of Liver are missing in it"), ("o.seg.nrrd", "")):
+        code, shown, _ = sdseg(
+            "propagate", folder / "ct.nii.gz", tmp_path / "layers.seg.nrrd", "-o", tmp_path / out,
+            "--segment", "Liver", "--carry", "between", "--device", "cpu", "--json",
+        )  # fmt: skip
+        assert code == 0
+        told = json.loads(shown)
+        assert note in " ".join(told["messages"])
+        assert bool(told["messages"]) == bool(note)
+        assert told["label"] == (1 if note else None)
+    result = read_volume(tmp_path / "out.nii.gz").array
+    assert np.array_equal(result[DRAWN] == 1, labels[DRAWN] == 1)
+    with private_scene() as scene:
+        node = load_segmentation_node(tmp_path / "o.seg.nrrd", scene)
+        grid = edit_grid(node, volume_to_node(volume, scene))
+        liver, box = (segment_on_grid(node, f"s{n}", grid).whole() for n in range(2))
+    assert box.all()
+    assert np.array_equal(liver[DRAWN], labels[DRAWN] == 1)
+
+
 def test_a_prediction_is_corrected_near_a_slice(folder: Path, tmp_path: Path, sdseg: Run) -> None:
     volume, labels = an_abdomen()
     prediction = np.roll(labels == 1, 2, axis=1).astype(np.uint8)
@@ -195,6 +231,7 @@ def test_a_prediction_is_corrected_near_a_slice(folder: Path, tmp_path: Path, sd
             "no slice 40 along k; the volume has slices 0 to 23",
         ),
         (("--segment", "1", "--slices", "5-2"), "The slices '5-2' run backwards; type 2-5."),
+        (("--segment", "1", "--slices", "1-99999999999999"), "There is no slice 99999999999999;"),
         (("--segment", "1", "--slices", "all"), "The slices 'all' are not numbers with commas"),
         (("--segment", "1", "--slices", "1"), "empty on all slices that are named (1); it holds"),
         (("--segment", "1", "--axis", "x"), "Unknown axis 'x'; choose one of k, j, i."),
@@ -243,6 +280,7 @@ def test_masks_that_cannot_be_used_are_named(folder: Path, tmp_path: Path, sdseg
         (mask("both.nii.gz", labels), "2 structures (labels 1, 2); choose one with --segment"),
         (mask("empty.nii.gz", 0 * one), "is empty; draw the structure on at least one slice"),
         (mask("soft.nii.gz", one * np.float32(0.5)), "holds fractions, not labels"),
+        (mask("nan.nii.gz", np.where(one, np.float32("nan"), 0)), "holds NaN or infinity, not"),
         (mask("ct2.nii.gz", volume.array), "holds values from -1000 to"),
         (mask("color.nrrd", np.stack([one] * 3, axis=-1), is_color=True), "3 numbers per voxel"),
         (tmp_path / "gone.nii.gz", "does not exist"),
@@ -255,7 +293,7 @@ def test_masks_that_cannot_be_used_are_named(folder: Path, tmp_path: Path, sdseg
         assert not out.exists()
     code, _, told = sdseg("propagate", ct, mask("m.nii.gz", one), "-o", tmp_path / "out.png")
     assert code == 2
-    assert "must end in .seg.nrrd or .nii.gz" in told
+    assert "must end in one of .seg.nrrd, .nii.gz" in told
     inputs = mask("m.nii.gz", one)
     code, _, told = sdseg("propagate", ct, inputs, "-o", inputs, "--overwrite")
     assert code == 2
@@ -283,3 +321,65 @@ def test_its_cost_is_told(sdseg: Run) -> None:
     assert 0.2 < told["gflop"] < 3
     assert 0 < told["seconds_per_slice"] < 2
     assert told["half_megabytes"] < 12
+
+
+def test_an_image_that_is_no_ct_is_named(folder: Path, tmp_path: Path, sdseg: Run) -> None:
+    image = sitk.ReadImage(str(folder / "ct.nii.gz"))
+    sitk.WriteImage(image + 1024, str(tmp_path / "offset.nii.gz"))
+    arguments = (
+        "propagate", tmp_path / "offset.nii.gz", folder / "drawn.nii.gz",
+        "-o", tmp_path / "out.nii.gz", "--segment", 1, "--slices", "6,11", "--carry", "between",
+        "--device", "cpu", "--overwrite",
+    )  # fmt: skip
+    code, _, told = sdseg(*arguments)
+    assert code == 0
+    assert "Warning:" in told
+    assert "the values look like HU + 1024" in told
+    code, shown, _ = sdseg(*arguments, "--json")
+    assert json.loads(shown)["warnings"][0]["kind"] == "hu-offset"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--slices", "6-8", "--carry", "between"), "Nothing is drawn on 7–8, which --slices"),
+        (("--slices", "6", "--carry", "between"), "No slice could change: 6 along k count as"),
+    ],
+)
+def test_slices_that_were_hardly_meant_are_named(
+    folder: Path, tmp_path: Path, sdseg: Run, arguments: tuple[str, ...], sentence: str
+) -> None:
+    code, _, told = sdseg(
+        "propagate", folder / "ct.nii.gz", folder / "drawn.nii.gz", "-o", tmp_path / "o.nii.gz",
+        "--segment", 1, "--device", "cpu", *arguments,
+    )  # fmt: skip
+    assert code == 0
+    assert sentence in told
+
+
+def test_a_far_erased_slice_proposes_no_other(folder: Path, tmp_path: Path, sdseg: Run) -> None:
+    code, shown, _ = sdseg(
+        "propagate", folder / "ct.nii.gz", folder / "drawn.nii.gz", "-o", tmp_path / "o.nii.gz",
+        "--segment", 1, "--slices", "23", "--correct", "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert code == 0
+    told = json.loads(shown)
+    assert told["holding"] == DRAWN
+    assert told["next_slice"] is None
+
+
+def test_a_full_disk_names_the_file_that_was_asked_for(
+    folder: Path, tmp_path: Path, sdseg: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(node: object, path: Path) -> None:
+        raise OutputError(f"{path} could not be written to its end; free space on its disk.")
+
+    monkeypatch.setattr("SDSegLib.mrml.storage.save_segmentation_node", full)
+    out = tmp_path / "out.seg.nrrd"
+    code, _, told = sdseg(
+        "propagate", folder / "ct.nii.gz", folder / "drawn.seg.nrrd", "-o", out,
+        "--segment", 1, "--slices", "6,11", "--carry", "between", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 2
+    assert f"Error: {out} could not be written" in told
+    assert not list(tmp_path.iterdir())

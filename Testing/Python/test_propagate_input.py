@@ -13,10 +13,12 @@ import torch
 from SDSegLib.errors import InputError, ModelError, SDSegError
 from SDSegLib.inference.device import DeviceChoice
 from SDSegLib.models.registry import bundled_folder, list_models, propagation_models
+from SDSegLib.mrml.last_prediction import drawn_in
 from SDSegLib.operations.base import OpenVolume
 from SDSegLib.operations.model_store import ModelStore
 from SDSegLib.operations.propagate import propagate
 from SDSegLib.propagation import window_network
+from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.propagation.result import Propagation
 from SDSegLib.propagation.window_network import WindowNetwork
 from SDSegLib.volume.geometry import Geometry
@@ -184,6 +186,24 @@ def test_another_plane_is_offered(models: ModelStore) -> None:
         propagate(volume, tilted, device="cpu", models=models)
 
 
+def test_only_the_slices_of_one_plane_count(models: ModelStore) -> None:
+    """A slice across k and one across i: neither is taken for strips on all slices it crosses."""
+    mask = STRUCTURES["the whole body"](*grid())
+    volume = a_ct(mask)
+    both = only(mask, 6)
+    both[:, :, 26] = mask[:, :, 26]
+    with pytest.raises(InputError, match=r"several planes, on slices across k \(6\) and i \(26\)"):
+        propagate(volume, both, device="cpu", models=models)
+    for axis, number in ("k", 6), ("i", 26):
+        result = propagate(volume, both, axis=axis, device="cpu", models=models)
+        assert result.drawn == (number,)
+        place = "kji".index(axis)
+        assert np.array_equal(result.mask.take(number, place), both.take(number, place))
+    found = drawn_in(MaskPart.of(both), None)
+    assert (found.axis, found.numbers) == (0, (6,))  # 4 times as many voxels
+    assert drawn_in(MaskPart.of(both), None, axis=0).numbers == (6,)
+
+
 def test_a_damaged_model_is_named(tmp_path: Path, models: ModelStore) -> None:
     mask = STRUCTURES["a tube"](*grid())
     volume, given = a_ct(mask), only(mask, 4, 12)
@@ -250,6 +270,6 @@ def test_a_volume_is_looked_through_once(
     opened = OpenVolume(a_ct(mask))
     propagate(opened, only(mask, 4, 8), device="cpu", models=models)
     monkeypatch.setattr(
-        "SDSegLib.operations.propagate.refuse_unusable", lambda volume: pytest.fail("again")
+        "SDSegLib.operations.propagate.judge_input", lambda volume: pytest.fail("again")
     )
     propagate(opened, only(mask, 4, 10), device="cpu", models=models)
