@@ -79,10 +79,11 @@ class CarryPanel:
             "carry_find": self._find_again,
             "carry_go": self._go_to,
             "carry_next": self._go_to_next,
+            "carry_prediction": self._take_as_prediction,
             "carry_locality": self._set_locality,
             "carry_background": self._add_background,
             "carry_apply": self._apply,
-            "carry_now": self._carry_now,
+            "carry_or_apply": self._carry_or_apply,
             "carry_retry": self._retry,
             "carry_cancel": self.close,
         }
@@ -219,6 +220,13 @@ class CarryPanel:
         self._choices.forget()
         self.changed()
 
+    def _take_as_prediction(self) -> None:
+        """A program made the whole segment; what is drawn from now on corrects it."""
+        if self._scene.segment(self._segment_id) is not None:
+            self._choices.forget()
+            self._scene.take_as_prediction(self._segment_id)
+            self.changed()
+
     def _set_locality(self, value: float) -> None:
         self._locality = min(max(float(value), LOCALITY[0]), LOCALITY[1])
         self.changed()
@@ -240,8 +248,11 @@ class CarryPanel:
         self._context.views.go_to(view, int(number))
 
     def _go_to_next(self) -> None:
+        """Show the slice whose drawing helps most."""
         if self._hints.next_slice is not None:
             self._go_to(self._hints.next_slice + 1)
+        elif self._method:
+            self._context.page.tell("Only a preview of Propagate tells the slice to draw next.", "warning")
 
     # The preview.
 
@@ -309,11 +320,13 @@ class CarryPanel:
 
     # Writing.
 
-    def _carry_now(self) -> None:
-        """Carry the selected segment and apply it as soon as it is computed."""
-        if self._method not in ("propagate", "fill"):
+    def _carry_or_apply(self) -> None:
+        """The key C: a preview of Propagate if there is none, else apply it."""
+        if not self._method:
             self._choose("propagate")
-        if self._is_waiting():
+        elif self._jobs.error:
+            self._retry()
+        elif self._is_waiting():
             self._context.page.tell(
                 "Nothing was drawn since the last prediction; correct a slice first.", "warning"
             )

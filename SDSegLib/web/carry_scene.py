@@ -93,6 +93,12 @@ class CarryScene:
             partial(self._remember, ids, drawn, others),
         )
 
+    def take_as_prediction(self, segment_id: str) -> None:
+        """Remember a segment's present voxels as a prediction, as one step of undo."""
+        last = LastPrediction(SliceMarks.of(self.part(segment_id)), is_model=True)
+        with self._context.editor.one_step():
+            remember_prediction(self.segment(segment_id), last)
+
     def _remember(
         self, ids: list[str], drawn: Drawn | None, others: Mapping[str, MaskPart]
     ) -> None:

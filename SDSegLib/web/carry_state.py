@@ -68,6 +68,7 @@ def state_of(
         "drawn": [] if drawn is None else runs(drawn.numbers),
         "corrects": drawn is not None and drawn.corrects,
         "canCorrect": drawn is not None and drawn.can_correct,
+        "hasNoGaps": drawn is not None and drawn.has_no_gaps,
         "chosen": is_chosen,
         "notes": notes_on(method, drawn, planes, volume.modality),
         "unsure": [number + 1 for number in hints.unsure],
@@ -110,6 +111,11 @@ def notes_on(
         notes.append(
             f"Drawn in several planes. Only the {plane.name} slices count; strokes on {others} "
             "slices do not. Choose another plane if that is not what you want."
+        )
+    elif drawn.has_no_gaps:
+        notes.append(
+            f"No slice was left out, so all slices count as drawn (if {plane.name}) and will not "
+            "change. Was it made by a program? Click below, then correct a slice."
         )
     elif drawn.is_guessed:
         notes.append(
