@@ -252,7 +252,9 @@ class CarryPanel:
         if self._hints.next_slice is not None:
             self._go_to(self._hints.next_slice + 1)
         elif self._method:
-            self._context.page.tell("Only a preview of Propagate tells the slice to draw next.", "warning")
+            self._context.page.tell(
+                "Only a preview of Propagate tells the slice to draw next.", "warning"
+            )
 
     # The preview.
 
