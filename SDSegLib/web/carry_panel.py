@@ -11,13 +11,12 @@ from ..errors import InputError
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import DIRECTIONS, PropagateOptions
-from ..review.formatting import milliliters_text
 from .carry_jobs import Carried, NewestJob
 from .carry_preview import Preview, preview_color
 from .carry_read import CarrySettings, Reading, read_seeds, read_segment
 from .carry_requests import CarryRequest, GrowRequest, allowed, is_limited
 from .carry_scene import BACKGROUND_ID, CarryScene
-from .carry_state import empty_state, state_of
+from .carry_state import empty_state, state_of, takes_text
 from .drawn import DrawnChoices
 from .growing import DEFAULT_LOCALITY, LOCALITY
 from .page_context import Action, PageContext
@@ -82,7 +81,7 @@ class CarryPanel:
             "carry_prediction": self._take_as_prediction,
             "carry_locality": self._set_locality,
             "carry_background": self._add_background,
-            "carry_apply": self._apply,
+            "carry_apply": self._apply_newest,
             "carry_or_apply": self._carry_or_apply,
             "carry_retry": self._retry,
             "carry_cancel": self.close,
@@ -149,7 +148,7 @@ class CarryPanel:
             is_chosen=self._choices.is_changed,
             hints=self._hints,
             result=self._result,
-            not_counted=BACKGROUND_ID,
+            not_counted=BACKGROUND_ID if self._method == "grow" else "",
             volume=volume,
         )
         state.update(
@@ -304,12 +303,8 @@ class CarryPanel:
         """What Apply would take from other segments, as a sentence; "" if nothing."""
         if self._method == "grow":
             return ""
-        taken = self._scene.taken(masks)
-        voxel_ml = self._context.study.opened().geometry.voxel_volume_ml
-        amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in taken]
-        if not amounts:
-            return ""
-        return f"Apply takes {' and '.join(amounts)}. Drawing, below the structures, can keep them."
+        volume = self._context.study.opened()
+        return takes_text(self._scene.taken(masks), volume.geometry.voxel_volume_ml)
 
     def _stop(self) -> None:
         """Forget result and preview, and compute nothing."""
@@ -326,7 +321,9 @@ class CarryPanel:
         """The key C: a preview of Propagate if there is none, else apply it."""
         if not self._method:
             self._choose("propagate")
-        elif self._jobs.error:
+            return
+        self.changed()
+        if self._jobs.error:
             self._retry()
         elif self._is_waiting():
             self._context.page.tell(
@@ -344,6 +341,11 @@ class CarryPanel:
         """Compute the preview again after an error."""
         self._request = None
         self.changed()
+
+    def _apply_newest(self) -> None:
+        """Apply, with a stroke that was not read yet because it ended only just before."""
+        self.changed()
+        self._apply()
 
     def _apply(self) -> None:
         """Write the preview into the segments, as soon as it is computed."""

@@ -75,13 +75,15 @@ class CarryScene:
         return found
 
     def write(self, masks: Mapping[str, MaskPart], drawn: Drawn | None) -> None:
-        """Write results into their segments, as one step of undo; a background seed is deleted.
+        """Write results into their segments, as one step of undo.
 
         Args:
             masks: By segment ID.
-            drawn: The slices from which they were carried; None if they were not.
+            drawn: The slices from which they were carried; None if they grew from seeds, after
+                which a background seed is deleted.
         """
-        ids = [key for key in masks if key != BACKGROUND_ID]
+        seeds = [key for key in masks if drawn is None and key == BACKGROUND_ID]
+        ids = [key for key in masks if key not in seeds]
         others = {
             key: self.part(key)
             for key in self.ids
@@ -89,7 +91,7 @@ class CarryScene:
         }
         self._context.editor.replace(
             {key: masks[key].whole() for key in ids},
-            [key for key in masks if key == BACKGROUND_ID],
+            seeds,
             partial(self._remember, ids, drawn, others),
         )
 
