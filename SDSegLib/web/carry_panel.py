@@ -11,13 +11,12 @@ from ..errors import InputError
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import DIRECTIONS, PropagateOptions
-from ..review.formatting import milliliters_text
 from .carry_jobs import Carried, NewestJob
 from .carry_preview import Preview, preview_color
 from .carry_read import CarrySettings, Reading, read_seeds, read_segment
 from .carry_requests import CarryRequest, GrowRequest, allowed, is_limited
 from .carry_scene import BACKGROUND_ID, CarryScene
-from .carry_state import empty_state, state_of
+from .carry_state import empty_state, state_of, takes_text
 from .drawn import DrawnChoices
 from .growing import DEFAULT_LOCALITY, LOCALITY
 from .page_context import Action, PageContext
@@ -79,10 +78,11 @@ class CarryPanel:
             "carry_find": self._find_again,
             "carry_go": self._go_to,
             "carry_next": self._go_to_next,
+            "carry_prediction": self._take_as_prediction,
             "carry_locality": self._set_locality,
             "carry_background": self._add_background,
-            "carry_apply": self._apply,
-            "carry_now": self._carry_now,
+            "carry_apply": self._apply_newest,
+            "carry_or_apply": self._carry_or_apply,
             "carry_retry": self._retry,
             "carry_cancel": self.close,
         }
@@ -148,7 +148,7 @@ class CarryPanel:
             is_chosen=self._choices.is_changed,
             hints=self._hints,
             result=self._result,
-            not_counted=BACKGROUND_ID,
+            not_counted=BACKGROUND_ID if self._method == "grow" else "",
             volume=volume,
         )
         state.update(
@@ -219,6 +219,13 @@ class CarryPanel:
         self._choices.forget()
         self.changed()
 
+    def _take_as_prediction(self) -> None:
+        """A program made the whole segment; what is drawn from now on corrects it."""
+        if self._scene.segment(self._segment_id) is not None:
+            self._choices.forget()
+            self._scene.take_as_prediction(self._segment_id)
+            self.changed()
+
     def _set_locality(self, value: float) -> None:
         self._locality = min(max(float(value), LOCALITY[0]), LOCALITY[1])
         self.changed()
@@ -240,8 +247,13 @@ class CarryPanel:
         self._context.views.go_to(view, int(number))
 
     def _go_to_next(self) -> None:
+        """Show the slice whose drawing helps most."""
         if self._hints.next_slice is not None:
             self._go_to(self._hints.next_slice + 1)
+        elif self._method:
+            self._context.page.tell(
+                "Only a preview of Propagate tells the slice to draw next.", "warning"
+            )
 
     # The preview.
 
@@ -291,12 +303,8 @@ class CarryPanel:
         """What Apply would take from other segments, as a sentence; "" if nothing."""
         if self._method == "grow":
             return ""
-        taken = self._scene.taken(masks)
-        voxel_ml = self._context.study.opened().geometry.voxel_volume_ml
-        amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in taken]
-        if not amounts:
-            return ""
-        return f"Apply takes {' and '.join(amounts)}. Drawing, below the structures, can keep them."
+        volume = self._context.study.opened()
+        return takes_text(self._scene.taken(masks), volume.geometry.voxel_volume_ml)
 
     def _stop(self) -> None:
         """Forget result and preview, and compute nothing."""
@@ -309,11 +317,15 @@ class CarryPanel:
 
     # Writing.
 
-    def _carry_now(self) -> None:
-        """Carry the selected segment and apply it as soon as it is computed."""
-        if self._method not in ("propagate", "fill"):
+    def _carry_or_apply(self) -> None:
+        """The key C: a preview of Propagate if there is none, else apply it."""
+        if not self._method:
             self._choose("propagate")
-        if self._is_waiting():
+            return
+        self.changed()
+        if self._jobs.error:
+            self._retry()
+        elif self._is_waiting():
             self._context.page.tell(
                 "Nothing was drawn since the last prediction; correct a slice first.", "warning"
             )
@@ -329,6 +341,11 @@ class CarryPanel:
         """Compute the preview again after an error."""
         self._request = None
         self.changed()
+
+    def _apply_newest(self) -> None:
+        """Apply, with a stroke that was not read yet because it ended only just before."""
+        self.changed()
+        self._apply()
 
     def _apply(self) -> None:
         """Write the preview into the segments, as soon as it is computed."""

@@ -75,13 +75,15 @@ class CarryScene:
         return found
 
     def write(self, masks: Mapping[str, MaskPart], drawn: Drawn | None) -> None:
-        """Write results into their segments, as one step of undo; a background seed is deleted.
+        """Write results into their segments, as one step of undo.
 
         Args:
             masks: By segment ID.
-            drawn: The slices from which they were carried; None if they were not.
+            drawn: The slices from which they were carried; None if they grew from seeds, after
+                which a background seed is deleted.
         """
-        ids = [key for key in masks if key != BACKGROUND_ID]
+        seeds = [key for key in masks if drawn is None and key == BACKGROUND_ID]
+        ids = [key for key in masks if key not in seeds]
         others = {
             key: self.part(key)
             for key in self.ids
@@ -89,9 +91,15 @@ class CarryScene:
         }
         self._context.editor.replace(
             {key: masks[key].whole() for key in ids},
-            [key for key in masks if key == BACKGROUND_ID],
+            seeds,
             partial(self._remember, ids, drawn, others),
         )
+
+    def take_as_prediction(self, segment_id: str) -> None:
+        """Remember a segment's present voxels as a prediction, as one step of undo."""
+        last = LastPrediction(SliceMarks.of(self.part(segment_id)), is_model=True)
+        with self._context.editor.one_step():
+            remember_prediction(self.segment(segment_id), last)
 
     def _remember(
         self, ids: list[str], drawn: Drawn | None, others: Mapping[str, MaskPart]

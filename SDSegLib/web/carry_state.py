@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..volume.volume import Volume
 from .carry_jobs import Carried
 from .drawn import Drawn
 from .planes import Plane, planes_of
+
+_MOST_NAMED = 3
 
 
 def empty_state(method: str, problem: str) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def state_of(
         "drawn": [] if drawn is None else runs(drawn.numbers),
         "corrects": drawn is not None and drawn.corrects,
         "canCorrect": drawn is not None and drawn.can_correct,
+        "hasNoGaps": drawn is not None and drawn.has_no_gaps,
         "chosen": is_chosen,
         "notes": notes_on(method, drawn, planes, volume.modality),
         "unsure": [number + 1 for number in hints.unsure],
@@ -111,6 +115,11 @@ def notes_on(
             f"Drawn in several planes. Only the {plane.name} slices count; strokes on {others} "
             "slices do not. Choose another plane if that is not what you want."
         )
+    elif drawn.has_no_gaps:
+        notes.append(
+            f"No slice was left out, so all slices count as drawn (if {plane.name}) and will not "
+            "change. Was it made by a program? Click below, then correct a slice."
+        )
     elif drawn.is_guessed:
         notes.append(
             f"The drawing does not show its plane; {plane.name} is assumed. Choose another plane "
@@ -122,6 +131,26 @@ def notes_on(
             f"The {planes[axis].name} slices that were drawn before ({numbers}) stay as they are."
         )
     return notes
+
+
+def takes_text(taken: Sequence[tuple[str, int]], voxel_ml: float) -> str:
+    """What Apply would take from other segments, as a sentence; "" if nothing.
+
+    Args:
+        taken: Names of the segments, and how many voxels they would lose.
+        voxel_ml: Volume of a voxel.
+    """
+    ranked = sorted(taken, key=lambda item: -item[1])
+    named = ranked[:_MOST_NAMED]
+    amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in named]
+    rest = len(ranked) - len(named)
+    if rest:
+        amounts.append(f"some of {rest} more")
+    if not amounts:
+        return ""
+    before, last = ", ".join(amounts[:-1]), amounts[-1]
+    text = f"{before} and {last}" if before else last
+    return f"Apply takes {text}. Drawing, below the structures, can keep them."
 
 
 def facts_of(result: Carried, not_counted: str, volume: Volume) -> str:

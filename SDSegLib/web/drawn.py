@@ -36,6 +36,11 @@ class Drawn:
     elsewhere: tuple[tuple[int, int], ...] = ()
     is_guessed: bool = False
 
+    @property
+    def has_no_gaps(self) -> bool:
+        """Whether no slice of a structure was left out, as in one that a program made."""
+        return self.is_guessed and len(self.numbers) > 1
+
 
 class DrawnChoices:
     """The choices of one person for one segment: plane, slices added and removed, and the rest.

@@ -21,7 +21,7 @@ from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.volume import Volume
 from SDSegLib.web.carry_jobs import Carried, Job, NewestJob
-from SDSegLib.web.carry_state import notes_on, runs
+from SDSegLib.web.carry_state import notes_on, runs, takes_text
 from SDSegLib.web.contours import fill_between
 from SDSegLib.web.drawn import Drawn, DrawnChoices, find_drawn
 from SDSegLib.web.growing import DEFAULT_LOCALITY, grow_from_seeds
@@ -285,6 +285,16 @@ def test_an_image_that_is_no_ct_is_named_for_propagate_only() -> None:
     assert "The image is MR, and Propagate was trained on CT" in note
     assert not notes_on("fill", None, planes, "MR")
     assert not notes_on("propagate", None, planes, None)
+
+
+def test_what_apply_takes_is_named_largest_first_and_in_short() -> None:
+    assert takes_text([], 0.01) == ""
+    one = takes_text([("Larynx", 120)], 0.01)
+    assert one.startswith("Apply takes 1.20 mL of Larynx. ")
+    two = takes_text([("Larynx", 120), ("Mandible", 200)], 0.01)
+    assert "takes 2.00 mL of Mandible and 1.20 mL of Larynx." in two
+    many = takes_text([(f"S{n}", 100 * n) for n in range(1, 7)], 0.01)
+    assert "takes 6.00 mL of S6, 5.00 mL of S5, 4.00 mL of S4 and some of 3 more." in many
 
 
 def test_slices_drawn_before_in_another_plane_are_named() -> None:

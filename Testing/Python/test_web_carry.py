@@ -134,6 +134,8 @@ def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
         page.wait_for_selector("[data-segment=larynx].on")
         page.select_option("#overwriting", "none")
         page.keyboard.press("c")
+        page.wait_for_selector("#carry-waiting")
+        page.keyboard.press("c")
         assert "correct a slice first" in message(page, "warning")
         page.click("#tool-paint")
         page.evaluate("window.trame.trigger('brush', [24, false])")
@@ -151,6 +153,57 @@ def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
         assert max(changed) <= 62
         others = [name for name in found if name != "Larynx"]
         assert all(np.array_equal(carried[name], found[name]) for name in others)
+
+
+def test_the_keys_of_the_slicer_effect_preview_apply_and_go_to_the_next_slice(page: Any) -> None:
+    draw(page, 50)
+    draw(page, 56)
+    page.keyboard.press("c")
+    page.wait_for_selector("#carry-propagate.on")
+    state = wait_for_preview(page, "50", "56")
+    page.keyboard.press("n")
+    wait_for(lambda: page.inner_text("#slice-Red").startswith(f"{state['next']} /"))
+    page.keyboard.press("c")
+    page.wait_for_selector("#carry-waiting")
+    page.keyboard.press("Control+z")
+    wait_for_preview(page, "50", "56")
+    start(page, "fill")
+    wait_for_preview(page, "50", "56")
+    page.keyboard.press("n")
+    assert "Only a preview of Propagate" in message(page, "warning")
+    page.keyboard.press("?")
+    page.wait_for_selector("#help-text:has-text('again: apply it')")
+
+
+def test_a_structure_made_elsewhere_can_be_declared_a_prediction_and_corrected(
+    page: Any, tmp_path: Path
+) -> None:
+    """A structure without gaps, as another program writes it: here a threshold."""
+    page.click("#tool-threshold")
+    page.evaluate("window.trame.trigger('range', [300, 3000])")
+    page.evaluate("window.trame.trigger('apply_threshold')")
+    page.wait_for_selector(".segments .item:has-text('edited')")
+    start(page, "propagate")
+    page.wait_for_selector(".carry-note:has-text('all slices count as drawn')")
+    page.click("#carry-prediction")
+    page.wait_for_selector("#carry-waiting")
+    assert page.locator("#carry-prediction").count() == 0
+    page.click("#tool-paint")
+    page.wait_for_selector("#tool-paint.on")
+    draw(page, 56)
+    wait_for_preview(page, "56")
+    page.wait_for_selector("#carry-near.on")
+    before = masks_of(save(page, "segmentation", tmp_path / "before"))["Structure 1"]
+    apply(page)
+    after = masks_of(save(page, "segmentation", tmp_path / "after"))["Structure 1"]
+    changed = used(before ^ after)
+    assert changed
+    assert 56 not in changed
+    assert min(changed) >= 49
+    assert max(changed) <= 63
+    for _ in range(3):
+        page.click("#undo")
+    page.wait_for_selector("#carry-prediction")
 
 
 def test_sagittal_slices_are_carried_along_their_own_axis(page: Any, tmp_path: Path) -> None:

@@ -27,11 +27,13 @@ from web_parts import (
     a_page,
     carry_state,
     drawn_slices,
+    go_to,
     masks_of,
     open_file,
     open_sample,
     save,
     segment,
+    stroke,
     wait_for,
     write_models,
 )
@@ -250,3 +252,48 @@ def test_oblique_grids_thick_slices_and_a_single_one(
             apply(page)
             carried = masks_of(save(page, "segmentation", tmp_path / name))["Structure 1"]
             assert used(carried) == list(range(4, 10))
+
+
+def test_a_stroke_that_ended_just_before_apply_counts(
+    browser: Any, start_server: Start, tmp_path: Path
+) -> None:
+    with a_page(browser, start_server()) as page:
+        open_sample(page)
+        add_structure(page)
+        draw(page, 50)
+        draw(page, 58)
+        start(page, "fill")
+        wait_for_preview(page, "50", "58")
+        go_to(page, "Red", 54)
+        stroke(page, "Red", *LOWER)
+        page.keyboard.press("c")
+        page.wait_for_selector("#carry-waiting")
+        wait_for(lambda: drawn_slices(page) == ["50", "54", "58"])
+        mask = masks_of(save(page, "segmentation", tmp_path))["Structure 1"]
+        assert not np.array_equal(mask[53], mask[49]), "as it was drawn, not interpolated"
+        for _ in range(3):
+            page.keyboard.press("c")
+        wait_for(lambda: page.locator(".message.warning").count() == 1)
+
+
+def test_a_background_seed_can_be_carried_and_long_names_fit(
+    browser: Any, start_server: Start
+) -> None:
+    with a_page(browser, start_server()) as page:
+        open_sample(page)
+        add_structure(page)
+        page.fill("#rename", "Right submandibular gland and lymph nodes")
+        page.keyboard.press("Tab")
+        page.wait_for_selector(".segments .item:has-text('lymph nodes')")
+        draw(page, 56)
+        wide = "(e) => e.scrollWidth > e.clientWidth"
+        assert not page.eval_on_selector(".sidebar .scroll", wide)
+        start(page, "grow")
+        page.click("#carry-background")
+        page.wait_for_selector(".segments .item.on:has-text('Background seed')")
+        draw(page, 50, LOWER)
+        start(page, "propagate")
+        state = wait_for_preview(page, "50")
+        assert not state["facts"].startswith("0.00 mL")
+        apply(page)
+        assert page.locator(".segments .item:has-text('Background seed')").count() == 1
