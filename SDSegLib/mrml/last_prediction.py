@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..propagation.crossing import crossing_slices
 from ..propagation.marks import SliceMarks, drawn_slices
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import AXES
@@ -109,7 +110,7 @@ def drawn_in(
 
     After a prediction these are the slices drawn before it and those that differ from it. In a
     mask that SDSeg did not write they are all slices that hold something, if it looks as drawn
-    slice by slice.
+    slice by slice; slices that were drawn across another axis too are told from them.
 
     Args:
         mask: On the grid that the segment is edited on.
@@ -121,7 +122,10 @@ def drawn_in(
         found = drawn_slices(mask, None)[0] if axis is None else axis
         if found is None and mask.voxels.shape[body_axis] == 1:
             found = body_axis
-        return DrawnSlices(found, () if found is None else mask.along(found).used())
+        if found is None:
+            return DrawnSlices(None, ())
+        drawn, crossing = crossing_slices(mask, found)
+        return DrawnSlices(found, drawn, elsewhere=crossing)
     changed = last.marks.changed(mask)
     if axis is None:
         axis = _likeliest(changed, last.axis, body_axis)

@@ -12,6 +12,7 @@ from ..volume.checks import finite_values
 from ..volume.geometry import Geometry
 from ..volume.orientation import axis_letters
 from ..volume.volume import Volume
+from .crossing import mean_run
 from .mask_part import MaskPart
 from .options import AXES, PropagateOptions, listed
 from .tilt import tilt_of
@@ -144,7 +145,7 @@ def drawn_axis(mask: np.ndarray | MaskPart) -> int | None:
     part = mask if isinstance(mask, MaskPart) else MaskPart.of(mask)
     if part.is_empty:
         return None
-    thin = [axis for axis in range(3) if _mean_run(part.voxels, axis) < _THIN]
+    thin = [axis for axis in range(3) if mean_run(part.voxels, axis) < _THIN]
     size = part.voxels.shape
     with_gaps = [axis for axis in thin if len(part.along(axis).used()) < size[axis]]
     alone = [axis for axis in thin if size[axis] == 1]
@@ -152,13 +153,6 @@ def drawn_axis(mask: np.ndarray | MaskPart) -> int | None:
         if len(likely) == 1:
             return likely[0]
     return None
-
-
-def _mean_run(voxels: np.ndarray, axis: int) -> float:
-    """Mean length of the runs of inside voxels along an axis."""
-    moved = np.moveaxis(voxels, axis, 0)
-    starts = np.count_nonzero(moved[0]) + np.count_nonzero(moved[1:] & ~moved[:-1])
-    return float(np.count_nonzero(moved)) / max(int(starts), 1)
 
 
 def _size(shape: tuple[int, ...]) -> str:

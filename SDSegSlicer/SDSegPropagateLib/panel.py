@@ -205,7 +205,7 @@ class Panel:
             ui.progressBar.setValue(progress.done)
         ui.statusLabel.setText("" if session is None else _status(session))
         hasPreview = session is not None and session.hasPreview
-        ui.applyButton.setEnabled(hasPreview)
+        ui.applyButton.setEnabled(session is not None and session.canApply)
         ui.cancelButton.setEnabled(hasPreview)
         ui.nextButton.setEnabled(
             session is not None
@@ -274,6 +274,10 @@ def _status(session: Any) -> str:
         return _("Computing… the first preview also starts the worker and loads the model.")
     if session.isPending:
         return _("Slice {done} of {total}").format(done=progress.done, total=progress.total)
+    if session.isOutOfDate:
+        return _("Something was drawn since this preview. Apply computes it anew and takes it.")
+    if session.result is not None and not session.result.changed:
+        return _("There is nothing to carry in this direction: no slices are left there.")
     if session.result is not None:
         count = len(session.result.changed)
         return _("Preview on {count} slices. Apply takes it.").format(count=count)

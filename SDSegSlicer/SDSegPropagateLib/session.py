@@ -50,6 +50,7 @@ class Session(VTKObservationMixin):
         notice: What was done last, or "".
         warning: What is doubtful about the volume, or "".
         isOn: Whether a preview is asked for, and follows strokes.
+        isOutOfDate: Whether something was drawn since the preview, which does not follow.
         choices: The user's changes of the list of drawn slices.
     """
 
@@ -62,7 +63,7 @@ class Session(VTKObservationMixin):
         self.error = ""
         self.notice = ""
         self.warning = ""
-        self.isOn = False
+        self.isOn = self.isOutOfDate = False
         self.choices = Choices()
         self._effect = effect
         self._onChange = onChange
@@ -134,6 +135,13 @@ class Session(VTKObservationMixin):
         return self.isOn and (self.result is not None or self.isPending)
 
     @property
+    def canApply(self) -> bool:
+        """Whether there is something to write, or may be soon."""
+        return self.hasPreview and (
+            self.isPending or self.isOutOfDate or self.result is None or bool(self.result.changed)
+        )
+
+    @property
     def isParallel(self) -> bool:
         """Whether some slice view is parallel to slices of the grid."""
         target = self.target
@@ -167,7 +175,7 @@ class Session(VTKObservationMixin):
 
     def apply(self) -> None:
         """Write the preview into the segment; if it is out of date, as soon as it is new."""
-        if not self.hasPreview or not self._effect.confirmCurrentSegmentVisible():
+        if not self.canApply or not self._effect.confirmCurrentSegmentVisible():
             return
         self._appliesWhenReady = True
         self.refresh()
@@ -338,6 +346,7 @@ class Session(VTKObservationMixin):
     def _ask(self) -> None:
         """Ask for a preview of what is drawn now, unless it is the last one's."""
         target = self.target
+        self.isOutOfDate = False
         if target is None or self.problem:
             self._requests.cancel()
             self._hide()
@@ -346,6 +355,7 @@ class Session(VTKObservationMixin):
         if self._asked is not None and self._asked.isSameDrawing(target):
             return
         if self._asked is not None and not self._isFollowing and not self._appliesWhenReady:
+            self.isOutOfDate = True
             return
         reason = whyNothingCanBeComputed()
         if reason:
@@ -431,7 +441,8 @@ class Session(VTKObservationMixin):
     def _drop(self) -> None:
         """Forget the preview, and do not follow strokes any more."""
         self._hide()
-        self.isOn, self._asked, self._appliesWhenReady = False, None, False
+        self.isOn = self.isOutOfDate = self._appliesWhenReady = False
+        self._asked = None
 
     def _warmUp(self) -> None:
         """Make the worker load the model before the first preview."""

@@ -305,3 +305,53 @@ def test_remove_needs_a_chosen_slice(person: Person) -> None:
     person.ui.removeButton.click()
     assert person.drawn() == [20]
     assert not person.ui.removeButton.enabled
+
+
+def test_slices_in_two_planes_from_the_start(person: Person) -> None:
+    person.draw(20)
+    person.draw(26)
+    person.stroke(135, disc(person.shape, 135, axis=2, radius=8.0), axis=2)
+    person.choose_effect()
+    assert person.drawn() == [20, 26]
+    assert person.session.target.drawn.elsewhere == ((2, 135),)
+    before = person.mask()
+    carried(person)
+    person.ui.applyButton.click()
+    process_events(0.1)
+    after = person.mask()
+    assert (after[[20, 26]] == before[[20, 26]]).all()
+    assert (after[:, :, 135] == before[:, :, 135]).all()
+    assert after[23].sum() > before[23].sum()
+    assert person.drawn() == [20, 26]
+
+
+def test_nothing_to_carry_is_said_and_not_applied(person: Person) -> None:
+    for number in (0, 59):
+        person.draw(number)
+    person.choose_effect()
+    carried(person, "up")
+    assert "nothing to carry in this direction" in person.ui.statusLabel.text
+    assert not person.ui.applyButton.enabled
+    assert person.ui.cancelButton.enabled
+    drawn = person.mask()
+    person.session.carryOrApply()
+    process_events(0.1)
+    assert (person.mask() == drawn).all()
+
+
+def test_a_preview_that_does_not_follow_is_computed_anew_by_apply(person: Person) -> None:
+    two_slices(person)
+    person.ui.followCheckBox.click()
+    carried(person)
+    result = person.session.result
+    person.draw(23, radius=8.0)
+    process_events(0.2)
+    assert person.session.result is result
+    assert "drawn since this preview" in person.ui.statusLabel.text
+    person.ui.applyButton.click()
+    process_until(lambda: not person.session.hasPreview, SECONDS)
+    assert (person.mask()[23] == disc(person.shape, 23, radius=8.0)[23]).all()
+    assert person.mask()[22].any()
+    person.draw(24, radius=6.0)
+    process_events(0.2)
+    assert preview_nodes() == []
