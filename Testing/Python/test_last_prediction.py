@@ -163,7 +163,7 @@ def test_slices_of_another_plane_are_told_from_those_that_they_cross() -> None:
         (coronal, ((1, 24),)),
         (sagittal | np.roll(sagittal, 9, axis=2), ((2, 33), (2, 42))),
     ):
-        found = drawn_in(MaskPart.of(axial | crossing), None)
+        found = drawn_in(MaskPart.of(axial | crossing), None, axis=0)
         assert found == DrawnSlices(0, (10, 20), elsewhere=expected)
     vessel = (abs(j - 20 - k / 2) < 1) & (i == 30)  # a line on each slice that was drawn
     assert drawn_in(MaskPart.of(vessel & (k % 4 == 0)), None).numbers == tuple(range(0, 40, 4))
