@@ -166,6 +166,6 @@ def test_slices_of_another_plane_are_told_from_those_that_they_cross() -> None:
         found = drawn_in(MaskPart.of(axial | crossing), None, axis=0)
         assert found == DrawnSlices(0, (10, 20), elsewhere=expected)
     vessel = (abs(j - 20 - k / 2) < 1) & (i == 30)  # a line on each slice that was drawn
-    assert drawn_in(MaskPart.of(vessel & (k % 4 == 0)), None).numbers == tuple(range(0, 40, 4))
+    assert drawn_in(MaskPart.of(vessel & (k % 4 == 0)), None, 0).numbers == tuple(range(0, 40, 4))
     thin_end = np.where(k > 20, (i == 30) & (j == 25), disc) & (k % 5 == 0)
-    assert drawn_in(MaskPart.of(thin_end), None).numbers == tuple(range(0, 40, 5))
+    assert drawn_in(MaskPart.of(thin_end), None, 0).numbers == tuple(range(0, 40, 5))
