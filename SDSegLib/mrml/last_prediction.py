@@ -110,7 +110,7 @@ def drawn_in(
 
     After a prediction these are the slices drawn before it and those that differ from it. In a
     mask that SDSeg did not write they are all slices that hold something, if it looks as drawn
-    slice by slice; of slices in several planes, those in the plane with most voxels.
+    slice by slice; of slices drawn across several axes, those across the one with most voxels.
 
     Args:
         mask: On the grid that the segment is edited on.
@@ -122,11 +122,14 @@ def drawn_in(
         planes = several_planes(mask)
         if planes:
             chosen = next(iter(planes)) if axis is None else axis
-            return DrawnSlices(chosen, planes.get(chosen, ()))
+            crossing = ((other, n) for other in planes if other != chosen for n in planes[other])
+            return DrawnSlices(chosen, planes.get(chosen, ()), elsewhere=tuple(crossing))
         found = drawn_slices(mask, None)[0] if axis is None else axis
         if found is None and mask.voxels.shape[body_axis] == 1:
             found = body_axis
-        return DrawnSlices(found, () if found is None else mask.along(found).used())
+        if found is None:
+            return DrawnSlices(None, ())
+        return DrawnSlices(found, mask.along(found).used())
     changed = last.marks.changed(mask)
     if axis is None:
         axis = _likeliest(changed, last.axis, body_axis)

@@ -27,6 +27,7 @@ class Panel:
         self._isDrawing = False
         self._connections: list[tuple[Any, str, Any]] = []
         self._filled: dict[str, list[int]] = {"drawnList": [], "unsureList": []}
+        self._targets: dict[str, Any] = {"drawnList": None, "unsureList": None}
         widget = slicer.util.loadUI(str(_UI))
         effect.scriptedEffect.addOptionsWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
@@ -120,6 +121,7 @@ class Panel:
     def _jump(self, name: str) -> Any:
         def jump(row: int) -> None:
             numbers = self._filled[name]
+            self._drawRemoving()
             if not self._isDrawing and self.session is not None and 0 <= row < len(numbers):
                 self.session.jumpTo(numbers[row])
 
@@ -203,7 +205,7 @@ class Panel:
             ui.progressBar.setValue(progress.done)
         ui.statusLabel.setText("" if session is None else _status(session))
         hasPreview = session is not None and session.hasPreview
-        ui.applyButton.setEnabled(hasPreview)
+        ui.applyButton.setEnabled(session is not None and session.canApply)
         ui.cancelButton.setEnabled(hasPreview)
         ui.nextButton.setEnabled(
             session is not None
@@ -222,18 +224,24 @@ class Panel:
         self.ui.correctCheckBox.setEnabled(target is not None and target.hasPrediction)
         self.ui.correctCheckBox.setChecked(target is not None and target.drawn.correct)
         self.ui.addButton.setEnabled(target is not None)
-        self.ui.removeButton.setEnabled(bool(drawn))
+        self._drawRemoving()
+
+    def _drawRemoving(self) -> None:
+        self.ui.removeButton.setEnabled(self.ui.drawnList.currentRow >= 0)
 
     def _fill(self, name: str, numbers: list[int], axis: int | None) -> None:
-        if self._filled[name] == numbers:
+        target = None if self.session is None else self.session.target
+        if self._filled[name] == numbers and self._targets[name] is target:
             return
         from .views import sliceText
 
+        self._filled[name], self._targets[name] = numbers, target
         widget = getattr(self.ui, name)
-        widget.clear()
-        for number in numbers:
-            widget.addItem(sliceText(self.session.target, axis, number))
-        self._filled[name] = numbers
+        texts = [sliceText(target, axis, number) for number in numbers]
+        if texts != [widget.item(row).text() for row in range(widget.count)]:
+            widget.clear()
+            for text in texts:
+                widget.addItem(text)
 
     def _drawAxis(self) -> None:
         session, box = self.session, self.ui.axisComboBox
@@ -266,6 +274,10 @@ def _status(session: Any) -> str:
         return _("Computing… the first preview also starts the worker and loads the model.")
     if session.isPending:
         return _("Slice {done} of {total}").format(done=progress.done, total=progress.total)
+    if session.isOutOfDate:
+        return _("Something was drawn since this preview. Apply computes it anew and takes it.")
+    if session.result is not None and not session.result.changed:
+        return _("There is nothing to carry in this direction: no slices are left there.")
     if session.result is not None:
         count = len(session.result.changed)
         return _("Preview on {count} slices. Apply takes it.").format(count=count)

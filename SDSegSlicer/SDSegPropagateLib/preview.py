@@ -32,13 +32,18 @@ class Preview:
         """
         if not self.isShown:
             self._make(target)
-        self.node.SetAndObserveTransformNodeID(target.segmentationNode.GetTransformNodeID())
+        self.follow(target)
         segment = self.node.GetSegmentation().GetSegment(_SEGMENT)
         segment.SetColor(*(_lighter(value) for value in target.segment.GetColor()))
         segment.SetName(target.segment.GetName())
         segment.AddRepresentation("Binary labelmap", mask_image(mask, target.grid))
         segment.SetLabelValue(1)
         segment.Modified()
+
+    def follow(self, target: Target) -> None:
+        """Lie under the transform of the segment."""
+        if self.isShown:
+            self.node.SetAndObserveTransformNodeID(target.segmentationNode.GetTransformNodeID())
 
     def hide(self) -> None:
         """Remove the node, and with it its display node."""

@@ -117,6 +117,8 @@ class PreviewRequests:
     def _poll(self) -> None:
         if self._sent is not None and not self._hasEnded(self._sent):
             return
+        if self._sent is not None:  # who was given the result has asked for the next one
+            return
         if self._wanted is None:
             self._timer.stop()
             return
@@ -170,15 +172,10 @@ def openedTarget(client: WorkerClient, target: Target) -> VolumeInWorker:
     node, grid = target.volumeNode, target.grid
     if grid.is_volumes:
         return openInWorker(client, node)
-    nodes = (node, target.segmentationNode)
-    places = tuple(
-        None if parent is None else (parent.GetID(), parent.GetTransformToWorldMTime())
-        for parent in (item.GetParentTransformNode() for item in nodes)
-    )
     key: tuple[Any, ...] = (
         f"{node.GetID()} on {target.segmentationNode.GetID()}",
         voxelsKey(node),
-        places,
+        target.places,
         grid.first,
         grid.geometry.shape,
         grid.geometry.affine_lps.tobytes(),

@@ -60,6 +60,12 @@ def propagateSegment(
         device=device,
     )
     result = _Run(client).result(target, options)
+    if segmentationNode.GetScene() is None or volumeNode.GetScene() is None:
+        raise InputError(_("The segmentation or the volume was removed meanwhile."))
+    if not target.isSameDrawing(readTarget(segmentationNode, segmentId, volumeNode, choices)):
+        raise InputError(
+            _("The segment was changed meanwhile, so nothing was written; carry it again.")
+        )
     mask = with_slices_of(result.part, target.mask, target.drawn.elsewhere)
     image = image_with_slices(
         segmentationNode, segmentId, target.grid, mask, result.axis, result.changed

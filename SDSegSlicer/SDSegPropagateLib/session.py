@@ -50,6 +50,7 @@ class Session(VTKObservationMixin):
         notice: What was done last, or "".
         warning: What is doubtful about the volume, or "".
         isOn: Whether a preview is asked for, and follows strokes.
+        isOutOfDate: Whether something was drawn since the preview, which does not follow.
         choices: The user's changes of the list of drawn slices.
     """
 
@@ -62,13 +63,14 @@ class Session(VTKObservationMixin):
         self.error = ""
         self.notice = ""
         self.warning = ""
-        self.isOn = False
+        self.isOn = self.isOutOfDate = False
         self.choices = Choices()
         self._effect = effect
         self._onChange = onChange
         self._isOpen = False
         self._isFollowing = True
         self._isWriting = False
+        self._isStale = False  # something has happened since the segment was read
         self._appliesWhenReady = False
         self._asked: Target | None = None
         self._editorNode: Any = None
@@ -93,6 +95,8 @@ class Session(VTKObservationMixin):
             self.addObserver(self._editorNode, vtk.vtkCommand.ModifiedEvent, self._onEditorModified)
             scene = slicer.mrmlScene
             self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+            self.addObserver(scene, scene.StartSaveEvent, self._onSceneStartSave)
+            self.addObserver(scene, scene.EndSaveEvent, self._onSceneEndSave)
             self._shortcuts.install()
             self._warmUp()
         self.refresh()
@@ -131,6 +135,13 @@ class Session(VTKObservationMixin):
         return self.isOn and (self.result is not None or self.isPending)
 
     @property
+    def canApply(self) -> bool:
+        """Whether there is something to write, or may be soon."""
+        return self.hasPreview and (
+            self.isPending or self.isOutOfDate or self.result is None or bool(self.result.changed)
+        )
+
+    @property
     def isParallel(self) -> bool:
         """Whether some slice view is parallel to slices of the grid."""
         target = self.target
@@ -164,7 +175,7 @@ class Session(VTKObservationMixin):
 
     def apply(self) -> None:
         """Write the preview into the segment; if it is out of date, as soon as it is new."""
-        if not self.hasPreview:
+        if not self.canApply or not self._effect.confirmCurrentSegmentVisible():
             return
         self._appliesWhenReady = True
         self.refresh()
@@ -224,6 +235,7 @@ class Session(VTKObservationMixin):
         self._isWriting = True
         try:
             if self.target is not None:
+                self._effect.saveStateForUndo()
                 self.target.remember(None, (), isModel=True)
         finally:
             self._isWriting = False
@@ -252,6 +264,7 @@ class Session(VTKObservationMixin):
     def changed(self) -> None:
         """Something may have been drawn or chosen: look at it once the events are over."""
         if self._isOpen and not self._isWriting:
+            self._isStale = True
             self._timer.start()
 
     def _onEditorModified(self, caller: Any, event: Any) -> None:
@@ -266,6 +279,12 @@ class Session(VTKObservationMixin):
     def _onSceneStartClose(self, caller: Any, event: Any) -> None:
         self.end()
 
+    def _onSceneStartSave(self, caller: Any, event: Any) -> None:
+        self._preview.hide()  # its item in the subject hierarchy would be saved
+
+    def _onSceneEndSave(self, caller: Any, event: Any) -> None:
+        self._show()
+
     def _activeEffect(self) -> str:
         node = self._editorNode
         return "" if node is None or node.GetScene() is None else node.GetActiveEffectName() or ""
@@ -275,6 +294,7 @@ class Session(VTKObservationMixin):
         if not self._isOpen:
             return
         self._timer.stop()
+        self._isStale = False
         before = self.target
         try:
             target = chosenTarget(self._editorNode, self.choices)
@@ -292,12 +312,14 @@ class Session(VTKObservationMixin):
                 return
         self.target = target
         self._observe(target)
+        if target is not None:
+            self._preview.follow(target)
         if self.isOn:
             self._ask()
         self._onChange()
 
     def _observe(self, target: Target | None) -> None:
-        """Follow the edits of the segmentation, and the frames of the volume."""
+        """Follow edits and transforms of the segmentation, and frames of the volume."""
         segmentation = None if target is None else target.segmentationNode.GetSegmentation()
         followed = None if target is None else (segmentation, target.volumeNode)
         if followed == self._followed:
@@ -316,12 +338,15 @@ class Session(VTKObservationMixin):
             self.addObserver(segmentation, event, self._onSegmentation)
         volumeNode = target.volumeNode
         self.addObserver(volumeNode, volumeNode.ImageDataModifiedEvent, self._onSegmentation)
+        for node in (volumeNode, target.segmentationNode):
+            self.addObserver(node, node.TransformModifiedEvent, self._onSegmentation)
 
     # Previews
 
     def _ask(self) -> None:
         """Ask for a preview of what is drawn now, unless it is the last one's."""
         target = self.target
+        self.isOutOfDate = False
         if target is None or self.problem:
             self._requests.cancel()
             self._hide()
@@ -330,6 +355,7 @@ class Session(VTKObservationMixin):
         if self._asked is not None and self._asked.isSameDrawing(target):
             return
         if self._asked is not None and not self._isFollowing and not self._appliesWhenReady:
+            self.isOutOfDate = True
             return
         reason = whyNothingCanBeComputed()
         if reason:
@@ -352,14 +378,21 @@ class Session(VTKObservationMixin):
         self._requests.ask(Request(target, PropagateOperation(options, target.mask)))
 
     def _onResult(self, request: Request, result: Propagation) -> None:
+        if self._isStale:  # drawn, chosen or deleted a moment ago
+            self.refresh()
         if not self._isOpen or request.target is not self._asked:
             return
         self.result = result
-        mask = self._resultMask(request.target, result)
-        shown = withinEditableArea(self._effect, request.target, mask)
-        self._preview.show(request.target, shown)
+        self._show()
         self._applyIfReady()
         self._onChange()
+
+    def _show(self) -> None:
+        """Show the result over the views."""
+        target, result = self._asked, self.result
+        if target is not None and result is not None:
+            mask = self._resultMask(target, result)
+            self._preview.show(target, withinEditableArea(self._effect, target, mask))
 
     def _onError(self, sentence: str) -> None:
         self.error = sentence
@@ -408,7 +441,8 @@ class Session(VTKObservationMixin):
     def _drop(self) -> None:
         """Forget the preview, and do not follow strokes any more."""
         self._hide()
-        self.isOn, self._asked, self._appliesWhenReady = False, None, False
+        self.isOn = self.isOutOfDate = self._appliesWhenReady = False
+        self._asked = None
 
     def _warmUp(self) -> None:
         """Make the worker load the model before the first preview."""

@@ -70,6 +70,7 @@ class Target:
         drawn: The drawn slices, with the user's changes of the list.
         tilt: Of a drawing in an oblique plane.
         volumeTime: When the volume's voxels were changed last.
+        places: The parent transforms of volume and segmentation, and when they were changed last.
     """
 
     segmentationNode: vtkMRMLSegmentationNode
@@ -81,6 +82,7 @@ class Target:
     drawn: DrawnSlices
     tilt: Tilt | None
     volumeTime: int
+    places: tuple[tuple[str, int] | None, ...]
 
     @property
     def segment(self) -> Any:
@@ -111,6 +113,7 @@ class Target:
             self.drawn == other.drawn
             and self.volumeTime == other.volumeTime
             and self.grid.is_volumes == other.grid.is_volumes
+            and (self.grid.is_volumes or self.places == other.places)
             and self.mask.corner == other.mask.corner
             and self.mask.voxels.shape == other.mask.voxels.shape
             and bool((self.mask.voxels == other.mask.voxels).all())
@@ -208,6 +211,10 @@ def readTarget(
         drawn=choices.applied(drawn, mask),
         tilt=tilt,
         volumeTime=volumeNode.GetImageData().GetMTime(),
+        places=tuple(
+            None if parent is None else (parent.GetID(), parent.GetTransformToWorldMTime())
+            for parent in (node.GetParentTransformNode() for node in (volumeNode, segmentationNode))
+        ),
     )
 
 

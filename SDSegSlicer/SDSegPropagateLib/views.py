@@ -83,7 +83,7 @@ def towards(target: Target, axis: int, isUp: bool) -> str:
         return _("towards the head") if isUp else _("towards the feet")
     if letter in "AP":
         return _("towards the front") if isUp else _("towards the back")
-    return _("towards the right") if isUp else _("towards the left")
+    return _("towards the patient's right") if isUp else _("towards the patient's left")
 
 
 def sliceText(target: Target, axis: int, number: int) -> str:

@@ -119,6 +119,11 @@ def test_the_scene_is_saved_and_closed(person: Person, tmp_path: Path) -> None:
     items = re.findall(r"<[^>]*SDSeg preview[^>]*>", (tmp_path / "scene.mrml").read_text("utf-8"))
     assert len(items) == 1  # no node; its item in the subject hierarchy is not listed
     assert "SubjectHierarchy.ExcludeFrom" in items[0]
+    slicer.mrmlScene.StartState(slicer.mrmlScene.SaveState)  # not said by a call of Commit alone
+    slicer.mrmlScene.Commit()
+    assert "preview" not in (tmp_path / "scene.mrml").read_text("utf-8")
+    slicer.mrmlScene.EndState(slicer.mrmlScene.SaveState)
+    assert len(preview_nodes()) == 1  # shown again
     person.draw(26)
     process_until(lambda: person.session.isPending, SECONDS)
     slicer.mrmlScene.Clear(0)

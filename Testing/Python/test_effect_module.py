@@ -141,3 +141,28 @@ def test_a_script_carries_a_segment_without_an_editor(application: Any, module_w
     assert (person.mask() == carried).all()
     logic.propagate(person.node, "organ", person.ct, slices=[20, 26, 32], carry="between")
     assert person.mask()[27:32].any(axis=(1, 2)).all()
+
+
+def test_a_script_writes_nothing_over_what_was_drawn_meanwhile(
+    application: Any, module_widget: Any
+) -> None:
+    import qt
+    import slicer
+    from effect_parts import Person, disc, sample_ct
+
+    from SDSegLib.errors import InputError
+    from SDSegLib.mrml.volumes import volume_to_node
+
+    logic = module_widget("SDSegSlicer").logic
+    application.app.startupCompleted.emit()
+    person = Person(volume_to_node(sample_ct()))
+    person.draw(20)
+    person.draw(26)
+    qt.QTimer.singleShot(0, lambda: person.draw(23, radius=5.0))
+    with pytest.raises(InputError, match="was changed meanwhile"):
+        logic.propagate(person.node, "organ", person.ct)
+    assert (person.mask()[23] == disc(person.shape, 23, radius=5.0)[23]).all()
+    assert person.mask().any(axis=(1, 2)).sum() == 3
+    qt.QTimer.singleShot(0, lambda: slicer.mrmlScene.RemoveNode(person.node))
+    with pytest.raises(InputError, match="was removed meanwhile"):
+        logic.propagate(person.node, "organ", person.ct)

@@ -150,3 +150,22 @@ def test_marks_of_another_grid_and_damaged_tags_are_ignored() -> None:
     whole = last.to_text()
     for text in ("", "2" + whole[1:], whole[:9], whole.replace(";k3;", ";x3;"), "1;0;ka;;" + whole):
         assert LastPrediction.from_text(text) is None, text
+
+
+def test_slices_of_another_plane_are_told_from_those_that_they_cross() -> None:
+    k, j, i = np.indices((40, 50, 60))
+    disc = (j - 25) ** 2 + (i - 30) ** 2 < 100
+    axial = disc & np.isin(k, (10, 20))
+    sagittal = (abs(k - 16) < 9) & (abs(j - 25) < 7) & (i == 33)
+    coronal = (abs(k - 16) < 8) & (abs(i - 30) < 6) & (j == 24)
+    for crossing, expected in (
+        (sagittal, ((2, 33),)),
+        (coronal, ((1, 24),)),
+        (sagittal | np.roll(sagittal, 9, axis=2), ((2, 33), (2, 42))),
+    ):
+        found = drawn_in(MaskPart.of(axial | crossing), None, axis=0)
+        assert found == DrawnSlices(0, (10, 20), elsewhere=expected)
+    vessel = (abs(j - 20 - k / 2) < 1) & (i == 30)  # a line on each slice that was drawn
+    assert drawn_in(MaskPart.of(vessel & (k % 4 == 0)), None, 0).numbers == tuple(range(0, 40, 4))
+    thin_end = np.where(k > 20, (i == 30) & (j == 25), disc) & (k % 5 == 0)
+    assert drawn_in(MaskPart.of(thin_end), None, 0).numbers == tuple(range(0, 40, 5))

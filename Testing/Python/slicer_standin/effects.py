@@ -27,6 +27,9 @@ class qSlicerSegmentEditorAbstractEffect(Strict):
     ModificationModeAdd = 1
     ModificationModeRemove = 2
     ModificationModeRemoveAll = 3
+    NotConfirmed = 0
+    ConfirmedWithoutDialog = 1
+    ConfirmedWithDialog = 2
 
 
 class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
@@ -111,6 +114,16 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
 
     # Editing
 
+    def confirmCurrentSegmentVisible(self) -> int:
+        """The real one asks if the segment is hidden; here the answer is to show it."""
+        node = self.parameterSetNode()
+        display, key = node.GetSegmentationNode().GetDisplayNode(), node.GetSelectedSegmentID()
+        if not key or (display.GetVisibility() and display.GetSegmentVisibility(key)):
+            return self.ConfirmedWithoutDialog
+        display.SetVisibility(True)
+        display.SetSegmentVisibility(key, True)
+        return self.ConfirmedWithDialog
+
     def saveStateForUndo(self) -> None:
         self._editor.saveStateForUndo()
 
@@ -193,9 +206,13 @@ def _set_segment(editor_node: Any, node: Any, segment_id: str, image: Any) -> No
     logic.SetBinaryLabelmapToSegment(
         new, node, segment_id, logic.MODE_MERGE_MASK, new.GetExtent(), False, list(over)
     )
-    erased = _like(image, np.where(wanted, 0, 255))
     layer = _layer(node, segment_id)
     for key in (key for key in over if _layer(node, key) is not layer):
+        kept = np.zeros_like(wanted)  # segments of the same layer that are not overwritten
+        for other in node.GetSegmentation().GetSegmentIDs():
+            if other not in (segment_id, *over) and _layer(node, other) is _layer(node, key):
+                kept |= _own_voxels(node, other, image)
+        erased = _like(image, np.where(wanted & ~kept, 0, 255))
         logic.SetBinaryLabelmapToSegment(
             erased, node, key, logic.MODE_MERGE_MIN, erased.GetExtent(), True, list(over)
         )
