@@ -9,8 +9,8 @@ is written to `looks.txt` in the output folder. Nothing may be chosen by a repor
 
 DATA holds head_neck_oar, abdomen_ct and so on; CACHE is that of `Training/propagate.py prepare
 --with-held-out`, for the set `made`. Rivals run beside the model on the same slices: morphological
-contour interpolation (*Fill between slices* of 3D Slicer and of OHIF; package
-itk-morphologicalcontourinterpolation), interpolation of signed distances, and the nearest slice.
+contour interpolation (*Fill between slices* of 3D Slicer, from its own library, slicer-core),
+interpolation of signed distances, and the nearest slice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import itk
 import torch
 from propagation_corrections import corrections
 from propagation_protocols import measure
@@ -161,7 +160,6 @@ def pool_of(model: InstalledModel, processes: int) -> ProcessPoolExecutor:
 
 def begin_worker(folder: str) -> None:
     torch.set_num_threads(1)
-    itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(1)
     _worker["propagator"] = load_propagator(propagation_model(find_model(folder)), "cpu")
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 from propagation_sets import Structure
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from SDSegLib.mrml.fill_between import fill_between_slices
 from SDSegLib.propagation.carry import Propagator
 from SDSegLib.propagation.classic import copy_nearest, interpolate_distances
 from SDSegLib.propagation.mask_part import MaskPart, SliceMask
@@ -190,5 +190,4 @@ def contours(known: Masks, depth: int) -> np.ndarray:
     stack = np.zeros((depth, *first.shape), np.uint8)
     for z, mask in known.items():
         stack[z] = mask
-    filled = itk.morphological_contour_interpolator(itk.image_from_array(stack), axis=2)
-    return itk.array_from_image(filled) > 0
+    return fill_between_slices(stack, axis=0) > 0

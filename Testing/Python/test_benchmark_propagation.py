@@ -14,13 +14,7 @@ from dataset_trees import save_volume
 BENCHMARK = Path(__file__).parents[1] / "Benchmarks" / "propagate.py"
 SHAPE = (26, 36, 40)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        subprocess.run([sys.executable, "-c", "import itk"], capture_output=True).returncode != 0,
-        reason="a rival is missing: pip install itk-morphologicalcontourinterpolation",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
