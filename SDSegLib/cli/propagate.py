@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InputError
-from ..propagation.options import PropagateOptions, listed, slice_numbers
+from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
 from .findings import show_findings, show_warning
 from .interrupt import Interrupt
 from .options import Device
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..propagation.result import Propagation
 
 _ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
-_AXES = "kji"
 
 
 def propagate(
@@ -161,7 +160,7 @@ def _notes(
         )
     if not result.changed:
         notes.append(
-            f"No slice could change: {listed(result.drawn)} along {_AXES[result.axis]} count as "
+            f"No slice could change: {listed(result.drawn)} along {AXES[result.axis]} count as "
             f"drawn, and --carry {options.carry} asks for no other. Choose other --slices or "
             "--carry."
         )
@@ -169,7 +168,7 @@ def _notes(
 
 
 def _show(result: Propagation, name: str, console: Console) -> None:
-    axis = _AXES[result.axis]
+    axis = AXES[result.axis]
     found = [number for number in result.changed if result.presence[number] > 0]
     console.print(
         f"[bold]{escape(name)}[/] {result.volume_ml():.1f} mL; drawn on {listed(result.drawn)} "
@@ -202,7 +201,7 @@ def _result_json(
         "structure": name,
         "label": label,
         "ml": result.volume_ml(),
-        "axis": _AXES[result.axis],
+        "axis": AXES[result.axis],
         "drawn": list(result.drawn),
         "changed": list(result.changed),
         "holding": list(result.part.along(result.axis).used()),

@@ -84,8 +84,8 @@ def _check_mask(mask: np.ndarray) -> None:
         )
     if mask.ndim != 3:
         raise InputError(
-            f"The mask has {mask.ndim} dimensions, {mask.shape}; give three, (k, j, i), as the CT's "
-            "array has."
+            f"The mask has {mask.ndim} dimensions, {mask.shape}; give three, (k, j, i), like the "
+            "CT's array."
         )
     if mask.dtype.kind not in "biuf":
         raise InputError(f"The mask holds values of type {mask.dtype}; give numbers or bool.")
