@@ -122,12 +122,19 @@ def propagate(
                 report or (lambda progress: None),
                 interrupt.is_set,
             )
+        known = opened.known_drawn(result.axis) if options.slices is None else ()
         show_findings(answer.findings, console)
         opened.write(result, output, overwrite, correct)
         name = opened.structure.name
         label = None if is_segmentation else opened.structure.label
         overlapped = () if is_segmentation else opened.overlapped()
         notes = [*answer.messages, *_notes(result, options, opened.mask, overlapped)]
+        if known and known != result.drawn:
+            notes.append(
+                f"{mask} holds a prediction for which only {listed(known)} were drawn, and all of "
+                f"its slices were taken for drawn. Name the drawn ones: --slices "
+                f"{','.join(map(str, known))}."
+            )
     seconds = time.perf_counter() - started
     if as_json:
         typer.echo(json.dumps(_result_json(result, answer, notes, name, label, output, seconds)))
