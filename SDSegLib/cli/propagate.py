@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InputError
-from ..propagation.options import PropagateOptions, listed, slice_numbers
+from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
 from .findings import show_findings, show_warning
 from .interrupt import Interrupt
 from .options import Device
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..propagation.result import Propagation
 
 _ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
-_AXES = "kji"
 
 
 def propagate(
@@ -123,12 +122,19 @@ def propagate(
                 report or (lambda progress: None),
                 interrupt.is_set,
             )
+        known = opened.known_drawn(result.axis) if options.slices is None else ()
         show_findings(answer.findings, console)
         opened.write(result, output, overwrite, correct)
         name = opened.structure.name
         label = None if is_segmentation else opened.structure.label
         overlapped = () if is_segmentation else opened.overlapped()
         notes = [*answer.messages, *_notes(result, options, opened.mask, overlapped)]
+        if known and known != result.drawn:
+            notes.append(
+                f"{mask} holds a prediction for which only {listed(known)} were drawn, and all of "
+                f"its slices were taken for drawn. Name the drawn ones: --slices "
+                f"{','.join(map(str, known))}."
+            )
     seconds = time.perf_counter() - started
     if as_json:
         typer.echo(json.dumps(_result_json(result, answer, notes, name, label, output, seconds)))
@@ -161,7 +167,7 @@ def _notes(
         )
     if not result.changed:
         notes.append(
-            f"No slice could change: {listed(result.drawn)} along {_AXES[result.axis]} count as "
+            f"No slice could change: {listed(result.drawn)} along {AXES[result.axis]} count as "
             f"drawn, and --carry {options.carry} asks for no other. Choose other --slices or "
             "--carry."
         )
@@ -169,7 +175,7 @@ def _notes(
 
 
 def _show(result: Propagation, name: str, console: Console) -> None:
-    axis = _AXES[result.axis]
+    axis = AXES[result.axis]
     found = [number for number in result.changed if result.presence[number] > 0]
     console.print(
         f"[bold]{escape(name)}[/] {result.volume_ml():.1f} mL; drawn on {listed(result.drawn)} "
@@ -202,7 +208,7 @@ def _result_json(
         "structure": name,
         "label": label,
         "ml": result.volume_ml(),
-        "axis": _AXES[result.axis],
+        "axis": AXES[result.axis],
         "drawn": list(result.drawn),
         "changed": list(result.changed),
         "holding": list(result.part.along(result.axis).used()),

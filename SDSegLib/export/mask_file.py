@@ -87,6 +87,18 @@ class MaskFile:
         else:
             write_label_map(changed, path, overwrite)
 
+    def known_drawn(self, axis: int) -> tuple[int, ...]:
+        """Slices across an axis (0 = k) that the file itself tells to be drawn; () if it does not.
+
+        3D Slicer and `write` note them in a segment that holds a prediction.
+        """
+        if self.segment is None:
+            return ()
+        from ..mrml.last_prediction import drawn_in, last_prediction
+
+        last = last_prediction(self.segment.node.GetSegmentation().GetSegment(self.segment.id))
+        return () if last is None else drawn_in(self.mask, last, axis).numbers
+
     def overlapped(self) -> tuple[str, ...]:
         """Names of the structures that others overlap, so that no label map can hold them whole."""
         if self.segment is None:

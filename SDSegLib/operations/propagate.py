@@ -6,10 +6,12 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..inference.progress import ProgressCallback
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import PropagateOptions
@@ -62,12 +64,33 @@ def propagate(
     """
     from .model_store import ModelStore
 
+    if isinstance(slices, Integral):
+        raise InputError(f"slices is a list of numbers, not {slices!r}; give slices=[{slices}].")
     options = PropagateOptions(
         None if slices is None else tuple(slices), axis, carry, correct, model, device
     )
+    if not isinstance(mask, MaskPart):
+        _check_mask(mask)
     operation = PropagateOperation(options.check(), mask)
     result, _ = run_here(operation, volume, models or ModelStore(), report, is_cancelled)
     return result
+
+
+def _check_mask(mask: np.ndarray) -> None:
+    """Raise `InputError` if this is not an array (k, j, i) in which each voxel is inside or not."""
+    if not isinstance(mask, np.ndarray):
+        raise InputError(
+            f"The mask is a {type(mask).__name__}; give a NumPy array (k, j, i) on the CT's grid."
+        )
+    if mask.ndim != 3:
+        raise InputError(
+            f"The mask has {mask.ndim} dimensions, {mask.shape}; give three, (k, j, i), like the "
+            "CT's array."
+        )
+    if mask.dtype.kind not in "biuf":
+        raise InputError(f"The mask holds values of type {mask.dtype}; give numbers or bool.")
+    if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+        raise InputError("The mask holds NaN or infinity; give 0 outside the structure.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..inference.progress import Progress
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.result import Propagation
+from ..volume.finding import Finding
 from ..volume.volume import Volume
 from ..worker.run import State
 from .shared_worker import SharedWorker
@@ -31,7 +32,7 @@ class Carried:
         unsure: Slices to look at, the least certain first.
         next_slice: The slice whose drawing helps most; None if that is not known.
         seconds: From the request to the result.
-        messages: Events during the run, for the user.
+        messages: For the user: events during the run, and doubts about the image.
     """
 
     masks: Mapping[str, MaskPart]
@@ -99,13 +100,18 @@ class PropagateJob(Job):
             unsure=result.unsure,
             next_slice=result.next_slice,
             seconds=time.monotonic() - started,
-            messages=() if report is None else report.messages,
+            messages=() if report is None else (*report.messages, *_doubts(report.findings)),
         )
 
     def cancel(self) -> None:
         self.is_cancelled = True
         if self.has_begun:
             self.worker.client.cancel()
+
+
+def _doubts(findings: Iterable[Finding]) -> list[str]:
+    """What is doubtful about the values of the image; its modality is told before."""
+    return [finding.message for finding in findings if finding.kind in ("hu-offset", "range")]
 
 
 @dataclass(eq=False)

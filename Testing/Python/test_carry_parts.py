@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,16 +18,21 @@ pytest.importorskip("trame_slicer", reason="needs the extra web")
 from SDSegLib.errors import InputError
 from SDSegLib.inference.progress import Progress
 from SDSegLib.mrml.last_prediction import LastPrediction
+from SDSegLib.operations.base import OpenVolume, run_here
+from SDSegLib.operations.model_store import ModelStore
+from SDSegLib.operations.propagate import PropagateOperation
 from SDSegLib.propagation.marks import SliceMarks
 from SDSegLib.propagation.mask_part import MaskPart
+from SDSegLib.propagation.options import PropagateOptions
 from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.volume import Volume
-from SDSegLib.web.carry_jobs import Carried, Job, NewestJob
+from SDSegLib.web.carry_jobs import Carried, Job, NewestJob, PropagateJob
 from SDSegLib.web.carry_state import notes_on, runs, takes_text
 from SDSegLib.web.contours import fill_between
 from SDSegLib.web.drawn import Drawn, DrawnChoices, find_drawn
 from SDSegLib.web.growing import DEFAULT_LOCALITY, grow_from_seeds
 from SDSegLib.web.planes import planes_of
+from SDSegLib.worker.run import State
 
 SHAPE = (30, 40, 50)
 LIVER, KIDNEY = 5, 3
@@ -301,3 +308,33 @@ def test_slices_drawn_before_in_another_plane_are_named() -> None:
     drawn = Drawn(2, (25,), corrects=True, can_correct=True, elsewhere=((0, 9), (0, 14)))
     (note,) = notes_on("propagate", drawn, planes_of(a_body().geometry), "CT")
     assert note == "The axial slices that were drawn before (10, 15) stay as they are."
+
+
+class HereWorker:
+    """Runs an operation in this process and answers as the page's worker does."""
+
+    def __init__(self) -> None:
+        self.client = SimpleNamespace(progress=None, state=State.DONE, result=None, report=None)
+
+    @asynccontextmanager
+    async def turn(self, gives_way: bool = False) -> AsyncIterator[None]:
+        yield
+
+    async def run(
+        self, volume: Volume, operation: PropagateOperation, report: Callable[[], None]
+    ) -> None:
+        opened = OpenVolume(volume)
+        self.client.result, self.client.report = run_here(operation, opened, ModelStore())
+
+
+def test_a_preview_on_an_image_that_is_not_in_hu_says_so() -> None:
+    body = a_body()
+    drawn = on_slices(np.asarray(body.array > 0), 0, 3, 7)
+    operation = PropagateOperation(PropagateOptions((3, 7), carry="between", device="cpu"), drawn)
+    offset = Volume(body.array + np.int16(1024), body.geometry)
+    for volume, count in ((Volume(body.array, body.geometry), 0), (offset, 1)):
+        job = PropagateJob(HereWorker(), volume, "organ", operation)
+        carried = asyncio.run(job.run(lambda progress: None))
+        assert carried is not None
+        assert len(carried.messages) == count
+    assert "HU" in carried.messages[0]

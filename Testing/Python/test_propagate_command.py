@@ -119,6 +119,13 @@ def test_a_segmentation_of_slicer_keeps_all_but_the_carried_voxels(
     truth = labels[inner] == 1
     assert 2 * (whole[inner] & truth).sum() / (whole[inner].sum() + truth.sum()) > 0.9
     assert (found.axis, found.numbers) == (0, tuple(DRAWN))  # 3D Slicer goes on from there
+    code, _, again = sdseg(
+        "propagate", folder / "ct.nii.gz", out, "-o", tmp_path / "again.seg.nrrd",
+        "--segment", "liver", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0
+    assert "only 6, 11, 16 were drawn, and all of its slices were taken" in again
+    assert "Name the drawn ones: --slices 6,11,16." in again
 
 
 def test_a_label_map_keeps_its_other_labels(folder: Path, tmp_path: Path, sdseg: Run) -> None:

@@ -148,6 +148,11 @@ def test_an_end_that_was_erased_is_erased_around(models: ModelStore) -> None:
     [
         ({"mask": np.zeros(SHAPE)}, "The mask is empty; draw the structure on at least one slice"),
         ({"mask": np.ones((20, 48, 50))}, "The mask has 50 × 48 × 20 voxels and the CT 52 × 48"),
+        ({"mask": np.ones((48, 52))}, r"The mask has 2 dimensions, \(48, 52\); give three"),
+        ({"mask": [[[1]]]}, "The mask is a list; give a NumPy array"),
+        ({"mask": np.full(SHAPE, "x")}, "The mask holds values of type <U1; give numbers"),
+        ({"mask": np.full(SHAPE, np.nan)}, "The mask holds NaN or infinity; give 0 outside"),
+        ({"slices": 4}, r"slices is a list of numbers, not 4; give slices=\[4\]"),
         ({"slices": [20]}, "There is no slice 20 along k; the volume has slices 0 to 19"),
         ({"slices": [-1]}, "The slice -1 is not a number from 0"),
         ({"slices": []}, "No slice is named; name at least one whose mask is right"),
