@@ -97,6 +97,18 @@ def test_after_a_prediction_the_slices_that_differ_are_drawn_too() -> None:
     assert find_drawn(MaskPart.of(corrected), of_model, None, 0).corrects
 
 
+def test_marks_tell_whether_anything_changed() -> None:
+    ball = a_ball()
+    marks = SliceMarks.of(ball)
+    assert not marks.differ(MaskPart.of(ball))
+    for place in ((15, 20, 25), (0, 0, 0), (29, 39, 49)):
+        other = ball.copy()
+        other[place] ^= True
+        assert marks.differ(MaskPart.of(other))
+    assert marks.differ(MaskPart.of(np.zeros_like(ball)))
+    assert marks.differ(MaskPart.of(ball[:-1]))
+
+
 def test_slices_that_were_taken_out_come_back_when_they_are_drawn_on() -> None:
     ball, choices = a_ball(), DrawnChoices()
     mask = on_slices(ball, 0, 12, 15, 18)
