@@ -7,7 +7,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import SDSegError
@@ -119,16 +119,16 @@ class ThreadJob(Job):
     """Computes masks in a thread; a job that is cancelled runs on, and its result is discarded.
 
     Attributes:
-        compute: Returns masks by segment ID.
+        compute: Returns the result, without its seconds.
     """
 
-    compute: Callable[[], dict[str, MaskPart]]
+    compute: Callable[[], Carried]
 
     async def run(self, on_progress: Callable[[Progress | None], None]) -> Carried | None:
         on_progress(None)
         started = time.monotonic()
-        masks = await asyncio.to_thread(self.compute)
-        return Carried(masks=masks, seconds=time.monotonic() - started)
+        result = await asyncio.to_thread(self.compute)
+        return replace(result, seconds=time.monotonic() - started)
 
     def cancel(self) -> None:
         """A thread cannot be stopped."""

@@ -13,8 +13,8 @@ from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import AXES, PropagateOptions
 from ..volume.volume import Volume
-from .carry_jobs import Job, PropagateJob, ThreadJob
-from .contours import fill_between
+from .carry_jobs import Carried, Job, PropagateJob, ThreadJob
+from .contours import apart, fill_between
 from .drawn import Drawn
 from .growing import grow_from_seeds
 from .shared_worker import SharedWorker
@@ -67,9 +67,17 @@ class CarryRequest:
         operation = PropagateOperation(options, self.part)
         return PropagateJob(worker, self.volume, self.segment_id, operation)
 
-    def _filled(self) -> dict[str, MaskPart]:
+    def _filled(self) -> Carried:
         filled = fill_between(self.part, self.drawn.axis, self.drawn.numbers)
-        return {self.segment_id: MaskPart.of(filled)}
+        gaps = apart(self.part, self.drawn.axis, self.drawn.numbers)
+        messages = []
+        if gaps:
+            pairs = " and ".join(f"{before + 1}–{after + 1}" for before, after in gaps)
+            messages.append(
+                f"The contours of slices {pairs} do not overlap and cannot be connected. Draw a "
+                "slice between them, or use Propagate."
+            )
+        return Carried({self.segment_id: MaskPart.of(filled)}, messages=tuple(messages))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +107,17 @@ class GrowRequest:
         """What computes it."""
         return ThreadJob(self._grown)
 
-    def _grown(self) -> dict[str, MaskPart]:
+    def _grown(self) -> Carried:
         seeds = np.zeros(self.volume.array.shape, np.uint8)
         for label, part in enumerate(self.seeds.values(), start=1):
             seeds[part.box()][part.voxels] = label
         labels = grow_from_seeds(self.volume, seeds, self.locality)
-        return {
-            segment_id: MaskPart.of(labels == label)
-            for label, segment_id in enumerate(self.seeds, start=1)
-        }
+        return Carried(
+            {
+                segment_id: MaskPart.of(labels == label)
+                for label, segment_id in enumerate(self.seeds, start=1)
+            }
+        )
 
 
 def allowed(part: MaskPart, before: MaskPart, request: CarryRequest | GrowRequest) -> MaskPart:

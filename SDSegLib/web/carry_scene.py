@@ -126,7 +126,7 @@ class CarryScene:
         for segment_id, part in others.items():
             segment, now = self.segment(segment_id), self.part(segment_id)
             known = last_prediction(segment)
-            if known is not None and any(SliceMarks.of(part).changed(now)):
+            if known is not None and SliceMarks.of(part).differ(now):
                 remember_prediction(segment, renewed(known, part, now, axis))
 
 

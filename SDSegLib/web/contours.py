@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,3 +50,19 @@ def fill_between(part: MaskPart, axis: int, drawn: Sequence[int]) -> np.ndarray:
     between = np.setdiff1d(np.arange(numbers[0], numbers[-1]), numbers)
     slices[between] = np.moveaxis(filled, axis, 0)[between]
     return result
+
+
+def apart(part: MaskPart, axis: int, drawn: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbouring drawn slices whose contours do not overlap, which are not connected.
+
+    Args:
+        part: The structure.
+        axis: Array axis across the slices.
+        drawn: Numbers of the drawn slices along `axis`.
+    """
+    along = part.along(axis)
+    return [
+        (before, after)
+        for before, after in pairwise(sorted(set(drawn) & set(along.used())))
+        if not (along.cut(before) & along.cut(after)).any()
+    ]

@@ -129,7 +129,7 @@ def find_drawn(
         numbers=found.numbers,
         corrects=found.correct,
         can_correct=True,
-        is_changed=any(last.marks.changed(part)),
+        is_changed=last.marks.differ(part),
         elsewhere=found.elsewhere,
     )
 

@@ -28,7 +28,7 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.volume import Volume
 from SDSegLib.web.carry_jobs import Carried, Job, NewestJob, PropagateJob
 from SDSegLib.web.carry_state import notes_on, runs, takes_text
-from SDSegLib.web.contours import fill_between
+from SDSegLib.web.contours import apart, fill_between
 from SDSegLib.web.drawn import Drawn, DrawnChoices, find_drawn
 from SDSegLib.web.growing import DEFAULT_LOCALITY, grow_from_seeds
 from SDSegLib.web.planes import planes_of
@@ -104,6 +104,18 @@ def test_after_a_prediction_the_slices_that_differ_are_drawn_too() -> None:
     assert find_drawn(MaskPart.of(corrected), of_model, None, 0).corrects
 
 
+def test_marks_tell_whether_anything_changed() -> None:
+    ball = a_ball()
+    marks = SliceMarks.of(ball)
+    assert not marks.differ(MaskPart.of(ball))
+    for place in ((15, 20, 25), (0, 0, 0), (29, 39, 49)):
+        other = ball.copy()
+        other[place] ^= True
+        assert marks.differ(MaskPart.of(other))
+    assert marks.differ(MaskPart.of(np.zeros_like(ball)))
+    assert marks.differ(MaskPart.of(ball[:-1]))
+
+
 def test_slices_that_were_taken_out_come_back_when_they_are_drawn_on() -> None:
     ball, choices = a_ball(), DrawnChoices()
     mask = on_slices(ball, 0, 12, 15, 18)
@@ -171,6 +183,16 @@ def test_filling_says_what_is_missing() -> None:
         fill_between(part, 0, [12, 13])
     with pytest.raises(InputError, match="drawn slices are empty"):
         fill_between(part, 0, [1, 5])
+
+
+def test_contours_that_do_not_overlap_are_told() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[5, 2:12, 2:12] = True
+    mask[11, 4:14, 4:14] = True
+    mask[17, 25:35, 30:40] = True  # far from the one before
+    assert apart(MaskPart.of(mask), 0, (5, 8, 11, 17)) == [(11, 17)]
+    ball = on_slices(a_ball(), 1, 14, 20, 26)
+    assert apart(MaskPart.of(ball), 1, (14, 20, 26)) == []
 
 
 def test_seeds_grow_to_the_border_of_an_organ(abdomen: tuple[Volume, np.ndarray]) -> None:

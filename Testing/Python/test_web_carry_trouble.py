@@ -267,10 +267,11 @@ def test_a_stroke_that_ended_just_before_apply_counts(
         go_to(page, "Red", 54)
         stroke(page, "Red", *LOWER)
         page.keyboard.press("c")
-        page.wait_for_selector("#carry-waiting")
         wait_for(lambda: drawn_slices(page) == ["50", "54", "58"])
         mask = masks_of(save(page, "segmentation", tmp_path))["Structure 1"]
-        assert not np.array_equal(mask[53], mask[49]), "as it was drawn, not interpolated"
+        assert np.any(mask[53] & ~mask[49] & ~mask[57]), "what was drawn is there"
+        if not page.locator("#carry-waiting").count():  # the key was faster than the stroke
+            apply(page)
         for _ in range(3):
             page.keyboard.press("c")
         wait_for(lambda: page.locator(".message.warning").count() == 1)
@@ -297,3 +298,14 @@ def test_a_background_seed_can_be_carried_and_long_names_fit(
         assert not state["facts"].startswith("0.00 mL")
         apply(page)
         assert page.locator(".segments .item:has-text('Background seed')").count() == 1
+
+
+def test_fill_between_says_where_contours_do_not_overlap(browser: Any, start_server: Start) -> None:
+    with a_page(browser, start_server()) as page:
+        open_sample(page)
+        add_structure(page)
+        draw(page, 50, ((0.40, 0.52), (0.41, 0.52)))
+        draw(page, 58, ((0.60, 0.52), (0.61, 0.52)))
+        start(page, "fill")
+        wait_for_preview(page, "50", "58")
+        page.wait_for_selector("#carry-foot .warning:has-text('slices 50–58 do not overlap')")
