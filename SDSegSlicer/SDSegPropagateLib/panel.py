@@ -154,7 +154,9 @@ class Panel:
 
         axis = target.bodyAxis if target.drawn.axis is None else target.drawn.axis
         up, down = towards(target, axis, True), towards(target, axis, False)
-        self.ui.betweenButton.setToolTip(_("Fill the slices between the drawn ones."))
+        self.ui.betweenButton.setToolTip(
+            _("Fill the slices between the drawn ones, of which there must be two.")
+        )
         self.ui.upButton.setToolTip(
             _("Go on from the outermost drawn slice {direction}, to the structure's end.").format(
                 direction=up
