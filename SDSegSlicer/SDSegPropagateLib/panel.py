@@ -27,6 +27,7 @@ class Panel:
         self._isDrawing = False
         self._connections: list[tuple[Any, str, Any]] = []
         self._filled: dict[str, list[int]] = {"drawnList": [], "unsureList": []}
+        self._texts: dict[str, list[str]] = {"drawnList": [], "unsureList": []}
         self._targets: dict[str, Any] = {"drawnList": None, "unsureList": None}
         widget = slicer.util.loadUI(str(_UI))
         effect.scriptedEffect.addOptionsWidget(widget)
@@ -238,12 +239,14 @@ class Panel:
         from .views import sliceText
 
         self._filled[name], self._targets[name] = numbers, target
-        widget = getattr(self.ui, name)
         texts = [sliceText(target, axis, number) for number in numbers]
-        if texts != [widget.item(row).text() for row in range(widget.count)]:
-            widget.clear()
-            for text in texts:
-                widget.addItem(text)
+        if texts == self._texts[name]:
+            return
+        self._texts[name] = texts
+        widget = getattr(self.ui, name)
+        widget.clear()
+        for text in texts:
+            widget.addItem(text)
 
     def _drawAxis(self) -> None:
         session, box = self.session, self.ui.axisComboBox
