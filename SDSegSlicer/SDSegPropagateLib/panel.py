@@ -284,6 +284,10 @@ def _status(session: Any) -> str:
     if session.result is not None and not session.result.changed:
         return _("There is nothing to carry in this direction: no slices are left there.")
     if session.result is not None:
-        count = len(session.result.changed)
+        from .session import filledSlices
+
+        count = filledSlices(session.result)
+        if count == 0:
+            return _("The structure ends at the drawn slices: the preview of the others is empty.")
         return _("Preview on {count} slices. Apply takes it.").format(count=count)
     return str(session.notice)

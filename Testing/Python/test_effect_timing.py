@@ -134,8 +134,11 @@ def test_whole_body(person: Person) -> None:
 def test_an_erased_slice_stays_empty(person: Person) -> None:
     two_slices(person)
     carried(person, "all")
+    shown = mask_on_grid(preview_nodes()[0], "preview", person.ct).any(axis=(1, 2)).sum() - 2
+    assert person.ui.statusLabel.text == f"Preview on {shown} slices. Apply takes it."
     person.ui.applyButton.click()
     process_events(0.1)
+    assert person.ui.statusLabel.text == f"Carried to {shown} slices."
     number = 28
     assert person.mask()[number].any()
     person.stroke(number, np.zeros(person.shape, bool))
