@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _LABELMAP = "Binary labelmap"
 _SAME_PLACE_MM = 0.01
+_SAME_MATRIX = 1e-4  # as 3D Slicer compares geometries
 Indices = tuple[int, int, int]
 
 
@@ -207,6 +208,27 @@ def write_segment(
         raise InputError(
             f'The mask could not be written into "{node.GetName()}"; Slicer\'s error log says why.'
         )
+
+
+def lay_on_grid(node: vtkMRMLSegmentationNode, segment_id: str, grid: EditGrid) -> None:
+    """Store a segment with the grid's indices, if another program stored it with others.
+
+    3D Slicer's Segment Editor takes them for the same when it replaces a segment's voxels, and
+    would erase other ones. The segment stays where it is in the world.
+
+    Raises:
+        InputError: If there is no such segment, or Slicer refuses the image.
+    """
+    import vtk
+
+    layer = _layer(node, segment_id)
+    if layer is None:
+        return
+    matrix = vtk.vtkMatrix4x4()
+    layer[0].GetImageToWorldMatrix(matrix)
+    if np.abs(_numbers(matrix) - grid.image_matrix).max() > _SAME_MATRIX:
+        mask = segment_on_grid(node, segment_id, grid)
+        write_segment(node, segment_id, image_with_slices(node, segment_id, grid, mask, 0, ()))
 
 
 def world_position(

@@ -4,7 +4,7 @@ from typing import Any
 
 import slicer
 
-from SDSegLib.mrml.edit_grid import image_with_slices, segment_on_grid
+from SDSegLib.mrml.edit_grid import image_with_slices, lay_on_grid, segment_on_grid
 from SDSegLib.mrml.last_prediction import last_prediction, remember_prediction, renewed
 from SDSegLib.mrml.segments import segment_ids
 from SDSegLib.propagation.mask_part import MaskPart
@@ -30,6 +30,7 @@ def writeResult(effect: Any, target: Target, mask: MaskPart, result: Propagation
     )
     others = _otherMasks(effect, target)
     effect.saveStateForUndo()
+    lay_on_grid(target.segmentationNode, target.segmentId, target.grid)
     effect.modifySelectedSegmentByLabelmap(
         image, slicer.qSlicerSegmentEditorAbstractEffect.ModificationModeSet
     )

@@ -27,6 +27,7 @@ class Panel:
         self._isDrawing = False
         self._connections: list[tuple[Any, str, Any]] = []
         self._filled: dict[str, list[int]] = {"drawnList": [], "unsureList": []}
+        self._texts: dict[str, list[str]] = {"drawnList": [], "unsureList": []}
         self._targets: dict[str, Any] = {"drawnList": None, "unsureList": None}
         widget = slicer.util.loadUI(str(_UI))
         effect.scriptedEffect.addOptionsWidget(widget)
@@ -154,7 +155,9 @@ class Panel:
 
         axis = target.bodyAxis if target.drawn.axis is None else target.drawn.axis
         up, down = towards(target, axis, True), towards(target, axis, False)
-        self.ui.betweenButton.setToolTip(_("Fill the slices between the drawn ones."))
+        self.ui.betweenButton.setToolTip(
+            _("Fill the slices between the drawn ones, of which there must be two.")
+        )
         self.ui.upButton.setToolTip(
             _("Go on from the outermost drawn slice {direction}, to the structure's end.").format(
                 direction=up
@@ -236,12 +239,14 @@ class Panel:
         from .views import sliceText
 
         self._filled[name], self._targets[name] = numbers, target
-        widget = getattr(self.ui, name)
         texts = [sliceText(target, axis, number) for number in numbers]
-        if texts != [widget.item(row).text() for row in range(widget.count)]:
-            widget.clear()
-            for text in texts:
-                widget.addItem(text)
+        if texts == self._texts[name]:
+            return
+        self._texts[name] = texts
+        widget = getattr(self.ui, name)
+        widget.clear()
+        for text in texts:
+            widget.addItem(text)
 
     def _drawAxis(self) -> None:
         session, box = self.session, self.ui.axisComboBox
@@ -279,6 +284,10 @@ def _status(session: Any) -> str:
     if session.result is not None and not session.result.changed:
         return _("There is nothing to carry in this direction: no slices are left there.")
     if session.result is not None:
-        count = len(session.result.changed)
+        from .session import filledSlices
+
+        count = filledSlices(session.result)
+        if count == 0:
+            return _("The structure ends at the drawn slices: the preview of the others is empty.")
         return _("Preview on {count} slices. Apply takes it.").format(count=count)
     return str(session.notice)

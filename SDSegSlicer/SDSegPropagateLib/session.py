@@ -413,7 +413,7 @@ class Session(VTKObservationMixin):
         try:
             self._preview.hide()
             writeResult(self._effect, target, self._resultMask(target, result), result)
-            self.notice = _("Carried to {count} slices.").format(count=len(result.changed))
+            self.notice = _("Carried to {count} slices.").format(count=filledSlices(result))
         except SDSegError as error:
             self.error = str(error)
         finally:
@@ -449,6 +449,11 @@ class Session(VTKObservationMixin):
         if not whyNothingCanBeComputed():
             nothing = MaskPart.of(np.zeros((1, 1, 1), bool))
             sharedWorker().warm_up(PropagateOperation(PropagateOptions(), nothing))
+
+
+def filledSlices(result: Propagation) -> int:
+    """How many of the computed slices hold the structure."""
+    return len(set(result.changed) & set(result.part.along(result.axis).used()))
 
 
 def whyNothingCanBeComputed() -> str:

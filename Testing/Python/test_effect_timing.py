@@ -134,8 +134,11 @@ def test_whole_body(person: Person) -> None:
 def test_an_erased_slice_stays_empty(person: Person) -> None:
     two_slices(person)
     carried(person, "all")
+    shown = mask_on_grid(preview_nodes()[0], "preview", person.ct).any(axis=(1, 2)).sum() - 2
+    assert person.ui.statusLabel.text == f"Preview on {shown} slices. Apply takes it."
     person.ui.applyButton.click()
     process_events(0.1)
+    assert person.ui.statusLabel.text == f"Carried to {shown} slices."
     number = 28
     assert person.mask()[number].any()
     person.stroke(number, np.zeros(person.shape, bool))
@@ -355,3 +358,38 @@ def test_a_preview_that_does_not_follow_is_computed_anew_by_apply(person: Person
     person.draw(24, radius=6.0)
     process_events(0.2)
     assert preview_nodes() == []
+
+
+def test_a_segment_that_was_imported_from_a_cropped_label_map(person: Person) -> None:
+    import slicer
+    import vtk
+
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    values = np.zeros((40, 60, 80), np.int16)
+    values[[10, 16], 20:40, 20:40] = 1
+    values[13, 5:10, 5:10] = 2
+    slicer.util.updateVolumeFromArray(labels, values)
+    matrix = vtk.vtkMatrix4x4()
+    person.ct.GetIJKToRASMatrix(matrix)
+    corner = matrix.MultiplyPoint([100, 40, 10, 1])
+    for row in range(3):
+        matrix.SetElement(row, 3, corner[row])
+    labels.SetIJKToRASMatrix(matrix)
+    person.node.GetSegmentation().RemoveAllSegments()
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, person.node)
+    person.node.SetReferenceImageGeometryParameterFromVolumeNode(person.ct)
+    first, other = person.node.GetSegmentation().GetSegmentIDs()
+    person.editor.setCurrentSegmentID(first)
+    drawn, kept = person.mask(first), person.mask(other)
+    person.choose_effect()
+    assert person.drawn() == [20, 26]
+    carried(person)
+    person.ui.applyButton.click()
+    process_events(0.1)
+    after = person.mask(first)
+    assert (after[[20, 26]] == drawn[[20, 26]]).all()
+    assert after[23].any()
+    assert (person.mask(other) == (kept & ~after)).all()
+    person.editor.undo()
+    process_events(0.1)
+    assert (person.mask(first) == drawn).all()

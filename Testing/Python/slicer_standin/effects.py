@@ -195,6 +195,10 @@ def make_modules() -> dict[str, ModuleType]:
 def _set_segment(editor_node: Any, node: Any, segment_id: str, image: Any) -> None:
     """Replace a segment's voxels inside the editable area; others give way as the mode says."""
     logic = slicer.vtkSlicerSegmentationsModuleLogic
+    layer = _layer(node, segment_id)
+    resample = slicer.vtkOrientedImageDataResample
+    if not layer.IsEmpty() and not resample.DoGeometriesMatch(layer, image):
+        raise RuntimeError("3D Slicer would erase voxels at the wrong place: other origins")
     own = _own_voxels(node, segment_id, image)
     mask = _locked(editor_node, node, segment_id, image)
     wanted = np.where(mask != 0, own, _array(image) != 0)
