@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import Arc, Ellipse, FancyBboxPatch
+from matplotlib.patches import Arc, Ellipse, FancyArrowPatch, FancyBboxPatch
 
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import resource_folder
@@ -24,6 +24,7 @@ def main() -> None:
     draw_icon(ICONS / "SDSegSlicer.png", pixels=128)
     draw_icon(EXTENSION_ICON, pixels=128)
     draw_thumbnail(ICONS / "SDSegHeadNeck.png")
+    draw_effect_icon(ICONS / "SDSegPropagate.png", pixels=42)
 
 
 def draw_icon(path: Path, pixels: int) -> None:
@@ -57,6 +58,28 @@ def draw_thumbnail(path: Path) -> None:
     axes.imshow(picture, cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1], aspect="auto")
     axes.axis("off")
     figure.savefig(path, facecolor="black")
+    plt.close(figure)
+
+
+def draw_effect_icon(path: Path, pixels: int) -> None:
+    """A drawn slice in the middle of a stack, which goes on above and below it."""
+    figure = plt.figure(figsize=(1, 1), dpi=pixels)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.axis("off")
+    for height, width, opacity in ((20, 42, 0.5), (80, 42, 0.5), (50, 62, 1.0)):
+        slice_shape = Ellipse(
+            (36, height), width, 0.42 * width, facecolor="#009e73", edgecolor=BACKGROUND,
+            linewidth=0.8, alpha=opacity,
+        )  # fmt: skip
+        axes.add_patch(slice_shape)
+    for start, end in ((54, 96), (46, 4)):
+        arrow = FancyArrowPatch(
+            (84, start), (84, end), arrowstyle="simple,head_length=15,head_width=20,tail_width=7",
+            color="#d55e00", linewidth=0,
+        )  # fmt: skip
+        axes.add_patch(arrow)
+    figure.savefig(path, dpi=pixels, transparent=True)
     plt.close(figure)
 
 

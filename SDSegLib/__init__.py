@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .export.seg_nrrd import write_seg_nrrd
     from .inference.load import load_segmenter
     from .models.fit import choose_model, rank_models
+    from .operations.base import OpenVolume
+    from .operations.propagate import propagate
     from .options import RunOptions
     from .reading.files import read_volume
     from .studies.find import Study
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
+    "OpenVolume",
     "RunOptions",
     "Study",
     "StudyOptions",
@@ -34,6 +37,7 @@ __all__ = [
     "judge_input",
     "judge_result",
     "load_segmenter",
+    "propagate",
     "rank_models",
     "read_volume",
     "segment_study",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "OpenVolume": ".operations.base",
     "RunOptions": ".options",
     "Study": ".studies.find",
     "StudyOptions": ".studies.segment",
@@ -49,6 +54,7 @@ _HOMES = {
     "judge_input": ".volume.judgement",
     "judge_result": ".volume.judgement",
     "load_segmenter": ".inference.load",
+    "propagate": ".operations.propagate",
     "rank_models": ".models.fit",
     "read_volume": ".reading.files",
     "segment_study": ".studies.segment",

@@ -39,7 +39,8 @@ class SDSegSlicer(ScriptedLoadableModule):
         self.parent.contributors = ["SDSeg contributors"]
         self.parent.helpText = _(
             "Segments structures in CT: choose a volume and a model, click Segment, review where "
-            "the result is unsure, correct it, export it. Not a medical device."
+            "the result is unsure, correct it, export it. The Segment Editor's effect SDSeg "
+            "Propagate carries drawn or corrected slices to the others. Not a medical device."
         )
         self.parent.acknowledgementText = _(
             "SDSeg is the method of Lin et al., Stable Diffusion Segmentation for Biomedical "
@@ -47,6 +48,7 @@ class SDSegSlicer(ScriptedLoadableModule):
             "Apache-2.0."
         )
         slicer.app.connect("startupCompleted()", _registerSampleData)
+        slicer.app.connect("startupCompleted()", _registerEffect)
 
 
 class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -192,6 +194,51 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
         keepPolling(run)
         return run
 
+    def propagate(
+        self,
+        segmentationNode: vtkMRMLSegmentationNode,
+        segmentId: str,
+        volumeNode: vtkMRMLScalarVolumeNode,
+        slices: list[int] | None = None,
+        axis: str | None = None,
+        carry: str = "all",
+        correct: bool | None = None,
+        device: str = "auto",
+    ) -> tuple[int, ...]:
+        """Carry a segment from drawn slices to the others; other segments stay as they are.
+
+        Args:
+            segmentationNode: Holds the segment; it may have a geometry or transform of its own.
+            segmentId: ID of the segment, for example from `GetSegmentIdBySegmentName`.
+            volumeNode: The CT.
+            slices: Numbers of the drawn slices, from 0 along `axis`; by default those that were
+                drawn since the last prediction, or else all that hold something.
+            axis: Array axis across the slices, "k", "j" or "i"; found by default.
+            carry: "between", "up", "down" (by slice number) or "all".
+            correct: Whether the segment is a prediction of which only the drawn slices are right;
+                by default it is if SDSeg predicted it.
+            device: "auto", "cuda", "mps" or "cpu".
+
+        Returns:
+            Numbers of the slices to look at, the least certain first.
+
+        Raises:
+            SDSegError: If packages are missing, the input cannot be used or the run fails, with the
+                reason and the remedy.
+        """
+        from SDSegPropagateLib.scripting import propagateSegment
+        from SDSegSlicerLib.background import sharedWorker
+
+        return propagateSegment(
+            sharedWorker(),
+            (segmentationNode, segmentId, volumeNode),
+            slices=slices,
+            axis=axis,
+            carry=carry,
+            correct=correct,
+            device=device,
+        )
+
 
 class SDSegSlicerTest(ScriptedLoadableModuleTest):
     """Clicks through the whole path with a tiny model of random weights, in seconds."""
@@ -210,6 +257,12 @@ def _closeWorker() -> None:
     from SDSegSlicerLib.background import closeWorker
 
     closeWorker()
+
+
+def _registerEffect() -> None:
+    from SDSegPropagateLib.register import registerEffect
+
+    registerEffect()
 
 
 def _registerSampleData() -> None:

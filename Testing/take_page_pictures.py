@@ -18,12 +18,14 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "Testing" / "Python"))
 sys.path.insert(0, str(ROOT))
 
+from carry_story import add_structure, draw, start, wait_for_preview  # noqa: E402
 from PIL import Image  # noqa: E402
 from web_parts import (  # noqa: E402
     ServerProcess,
     a_browser,
     a_context,
     enter,
+    go_to,
     open_sample,
     segment,
     stroke,
@@ -48,7 +50,7 @@ def main() -> None:
 
 
 def walk(page: Any, target: Path) -> None:
-    """Segment, look in 3-D, review, edit."""
+    """Segment, look in 3-D, review, edit, carry."""
     open_sample(page)
     segment(page)
     page.click("#show-surfaces")
@@ -66,6 +68,22 @@ def walk(page: Any, target: Path) -> None:
     stroke(page, "Red", (0.48, 0.4), (0.53, 0.41))
     page.wait_for_selector("[data-segment=larynx] .tag")
     take(page, target / "browser-edit.png")
+    page.click("#tool-paint")
+    page.click("text=Hide all")
+    carry(page, target)
+
+
+def carry(page: Any, target: Path) -> None:
+    """The airway, drawn on three slices and carried to the others."""
+    add_structure(page)
+    page.fill("#rename", "Airway")
+    page.keyboard.press("Tab")
+    for number, row in ((44, 0.43), (51, 0.42), (58, 0.42)):
+        draw(page, number, ((0.508, row - 0.012), (0.508, row + 0.012)))
+    start(page, "propagate")
+    wait_for_preview(page, "44", "51", "58")
+    go_to(page, "Red", 54)
+    take(page, target / "browser-propagate.png")
 
 
 def take(page: Any, path: Path) -> None:

@@ -27,6 +27,7 @@ def main(folder: Path) -> None:
 
     session = boot()
     session.load_module(ROOT / "SDSegSlicer" / "SDSegSlicer.py")
+    session.app.startupCompleted.emit()
     import slicer
 
     ct = slicer.util.loadVolume(str(ROOT / "Resources" / "Samples" / "head-neck-ct.nii.gz"))
@@ -63,6 +64,8 @@ def main(folder: Path) -> None:
     widget.ui.reviewTable.setCurrentCell(0, 0)
     widget.ui.checkedNextButton.click()
     take("review")
+    carry_a_correction(session, widget, ct)
+    take("propagate")
     problems = standin_fixtures.trouble(session)
     session.close()
     if problems:
@@ -96,6 +99,39 @@ def thicken(node: Any, name: str, volume_node: Any) -> None:
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         grown.astype(np.uint8), node, segment_id, volume_node
     )
+
+
+def carry_a_correction(session: Any, widget: Any, volume_node: Any) -> None:
+    """A slice of a gland is made wider, and the preview of the other slices shown."""
+    import numpy as np
+    import slicer
+
+    window, ui = widget.window, widget.ui
+    window.parameters.showInstability = False
+    for section in (ui.inputSection, ui.resultSection, ui.reviewSection):
+        section.collapsed = True
+    ui.editSection.collapsed = False
+    session.mainWindow.resize(1280, 1080)
+    name = "Left parotid gland"
+    node = window.parameters.resultSegmentation
+    segment_id = node.GetSegmentation().GetSegmentIdBySegmentName(name)
+    editor = window.editor.editor
+    editor.setCurrentSegmentID(segment_id)
+    ui.carryButton.click()
+    mask = mask_of(node, name, volume_node)
+    number = int(np.argmax(mask.sum(axis=(1, 2))))
+    for _ in range(3):
+        plane = mask[number]
+        mask[number] |= np.roll(plane, 1, 0) | np.roll(plane, -1, 0) | np.roll(plane, 1, 1)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        mask.astype(np.uint8), node, segment_id, volume_node
+    )
+    standin_fixtures.process_events(0.1)
+    ui.carryButton.click()
+    effect = editor.activeEffect().self()
+    standin_fixtures.process_until(lambda: effect.session.result or effect.session.error, 600)
+    effect.session.jumpTo(number + 2)
+    standin_fixtures.process_events(0.5)
 
 
 def run_is_past_a_third(widget: Any) -> bool:

@@ -19,6 +19,7 @@ from .cost import cost
 from .evaluate import evaluate
 from .info import info
 from .models import models_app
+from .propagate import propagate
 from .segment import segment
 from .series import series
 from .stability import stability
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(segment)
+app.command()(propagate)
 app.command()(batch)
 app.command()(view)
 app.command()(evaluate)

@@ -12,16 +12,22 @@ from rich.table import Table
 
 def cost(
     model: Annotated[str, typer.Argument(help="Name of a model, or its folder.")],
+    seconds: Annotated[
+        bool, typer.Option("--seconds", help="Also measure the time for a slice on the processor.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Count a model's parameters, GFLOP a slice by part, and measure peak memory."""
-    from ..inference.cost import measure_cost
+    from ..inference.cost import measure_cost, measure_seconds
     from ..models.folder import load_networks
     from ..models.registry import find_model
 
-    result = measure_cost(load_networks(find_model(model).folder))
+    family = load_networks(find_model(model).folder)
+    result = measure_cost(family)
+    each = measure_seconds(family) if seconds else None
     if as_json:
-        typer.echo(json.dumps(result.to_json()))
+        timed = {} if each is None else {"seconds_per_slice": each}
+        typer.echo(json.dumps({**result.to_json(), **timed}))
         return
     table = Table(title=f"{result.name}: one slice of {result.rows} × {result.columns}")
     for title in ("Part", "Parameters", "GFLOP"):
@@ -38,3 +44,8 @@ def cost(
         f"Peak memory of one slice on the CPU: {result.peak_megabytes:.0f} MB over the weights",
         highlight=False,
     )
+    if each is not None:
+        console.print(
+            f"Time of one slice on the processor: {1000 * each:.1f} ms",
+            highlight=False,
+        )

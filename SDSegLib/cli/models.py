@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..models.registry import InstalledModel
 
 models_app = typer.Typer(help="List, show, install and remove models.", no_args_is_help=True)
 
@@ -19,19 +23,35 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """List the models that can be used by name."""
-    from ..models.registry import list_models, user_folder
+    from ..models.registry import list_models, propagation_models, user_folder
 
     models, problems = list_models()
+    carrying = propagation_models()
     if as_json:
-        rows = [
-            {**model.description.to_json(), "folder": str(model.folder), "bundled": model.bundled}
-            for model in models
-        ]
-        typer.echo(json.dumps({"models": rows, "problems": problems}))
+        content = {"models": _rows(models), "propagation": _rows(carrying), "problems": problems}
+        typer.echo(json.dumps(content))
         return
     console = Console()
+    console.print(_table("Segments", models))
+    if carrying:
+        console.print(_table("Carries a drawn mask (sdseg propagate)", carrying))
+    console.print(
+        f"Your own models: {user_folder()}", highlight=False, soft_wrap=True, markup=False
+    )
+    for problem in problems:
+        console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
+
+
+def _rows(models: Sequence[InstalledModel]) -> list[dict[str, Any]]:
+    return [
+        {**model.description.to_json(), "folder": str(model.folder), "bundled": model.bundled}
+        for model in models
+    ]
+
+
+def _table(summary: str, models: Sequence[InstalledModel]) -> Table:
     table = Table()
-    for title in ("Name", "Segments", "Region", "Licence", "From"):
+    for title in ("Name", summary, "Region", "Licence", "From"):
         table.add_column(title)
     for model in models:
         description = model.description
@@ -42,12 +62,7 @@ def list_command(
             escape(description.license or "not stated"),
             "bundled" if model.bundled else escape(str(model.folder)),
         )
-    console.print(table)
-    console.print(
-        f"Your own models: {user_folder()}", highlight=False, soft_wrap=True, markup=False
-    )
-    for problem in problems:
-        console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
+    return table
 
 
 @models_app.command("info")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ..errors import CancelledError, InputError
 from ..options import RunOptions
+from .findings import show_findings
 from .interrupt import Interrupt
 from .options import with_run_options
 from .progress_bar import progress_bar
@@ -139,12 +139,6 @@ def segment(
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     for path in outputs.values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
-
-
-def show_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print findings for the user."""
-    for finding in findings:
-        console.print(f"[yellow]Warning:[/] {escape(finding.message)}", soft_wrap=True)
 
 
 def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) -> None:

@@ -98,7 +98,7 @@ def _digest(item: Item, collection: Collection, description: InputDescription) -
     content = {
         "format": FORMAT,
         "name": item.name,
-        "files": [_state(path) for path in (item.image, item.label) if path is not None],
+        "files": [file_state(path) for path in (item.image, item.label) if path is not None],
         "recipe": asdict(collection.recipe),
         "classes": collection.num_classes,
         "modality": collection.modality,
@@ -107,7 +107,7 @@ def _digest(item: Item, collection: Collection, description: InputDescription) -
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _state(path: Path) -> list[Any]:
+def file_state(path: Path) -> list[Any]:
     """Names, sizes and times of a file, or of the files of a folder."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     try:
@@ -132,6 +132,26 @@ def _open(entry: Path, name: str) -> Case | None:
 
 
 def _write(entry: Path, case: Case) -> None:
+    def write(folder: Path) -> None:
+        np.save(folder / IMAGE, case.image)
+        np.save(folder / LABEL_MAP, case.label_map)
+        (folder / FACTS).write_text(json.dumps(case_facts(case)), encoding="utf-8")
+
+    write_entry(entry, FACTS, case.name, write)
+
+
+def write_entry(entry: Path, facts: str, name: str, write: Callable[[Path], None]) -> None:
+    """Create a folder that is either complete or absent, even if several processes create it.
+
+    Args:
+        entry: The folder.
+        facts: Name of its file that says that it is complete.
+        name: What it holds, for the error message.
+        write: Writes all files into a folder.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=entry.parent))
@@ -141,17 +161,15 @@ def _write(entry: Path, case: Case) -> None:
             "choose another."
         ) from error
     try:
-        np.save(temporary / IMAGE, case.image)
-        np.save(temporary / LABEL_MAP, case.label_map)
-        (temporary / FACTS).write_text(json.dumps(case_facts(case)), encoding="utf-8")
+        write(temporary)
         if entry.exists():  # damaged, or created by another process in the meantime
             shutil.rmtree(entry, ignore_errors=True)
         os.replace(temporary, entry)
     except OSError as error:
-        if (entry / FACTS).is_file():
+        if (entry / facts).is_file():
             return
         raise OutputError(
-            f"{case.name} cannot be kept in {entry.parent} ({error.strerror or error}); make room, "
+            f"{name} cannot be kept in {entry.parent} ({error.strerror or error}); make room, "
             "or choose another folder."
         ) from error
     finally:

@@ -18,8 +18,12 @@ FAMILIES = {
     "compact": "SDSegLib.families.compact:CompactFamily",
     "published": "SDSegLib.families.published:PublishedFamily",
     "direct": "SDSegLib.families.direct:DirectFamily",
+    "propagate": "SDSegLib.families.propagate:PropagateFamily",
 }
 """By the name in `model.json`: module and class, imported when a model of the family is built."""
+
+FAMILIES_OF_ANY_STRUCTURE = frozenset({"propagate"})
+"""Families that carry a mask of any structure from slice to slice and segment none of their own."""
 
 
 def family_class(name: str) -> type[Family]:

@@ -11,7 +11,7 @@ from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
 from ..volume.structure import Structure
-from . import FAMILIES
+from . import FAMILIES, FAMILIES_OF_ANY_STRUCTURE
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -33,7 +33,7 @@ class ModelDescription:
         diffusion: Noise schedule and prediction type; not used by a family without a reverse
             process.
         input: Axes, spacing, windows and tile size.
-        structures: Labels 1 … N.
+        structures: Labels 1 … N; none for a family in `FAMILIES_OF_ANY_STRUCTURE`.
         expects: Modality, region and appearance of the images that the model was trained for.
         training: Data, citation and how it was trained.
         license: SPDX identifier of the license of the weights; empty if not stated.
@@ -111,10 +111,17 @@ class ModelDescription:
         if not self.input.windows or any(high <= low for low, high in self.input.windows):
             raise ValueError(f"windows {self.input.windows} must be (low, high) with low < high")
         labels = [item.label for item in self.structures]
-        if not labels or labels != list(range(1, len(labels) + 1)):
+        if labels and not self.segments:
+            raise ValueError(f"a model of the family {self.family} names no structures of its own")
+        if (self.segments and not labels) or labels != list(range(1, len(labels) + 1)):
             raise ValueError(f"structure labels {labels} are not 1 … N in order")
         if len({item.name for item in self.structures}) != len(labels):
             raise ValueError("two structures share a name")
+
+    @property
+    def segments(self) -> bool:
+        """Whether it segments structures of its own, rather than carrying a mask of any."""
+        return self.family not in FAMILIES_OF_ANY_STRUCTURE
 
     def _check_numbers(self) -> None:
         size, spacing, diffusion = self.input.size, self.input.spacing, self.diffusion

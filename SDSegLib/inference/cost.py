@@ -6,6 +6,7 @@ little time and no memory. A multiplication and an addition count as two operati
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..families import build_family
 from ..families.base import Family, NetworkPart
+
+_TIMED_BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,24 @@ def measure_cost(model: Family) -> Cost:
         gflop=total,
         peak_megabytes=memory.peak / 1e6,
     )
+
+
+def measure_seconds(family: Family) -> float:
+    """Time for one slice on the processor in seconds, in batches of the usual size.
+
+    Args:
+        family: With any weights, on the processor; the time of the fastest of several batches
+            counts, since other programs only ever slow it down.
+    """
+    image = family.empty_slice()
+    batch = image.expand(family.default_batch("cpu"), *image.shape[1:])
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(_TIMED_BATCHES):
+            started = time.perf_counter()
+            family.segment_slice(batch)
+            seconds.append(time.perf_counter() - started)
+    return min(seconds) / len(batch)
 
 
 def _gflop(

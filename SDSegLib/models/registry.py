@@ -67,6 +67,43 @@ def user_folder() -> Path:
 
 
 def list_models() -> tuple[list[InstalledModel], list[str]]:
+    """All models that segment, the user's first, and the errors of folders that are not usable.
+
+    Models that carry masks of any structure are not among them; see `propagation_models`.
+    """
+    models, problems = installed_models()
+    return [model for model in models if model.description.segments], problems
+
+
+def propagation_models() -> list[InstalledModel]:
+    """All usable models that carry a mask of any structure, the user's first."""
+    return [model for model in installed_models()[0] if not model.description.segments]
+
+
+def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
+    """The model that carries masks from slice to slice: the wanted one, or the first installed.
+
+    Raises:
+        ModelError: If there is none, or the wanted one segments structures of its own.
+    """
+    found = propagation_models()
+    if wanted is not None and wanted.description.segments:
+        known = ", ".join(model.description.name for model in found) or "none"
+        raise ModelError(
+            f"The model {wanted.description.name} segments its own structures and cannot carry a "
+            f"drawn mask; installed for that are: {known}."
+        )
+    if wanted is None and not found:
+        problems = installed_models()[1]
+        broken = f" Not usable: {' '.join(problems)}" if problems else ""
+        raise ModelError(
+            "No model that carries masks is installed; install the program again, or a model "
+            f"with: sdseg models install FILE_OR_FOLDER.{broken}"
+        )
+    return wanted or found[0]
+
+
+def installed_models() -> tuple[list[InstalledModel], list[str]]:
     """All usable models, the user's first, and the errors of the folders that are not usable."""
     models: list[InstalledModel] = []
     problems: list[str] = []
@@ -101,7 +138,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
     """
     if not name_or_folder.strip():
         raise ModelError("The model has no name; name one of: sdseg models list.")
-    models, problems = list_models()
+    models, problems = installed_models()
     for model in models:
         if model.description.name == name_or_folder:
             return model

@@ -12,6 +12,7 @@ from ..errors import InputError, OutputError
 from ..volume.geometry import Geometry
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Structure
+from .last_prediction import LastPrediction, remember_prediction
 from .segments import (
     PreparedLabels,
     codes_of_entry,
@@ -159,6 +160,8 @@ def _write(
         if codes_of_entry(segment.GetTerminology()) in (None, _TISSUE):
             segment.SetTerminology(terminology_string(structure))
         mark_as_written(segment, prepared.fingerprints[structure.label])
+        marks = prepared.marks[structure.label]
+        remember_prediction(segment, LastPrediction(marks, is_model=True))
     node.SetAttribute(MODEL_ATTRIBUTE, segmentation.model or None)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..propagation.marks import SliceMarks
+from ..propagation.mask_part import MaskPart
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Code, Structure
 from .session import ANATOMIC_CONTEXT, SEGMENT_CONTEXT, require_slicer
@@ -161,11 +163,13 @@ class PreparedLabels:
         box: The smallest slices (k, j, i) that hold all labels; the first voxel if there is none.
         highest: The highest label.
         fingerprints: Of each structure, by label.
+        marks: Checksums of its slices, by label.
     """
 
     box: Box
     highest: int
     fingerprints: Mapping[int, str]
+    marks: Mapping[int, SliceMarks]
 
 
 def prepare(segmentation: Segmentation) -> PreparedLabels:
@@ -173,10 +177,16 @@ def prepare(segmentation: Segmentation) -> PreparedLabels:
     labels = segmentation.label_map
     box: Box = bounding_box(labels) if labels.any() else (slice(0, 1),) * 3
     cropped = labels[box]
-    return PreparedLabels(
-        box=box,
-        highest=int(cropped.max()),
-        fingerprints={
-            item.label: fingerprint_of(cropped == item.label) for item in segmentation.structures
-        },
-    )
+    fingerprints, marks = {}, {}
+    for item in segmentation.structures:
+        mask = cropped == item.label
+        fingerprints[item.label] = fingerprint_of(mask)
+        marks[item.label] = SliceMarks.of(_placed(mask, box, labels.shape))
+    return PreparedLabels(box, int(cropped.max()), fingerprints, marks)
+
+
+def _placed(mask: np.ndarray, box: Box, shape: Sequence[int]) -> MaskPart:
+    """A mask of a box of the whole grid."""
+    part = MaskPart.of(mask)
+    k, j, i = (first + place.start for first, place in zip(part.corner, box, strict=True))
+    return MaskPart((shape[0], shape[1], shape[2]), (k, j, i), part.voxels)

@@ -26,7 +26,10 @@ from ..volume.volume import Volume
 if TYPE_CHECKING:
     from .model_store import ModelStore
 
-OPERATIONS = {"segment": "SDSegLib.operations.segment:SegmentOperation"}
+OPERATIONS = {
+    "segment": "SDSegLib.operations.segment:SegmentOperation",
+    "propagate": "SDSegLib.operations.propagate:PropagateOperation",
+}
 
 Result = TypeVar("Result")
 IsCancelled = Callable[[], bool]

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..models.folder import WEIGHTS
-from ..models.registry import InstalledModel, find_model, list_models
+from ..models.registry import InstalledModel, find_model, installed_models, propagation_model
 
 if TYPE_CHECKING:
     from ..inference.segmenter import Segmenter
+    from ..propagation.carry import Propagator
 
 DEFAULT_BYTES = 2 * 2**30
 Loaded = TypeVar("Loaded")
@@ -49,7 +50,7 @@ class ModelStore:
         if (
             name.strip()
             and folder.is_dir()
-            and all(model.description.name != name for model in list_models()[0])
+            and all(model.description.name != name for model in installed_models()[0])
         ):
             return find_model(str(folder))
         return find_model(name)
@@ -87,6 +88,33 @@ class ModelStore:
         )
         segmenter.free_memory = lambda: self._free_others(segmenter)
         return segmenter
+
+    def propagation_model(self, name: str | None) -> InstalledModel:
+        """The model that carries masks: the one of this name or folder, or the first installed.
+
+        Raises:
+            ModelError: If there is none, or the named one segments structures of its own.
+        """
+        return propagation_model(None if name is None else self.find(name))
+
+    def has_propagator(self, model: InstalledModel, device: str) -> bool:
+        """Whether `propagator` has nothing to load."""
+        return ("propagator", model.identity, device) in self._entries
+
+    def propagator(self, model: InstalledModel, device: str) -> Propagator:
+        """A model that carries masks on a device.
+
+        Raises:
+            SDSegError: If model or device cannot be used.
+        """
+        from ..propagation.load import load_propagator
+
+        return self.get(
+            ("propagator", model.identity, device),
+            lambda: load_propagator(model, device),
+            lambda propagator: _weight_bytes(propagator.network.family),
+            _file_bytes(model),
+        )
 
     def forget_segmenter(self, model: InstalledModel, device: str) -> None:
         """Free a model; the next call loads it again."""

@@ -37,7 +37,7 @@ class TrainingJob:
     Attributes:
         preset: Settings of all stages.
         description: The resulting model.
-        training: Training cases, on the model's grid.
+        training: What the recipe learns from, by default cases on the model's grid.
         held_out: Cases to validate on; may be empty.
         output: Folder of the run.
         sources: Initial weights; see `begin_with`.
@@ -45,7 +45,7 @@ class TrainingJob:
 
     preset: Preset
     description: ModelDescription
-    training: list[Case]
+    training: list[Any]
     held_out: list[Case]
     output: Path
     sources: tuple[Path, ...] = ()
@@ -206,9 +206,10 @@ def card(description: ModelDescription) -> str:
     """Text of `MODEL_CARD.md`."""
     training = description.training
     structures = "\n".join(f"- {item.label}: {item.name}" for item in description.structures)
+    structures = structures or "Of any kind; it carries a mask that is given."
     held_out = training.get("held_out_dice")
     chosen = (
-        "There were no held-out cases to choose by."
+        "There were no held-out cases to choose by; these are the weights of the last step."
         if held_out is None
         else f"While training, Dice on {training['held_out_cases']} held-out cases was "
         f"{held_out:.3f} for the weights of step {training['weights_of_step']}, which are these. "

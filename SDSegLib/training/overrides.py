@@ -124,12 +124,15 @@ def _converted(value: Any, kind: Any) -> Any:
 
 
 def _as_tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    if isinstance(value, str):
+    is_of_words = arguments[0] is str
+    if isinstance(value, str) and is_of_words and not value.startswith("["):
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    elif isinstance(value, str):
         value = json.loads(value if value.startswith("[") else f"[{value}]")
     if not isinstance(value, list):
         raise TypeError(value)
     kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-    if not value or len(kinds) != len(value):
+    if len(kinds) != len(value) or not (value or is_of_words):
         raise ValueError(value)
     return tuple(_converted(item, kind) for item, kind in zip(value, kinds, strict=True))
 
@@ -157,7 +160,7 @@ def _described(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(arguments)
     if origin is tuple:
-        return "numbers with commas"
+        return f"{'words' if arguments[0] is str else 'numbers'} with commas"
     names = {bool: "true or false", int: "a whole number", float: "a number"}
     return names.get(kind, "a word")
 

@@ -19,6 +19,7 @@ FILE = "settings.json"
 # Settings that may differ when a run is resumed: they change its duration, not a step's result.
 FREE = (
     "steps",
+    "cool_down",
     "checkpoint_minutes",
     "log_every",
     "validate_every",

@@ -92,6 +92,7 @@ def batches_from_here(stage: Stage, dataset: Dataset, workers: int) -> DataLoade
         dataset,
         batch_size=settings.batch,
         sampler=StepSampler(settings.batch, first, trainer.global_rank, trainer.world_size),
+        collate_fn=getattr(dataset, "collate", None),
         num_workers=workers,
         pin_memory=stage.device.type == "cuda",
     )

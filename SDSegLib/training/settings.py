@@ -26,6 +26,7 @@ class StageSettings:
         scale_rate: Multiply `rate` by the slices of a step on all devices together.
         warm_up: Steps until the highest rate is reached.
         decay: Rate after warm-up: "cosine" falls to zero at the last step, "constant" stays.
+        cool_down: Last steps over which a constant rate falls to zero along a straight line.
         weight_decay: Weight decay of AdamW.
         gradient_clip: Highest norm of all gradients together; 0 for no limit.
         ema_decay: Decay of the averaged weights (exponential moving average), which are written
@@ -51,6 +52,7 @@ class StageSettings:
     scale_rate: bool = False
     warm_up: int = 0
     decay: Decay = "cosine"
+    cool_down: int = 0
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     ema_decay: float = 0.998
@@ -73,7 +75,14 @@ class StageSettings:
         """
         for name in ("steps", "batch", "accumulate", "log_every", "validation_slices"):
             require(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("warm_up", "validate_every", "patience", "seed", "checkpoint_minutes"):
+        for name in (
+            "warm_up",
+            "cool_down",
+            "validate_every",
+            "patience",
+            "seed",
+            "checkpoint_minutes",
+        ):
             require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("weight_decay", "gradient_clip", "elastic"):
             require(self, name, getattr(self, name) >= 0, "0 or more")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..datasets.cases import Case
@@ -31,12 +32,13 @@ class Stage(LightningModule):
 
     Args:
         family: The networks. All of them are stored in checkpoints, or only the trained ones if
-            `KEEPS_FAMILY` is false.
+            `KEEPS_FAMILY` is false. Buffers are averaged too if `AVERAGES_BUFFERS` is true.
         trained: The networks of the family to optimise and to average, by attribute name.
         settings: Budget and optimiser.
     """
 
     KEEPS_FAMILY = True
+    AVERAGES_BUFFERS = False
 
     family: Family
     averaged: AveragedModel
@@ -46,7 +48,11 @@ class Stage(LightningModule):
         self.settings = settings
         self.trained = nn.ModuleDict({name: getattr(family, name) for name in trained})
         average = _warmed_up_ema if settings.ema_warm_up else get_ema_multi_avg_fn
-        self.averaged = AveragedModel(self.trained, multi_avg_fn=average(settings.ema_decay))
+        self.averaged = AveragedModel(
+            self.trained,
+            multi_avg_fn=average(settings.ema_decay),
+            use_buffers=self.AVERAGES_BUFFERS,
+        )
         self.averaged.requires_grad_(False)
         if self.KEEPS_FAMILY:
             self.family = family
@@ -70,14 +76,18 @@ class Stage(LightningModule):
         total, parts = self.losses(batch)
         return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
 
-    def configure_optimizers(self) -> Any:
+    def optimizer(self) -> Optimizer:
+        """The optimiser of the trained networks, at its highest rate."""
         settings = self.settings
         rate = settings.rate
         if settings.scale_rate:
             rate *= settings.batch * settings.accumulate * self.trainer.world_size
-        optimizer = torch.optim.AdamW(
+        return torch.optim.AdamW(
             self.trained.parameters(), lr=rate, weight_decay=settings.weight_decay
         )
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer()
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -86,7 +96,8 @@ class Stage(LightningModule):
         if step < settings.warm_up:
             return (step + 1) / settings.warm_up
         if settings.decay == "constant":
-            return 1.0
+            left = settings.steps - step
+            return max(0.0, min(1.0, left / settings.cool_down)) if settings.cool_down else 1.0
         done = (step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
@@ -135,6 +146,9 @@ def _warmed_up_ema(decay: float) -> Callable[[Any, Any, Any], None]:
         count = float(updates)
         share = 1 - min(decay, (1 + count) / (10 + count))
         for average, weight in zip(averages, weights, strict=True):
-            average.lerp_(weight.to(average.dtype), share)
+            if average.is_floating_point():
+                average.lerp_(weight.to(average.dtype), share)
+            else:
+                average.copy_(weight)  # a counter
 
     return update

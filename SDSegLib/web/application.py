@@ -15,6 +15,7 @@ from ..models.registry import find_model
 from ..mrml.session import adopt_session
 from ..volume.finding import Finding
 from . import trame_private
+from .carry_panel import CarryPanel
 from .edit_panel import EditPanel
 from .editing import Editor
 from .image_panel import ImagePanel
@@ -24,6 +25,7 @@ from .review_panel import ReviewPanel
 from .run_panel import RunPanel
 from .saving import SavePanel
 from .segments_panel import SegmentsPanel
+from .shared_worker import SharedWorker
 from .study import Source, Study
 from .uploads import Uploads
 from .view_panel import ViewPanel
@@ -59,16 +61,25 @@ class Application:
             uploads=Uploads(folder),
             folder=folder,
         )
+        self._worker = SharedWorker()
         self._views = ViewPanel(self._context)
         self._models = ModelPanel(self._context, model, self._after_model)
-        self._segments = SegmentsPanel(self._context)
+        self._segments = SegmentsPanel(self._context, self._after_shown)
         self._edit = EditPanel(self._context)
+        self._carry = CarryPanel(
+            self._context,
+            self._worker,
+            self._views.show_view,
+            lambda: self._models.options.device,
+        )
         self._review = ReviewPanel(self._context)
-        self._run = RunPanel(self._context, self._models, self._examine, self._after_result)
+        self._run = RunPanel(
+            self._context, self._worker, self._models, self._examine, self._after_result
+        )
         self._save = SavePanel(self._context, self._segments.mark_saved)
         self._image = ImagePanel(
             self._context,
-            self._run.controller.stop,
+            self._stop_runs,
             lambda: self._segments.has_unsaved_edits,
             self._after_open,
         )
@@ -88,18 +99,28 @@ class Application:
     def page_connected(self) -> None:
         """A page has connected."""
         self._context.views.redraw()
+        self._carry.changed()
 
     def page_closed(self) -> None:
         """The page is closed: end the worker, keep the scene."""
-        self._run.controller.close()
+        self._end_worker()
 
     def close(self) -> None:
         """End the worker and cancel all pending work."""
-        self._run.controller.close()
+        self._end_worker()
         self._segments.stop()
         self._slices_debounced.stop()
         self._edits_debounced.stop()
         self._context.page.stop()
+
+    async def _stop_runs(self) -> None:
+        self._carry.close()
+        await self._run.controller.stop()
+
+    def _end_worker(self) -> None:
+        self._carry.suspend()
+        self._run.controller.abandon()
+        self._worker.close()
 
     def _register(self) -> None:
         for panel in (
@@ -107,6 +128,7 @@ class Application:
             self._models,
             self._segments,
             self._edit,
+            self._carry,
             self._review,
             self._run,
             self._save,
@@ -120,9 +142,10 @@ class Application:
         self._views.open()
         self._segments.forget()
         self._edit.open()
+        self._carry.open()
         self._review.open()
         self._run.controller.error = ""
-        self._run.controller.forget_volume()
+        self._worker.forget_volume()
         self._models.forget_volume()
         self._models.draw()
         self._run.draw()
@@ -166,6 +189,11 @@ class Application:
     def _draw_edits(self) -> None:
         self._edit.draw()
         self._segments.changed()
+        self._carry.changed()
+
+    def _after_shown(self) -> None:
+        """Segments were shown or hidden: those that are shown are seeds."""
+        self._carry.changed()
 
     def _on_exception(self, *_: Any) -> None:
         self._context.page.tell(UNEXPECTED, "error")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import InputError
-from .editing import LARGEST_BRUSH_MM, SCISSORS, SMALLEST_BRUSH_MM, SMOOTHING
+from .editing import LARGEST_BRUSH_MM, OVERWRITING, SCISSORS, SMALLEST_BRUSH_MM, SMOOTHING
 from .page_context import Action, PageContext
 
 _DEFAULT_RANGE = (150.0, 3000.0)
@@ -46,6 +46,7 @@ class EditPanel:
             "island_click": self._set_island_click,
             "smooth": self._smooth,
             "smoothing": self._set_smoothing,
+            "overwriting": self._set_overwriting,
             "undo": self._context.editor.undo,
             "redo": self._context.editor.redo,
         }
@@ -79,6 +80,7 @@ class EditPanel:
                 "islandClick": self._island_click,
                 "smoothing": self._smoothing,
                 "smoothingMm": self._smoothing_mm,
+                "overwriting": editor.overwriting,
                 "canUndo": editor.can_undo,
                 "canRedo": editor.can_redo,
             }
@@ -114,6 +116,12 @@ class EditPanel:
     def _set_paint_range(self, is_on: bool) -> None:
         self._paints_in_range = bool(is_on)
         self._context.editor.set_paint_range(*self._range, self._paints_in_range)
+        self.draw()
+
+    def _set_overwriting(self, name: str) -> None:
+        if name not in OVERWRITING:
+            raise InputError(f"Other structures cannot be treated as {name}.")
+        self._context.editor.set_overwriting(name)
         self.draw()
 
     def _set_island_voxels(self, voxels: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+import numpy as np
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkSlicerSegmentEditorLogic
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import (
     BrushDiameterMode,
@@ -19,11 +20,13 @@ from trame_slicer.segmentation import (
     SegmentationEffectSmoothing,
     SegmentationEffectThreshold,
     SegmentationIslandsMode,
+    SegmentationOverwriteMode,
 )
 from trame_slicer.segmentation.segmentation_effect_smoothing import SmoothingEffectMode
 from undo_stack import UndoStack
 
 from ..errors import InputError
+from ..mrml.volumes import array_of
 from . import trame_private
 
 TOOLS = {
@@ -39,6 +42,11 @@ SCISSORS = {mode.name.lower(): mode for mode in ScissorsEffectFillMode}
 SMOOTHING = {
     mode.name.lower(): mode for mode in SmoothingEffectMode if mode is not SmoothingEffectMode.JOINT
 }
+OVERWRITING = {
+    "all": SegmentationOverwriteMode.OVERWRITE_ALL,
+    "shown": SegmentationOverwriteMode.OVERWRITE_ALL_VISIBLE_SEGMENTS,
+    "none": SegmentationOverwriteMode.ALLOW_OVERLAP,
+}
 UNDO_STEPS = 10
 SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM = 0.5, 60.0
 DEFAULT_BRUSH_MM = 8.0
@@ -49,7 +57,7 @@ class Editor:
 
     Args:
         app: Scene and logics.
-        on_change: Called after a change of voxels, tool or undo history.
+        on_change: Called after a change of voxels, tool, limits or undo history.
 
     Attributes:
         tool: Name of the active tool.
@@ -59,6 +67,7 @@ class Editor:
 
     def __init__(self, app: SlicerApp, on_change: Callable[[], None]) -> None:
         self._editor = app.segmentation_editor
+        self._on_change = on_change
         self._stack = UndoStack(undo_limit=UNDO_STEPS)
         self._editor.set_undo_stack(self._stack)
         self._editor.segmentation_modified.connect(lambda *_: on_change())
@@ -143,6 +152,64 @@ class Editor:
         if modifier is not None:
             modifier.set_source_volume_intensity_mask_range(float(low), float(high))
             modifier.set_source_volume_intensity_mask_enabled(bool(is_on))
+            self._on_change()
+
+    @property
+    def paint_range(self) -> tuple[float, float] | None:
+        """The range of HU outside which no voxel may be changed; None for no limit."""
+        modifier = self._editor.active_segment_modifier
+        if modifier is None or not modifier.is_source_volume_intensity_mask_enabled():
+            return None
+        low, high = modifier.get_source_volume_intensity_mask_range()
+        return float(low), float(high)
+
+    @property
+    def overwriting(self) -> str:
+        """What happens to other segments where one is drawn: a key of `OVERWRITING`."""
+        mode = self._editor.get_overwrite_mode()
+        return next(name for name, known in OVERWRITING.items() if known is mode)
+
+    def set_overwriting(self, name: str) -> None:
+        """Let drawing take voxels from all other segments, from those that are shown, or none."""
+        self._editor.set_overwrite_mode(OVERWRITING[name])
+        self._on_change()
+
+    def replace(
+        self,
+        masks: Mapping[str, np.ndarray],
+        remove: Collection[str],
+        after: Callable[[], None],
+    ) -> None:
+        """Give segments other voxels, as one step of undo.
+
+        The range of the brush limits which voxels change, and the overwrite mode says whether
+        other segments do.
+
+        Args:
+            masks: By segment ID, (k, j, i) on the CT's grid.
+            remove: IDs of segments to delete in the same step.
+            after: Called within the step, for example to set tags of the segments.
+        """
+        modifier = self._editor.active_segment_modifier
+        node = self._editor.active_segmentation_node
+        with self.one_step():
+            for segment_id, mask in masks.items():
+                image = self._editor.create_modifier_labelmap()
+                array_of(image)[...] = mask
+                modifier.logic.ModifySegmentByLabelmap(
+                    node,
+                    segment_id,
+                    image,
+                    vtkSlicerSegmentEditorLogic.ModificationModeSet,
+                    True,
+                    False,
+                )
+            for segment_id in remove:
+                node.GetSegmentation().RemoveSegment(segment_id)
+            after()
+        if self.segment_id in remove:
+            self.select(next(iter(masks), ""))
+        modifier.trigger_active_segment_modified()
 
     def keep_largest_island(self) -> None:
         """Keep only the largest connected component."""
@@ -164,9 +231,13 @@ class Editor:
         effect.set_standard_deviation(float(millimeters) / 2)
         effect.apply_smoothing(smoothing_mode=SMOOTHING[mode])
 
-    def add_segment(self, name: str, color: tuple[float, float, float]) -> str:
+    def add_segment(
+        self, name: str, color: tuple[float, float, float], segment_id: str = ""
+    ) -> str:
         """Add an empty segment and make it the edited one."""
-        added: str = self._editor.add_empty_segment(segment_name=name, segment_color=list(color))
+        added: str = self._editor.add_empty_segment(
+            segment_id=segment_id, segment_name=name, segment_color=list(color)
+        )
         return added
 
     def remove_segment(self, segment_id: str) -> None:

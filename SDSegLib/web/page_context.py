@@ -80,8 +80,14 @@ class Page:
         return task
 
     def tell(self, text: str, kind: Kind = "info") -> None:
-        """Show a message; one of kind "info" disappears after 6 s or with the next one."""
+        """Show a message; one of kind "info" disappears after 6 s or with the next one.
+
+        A message that is shown already is not shown twice.
+        """
         number = next(self._numbers)
+        self._messages = [
+            item for item in self._messages if (item["kind"], item["text"]) != (kind, text)
+        ]
         if kind == "info":
             self._messages = [item for item in self._messages if item["kind"] != "info"]
         self._messages.append({"id": number, "kind": kind, "text": text})

@@ -16,20 +16,20 @@ from ..review.summary import RunSummary, summarise
 from ..volume.finding import Finding, of_severity
 from ..volume.judgement import refuse
 from ..volume.volume import Volume
-from ..worker.client import WorkerClient
-from ..worker.run import State, VolumeInWorker
+from ..worker.run import State
 from .model_panel import ModelPanel
 from .page_context import Action, Answer, PageContext
+from .shared_worker import SharedWorker
 
 _log = logging.getLogger(__name__)
-_POLL_SECONDS = 0.05
 REVIEW_SAMPLES = 5
 
 
 class RunController:
-    """Controls the worker.
+    """Controls runs that segment the whole CT.
 
     Args:
+        worker: The page's worker.
         on_change: Called after a change that must be drawn.
         on_result: Called with a result, on the event loop; it writes into the scene.
 
@@ -40,16 +40,19 @@ class RunController:
     """
 
     def __init__(
-        self, on_change: Callable[[], None], on_result: Callable[[PreparedResult, RunSummary], None]
+        self,
+        worker: SharedWorker,
+        on_change: Callable[[], None],
+        on_result: Callable[[PreparedResult, RunSummary], None],
     ) -> None:
-        self.client = WorkerClient()
+        self.client = worker.client
         self.error = ""
         self.is_writing = False
+        self._worker = worker
         self._on_change = on_change
         self._on_result = on_result
         self._task: asyncio.Task[None] | None = None
         self._is_abandoned = False
-        self._opened: VolumeInWorker | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -57,24 +60,22 @@ class RunController:
         return self._task is not None and not self._task.done()
 
     def start(self, volume: Volume, options: RunOptions) -> None:
-        """Begin a run; a volume with the voxels of the last run is not copied again.
+        """Begin a run.
 
         Raises:
-            SDSegError: If a run is in progress, or the input cannot be used.
+            SDSegError: If a run is in progress.
         """
         if self.is_busy:
             raise SDSegError("A segmentation is going on; wait for its end, or cancel it.")
         self.error = ""
         self._is_abandoned = False
-        if self._opened is None or self._opened.volume.array is not volume.array:
-            self.forget_volume()
-            self._opened = self.client.open(volume)
-        self.client.start(self._opened, SegmentOperation(options))
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._task = asyncio.get_running_loop().create_task(self._run(volume, options))
         self._on_change()
 
     def cancel(self) -> None:
         """Cancel the run; nothing in the scene is changed."""
+        if not self.is_busy:
+            return
         self._is_abandoned = True
         self.client.cancel()
         self._on_change()
@@ -85,29 +86,26 @@ class RunController:
             self.cancel()
             await self._task
 
-    def forget_volume(self) -> None:
-        """Release the CT in the worker."""
-        if self._opened is not None:
-            self.client.close_volume(self._opened)
-            self._opened = None
-
-    def close(self) -> None:
-        """End the worker process and free all shared memory."""
+    def abandon(self) -> None:
+        """The worker is about to end: discard the run's result."""
         self._is_abandoned = True
-        self.forget_volume()
-        self.client.close()
 
-    async def _follow(self) -> None:
-        while self.client.is_busy:
-            await asyncio.sleep(_POLL_SECONDS)
-            if self.client.poll():
-                self._on_change()
+    async def _run(self, volume: Volume, options: RunOptions) -> None:
+        async with self._worker.turn():
+            try:
+                if not self._is_abandoned:
+                    await self._worker.run(volume, SegmentOperation(options), self._on_change)
+                    await self._finish()
+            except SDSegError as error:
+                self.error = str(error)
+        asyncio.get_running_loop().call_soon(self._on_change)
+
+    async def _finish(self) -> None:
         if self.client.state is State.FAILED:
             self.error = self.client.error
             _log.error("the run failed: %s\n%s", self.client.error, self.client.details)
         elif self.client.state is State.DONE and not self._is_abandoned:
             await self._write()
-        asyncio.get_running_loop().call_soon(self._on_change)
 
     async def _write(self) -> None:
         result, report = self.client.result, self.client.report
@@ -123,8 +121,6 @@ class RunController:
             )
             if not self._is_abandoned:
                 self._on_result(prepared, summary)
-        except SDSegError as error:
-            self.error = str(error)
         finally:
             self.is_writing = False
 
@@ -134,6 +130,7 @@ class RunPanel:
 
     Args:
         context: Shared parts.
+        worker: The page's worker.
         models: The options.
         examine: Returns the findings about the CT for the chosen model.
         after_result: Called after a result was written into the scene.
@@ -142,16 +139,18 @@ class RunPanel:
     def __init__(
         self,
         context: PageContext,
+        worker: SharedWorker,
         models: ModelPanel,
         examine: Callable[[], Awaitable[Sequence[Finding]]],
         after_result: Callable[[], None],
     ) -> None:
         self._context = context
+        self._worker = worker
         self._models = models
         self._examine = examine
         self._after_result = after_result
         self._overwrite: tuple[str, ...] = ()
-        self.controller = RunController(self.draw, self._write)
+        self.controller = RunController(worker, self.draw, self._write)
         self.draw()
 
     def actions(self) -> dict[str, Action]:
@@ -193,7 +192,7 @@ class RunPanel:
         if not self.controller.is_busy:
             options = self._models.options
             wanted = RunOptions(model=options.model, device=options.device)
-            self.controller.client.warm_up(SegmentOperation(wanted))
+            self._worker.warm_up(SegmentOperation(wanted))
 
     def draw(self) -> None:
         """Show the state of the run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,10 +27,12 @@ class SegmentsPanel:
 
     Args:
         context: Shared parts.
+        after_shown: Called after segments were shown or hidden.
     """
 
-    def __init__(self, context: PageContext) -> None:
+    def __init__(self, context: PageContext, after_shown: Callable[[], None]) -> None:
         self._context = context
+        self._after_shown = after_shown
         self._facts: dict[str, SegmentFacts] = {}
         self._saved: dict[str, SegmentFacts] = {}
         self.draw_later = Debounced(self.draw, _DRAW_SECONDS)
@@ -121,12 +124,14 @@ class SegmentsPanel:
         if display is not None:
             display.SetSegmentVisibility(segment_id, bool(is_visible))
         self.draw()
+        self._after_shown()
 
     def _set_all_visible(self, is_visible: bool) -> None:
         node = self._context.study.segmentation_node
         for segment_id in [] if node is None else segment_ids(node):
             self._context.study.display().SetSegmentVisibility(segment_id, bool(is_visible))
         self.draw()
+        self._after_shown()
 
     def _set_opacity(self, segment_id: str, percent: float) -> None:
         display = self._context.study.display()

@@ -55,6 +55,11 @@ class ViewPanel:
         self._arrange("four")
         self.draw_slices()
 
+    def show_view(self, tag: str) -> None:
+        """Make a view visible, if another one is enlarged."""
+        if self._layout not in ("four", tag):
+            self._arrange(tag)
+
     def draw_slices(self) -> None:
         """Show slice numbers, directions, window and level."""
         width, level = self._context.views.window()

@@ -5,24 +5,47 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import qt
 from slicer import vtkMRMLScalarVolumeNode
 
 from SDSegLib.errors import SDSegError
 from SDSegLib.mrml.volumes import volume_from_node
-from SDSegLib.worker.client import WorkerClient
+from SDSegLib.volume.volume import Volume
+from SDSegLib.worker.client import OPEN_VOLUMES, WorkerClient
 from SDSegLib.worker.run import VolumeInWorker
 
 _YIELD_SECONDS = 0.001
 _POLL_MS = 50
+_STOP_SECONDS = 6.0  # a child that does not stop is killed after five
 VOLUME_NAME = "the volume"  # in messages and in the log
 _clients: list[WorkerClient] = []
-_opened: list[tuple[Any, WorkerClient, VolumeInWorker]] = []  # the last one
+_opened: list[tuple[Any, WorkerClient, VolumeInWorker]] = []  # the last ones used, oldest first
+
+
+class WorkerUser(Protocol):
+    """A run, or what asks for runs, on the shared worker.
+
+    Attributes:
+        isBusy: Whether it has a run in the worker.
+        givesWay: Whether it may be stopped for another user.
+    """
+
+    givesWay: bool
+
+    @property
+    def isBusy(self) -> bool: ...
+
+    def stop(self) -> None:
+        """Cancel the run; it is asked for again later, or not at all."""
+
+
+_users: WeakKeyDictionary[WorkerClient, WorkerUser] = WeakKeyDictionary()
 
 
 class Background:
@@ -98,35 +121,85 @@ def sharedWorker() -> WorkerClient:
     return _clients[0]
 
 
+def takeWorker(client: WorkerClient, user: WorkerUser) -> bool:
+    """Make `user` the one that starts and polls runs of a client.
+
+    A user that gives way is stopped first; that takes as long as one batch.
+
+    Returns:
+        Whether the client is free now; False if another user is busy with it.
+    """
+    other = _users.get(client)
+    if other is not None and other is not user and other.isBusy:
+        if not other.givesWay:
+            return False
+        other.stop()
+        client.wait(_STOP_SECONDS)
+    if client.is_busy:
+        return False
+    _users[client] = user
+    return True
+
+
+def usesWorker(client: WorkerClient, user: WorkerUser) -> bool:
+    """Whether `user` was the last one to take a client."""
+    return _users.get(client) is user
+
+
 def openInWorker(client: WorkerClient, node: vtkMRMLScalarVolumeNode) -> VolumeInWorker:
     """A volume node's voxels in the worker, which copies them once for several runs.
-
-    Its name, which may be a patient's, stays here and out of the log.
 
     Raises:
         InputError: If the node has no usable image.
     """
-    volume = replace(volume_from_node(node), name=VOLUME_NAME)
-    key = (
-        node.GetID(),
-        node.GetImageData().GetMTime(),
-        volume.geometry.affine_lps.tobytes(),
-        volume.modality,
-    )
+    volume = volume_from_node(node)
+    return openVolume(client, (*voxelsKey(node), volume.modality), lambda: volume)
+
+
+def openVolume(
+    client: WorkerClient, key: tuple[Hashable, ...], makeVolume: Callable[[], Volume]
+) -> VolumeInWorker:
+    """A volume in the worker; made only if it is not one of the last two.
+
+    Its name, which may be a patient's, stays here and out of the log.
+
+    Args:
+        client: The worker.
+        key: Changes when the volume does; its first value names the source, of which earlier
+            versions are released.
+        makeVolume: Gives the volume.
+    """
     for known, owner, opened in _opened:
         if (known, owner) == (key, client):
             return opened
-    releaseVolumes()
-    opened = client.open(volume)
+    for entry in [item for item in _opened if item[0][0] == key[0]]:
+        _opened.remove(entry)
+        _close(*entry)
+    while len(_opened) >= OPEN_VOLUMES:
+        _close(*_opened.pop(0))
+    opened = client.open(replace(makeVolume(), name=VOLUME_NAME))
     _opened.append((key, client, opened))
     return opened
 
 
+def voxelsKey(node: vtkMRMLScalarVolumeNode) -> tuple[Hashable, ...]:
+    """Changes when the voxels or the grid of a volume node do.
+
+    Raises:
+        InputError: If the node has no usable image.
+    """
+    affine = volume_from_node(node).geometry.affine_lps.tobytes()
+    return (node.GetID(), node.GetImageData().GetMTime(), affine)
+
+
 def releaseVolumes() -> None:
-    """Release the volume that the worker keeps."""
+    """Release the volumes that the worker keeps."""
     while _opened:
-        _key, client, opened = _opened.pop()
-        client.close_volume(opened)
+        _close(*_opened.pop())
+
+
+def _close(key: Any, client: WorkerClient, opened: VolumeInWorker) -> None:
+    client.close_volume(opened)
 
 
 def closeWorker() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import slicer
+from SDSegPropagateLib.register import EFFECT_NAME, registerEffect
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
@@ -27,6 +28,7 @@ class EditorPanel:
             _("Segments that are changed here stay as they are in the next run, unless you say so.")
         )
         ui.editSection.connect("contentsCollapsed(bool)", self._onCollapsed)
+        ui.carryButton.connect("clicked()", self.carry)
 
     def update(self, parameters: Any) -> None:
         """Follow the parameter node; hidden while there is no result."""
@@ -63,6 +65,15 @@ class EditorPanel:
         node = None if self.editor is None else self.editor.segmentationNode()
         if node is not None and node.GetSegmentation().GetSegment(segmentId) is not None:
             self.editor.setCurrentSegmentID(segmentId)
+
+    def carry(self) -> None:
+        """Choose the effect SDSeg Propagate, with a preview if a slice was corrected."""
+        if self.editor is None or self.editor.segmentationNode() is None:
+            return
+        self.editor.setActiveEffectByName(EFFECT_NAME)
+        effect = self.editor.activeEffect()
+        if effect is not None:
+            effect.self().carry()
 
     def release(self) -> None:
         """Release all nodes when the scene or the window is closed."""
@@ -122,6 +133,9 @@ class EditorPanel:
         self.editor.sourceVolumeNodeSelectorVisible = False
         self.editor.switchToSegmentationsButtonVisible = False
         self.editor.autoShowSourceVolumeNode = False  # views and overlay are not changed
+        if EFFECT_NAME not in self.editor.availableEffectNames():
+            registerEffect()
+            self.editor.updateEffectList()
         self.editor.setToolTip(_("Correct the result; what is edited here survives the next run."))
         self._ui.editorPlace.layout().addWidget(self.editor)
         if self._isOpen:

@@ -23,7 +23,7 @@ from SDSegLib.review.summary import RunSummary, summarise
 from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.run import State
 
-from .background import VOLUME_NAME, Background, openInWorker
+from .background import VOLUME_NAME, Background, openInWorker, takeWorker
 
 _WAIT_SECONDS = 0.02
 BeforeWriting = Callable[[vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], None]
@@ -80,6 +80,8 @@ class SegmentationRun:
         writeSeconds: Time for writing into the scene.
     """
 
+    givesWay = False
+
     def __init__(
         self,
         client: WorkerClient,
@@ -124,7 +126,7 @@ class SegmentationRun:
         Raises:
             SDSegError: If the input cannot be used, or the worker is busy with another run.
         """
-        if self._client.is_busy:
+        if not takeWorker(self._client, self):
             raise SDSegError(
                 _(
                     "A script's segmentation is going on; wait for its end, or end it with Free "
@@ -178,6 +180,10 @@ class SegmentationRun:
         if self._preparing is not None or not self._client.is_busy:
             self._preparing = None
             self.state = State.CANCELLED
+
+    def stop(self) -> None:
+        """Cancel; see `cancel`."""
+        self.cancel()
 
     def wait(self, processEvents: Callable[[], None] = lambda: None) -> None:
         """Poll until the end; for scripts."""

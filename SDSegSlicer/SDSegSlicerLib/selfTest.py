@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from SDSegPropagateLib.selfTest import carryThrough
 
 from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.worker.run import State
@@ -27,7 +28,7 @@ _NAMES = ["Larynx", "Mandible"]
 
 
 def clickThrough() -> None:
-    """Choose, segment, cancel, segment again into the same node, and examine the result.
+    """Choose, segment, cancel, segment again into the same node, examine the result, carry a mask.
 
     Raises:
         RuntimeError: If packages are missing, so that nothing can be segmented, or if an error was
@@ -46,6 +47,7 @@ def clickThrough() -> None:
         widget = slicer.util.getModuleWidget("SDSegSlicer")
         try:
             _clickThrough(widget.window, widget.ui)
+            carryThrough(widget.window, widget.ui, _waitFor)
         finally:
             closeWorker()
     widget.window.connectParameters()

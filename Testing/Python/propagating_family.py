@@ -69,8 +69,8 @@ class PropagationStage(Stage):
 class PropagationRecipe(Recipe):
     presets = (
         Preset(
-            name="propagate",
-            family="propagate",
+            name="neighbour",
+            family="neighbour",
             summary="For tests.",
             network={"width": 4},
             training=StageSettings(steps=30, batch=4, rate=5e-2, validate_every=10),

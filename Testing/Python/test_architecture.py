@@ -18,12 +18,15 @@ ROOMS: dict[str, set[str]] = {
     "families": {"volume", "networks", "diffusion"},
     "models": {"volume", "networks", "diffusion", "families"},
     "inference": {"volume", "diffusion", "families", "models"},
-    "operations": {"volume", "models", "inference"},
-    "worker": {"volume", "models", "inference", "operations"},
-    "mrml": {"volume"},
-    "export": {"volume", "reading", "mrml"},
+    "propagation": {"volume", "networks", "families", "models", "inference"},
+    "operations": {"volume", "models", "inference", "propagation"},
+    "worker": {"volume", "models", "inference", "propagation", "operations"},
+    "mrml": {"volume", "propagation"},
+    "export": {"volume", "reading", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
-    "training": {"volume", "networks", "diffusion", "families", "models", "datasets"},
+    "training": {
+        "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",
+    },
     "evaluation": {
         "volume", "reading", "networks", "families", "models", "inference", "datasets", "export",
         "review",
@@ -33,12 +36,13 @@ ROOMS: dict[str, set[str]] = {
         "volume", "reading", "networks", "diffusion", "families", "inference", "mrml", "export",
     },
     "web": {
-        "volume", "reading", "review", "models", "inference", "operations", "worker", "mrml",
-        "export",
+        "volume", "reading", "review", "models", "inference", "propagation", "operations",
+        "worker", "mrml", "export",
     },
     "cli": {
         "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
         "training", "evaluation", "review", "benchmark", "studies", "web", "operations",
+        "propagation",
     },
 }  # fmt: skip
 

@@ -81,16 +81,16 @@ def test_a_plain_network_has_nothing_of_latents() -> None:
 
 @pytest.fixture
 def propagating(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FAMILIES, "propagate", "propagating_family:PropagatingFamily")
+    monkeypatch.setitem(FAMILIES, "neighbour", "propagating_family:PropagatingFamily")
 
 
 @pytest.mark.usefixtures("propagating")
 def test_a_new_family_needs_one_line(tmp_path: Path) -> None:
     """Described, built, counted, saved and loaded like the others; refused where it cannot work."""
-    assert list(presets())[-1] == "propagate"
-    description = tiny_description(family="propagate", network={"width": 4})
+    assert list(presets())[-1] == "neighbour"
+    description = tiny_description(family="neighbour", network={"width": 4})
     again = ModelDescription.from_json(json.loads(json.dumps(description.to_json())))
-    assert again.family == "propagate"
+    assert again.family == "neighbour"
     family = build_family(description)
     cost = measure_cost(family)
     assert cost.parameters == sum(item.numel() for item in family.parameters())
@@ -105,7 +105,7 @@ def test_a_new_family_needs_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("propagating")
 def test_a_new_family_is_trained_by_its_own_recipe(tmp_path: Path) -> None:
-    preset = find_preset("propagate")
+    preset = find_preset("neighbour")
     description = describe(preset, a_collection(1), INPUT, "masks")
     assert training_bytes(description, preset.training, "32-true") > 0
     job = a_job(preset, tmp_path / "run", description=description)
@@ -115,7 +115,7 @@ def test_a_new_family_is_trained_by_its_own_recipe(tmp_path: Path) -> None:
     curve = curve_of(tmp_path / "run" / "propagation")
     losses = [float(row["mask"]) for _, row in sorted(curve.items()) if "mask" in row]
     assert losses[-1] < 0.7 * losses[0]
-    assert load_networks(tmp_path / "run" / "model").description.family == "propagate"
+    assert load_networks(tmp_path / "run" / "model").description.family == "neighbour"
 
 
 def as_format_1(content: dict) -> dict:

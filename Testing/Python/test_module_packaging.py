@@ -105,7 +105,11 @@ def files_below(folder: Path, *patterns: str) -> set[str]:
 
 def test_an_installed_package_holds_every_file(built: Path) -> None:
     module = files_below(
-        ROOT / "SDSegSlicer", "SDSegSlicer.py", "SDSegSlicerLib/*", "Resources/**/*"
+        ROOT / "SDSegSlicer",
+        "SDSegSlicer.py",
+        "SDSegSlicerLib/*",
+        "SDSegPropagateLib/*",
+        "Resources/**/*",
     )
     library = files_below(ROOT, "SDSegLib/**/*", "Resources/**/*")
     library -= files_below(ROOT, "SDSegLib/web/**/*")  # the page for those without 3D Slicer

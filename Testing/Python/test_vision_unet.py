@@ -193,10 +193,10 @@ def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
     assert "encoder" not in curve_of(tmp_path / "frozen" / "diffusion")[1]
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("family", list(SMALL))
 def test_segmenting_needs_no_monai(family: str, tmp_path: Path) -> None:
     """Which takes longer to import than a small CT takes to segment."""
-    assert set(SMALL) == set(FAMILIES)
+    assert set(SMALL) == set(FAMILIES) - {"propagate"}  # which segments nothing by itself
     folder = write_tiny_model(tmp_path / "model", family=family, **SMALL[family])
     code = (
         "import sys\n"

@@ -75,5 +75,6 @@ def write_nifti(volume: Volume, path: Path) -> Path:
     image = sitk.GetImageFromArray(volume.array)
     image.SetSpacing(volume.geometry.spacing)
     image.SetOrigin(volume.geometry.origin)
+    image.SetDirection(volume.geometry.direction.ravel().tolist())
     sitk.WriteImage(image, str(path), useCompression=path.name.endswith((".gz", ".nrrd")))
     return path

@@ -282,11 +282,15 @@ def stroke(page: Any, view: str, *corners: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
-    """What a condition gives once it is true."""
+def wait_for(
+    condition: Callable[[], Any],
+    seconds: float = SECONDS,
+    told: Callable[[], str] = lambda: "",
+) -> Any:
+    """What a condition gives once it is true; `told` says what there is if it never is."""
     end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, "it did not come true in time"
+        assert time.monotonic() < end, f"it did not come true in time {told()}"
         time.sleep(0.05)
     return found
 
@@ -295,3 +299,23 @@ def write_models(folder: Path) -> Path:
     """A model folder with the tiny model."""
     write_tiny_model(folder / "tiny")
     return folder
+
+
+def go_to(page: Any, view: str, number: int) -> None:
+    """Show a slice by its number."""
+    page.evaluate("([view, n]) => window.trame.trigger('go_to', [view, n])", [view, number])
+    wait_for(lambda: page.inner_text(f"#slice-{view}").startswith(f"{number} /"))
+
+
+def carry_state(page: Any) -> dict[str, Any]:
+    """What the page knows of a mask that is carried to other slices."""
+    found: dict[str, Any] = page.evaluate("window.trame.state.get('carry')")
+    return found
+
+
+def drawn_slices(page: Any) -> list[str]:
+    """The drawn slices as the page lists them."""
+    found: list[str] = page.locator(
+        "#carry-drawn .slice-chip > button:first-child"
+    ).all_inner_texts()
+    return found

@@ -256,16 +256,25 @@
     return pane?.dataset.view || "Red";
   }
 
+  function isCarrying() {
+    const state = window.trame?.state;
+    return state?.get("tab") === "edit" && Boolean(state.get("carry")?.method);
+  }
+
   const KEYS = {
     ArrowUp: () => act("step", [viewUnderMouse(), 1]),
     ArrowDown: () => act("step", [viewUnderMouse(), -1]),
     PageUp: () => act("step", [viewUnderMouse(), 10]),
     PageDown: () => act("step", [viewUnderMouse(), -10]),
     s: () => act("segment"),
-    n: () => act("next_review"),
+    n: () => act(isCarrying() ? "carry_next" : "next_review"),
     p: () => act("tool", ["paint"]),
     e: () => act("tool", ["erase"]),
     f: () => act("fit"),
+    g: () => act("carry", ["propagate"]),
+    c: () => act("carry_or_apply"),
+    a: () => act("carry_apply"),
+    x: () => act("carry_next"),
     Escape: () => escape(),
     "?": () => window.trame?.state.set("help", !window.trame.state.get("help")),
     h: () => window.trame?.state.set("help", !window.trame.state.get("help")),
@@ -284,7 +293,8 @@
     if (state.get("question")) act("answer", [""]);
     else if (state.get("help") || state.get("card") || state.get("menu")) {
       state.update({ help: false, card: false, menu: false });
-    } else act("tool", ["none"]);
+    } else if (state.get("edit").tool !== "none") act("tool", ["none"]);
+    else act("carry_cancel");
   }
 
   window.addEventListener(

@@ -18,7 +18,7 @@ NOT_IN_SLICER = [
 
 
 _PARTS = (
-    "application", "modules", "mrml_widgets", "node_combo_box", "parameter_node",
+    "application", "effects", "modules", "mrml_widgets", "node_combo_box", "parameter_node",
     "scripted_module", "segment_editor", "ui_loader", "views",
 )  # fmt: skip
 
@@ -57,6 +57,7 @@ def publish(slicer: Any, qt: Any, ctk_classes: tuple[type, ...]) -> None:
         setattr(slicer, cls.__name__, cls)
     qt.QUiLoader = parts.ui_loader.QUiLoader
     qt.QUiLoader.classes = {cls.__name__: cls for cls in (*widgets, *ctk_classes)}
+    sys.modules.update(parts.effects.make_modules())
     for name, module in (
         ("ScriptedLoadableModule", parts.scripted_module),
         ("parameterNodeWrapper", parts.parameter_node),

@@ -1,10 +1,14 @@
-"""qMRMLSegmentEditorWidget as a labelled placeholder; its undo works on the real segmentation."""
+"""qMRMLSegmentEditorWidget: scripted effects and undo work on the real segmentation.
+
+3D Slicer's own effects are buttons without function.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import slicer
+import vtk
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -15,8 +19,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from .effects import qSlicerSegmentEditorEffectFactory
 from .fields import fields
 from .mrml_widgets import qMRMLSegmentationShow3DButton, qMRMLSegmentsTableView, qMRMLWidget
+from .observing import Observer
 from .signals import StandinSignal
 
 EFFECTS = (
@@ -54,8 +60,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._segmentation: Any = None
         self._source: Any = None
         self._history: Any = None
-        self._effect = ""
+        self._effects: list[Any] = []
+        self._active: Any = None
+        self._observer = Observer(self._on_node_modified)
+        self._parameters = Observer(self._on_parameter_modified)
         self._build()
+        self.updateEffectList()
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
@@ -77,6 +87,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             button.setToolTip(name)
             grid.addWidget(button, number // 4, number % 4)
         layout.addLayout(grid)
+        self._options = QVBoxLayout()
+        layout.addLayout(self._options)
 
     # Nodes
 
@@ -87,7 +99,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if node is not None and not node.IsA("vtkMRMLSegmentEditorNode"):
             raise TypeError(f"setMRMLSegmentEditorNode wants a segment editor node, not {node!r}")
         self._editorNode = node
+        self._observer.clear()
+        self._parameters.clear()
         if node is not None:
+            self._observer.observe(node, vtk.vtkCommand.ModifiedEvent)
+            self._parameters.observe(node, node.EffectParameterModified)
+            self._set_defaults(self._effects)
             self.setSegmentationNode(node.GetSegmentationNode())
 
     def segmentationNode(self) -> Any:
@@ -108,6 +125,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             raise RuntimeError("setSegmentationNode: set the segment editor node first")
         self._segmentation = node
         if self._editorNode is not None:
+            self.setActiveEffect(None)
             self._editorNode.SetAndObserveSegmentationNode(node)
         self._table.setSegmentationNode(node)
         self._show3D.setSegmentationNode(node)
@@ -130,6 +148,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if node is not None and self.autoShowSourceVolumeNode:
             self.showSourceVolumeInSliceViewers()
         self.sourceVolumeNodeChanged.emit(node)
+        for effect in self._effects:
+            effect._call("sourceVolumeNodeChanged")
+            effect._call("masterVolumeNodeChanged")
 
     def sourceVolumeNodeID(self) -> str:
         return self._source.GetID() if self._source else ""
@@ -158,18 +179,65 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     # Effects
 
+    def updateEffectList(self) -> None:
+        """Make copies of effects that were registered since, as the real one does when made."""
+        known = {effect.name for effect in self._effects}
+        for registered in qSlicerSegmentEditorEffectFactory.instance()._effects:
+            if registered.name in known:
+                continue
+            effect = registered.clone()
+            effect._editor = self
+            self._effects.append(effect)
+            if self._editorNode is not None:
+                self._set_defaults([effect])
+            effect._call("icon")
+            effect._call("setupOptionsFrame")
+            effect.optionsFrame().setVisible(False)
+            self._options.addWidget(effect.optionsFrame())
+
+    def _set_defaults(self, effects: list[Any]) -> None:
+        for effect in effects:
+            effect._call("setMRMLDefaults")
+
     def availableEffectNames(self) -> tuple[str, ...]:
-        return EFFECTS
+        return (*EFFECTS, *(effect.name for effect in self._effects))
+
+    def effectByName(self, effectName: str) -> Any:
+        return next((effect for effect in self._effects if effect.name == effectName), None)
+
+    def activeEffect(self) -> Any:
+        return self._active
 
     def setActiveEffectByName(self, effectName: str) -> None:
-        if effectName and effectName not in EFFECTS:
+        if effectName and effectName not in self.availableEffectNames():
             raise ValueError(f"No effect of the name {effectName!r}")
-        self._effect = effectName
+        self._editorNode.SetActiveEffectName(effectName)
 
-    def setActiveEffect(self, effect: None) -> None:
-        if effect is not None:
-            raise NotImplementedError("The stand-in has no effects; None ends the active one")
-        self._effect = ""
+    def setActiveEffect(self, effect: Any) -> None:
+        if self._editorNode is not None:
+            self._editorNode.SetActiveEffectName("" if effect is None else effect.name)
+
+    def _on_parameter_modified(self) -> None:
+        for effect in self._effects:
+            effect._call("updateGUIFromMRML")
+
+    def _on_node_modified(self) -> None:
+        """The node has been changed: another effect may be the active one now."""
+        if self._editorNode is None:
+            return
+        name = self._editorNode.GetActiveEffectName() or ""
+        wanted = self.effectByName(name)
+        if wanted is self._active:
+            return
+        previous, self._active = self._active, wanted
+        if previous is not None:
+            previous.optionsFrame().setVisible(False)
+            previous._call("deactivate")
+        if wanted is not None:
+            wanted.optionsFrame().setVisible(True)
+            wanted._call("updateGUIFromMRML")
+            wanted._call("activate")
+            wanted._call("createCursor", None)
 
     def installKeyboardShortcuts(self, parent: QWidget | None = None) -> None: ...
 

@@ -123,7 +123,10 @@ class StandinSession:
         for target, saved in ((slicer, self._saved_slicer), (slicer.util, self._saved_util)):
             vars(target).clear()
             vars(target).update(saved)
-        for name in ("qt", "ctk", "SampleData", "slicer.i18n", "slicer.packaging"):
+        for name in (
+            "qt", "ctk", "SampleData", "slicer.i18n", "slicer.packaging", "SegmentEditorEffects",
+            "qSlicerSegmentationsEditorEffectsPythonQt",
+        ):  # fmt: skip
             sys.modules.pop(name, None)
 
     def _on_exception(self, kind: Any, value: BaseException, trace: Any) -> None:

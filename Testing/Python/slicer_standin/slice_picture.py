@@ -98,7 +98,8 @@ def _add_segments(plane: _Plane, node: Any) -> None:
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
         image = segment.GetRepresentation("Binary labelmap")
-        if image is not None and display.GetSegmentVisibility(segment_id):
+        is_empty = image is None or not image.GetNumberOfPoints()
+        if not is_empty and display.GetSegmentVisibility(segment_id):
             ramp = layers.setdefault(image, np.full((256, 3), -1, np.float32))
             ramp[int(segment.GetLabelValue())] = np.array(segment.GetColor()) * 255
     for image, ramp in layers.items():

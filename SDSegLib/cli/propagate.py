@@ -1,0 +1,223 @@
+"""`sdseg propagate`: carry a mask from drawn slices of a CT to the others."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import InputError
+from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
+from .findings import show_findings, show_warning
+from .interrupt import Interrupt
+from .options import Device
+from .progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    from ..operations.base import Answer
+    from ..propagation.mask_part import MaskPart
+    from ..propagation.result import Propagation
+
+_ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+def propagate(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CT", help="A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series."
+        ),
+    ],
+    mask: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MASK", help="Label map or .seg.nrrd on the CT's grid, with the drawn slices."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write: .seg.nrrd, or .nii.gz, .nrrd or .mha."),
+    ],
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            help="Drawn slices along --axis, such as 40,52 or 40-44; without it, all that hold "
+            "something."
+        ),
+    ] = None,
+    axis: Annotated[
+        str | None,
+        typer.Option(help="Axis across the slices: k, j or i; without it, the body's long axis."),
+    ] = None,
+    carry: Annotated[
+        str, typer.Option(help="Where to: between, up (higher slice numbers), down, or all.")
+    ] = "all",
+    correct: Annotated[
+        bool,
+        typer.Option(
+            "--correct",
+            help="MASK is a prediction of which only --slices are right; change it near them.",
+        ),
+    ] = False,
+    segment: Annotated[
+        str | None,
+        typer.Option(help="Which structure of MASK: a segment's name or a label number."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Name or folder of a model that carries masks."),
+    ] = None,
+    device: Device = "auto",
+    series: Annotated[
+        str | None,
+        typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
+    ] = False,
+) -> None:
+    """Carry a mask that is drawn on some slices of a CT to the others.
+
+    [bold]sdseg propagate ct.nii.gz drawn.seg.nrrd -o liver.seg.nrrd[/]
+
+    Any structure can be drawn. The drawn slices stay exactly as they are.
+    """
+    from ..export.atomic import check_output
+    from ..export.mask_file import SEGMENTATION, opened_mask
+    from ..operations.base import OpenVolume, run_here
+    from ..operations.model_store import ModelStore
+    from ..operations.propagate import PropagateOperation
+    from ..reading.files import read_volume
+
+    started = time.perf_counter()
+    console = Console(stderr=True)
+    options = PropagateOptions(
+        slices=None if slices is None else slice_numbers(slices),
+        axis=axis,
+        carry=carry,
+        correct=correct,
+        model=model,
+        device=device,
+    ).check()
+    if not output.name.lower().endswith(_ENDINGS):
+        raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
+    is_segmentation = output.name.lower().endswith(SEGMENTATION)
+    check_output(output, overwrite)
+    if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
+        raise InputError(f"The output {output} is an input; choose another name.")
+    volume = read_volume(source, series)
+    with opened_mask(mask, volume, segment) as opened:
+        operation, models = PropagateOperation(options, opened.mask), ModelStore()
+        with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
+            result, answer = run_here(
+                operation,
+                OpenVolume(volume),
+                models,
+                report or (lambda progress: None),
+                interrupt.is_set,
+            )
+        known = opened.known_drawn(result.axis) if options.slices is None else ()
+        show_findings(answer.findings, console)
+        opened.write(result, output, overwrite, correct)
+        name = opened.structure.name
+        label = None if is_segmentation else opened.structure.label
+        overlapped = () if is_segmentation else opened.overlapped()
+        notes = [*answer.messages, *_notes(result, options, opened.mask, overlapped)]
+        if known and known != result.drawn:
+            notes.append(
+                f"{mask} holds a prediction for which only {listed(known)} were drawn, and all of "
+                f"its slices were taken for drawn. Name the drawn ones: --slices "
+                f"{','.join(map(str, known))}."
+            )
+    seconds = time.perf_counter() - started
+    if as_json:
+        typer.echo(json.dumps(_result_json(result, answer, notes, name, label, output, seconds)))
+        return
+    for note in notes:
+        show_warning(note, console)
+    _show(result, name, console)
+    console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
+    console.print(f"wrote {output}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _notes(
+    result: Propagation,
+    options: PropagateOptions,
+    mask: MaskPart,
+    overlapped: tuple[str, ...],
+) -> list[str]:
+    """What to know about the slices that count as drawn, and about the output."""
+    notes = []
+    if overlapped:
+        notes.append(
+            f"A label map cannot hold structures that overlap: parts of {', '.join(overlapped)} "
+            "are missing in it. Write a .seg.nrrd file to keep them whole."
+        )
+    empty = sorted(set(result.drawn) - set(mask.along(result.axis).used()))
+    if empty and not options.correct:
+        notes.append(
+            f"Nothing is drawn on {listed(empty)}, which --slices names: they count as slices "
+            "without the structure. Name only the drawn ones if that is not meant."
+        )
+    if not result.changed:
+        notes.append(
+            f"No slice could change: {listed(result.drawn)} along {AXES[result.axis]} count as "
+            f"drawn, and --carry {options.carry} asks for no other. Choose other --slices or "
+            "--carry."
+        )
+    return notes
+
+
+def _show(result: Propagation, name: str, console: Console) -> None:
+    axis = AXES[result.axis]
+    found = [number for number in result.changed if result.presence[number] > 0]
+    console.print(
+        f"[bold]{escape(name)}[/] {result.volume_ml():.1f} mL; drawn on {listed(result.drawn)} "
+        f"along {axis}, carried to {listed(found) or 'no other slice'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if result.unsure:
+        numbers = ", ".join(map(str, result.unsure))
+        console.print(f"Look at slices (least sure first): {numbers}", highlight=False)
+    if result.next_slice is not None:
+        console.print(f"Draw next: {result.next_slice}", highlight=False)
+
+
+def _result_json(
+    result: Propagation,
+    answer: Answer,
+    notes: list[str],
+    name: str,
+    label: int | None,
+    output: Path,
+    seconds: float,
+) -> dict[str, Any]:
+    device, _, reason = answer.device.partition(": ")
+    return {
+        "model": result.model,
+        "device": device,
+        "device_reason": reason,
+        "seconds": round(seconds, 3),
+        "structure": name,
+        "label": label,
+        "ml": result.volume_ml(),
+        "axis": AXES[result.axis],
+        "drawn": list(result.drawn),
+        "changed": list(result.changed),
+        "holding": list(result.part.along(result.axis).used()),
+        "unsure": [
+            {"slice": number, "uncertainty": round(float(result.uncertainty[number]), 4)}
+            for number in result.unsure
+        ],
+        "next_slice": result.next_slice,
+        "warnings": [item.to_json() for item in answer.findings],
+        "messages": notes,
+        "output": str(output),
+    }

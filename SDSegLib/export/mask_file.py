@@ -1,0 +1,244 @@
+"""A file with segmented structures, of which one is read as a mask and replaced in a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..reading.files import read_volume
+from ..volume.segmentation import Segmentation
+from ..volume.structure import Code, Structure
+from ..volume.volume import Volume
+from .atomic import atomic_together
+from .label_map import write_label_map
+from .seg_nrrd import write_seg_nrrd
+
+if TYPE_CHECKING:
+    from ..mrml.edit_grid import EditGrid
+    from ..propagation.mask_part import MaskPart
+    from ..propagation.result import Propagation
+
+SEGMENTATION = ".seg.nrrd"
+_COLOR = (128, 174, 128)
+_TISSUE = Code("SCT", "85756007", "Tissue")
+_HIGHEST_LABEL = 255
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFile:
+    """All structures of a file on a volume's grid, and the one that was chosen.
+
+    Attributes:
+        path: The file.
+        volume: The volume on whose grid it lies.
+        segmentation: All structures; where several overlap, the last one is seen.
+        structure: The chosen one.
+        mask: Its voxels.
+        segment: Of a `.seg.nrrd` file, where the chosen one is.
+    """
+
+    path: Path
+    volume: Volume
+    segmentation: Segmentation
+    structure: Structure
+    mask: MaskPart
+    segment: _Segment | None = None
+
+    def write(
+        self, result: Propagation, path: Path, overwrite: bool = False, is_correction: bool = False
+    ) -> None:
+        """Write a copy of the file with the result in place of the chosen structure.
+
+        A copy of a `.seg.nrrd` file as such a file keeps everything else of it. In other copies
+        structures cannot overlap: on the drawn slices the chosen one stays exactly as it was drawn,
+        and on the other slices the others stay where it meets them.
+
+        Args:
+            result: On the volume's grid.
+            path: File to write; its ending sets the format.
+            overwrite: Whether to replace an existing file.
+            is_correction: Whether a prediction was corrected; 3D Slicer goes on accordingly.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        is_segmentation = path.name.lower().endswith(SEGMENTATION)
+        if self.segment is not None and is_segmentation:
+            self.segment.write(result, path, overwrite, is_correction)
+            return
+        mask = result.part
+        label = np.uint8(self.structure.label)
+        labels = self.segmentation.label_map.copy()
+        labels[labels == label] = 0
+        box = labels[mask.box()]
+        along = [-1 if axis == result.axis else 1 for axis in range(3)]
+        numbers = np.arange(mask.voxels.shape[result.axis]) + mask.corner[result.axis]
+        is_drawn = np.isin(numbers, result.drawn).reshape(along)
+        box[mask.voxels & (is_drawn | (box == 0))] = label
+        changed = replace(self.segmentation, label_map=labels)
+        if is_segmentation:
+            write_seg_nrrd(changed, path, overwrite, self.volume)
+        else:
+            write_label_map(changed, path, overwrite)
+
+    def known_drawn(self, axis: int) -> tuple[int, ...]:
+        """Slices across an axis (0 = k) that the file itself tells to be drawn; () if it does not.
+
+        3D Slicer and `write` note them in a segment that holds a prediction.
+        """
+        if self.segment is None:
+            return ()
+        from ..mrml.last_prediction import drawn_in, last_prediction
+
+        last = last_prediction(self.segment.node.GetSegmentation().GetSegment(self.segment.id))
+        return () if last is None else drawn_in(self.mask, last, axis).numbers
+
+    def overlapped(self) -> tuple[str, ...]:
+        """Names of the structures that others overlap, so that no label map can hold them whole."""
+        if self.segment is None:
+            return ()
+        from ..mrml.edit_grid import segment_on_grid
+        from ..mrml.segments import segment_ids
+
+        node, grid = self.segment.node, self.segment.grid
+        seen = np.bincount(self.segmentation.label_map.ravel(), minlength=256)
+        return tuple(
+            structure.name
+            for structure, segment_id in zip(
+                self.segmentation.structures, segment_ids(node), strict=True
+            )
+            if np.count_nonzero(segment_on_grid(node, segment_id, grid).voxels)
+            > seen[structure.label]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Segment:
+    """A segment of a `vtkMRMLSegmentationNode` that was read from a file."""
+
+    node: Any
+    id: str
+    grid: EditGrid
+
+    def write(self, result: Propagation, path: Path, overwrite: bool, is_correction: bool) -> None:
+        """Write the node with the result in this segment, which remembers what was drawn."""
+        from ..mrml.edit_grid import mask_image, write_segment
+        from ..mrml.last_prediction import LastPrediction, remember_prediction
+        from ..mrml.storage import save_segmentation_node
+        from ..propagation.marks import SliceMarks
+
+        write_segment(self.node, self.id, mask_image(result.part, self.grid))
+        marks = SliceMarks.of(result.part)
+        last = LastPrediction(marks, result.axis, result.drawn, is_correction)
+        remember_prediction(self.node.GetSegmentation().GetSegment(self.id), last)
+        with atomic_together([path], overwrite) as files:  # names `path` in errors
+            save_segmentation_node(self.node, files[path])
+
+
+@contextmanager
+def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterator[MaskFile]:
+    """Read a label map or `.seg.nrrd` file; a copy can be written inside the `with` block.
+
+    Args:
+        path: The file.
+        volume: The volume on whose grid it has to lie; nothing is resampled.
+        wanted: A label number, or a segment's name, ID or number; None if there is one only.
+
+    Raises:
+        InputError: If the file cannot be read, lies on another grid, or has no such structure.
+        MissingPackageError: For `.seg.nrrd` without the package slicer-core.
+    """
+    if not path.name.lower().endswith(SEGMENTATION):
+        yield _label_map(path, volume, wanted)
+        return
+    from ..mrml.edit_grid import edit_grid, segment_on_grid
+    from ..mrml.find_segment import find_segment
+    from ..mrml.from_node import segmentation_from_node
+    from ..mrml.segments import segment_ids
+    from ..mrml.session import private_scene
+    from ..mrml.storage import load_segmentation_node
+    from ..mrml.volumes import volume_to_node
+
+    with private_scene() as scene:
+        node = load_segmentation_node(path, scene)
+        volume_node = volume_to_node(volume, scene)
+        grid = edit_grid(node, volume_node)
+        if not grid.is_volumes:
+            raise _other_grid(path, volume)
+        try:
+            segment_id = find_segment(node, wanted)
+        except InputError as error:
+            raise InputError(f"{path}: {error} Choose with --segment.") from error
+        segmentation = segmentation_from_node(node, volume_node)
+        yield MaskFile(
+            path=path,
+            volume=volume,
+            segmentation=segmentation,
+            structure=segmentation.structures[segment_ids(node).index(segment_id)],
+            mask=segment_on_grid(node, segment_id, grid),
+            segment=_Segment(node, segment_id, grid),
+        )
+
+
+def _label_map(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
+    from ..propagation.mask_part import MaskPart
+
+    read = read_volume(path)
+    if not read.geometry.matches(volume.geometry):
+        raise _other_grid(path, volume)
+    label_map = _whole_numbers(path, read.array)
+    labels = [int(label) for label in np.flatnonzero(np.bincount(label_map.ravel())) if label]
+    shown = ", ".join(map(str, labels)) or "none"
+    if wanted is not None and wanted.strip() not in map(str, labels):
+        raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
+    if wanted is None and len(labels) > 1:
+        raise InputError(
+            f"{path} holds {len(labels)} structures (labels {shown}); choose one with --segment."
+        )
+    if not labels:
+        raise InputError(f"{path} is empty; draw the structure on at least one slice.")
+    chosen = labels[0] if wanted is None else int(wanted)
+    structures = tuple(
+        Structure(label, f"Segment {label}", _COLOR, type=_TISSUE) for label in labels
+    )
+    return MaskFile(
+        path=path,
+        volume=volume,
+        segmentation=Segmentation(label_map, volume.geometry, structures),
+        structure=structures[labels.index(chosen)],
+        mask=MaskPart.of(label_map == chosen),
+    )
+
+
+def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
+    """A label map as uint8.
+
+    Raises:
+        InputError: If it holds other values than 0 … 255.
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{path} holds NaN or infinity, not labels; save whole numbers.")
+    low, high = array.min(), array.max()
+    if low < 0 or high > _HIGHEST_LABEL:
+        raise InputError(
+            f"{path} holds values from {low:g} to {high:g}; labels are 0 to {_HIGHEST_LABEL}. Is "
+            "it the mask?"
+        )
+    labels = array.astype(np.uint8)
+    if array.dtype.kind == "f" and not np.array_equal(labels, array):
+        raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
+    return labels
+
+
+def _other_grid(path: Path, volume: Volume) -> InputError:
+    return InputError(
+        f"{path} is not on the voxels of {volume.source or volume.name}. It is not resampled, "
+        "since that would change the drawn slices; give a mask on the voxels of the CT (3D Slicer: "
+        "export it with the CT as reference volume)."
+    )

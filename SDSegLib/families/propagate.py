@@ -1,0 +1,149 @@
+"""The propagate family: it carries a mask from known slices to others, for any structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from ..networks.propagation import (
+    CHANNELS,
+    FACTOR,
+    NUMBERS,
+    DirectPropagation,
+    LatentPropagation,
+    Trunk,
+)
+from .base import Family, NetworkPart, read_sizes
+from .description import ModelDescription
+
+FORMS = ("direct", "latent")
+
+
+@dataclass(frozen=True)
+class PropagateConfig:
+    """Sizes of the network, its crops and its windows; `network` in `model.json`.
+
+    Attributes:
+        form: "direct" or "latent"; see `networks.propagation`.
+        widths: Channels at full, half, quarter and eighth size.
+        blocks: Residual blocks of a level on the way down.
+        steps: Distance of the slices that exchange channels, at half, quarter and eighth size.
+        attention: Whether every slice reads the known ones by attention.
+        without: Names of channels that are not used.
+        embedded: Width of the embedded numbers of a slice.
+        trust: Whether the weight of the prior depends on them.
+        latent_channels: Channels of the latent; form "latent" only.
+        latent_skip: Whether the decoder also sees the condition; form "latent" only.
+        noise: Factor of the noise; form "latent" only.
+        crop_sizes: Rows and columns that a crop can have, ascending.
+        crop_coarsest: For each size but the largest, the pixel in voxels up to which it is chosen.
+        between: Slices from the first to the last known one of a window.
+        beyond: Slices of a window past the last known one.
+        behind: Slices that such a window looks back.
+        presence_threshold: Probability below which a slice is left empty.
+        fade: Slices over which a correction fades into the prediction.
+        fade_power: Exponent of its weight there, which falls linearly with 1 and not at all with 0.
+    """
+
+    form: str = "direct"
+    widths: tuple[int, ...] = (16, 48, 80, 128)
+    blocks: int = 2
+    steps: tuple[int, ...] = (1, 1, 1)
+    attention: bool = True
+    without: tuple[str, ...] = ()
+    embedded: int = 96
+    trust: bool = False
+    latent_channels: int = 8
+    latent_skip: bool = True
+    noise: float = 1.0
+    crop_sizes: tuple[int, ...] = (48, 64, 96)
+    crop_coarsest: tuple[float, ...] = (0.6, 0.85)
+    between: int = 20
+    beyond: int = 12
+    behind: int = 8
+    presence_threshold: float = 0.2
+    fade: int = 6
+    fade_power: float = 1.0
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PropagateConfig:
+        """Read `network`.
+
+        Raises:
+            ModelError: If an entry is unknown or not allowed.
+        """
+        config = read_sizes(cls, data)
+        if config.form not in FORMS:
+            raise ModelError(f"The form {config.form!r} is none of {', '.join(FORMS)}.")
+        unknown = sorted(set(config.without) - set(CHANNELS))
+        if unknown:
+            raise ModelError(f"The channel {unknown[0]!r} is none of {', '.join(CHANNELS)}.")
+        sizes = config.crop_sizes
+        if not sizes or list(sizes) != sorted(sizes) or any(size % FACTOR for size in sizes):
+            raise ModelError(f"Crop sizes {sizes} are not ascending multiples of {FACTOR}.")
+        if len(config.crop_coarsest) != len(sizes) - 1:
+            raise ModelError(
+                f"{len(sizes)} crop sizes need {len(sizes) - 1} limits of their pixels, not "
+                f"{len(config.crop_coarsest)}."
+            )
+        return config
+
+    def trunk(self) -> Trunk:
+        """The sizes that both forms of the network have."""
+        return Trunk(
+            widths=self.widths,
+            blocks=self.blocks,
+            steps=self.steps,
+            attention=self.attention,
+            without=self.without,
+            embedded=self.embedded,
+            trust=self.trust,
+        )
+
+
+class PropagateFamily(Family):
+    """The network that gives the masks of a window from those that are known.
+
+    It segments nothing from the image alone; `propagation.carry.Propagator` runs it on a volume.
+    """
+
+    DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 34, "cpu": 17}  # usual windows
+    TRAINING = "SDSegLib.training.propagate"
+
+    def __init__(self, description: ModelDescription) -> None:
+        super().__init__(description)
+        self.config = config = PropagateConfig.from_json(description.network)
+        self.network: DirectPropagation | LatentPropagation
+        if config.form == "direct":
+            self.network = DirectPropagation(config.trunk())
+        else:
+            self.network = LatentPropagation(
+                config.trunk(),
+                latent=config.latent_channels,
+                skip=config.latent_skip,
+                noise=config.noise,
+                size=config.crop_sizes[-1],
+            )
+
+    def forward(self, channels: Tensor, numbers: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Mask logits and presence logits; see `DirectPropagation.forward`."""
+        return self.network(channels, numbers, known)
+
+    def parts(self) -> tuple[NetworkPart, ...]:
+        return (NetworkPart("network", (self.network,)),)
+
+    def segment_slice(self, image: Tensor) -> Tensor:
+        """Mask logits (N, S, S) of a window of N slices with the channels (N, C, S, S)."""
+        device = image.device
+        numbers = torch.zeros(1, len(image), NUMBERS, device=device)
+        known = torch.zeros(1, 1, dtype=torch.long, device=device)
+        return self(image[None], numbers, known)[0][0]
+
+    def empty_slice(self) -> Tensor:
+        size = self.config.crop_sizes[-1]
+        device = next(self.parameters()).device
+        return torch.zeros(1, len(CHANNELS), size, size, device=device)

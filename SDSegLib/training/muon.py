@@ -1,0 +1,105 @@
+"""Muon for the weights of convolutions and AdamW for all others, as one optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from ..errors import InputError
+
+BETAS = (0.9, 0.98)
+
+
+class MuonWithAdamW(Optimizer):
+    """Two optimisers with one step, whose rates a schedule scales alike.
+
+    `torch.optim.Muon` takes matrices; a convolution's weight (O, I, h, w) is given to it as the
+    view (O, I·h·w).
+
+    Args:
+        convolutions: Weights for Muon, in the usual memory format.
+        others: Parameters for AdamW.
+        muon_rate: Rate of Muon.
+        rate: Rate of AdamW.
+        weight_decay: Of both.
+
+    Raises:
+        InputError: If this version of PyTorch has no Muon.
+    """
+
+    def __init__(
+        self,
+        convolutions: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        muon_rate: float,
+        rate: float,
+        weight_decay: float,
+    ) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise InputError(
+                f"PyTorch {torch.__version__} has no Muon, which came with 2.9; update it, or "
+                "train with --set training.optimizer=adamw."
+            )
+        self._weights = list(convolutions)
+        rest = list(others)
+        self._matrices = [weight.detach().view(len(weight), -1) for weight in self._weights]
+        self._muon = torch.optim.Muon(self._matrices, lr=muon_rate, weight_decay=weight_decay)
+        self._adamw = AdamW(rest, lr=rate, weight_decay=weight_decay, betas=BETAS)
+        super().__init__(
+            [{"params": rest, "lr": rate}, {"params": self._weights, "lr": muon_rate}], {}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; `closure` computes the loss and its gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part, group in zip((self._adamw, self._muon), self.param_groups, strict=True):
+            part.param_groups[0]["lr"] = group["lr"]
+        for weight, matrix in zip(self._weights, self._matrices, strict=True):
+            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
+        self._adamw.step()
+        self._muon.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of both optimisers."""
+        return {
+            "rates": [group["lr"] for group in self.param_groups],
+            "adamw": self._adamw.state_dict(),
+            "muon": self._muon.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        for group, rate in zip(self.param_groups, state_dict["rates"], strict=True):
+            group["lr"] = rate
+        self._adamw.load_state_dict(state_dict["adamw"])
+        self._muon.load_state_dict(state_dict["muon"])
+
+
+def convolutions_for_muon(network: nn.Module, without: Iterable[str]) -> list[nn.Parameter]:
+    """Weights of the network's convolutions.
+
+    Args:
+        network: With 2-D convolutions.
+        without: Names of layers that are left to AdamW: those next to input and output.
+    """
+    left_out = tuple(f"{name}." for name in without)
+    return [
+        weight
+        for name, weight in network.named_parameters()
+        if weight.ndim == 4 and not name.startswith(left_out)
+    ]
+
+
+def all_but(network: nn.Module, chosen: Iterable[Tensor]) -> list[nn.Parameter]:
+    """The network's other parameters."""
+    taken = {id(weight) for weight in chosen}
+    return [weight for weight in network.parameters() if id(weight) not in taken]

@@ -1,0 +1,1 @@
+"""Training windows of the propagate family: parallel slices of which some are known."""

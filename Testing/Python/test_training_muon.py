@@ -1,0 +1,77 @@
+"""Muon for convolutions beside AdamW: the same steps as PyTorch's, as one optimiser."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from SDSegLib.training.muon import MuonWithAdamW, all_but, convolutions_for_muon
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch.optim, "Muon"), reason="PyTorch before 2.9 has no Muon; update it"
+)
+
+
+def a_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 6, 3), nn.Conv2d(6, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 3))
+
+
+def an_optimizer(network: nn.Module, **changes: float) -> MuonWithAdamW:
+    weights = convolutions_for_muon(network, ["0"])
+    given = {"muon_rate": 0.02, "rate": 1e-3, "weight_decay": 0.1, **changes}
+    return MuonWithAdamW(weights, all_but(network, weights), **given)
+
+
+def take_steps(network: nn.Module, optimizer: torch.optim.Optimizer, numbers: range) -> None:
+    for number in numbers:
+        torch.manual_seed(number)
+        optimizer.zero_grad()
+        network(torch.randn(4, 2, 8, 8)).square().mean().backward()
+        optimizer.step()
+
+
+def test_a_convolution_is_stepped_as_its_matrix() -> None:
+    network = a_network()
+    optimizer = an_optimizer(network)
+    before = copy.deepcopy(network)
+    take_steps(network, optimizer, range(1))
+    twin = nn.Parameter(before[1].weight.detach().reshape(8, -1).clone())
+    torch.manual_seed(0)
+    before(torch.randn(4, 2, 8, 8)).square().mean().backward()
+    twin.grad = before[1].weight.grad.reshape(8, -1)
+    torch.optim.Muon([twin], lr=0.02, weight_decay=0.1).step()
+    assert torch.equal(network[1].weight.reshape(8, -1), twin)
+    others = [before[0].weight, before[0].bias, before[1].bias, before[3].weight, before[3].bias]
+    torch.optim.AdamW(others, lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98)).step()
+    assert torch.equal(network[0].weight, before[0].weight)
+    assert torch.equal(network[3].bias, before[3].bias)
+
+
+def test_a_schedule_scales_both_rates() -> None:
+    network = a_network()
+    optimizer = an_optimizer(network)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0 if step else 1.0)
+    take_steps(network, optimizer, range(1))
+    schedule.step()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    take_steps(network, optimizer, range(1, 2))
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_it_goes_on_from_its_state() -> None:
+    whole = a_network()
+    take_steps(whole, an_optimizer(whole), range(4))
+    first = a_network()
+    begun = an_optimizer(first)
+    take_steps(first, begun, range(2))
+    second = a_network()
+    second.load_state_dict(first.state_dict())
+    continued = an_optimizer(second, rate=9.0)
+    continued.load_state_dict(copy.deepcopy(begun.state_dict()))
+    take_steps(second, continued, range(2, 4))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
