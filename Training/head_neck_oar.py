@@ -10,22 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
+from run_options import add_run_options, deadline_of, run_until_stopped
 
 from SDSegLib.datasets.cases import load_items
 from SDSegLib.datasets.packed import is_packed, open_packed
 from SDSegLib.datasets.published import head_neck_oar
 from SDSegLib.families.description import ModelDescription
-from SDSegLib.training.job import TrainingJob, train
+from SDSegLib.training.job import TrainingJob
 from SDSegLib.training.overrides import with_overrides
 from SDSegLib.training.recipe import find_preset
 from SDSegLib.training.records import keep_record, record_of
-from SDSegLib.training.run import Machine, StopRequest
 
 log = logging.getLogger("train")
 HERE = Path(__file__).parent
@@ -36,26 +33,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with pt_*, or packed")
     parser.add_argument("--output", type=Path, required=True, help="checkpoints and logs")
     parser.add_argument("--preset", default="compact", choices=("compact", "direct"))
-    parser.add_argument("--accelerator", default="auto")
-    parser.add_argument("--precision", default="32-true")
-    parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--max-minutes", type=float, default=None)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--seed", type=int, help="of the slices and the noise of the main stage")
     parser.add_argument("--autoencoder-steps", type=int)
     parser.add_argument("--autoencoder-rate", type=float)
     parser.add_argument("--latent-noise", type=float)
-    parser.add_argument(
-        "--set", action="append", default=[], dest="changes", help="like training.mirror=true"
-    )
-    parser.add_argument(
-        "--part-megabytes", type=float, help="split checkpoints into parts of at most this size"
-    )
-    parser.add_argument("--start", type=Path, help="model folder whose weights to go on from")
+    add_run_options(parser)
     arguments = parser.parse_args()
-    minutes = arguments.max_minutes
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    deadline = deadline_of(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     named = {
@@ -91,20 +77,8 @@ def main() -> None:
     description = replace(
         description, training={"data": "OpenKBP", "source": "", "preset": preset.name}
     )
-    with StopRequest() as stop:
-        progress = train(
-            TrainingJob(preset, description, training, held_out, arguments.output, sources),
-            Machine(
-                accelerator=arguments.accelerator,
-                precision=arguments.precision,
-                workers=arguments.workers,
-                deadline=deadline,
-                is_stopped=stop.is_set,
-                part_megabytes=arguments.part_megabytes,
-                console=Console(stderr=True) if sys.stderr.isatty() else None,
-            ),
-        )
-    log.info("%s", progress)
+    job = TrainingJob(preset, description, training, held_out, arguments.output, sources)
+    run_until_stopped(job, arguments, deadline)
 
 
 if __name__ == "__main__":

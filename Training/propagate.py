@@ -26,25 +26,23 @@ import logging
 import multiprocessing
 import os
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 from propagate_data import held_out_names, refuse_reserved, refuse_reserved_path
 from propagate_predictions import with_predictions
-from rich.console import Console
+from run_options import add_run_options, deadline_of, run_until_stopped
 
 from SDSegLib.datasets.collection import Item
 from SDSegLib.datasets.shape_pack import read_shape_pack, write_shape_pack
 from SDSegLib.datasets.shaped_volume import ShapedVolume, find_items, shaped_volume
 from SDSegLib.errors import InputError, SDSegError
 from SDSegLib.training.checkpoints import is_saved, load_parts, save_parts
-from SDSegLib.training.job import TrainingJob, train
+from SDSegLib.training.job import TrainingJob
 from SDSegLib.training.overrides import with_overrides
 from SDSegLib.training.propagate import RECIPE, describe_propagation
 from SDSegLib.training.recipe import find_preset
 from SDSegLib.training.records import keep_record, record_of
-from SDSegLib.training.run import Machine, StopRequest
 
 log = logging.getLogger("propagate")
 STAGE = "network"
@@ -92,18 +90,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--preset", default="propagate", choices=[preset.name for preset in RECIPE.presets]
     )
-    command.add_argument(
-        "--set", action="append", default=[], dest="changes", help="like training.steps=20000"
-    )
-    command.add_argument("--start", type=Path, help="model folder whose weights to begin with")
     command.add_argument("--from-run", type=Path, help="run whose last checkpoint to begin with")
     command.add_argument("--decay", type=int, help="steps over which the rate then falls")
     command.add_argument("--name", default="propagate", help="of the model")
-    command.add_argument("--accelerator", default="auto")
-    command.add_argument("--precision", default="32-true", help="bf16-mixed where it is fast")
-    command.add_argument("--workers", type=int, default=0, help="processes that make windows")
-    command.add_argument("--max-minutes", type=float, help="save and stop after this time")
-    command.add_argument("--part-megabytes", type=float, help="largest file of a checkpoint")
+    add_run_options(command)
     command.set_defaults(run=train_network)
     return whole
 
@@ -125,8 +115,7 @@ def pack_volumes(arguments: argparse.Namespace) -> None:
 
 
 def train_network(arguments: argparse.Namespace) -> None:
-    minutes = arguments.max_minutes
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    deadline = deadline_of(arguments)
     changes = [*arguments.changes, *branch_changes(arguments)]
     preset = with_overrides(find_preset(arguments.preset), changes)
     sources = () if arguments.start is None else (arguments.start,)
@@ -141,20 +130,8 @@ def train_network(arguments: argparse.Namespace) -> None:
     description = describe_propagation(
         preset, arguments.name, "Propagate: carry a drawn mask", data
     )
-    with StopRequest() as stop:
-        progress = train(
-            TrainingJob(preset, description, volumes, [], arguments.output, sources),
-            Machine(
-                accelerator=arguments.accelerator,
-                precision=arguments.precision,
-                workers=arguments.workers,
-                deadline=deadline,
-                is_stopped=stop.is_set,
-                part_megabytes=arguments.part_megabytes,
-                console=Console(stderr=True) if sys.stderr.isatty() else None,
-            ),
-        )
-    log.info("%s", progress)
+    job = TrainingJob(preset, description, volumes, [], arguments.output, sources)
+    run_until_stopped(job, arguments, deadline)
 
 
 def volumes_of(arguments: argparse.Namespace) -> list[ShapedVolume]:

@@ -24,18 +24,13 @@ FORMS = ("direct", "latent")
 
 
 @dataclass(frozen=True)
-class PropagateConfig:
+class PropagateConfig(Trunk):
     """Sizes of the network, its crops and its windows; `network` in `model.json`.
+
+    The attributes of `Trunk` are the sizes that both forms of the network have.
 
     Attributes:
         form: "direct" or "latent"; see `networks.propagation`.
-        widths: Channels at full, half, quarter and eighth size.
-        blocks: Residual blocks of a level on the way down.
-        steps: Distance of the slices that exchange channels, at half, quarter and eighth size.
-        attention: Whether every slice reads the known ones by attention.
-        without: Names of channels that are not used.
-        embedded: Width of the embedded numbers of a slice.
-        trust: Whether the weight of the prior depends on them.
         latent_channels: Channels of the latent; form "latent" only.
         latent_skip: Whether the decoder also sees the condition; form "latent" only.
         noise: Factor of the noise; form "latent" only.
@@ -50,13 +45,6 @@ class PropagateConfig:
     """
 
     form: str = "direct"
-    widths: tuple[int, ...] = (16, 48, 80, 128)
-    blocks: int = 2
-    steps: tuple[int, ...] = (1, 1, 1)
-    attention: bool = True
-    without: tuple[str, ...] = ()
-    embedded: int = 96
-    trust: bool = False
     latent_channels: int = 8
     latent_skip: bool = True
     noise: float = 1.0
@@ -92,18 +80,6 @@ class PropagateConfig:
             )
         return config
 
-    def trunk(self) -> Trunk:
-        """The sizes that both forms of the network have."""
-        return Trunk(
-            widths=self.widths,
-            blocks=self.blocks,
-            steps=self.steps,
-            attention=self.attention,
-            without=self.without,
-            embedded=self.embedded,
-            trust=self.trust,
-        )
-
 
 class PropagateFamily(Family):
     """The network that gives the masks of a window from those that are known.
@@ -119,10 +95,10 @@ class PropagateFamily(Family):
         self.config = config = PropagateConfig.from_json(description.network)
         self.network: DirectPropagation | LatentPropagation
         if config.form == "direct":
-            self.network = DirectPropagation(config.trunk())
+            self.network = DirectPropagation(config)
         else:
             self.network = LatentPropagation(
-                config.trunk(),
+                config,
                 latent=config.latent_channels,
                 skip=config.latent_skip,
                 noise=config.noise,

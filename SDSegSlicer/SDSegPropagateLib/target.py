@@ -21,7 +21,7 @@ from SDSegLib.propagation.marks import SliceMarks
 from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.propagation.stack import body_axis
 from SDSegLib.propagation.tilt import Tilt, tilt_of
-from SDSegLib.volume.checks import check_usable, check_values
+from SDSegLib.volume.judgement import judge_input
 
 
 @dataclass
@@ -220,16 +220,8 @@ def readTarget(
 
 def doubts(volumeNode: vtkMRMLScalarVolumeNode) -> str:
     """What is doubtful about a volume, for the user; "" if nothing is."""
-    volume = volume_from_node(volumeNode)
-    sentences = []
-    if volume.modality not in (None, "CT"):
-        sentences.append(
-            _("The volume's modality is {modality}; SDSeg was trained on CT only.").format(
-                modality=volume.modality
-            )
-        )
-    elif not check_usable(volume):
-        sentences += [finding.message for finding in check_values(volume)]
+    findings = judge_input(volume_from_node(volumeNode))
+    sentences = [finding.message for finding in findings if finding.severity != "refuse"]
     if frames_of(volumeNode) is not None:
         sentences.append(
             _(

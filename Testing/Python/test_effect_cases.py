@@ -185,8 +185,11 @@ def test_colour_and_other_modalities(person: Person) -> None:
     assert "3 values per voxel" in message(person)
     mr = replace(sample_ct(), array=(sample_ct().array.clip(0) // 4).astype(np.int16))
     person.editor.setSourceVolumeNode(volume_to_node(replace(mr, modality=None)))
-    assert "It seems to be no CT" in message(person) or "a CT in HU" in message(person)
+    assert "it seems to be cut off at a display window, or scaled" in message(person)
     assert person.ui.allButton.enabled  # a warning, no refusal
+    person.editor.setSourceVolumeNode(volume_to_node(replace(mr, modality="MR")))
+    assert "The image's modality is MR, not CT" in message(person)
+    assert person.ui.allButton.enabled
 
 
 def test_the_plane_of_the_slices_and_predictions_can_be_named(person: Person) -> None:

@@ -104,6 +104,20 @@ def test_it_goes_only_where_it_is_sent(
     assert abs(held[-1] - inside[-1]) <= 4
 
 
+def test_where_the_prediction_was_right_a_correction_changes_little(
+    volume: Volume, truth: np.ndarray, models: ModelStore
+) -> None:
+    """One slice alone, without the prediction of the others, does not tell so much of them."""
+    inside = slices_of(truth)
+    middle = inside[len(inside) // 2]
+    options = {"slices": [middle], "device": "cpu", "models": models}
+    corrected = propagate(volume, truth.astype(np.uint8), correct=True, **options)
+    anew = propagate(volume, only(truth, [middle]), **options)
+    near = [z for z in inside if 0 < abs(z - middle) <= 5]
+    assert dice(corrected.mask[near] > 0, truth[near]) > 0.93
+    assert dice(anew.mask[near] > 0, truth[near]) < 0.9
+
+
 def test_a_correction_stays_near_and_other_slices_stay_as_they_are(
     volume: Volume, truth: np.ndarray, models: ModelStore
 ) -> None:
