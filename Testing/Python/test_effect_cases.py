@@ -187,7 +187,11 @@ def test_colour_and_other_modalities(person: Person) -> None:
     person.editor.setSourceVolumeNode(volume_to_node(replace(mr, modality=None)))
     assert "it seems to be cut off at a display window, or scaled" in message(person)
     assert person.ui.allButton.enabled  # a warning, no refusal
-    person.editor.setSourceVolumeNode(volume_to_node(replace(mr, modality="MR")))
+    stated = volume_to_node(replace(mr, modality=None))
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), stated)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "MR")
+    person.editor.setSourceVolumeNode(stated)
     assert "The image's modality is MR, not CT" in message(person)
     assert person.ui.allButton.enabled
 
