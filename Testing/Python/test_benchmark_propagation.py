@@ -65,6 +65,19 @@ def test_it_measures_the_model_beside_its_rivals(data: Path, tmp_path: Path) -> 
     assert (output / "tables.md").read_text(encoding="utf-8").count("| every 8th |") == 2
 
 
+def test_a_structure_on_which_a_rival_is_better_counts_against_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
+    from propagation_tables import every_table
+
+    better = {"network": 0.9, "contours": 0.7, "distances": 0.8, "nearest": 0.6}
+    worse = {"network": 0.7, "contours": 0.5, "distances": 0.4, "nearest": 0.8}
+    rows = [{"slices": {"every 4": [{"slice": 5, "dice": one}]}} for one in (better, worse, better)]
+    (line,) = every_table(rows).splitlines()[2:]
+    assert line == "| every 4th | 3 | 0.833 | 0.633 | 0.667 | 0.667 | 67 % |"
+
+
 def test_sets_for_test_need_to_be_asked_for(data: Path, tmp_path: Path) -> None:
     words = ("--data", str(data), "--sets")
     assert "the set abdomen is to report, with --report" in run(*words, "abdomen").stderr

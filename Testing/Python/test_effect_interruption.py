@@ -60,6 +60,19 @@ def test_strokes_and_undo_while_a_preview_is_computed(person: Person) -> None:
     assert (person.mask()[24] == disc(person.shape, 24)[24]).all()
 
 
+def test_the_result_of_an_older_request_is_never_shown(person: Person) -> None:
+    ask(person)
+    shown = []
+    requests = person.session._requests
+    show = requests._onResult
+    requests._onResult = lambda request, result: (shown.append(result.drawn), show(request, result))
+    person.draw(26)  # while the first is computed
+    person.session.refresh()
+    assert person.session.isPending
+    person.wait_for_preview()
+    assert shown == [(20, 26, 32)]
+
+
 def test_the_segment_is_renamed_then_deleted(person: Person) -> None:
     segmentation = person.node.GetSegmentation()
     ask(person)
