@@ -42,6 +42,9 @@ class PropagateConfig(Trunk):
         presence_threshold: Probability below which a slice is left empty.
         fade: Slices over which a correction fades into the prediction.
         fade_power: Exponent of its weight there, which falls linearly with 1 and not at all with 0.
+        correction_threshold: Probability from which a voxel of a corrected slice is inside.
+        vote: Weight of the nearest drawn masks as they are, in the slices next to them. It falls
+            with the distance between drawn slices to the power of one half, beyond them inversely.
     """
 
     form: str = "direct"
@@ -56,6 +59,8 @@ class PropagateConfig(Trunk):
     presence_threshold: float = 0.2
     fade: int = 6
     fade_power: float = 1.0
+    correction_threshold: float = 0.5
+    vote: float = 0.0
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PropagateConfig:

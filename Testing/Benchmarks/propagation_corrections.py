@@ -104,8 +104,6 @@ def _corrected(
     replaced = found.copy()
     replaced[chosen] = wanted[chosen]
     alone = dice(replaced, wanted)
-    if not wanted[chosen].any():
-        return alone, alone
     options = PropagateOptions(slices=tuple(sorted(chosen)), axis="k", carry="all", correct=True)
     results = propagator.carry(Stack.of(volume, replaced, options), options)
     carried = replaced

@@ -180,15 +180,15 @@ def test_the_mask_of_greatest_expected_dice() -> None:
     """Where nothing reaches one half, the likeliest voxels are still the best answer."""
     chance = np.full((20, 20), 0.001, np.float32)
     chance[5:10, 5:10] = 0.4
-    estimate = SliceEstimate((0, 0), np.log(chance / (1 - chance)), presence=1.0)
+    estimate = SliceEstimate((0, 0), chance, presence=1.0)
     mask, expected = estimate.best_mask()
     assert np.array_equal(mask, chance > 0.1)
     assert expected == pytest.approx(2 * 10 / (25 + 10), abs=1e-3)
-    certain = np.where(chance > 0.1, 20.0, -20.0).astype(np.float32)
+    certain = np.where(chance > 0.1, 1.0, 0.0).astype(np.float32)
     mask, expected = SliceEstimate((0, 0), certain, presence=1.0).best_mask()
     assert np.array_equal(mask, chance > 0.1)
     assert expected == pytest.approx(1, abs=1e-3)
-    nothing = SliceEstimate((0, 0), np.full((3, 3), -20, np.float32), presence=1.0)
+    nothing = SliceEstimate((0, 0), np.zeros((3, 3), np.float32), presence=1.0)
     assert not nothing.best_mask()[0].any()
 
 

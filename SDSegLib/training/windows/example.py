@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
+from ...propagation.correction import anchor_of
 from ...propagation.crops import Crops, CropSizes, place_crops
 from ...propagation.features import AIR, features
 from .drawing import cut_by_plane, draw_corrected, draw_known, is_drawable, unsteady
@@ -55,8 +56,8 @@ def plan_window(run: SliceRun, sizes: CropSizes, random: np.random.Generator) ->
     holding, guess = run.holding, run.prediction
     corrects = guess is not None or random.random() < _CORRECTING
     if corrects and random.random() < _FEW_CORRECTED:
-        wrong = None if guess is None else (run.truth ^ guess)[holding].sum((1, 2))
-        known = draw_corrected(holding, wrong, random)
+        wrong = None if guess is None else (run.truth ^ guess).sum((1, 2))
+        known = draw_corrected(holding, depth, wrong, random)
     else:
         known = draw_known(holding, depth, random)
     if known is None:
@@ -73,7 +74,11 @@ def plan_window(run: SliceRun, sizes: CropSizes, random: np.random.Generator) ->
     is_steady = random.random() >= _UNSTEADY
     drawn = {one: truth[one] if is_steady else unsteady(truth[one], random) for one in known}
     if not any(mask.any() for mask in drawn.values()):
-        return None
+        anchor = None if guess is None else anchor_of((guess & truth).any((1, 2)), known)
+        if guess is None or anchor is None:
+            return None
+        drawn[anchor] = guess[anchor]
+        known = tuple(sorted(drawn))
     plane = (run.spacing[1], run.spacing[2])
     wider = float(np.exp(random.normal() * 0.15))
     crops = place_crops(depth, drawn, run.corner, plane, sizes, wider)
