@@ -129,14 +129,17 @@ class _Segment:
     def write(self, result: Propagation, path: Path, overwrite: bool, is_correction: bool) -> None:
         """Write the node with the result in this segment, which remembers what was drawn."""
         from ..mrml.edit_grid import mask_image, write_segment
-        from ..mrml.last_prediction import LastPrediction, remember_prediction
+        from ..mrml.last_prediction import LastPrediction, last_prediction, remember_prediction
         from ..mrml.storage import save_segmentation_node
         from ..propagation.marks import SliceMarks
 
+        segment = self.node.GetSegmentation().GetSegment(self.id)
+        before = last_prediction(segment)
+        doubtful = () if before is None or not is_correction else before.doubtful
         write_segment(self.node, self.id, mask_image(result.part, self.grid))
         marks = SliceMarks.of(result.part)
-        last = LastPrediction(marks, result.axis, result.drawn, is_correction)
-        remember_prediction(self.node.GetSegmentation().GetSegment(self.id), last)
+        last = LastPrediction(marks, result.axis, result.drawn, is_correction, doubtful=doubtful)
+        remember_prediction(segment, last)
         with atomic_together([path], overwrite) as files:  # names `path` in errors
             save_segmentation_node(self.node, files[path])
 

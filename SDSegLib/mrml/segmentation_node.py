@@ -161,8 +161,18 @@ def _write(
             segment.SetTerminology(terminology_string(structure))
         mark_as_written(segment, prepared.fingerprints[structure.label])
         marks = prepared.marks[structure.label]
-        remember_prediction(segment, LastPrediction(marks, is_model=True))
+        doubtful = _doubtful(segmentation, structure)
+        remember_prediction(segment, LastPrediction(marks, is_model=True, doubtful=doubtful))
     node.SetAttribute(MODEL_ATTRIBUTE, segmentation.model or None)
+
+
+def _doubtful(segmentation: Segmentation, structure: Structure) -> tuple[tuple[int, int], ...]:
+    """Slices of a structure to correct first, as pairs of axis and number."""
+    doubt = segmentation.doubt
+    if doubt is None:
+        return ()
+    numbers = doubt.ranked(segmentation.structures.index(structure))
+    return tuple((doubt.axis, number) for number in numbers)
 
 
 def _add_segment(node: vtkMRMLSegmentationNode, structure: Structure) -> str:

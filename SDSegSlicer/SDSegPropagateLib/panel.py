@@ -210,20 +210,15 @@ class Panel:
         hasPreview = session is not None and session.hasPreview
         ui.applyButton.setEnabled(session is not None and session.canApply)
         ui.cancelButton.setEnabled(hasPreview)
-        ui.nextButton.setEnabled(
-            session is not None
-            and session.result is not None
-            and session.result.next_slice is not None
-        )
+        ui.nextButton.setEnabled(session is not None and session.nextSlice is not None)
 
     def _drawLists(self) -> None:
         session = self.session
         target = None if session is None else session.target
-        result = None if session is None else session.result
         drawn = [] if target is None else list(target.drawn.numbers)
-        unsure = [] if target is None or result is None else list(result.unsure)
+        unsure = [] if target is None else list(session.unsureSlices)
         self._fill("drawnList", drawn, None if target is None else target.drawn.axis)
-        self._fill("unsureList", unsure, None if result is None else result.axis)
+        self._fill("unsureList", unsure, None if session is None else session.axis)
         self.ui.correctCheckBox.setEnabled(target is not None and target.hasPrediction)
         self.ui.correctCheckBox.setChecked(target is not None and target.drawn.correct)
         self.ui.addButton.setEnabled(target is not None)
