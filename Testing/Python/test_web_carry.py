@@ -135,6 +135,10 @@ def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
         page.select_option("#overwriting", "none")
         page.keyboard.press("c")
         page.wait_for_selector("#carry-waiting")
+        first = page.inner_text("#carry-next").split(": ")[1]  # as the model says
+        assert page.inner_text("#carry-unsure .slice-chip >> nth=0") == first
+        page.keyboard.press("n")
+        wait_for(lambda: page.inner_text("#slice-Red").startswith(f"{first} /"))
         page.keyboard.press("c")
         assert "correct a slice first" in message(page, "warning")
         page.click("#tool-paint")
