@@ -77,7 +77,14 @@ PROPAGATE = Preset(
     name="propagate",
     family="propagate",
     summary="Carries masks from drawn slices to others; a U-Net that refines a geometric prior.",
-    network=PropagateConfig(widths=(16, 32, 64, 96), trust=True),
+    network=PropagateConfig(
+        widths=(16, 32, 64, 96),
+        trust=True,
+        fade=10,
+        fade_power=0.15,
+        correction_threshold=0.4,
+        vote=0.3,
+    ),
     training=PropagateSettings(
         steps=13000,
         batch=1,

@@ -153,8 +153,8 @@ def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
         assert np.array_equal(carried["Larynx"][55], corrected["Larynx"][55])
         changed = used(carried["Larynx"] ^ corrected["Larynx"])
         assert changed
-        assert min(changed) >= 50
-        assert max(changed) <= 62
+        assert min(changed) >= 46
+        assert max(changed) <= 66
         others = [name for name in found if name != "Larynx"]
         assert all(np.array_equal(carried[name], found[name]) for name in others)
 
