@@ -9,7 +9,7 @@ from functools import cached_property
 from ..families.propagate import PropagateFamily
 from ..inference.device import DeviceChoice
 from ..inference.progress import ProgressCallback, SliceCounter
-from .correction import anchor_of, corrected, past_the_end
+from .correction import corrected, past_the_end
 from .estimate import SliceEstimate
 from .mask_part import SliceMask
 from .options import PropagateOptions
@@ -194,36 +194,30 @@ class Propagator:
         return {**results, **dict.fromkeys(ended, Computed())}
 
     def _corrected_window(self, run: _Run, window: Window) -> Mapping[int, Computed]:
-        """Results of a window of a correction.
+        """Results of a window of a correction; none if it holds erased slices only.
 
-        If the structure was erased from all its drawn slices, the prediction on one far from them
-        counts as drawn, so that the network knows what ends in between; nothing is added then.
+        An erased slice alone says where the structure ends, but nothing about its border.
         """
         prediction = run.stack.mask
         known = {z: run.drawn[z] for z in window.slices if z in run.drawn}
-        drawn = tuple(known)
-        given = {z: prediction.of_slice(z) for z in window.slices}
-        targets = window.targets
         if all(mask.is_empty for mask in known.values()):
-            holds = [not mask.is_empty for mask in given.values()]
-            anchor = anchor_of(holds, [window.slices.index(z) for z in drawn])
-            if anchor is None:
-                return {}
-            known[window.slices[anchor]] = given[window.slices[anchor]]
-            targets = tuple(z for z in targets if z not in known and not given[z].is_empty)
+            return {}
+        drawn = tuple(known)
 
         def compute() -> Results:
             estimate = self.network.estimate(run.stack, window.slices, known, prediction)
             results = {}
-            for z in targets:
+            for z in window.targets:
                 found = estimate.of(z, run.shape)
                 near = 1 - _distance(z, drawn) / (self.config.fade + 1)
                 weight = near**self.config.fade_power
-                mask = corrected(found, given[z], weight, self.config.correction_threshold)
+                given = prediction.of_slice(z)
+                mask = corrected(found, given, weight, self.config.correction_threshold)
                 results[z] = replace(self._decided(found), mask=mask)
             return results
 
-        return self._remembered(run, window, given, compute)
+        seen = {z: prediction.of_slice(z) for z in window.slices}
+        return self._remembered(run, window, seen, compute)
 
     def _remembered(
         self,

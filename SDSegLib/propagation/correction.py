@@ -65,17 +65,3 @@ def _outward(number: int, holding: Sequence[int], prediction: MaskPart) -> int:
     if before and after:
         return 0
     return 1 if before else -1
-
-
-def anchor_of(holds: Sequence[bool] | np.ndarray, known: Sequence[int]) -> int | None:
-    """The slice whose prediction stands in for a drawn one where all drawn slices were erased.
-
-    Args:
-        holds: For each slice of a window whether the prediction holds something there.
-        known: Positions of the erased slices.
-
-    Returns:
-        The position farthest from them among those that hold something; None if none does.
-    """
-    holding = [position for position in np.flatnonzero(holds).tolist() if position not in known]
-    return max(holding, key=lambda one: min(abs(one - k) for k in known), default=None)

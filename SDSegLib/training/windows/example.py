@@ -11,7 +11,6 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
-from ...propagation.correction import anchor_of
 from ...propagation.crops import Crops, CropSizes, place_crops
 from ...propagation.features import AIR, features
 from .drawing import cut_by_plane, draw_corrected, draw_known, is_drawable, unsteady
@@ -74,11 +73,7 @@ def plan_window(run: SliceRun, sizes: CropSizes, random: np.random.Generator) ->
     is_steady = random.random() >= _UNSTEADY
     drawn = {one: truth[one] if is_steady else unsteady(truth[one], random) for one in known}
     if not any(mask.any() for mask in drawn.values()):
-        anchor = None if guess is None else anchor_of((guess & truth).any((1, 2)), known)
-        if guess is None or anchor is None:
-            return None
-        drawn[anchor] = guess[anchor]
-        known = tuple(sorted(drawn))
+        return None
     plane = (run.spacing[1], run.spacing[2])
     wider = float(np.exp(random.normal() * 0.15))
     crops = place_crops(depth, drawn, run.corner, plane, sizes, wider)
