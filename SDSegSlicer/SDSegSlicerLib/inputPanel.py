@@ -21,6 +21,7 @@ from SDSegLib.volume.volume import Volume
 
 from .background import Background
 from .widgets import boxStyle
+from .wrappedLabels import showText
 
 
 class InputPanel(VTKObservationMixin):
@@ -135,6 +136,19 @@ class InputPanel(VTKObservationMixin):
         self._asked = asked
 
     @property
+    def isCt(self) -> bool:
+        """Whether the volume is a CT: it says so, or its values are those of one."""
+        if self._volume is None or self.isChecking or self.examination is None:
+            return False
+        kinds = {finding.kind for finding in self.examination.findings}
+        isUsable = not of_severity(self.examination.findings, "refuse")
+        return (
+            isUsable
+            and self._volume.modality in (None, "CT")
+            and not kinds & {"range", "hu-offset", "modality"}
+        )
+
+    @property
     def isChecking(self) -> bool:
         """Whether the voxels are being checked, or the findings are not shown yet."""
         return self._check is not None
@@ -149,11 +163,9 @@ class InputPanel(VTKObservationMixin):
             self._ui.allFramesCheckBox.setText(
                 _("All {count} frames of the sequence").format(count=frames.count)
             )
-        self._ui.inputFacts.setText(self._facts(bool(asked)))
-        self._ui.inputFacts.setVisible(self._volume is not None)
+        showText(self._ui.inputFacts, self._facts(bool(asked)))
         texts = [self._error] if self._error else [finding.message for finding in findings]
-        self._ui.inputFindings.setText("\n".join(texts))
-        self._ui.inputFindings.setVisible(bool(texts))
+        showText(self._ui.inputFindings, "\n".join(texts))
         if self._node is None:
             self.problem = _("Choose a CT volume first.")
         elif self._error:
@@ -214,8 +226,7 @@ class RegionPanel(VTKObservationMixin):
             self._observe(parameters.region)
         self.problem = ""
         text = self._facts(parameters)
-        self._ui.regionFacts.setText(text)
-        self._ui.regionFacts.setVisible(bool(text))
+        showText(self._ui.regionFacts, text)
 
     def stop(self) -> None:
         """Release the box."""

@@ -117,6 +117,11 @@ class SegmentationRun:
         return self.state.is_busy
 
     @property
+    def age(self) -> float:
+        """Seconds since it was made, that is, since the click."""
+        return time.monotonic() - self._started
+
+    @property
     def isCancelling(self) -> bool:
         return self.isBusy and self._client.is_cancelling
 
