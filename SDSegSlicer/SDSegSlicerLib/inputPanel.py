@@ -14,7 +14,14 @@ from SDSegLib.models.fit import Examination, examine
 from SDSegLib.models.registry import InstalledModel
 from SDSegLib.mrml.results import is_instability
 from SDSegLib.mrml.sequences import frames_of
-from SDSegLib.mrml.volumes import fit_roi, has_size, region_from_roi, volume_from_node
+from SDSegLib.mrml.volumes import (
+    box_from_roi,
+    fit_roi,
+    has_size,
+    is_under_linear,
+    region_from_roi,
+    volume_from_node,
+)
 from SDSegLib.review.formatting import grid_text
 from SDSegLib.volume.finding import of_severity
 from SDSegLib.volume.volume import Volume
@@ -252,10 +259,20 @@ class RegionPanel(VTKObservationMixin):
         try:
             volume = volume_from_node(parameters.inputVolume)
             region = region_from_roi(parameters.region, parameters.inputVolume)
+            box = box_from_roi(parameters.region, parameters.inputVolume)
         except SDSegError as error:
             self.problem = str(error)
             return self.problem
-        share = math.prod(region.shape) / volume.array.size
+        count = math.prod(region.shape)
+        if box is not None:
+            percent = 100 * min(box.voxels, count) / volume.array.size
+            return _("A turned box, {percent:.0f} % of the volume").format(percent=percent)
+        share = count / volume.array.size
+        if not is_under_linear(parameters.region, parameters.inputVolume):
+            return _(
+                "The smallest box of voxels around it, {percent:.0f} % of the volume, because a "
+                "transform is not linear"
+            ).format(percent=100 * share)
         voxels = " × ".join(str(count) for count in region.shape[::-1])
         return _("{voxels} voxels, {percent:.0f} % of the volume").format(
             voxels=voxels, percent=100 * share
