@@ -30,6 +30,7 @@ class ShownVolume(VTKObservationMixin):
         self._ui = ui
         self._onChange = onChange
         self._parameters: Any = None
+        self._isOpen = False
         self._suggested: str | None = None
         ui.shownWidget.setVisible(False)
         ui.useShownButton.connect("clicked()", self._use)
@@ -37,16 +38,19 @@ class ShownVolume(VTKObservationMixin):
     def follow(self) -> None:
         """The module is open."""
         self.removeObservers()
-        self._suggested = None
+        self._isOpen, self._suggested = True, None
         self.addObserver(_selection(), vtk.vtkCommand.ModifiedEvent, self._onModified)
 
     def stop(self) -> None:
-        """The module is left."""
+        """The module is left: what is shown then is no suggestion."""
+        self._isOpen = False
         self.removeObservers()
 
     def update(self, parameters: Any) -> None:
         """Follow the parameter node."""
         self._parameters = parameters
+        if not self._isOpen:
+            return
         node, chosen = _shownNode(), parameters.inputVolume
         if chosen is None and node is not None and node.GetID() != self._suggested:
             parameters.inputVolume = chosen = node
