@@ -31,8 +31,6 @@ def main(folder: Path) -> None:
     import slicer
 
     ct = slicer.util.loadVolume(str(ROOT / "Resources" / "Samples" / "head-neck-ct.nii.gz"))
-    ct.GetDisplayNode().AutoWindowLevelOff()
-    ct.GetDisplayNode().SetWindowLevelMinMax(-160, 240)
     slicer.util.setSliceViewerLayers(background=ct, fit=True)
     bounds = [0.0] * 6
     ct.GetRASBounds(bounds)

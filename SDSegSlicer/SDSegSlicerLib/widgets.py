@@ -111,7 +111,7 @@ def fitTable(table: Any, mostRows: int) -> None:
 def takeKeyboardFocus(selector: Any) -> None:
     """Let Tab reach a node selector, whose inner box passes the focus on to the outer widget."""
     for box in slicer.util.findChildren(selector, className="*ComboBox"):
-        if box is not selector:
+        if box.className() != selector.className():
             box.setFocusProxy(None)
             box.setFocusPolicy(qt.Qt.StrongFocus)
 

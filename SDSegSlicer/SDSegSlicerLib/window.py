@@ -62,9 +62,7 @@ class Window(VTKObservationMixin):
         self._timer.setInterval(_DRAW_DELAY_MS)
         self._timer.connect("timeout()", self.update)
         self.messages = MessageArea(ui, self._showLog, lambda: self.advanced.logText())
-        self._labels = WrappedLabels(
-            item for item in vars(ui).values() if getattr(item, "wordWrap", False) is True
-        )
+        self._labels = WrappedLabels(vars(ui).values())
         for selector in (ui.inputSelector, ui.regionSelector, ui.outputSelector):
             takeKeyboardFocus(selector)
         self.input = InputPanel(ui, self._timer.start)

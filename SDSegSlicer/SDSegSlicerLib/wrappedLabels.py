@@ -14,21 +14,27 @@ class WrappedLabels(qt.QObject):
     fixed height nothing has to be asked.
 
     Args:
-        labels: Labels with `wordWrap`; the others are left out.
+        widgets: The labels with `wordWrap` among them are looked after.
     """
 
-    def __init__(self, labels: Iterable[Any]) -> None:
+    def __init__(self, widgets: Iterable[Any]) -> None:
         qt.QObject.__init__(self)
+        labels = [item for item in widgets if item.className() == "QLabel"]
         self._labels = [label for label in labels if label.wordWrap]
+        self._widths: dict[str, int] = {}  # by name, when they were fitted
         for label in self._labels:
             label.installEventFilter(self)
-            fitHeight(label)
+            self._fit(label)
 
     def eventFilter(self, label: Any, event: Any) -> bool:
         """Called by Qt before a label gets an event."""
-        if event.type() == qt.QEvent.Resize and event.size().width() != event.oldSize().width():
-            fitHeight(label)
+        if event.type() == qt.QEvent.Resize and label.width != self._widths.get(label.objectName):
+            self._fit(label)
         return False
+
+    def _fit(self, label: Any) -> None:
+        self._widths[label.objectName] = label.width
+        fitHeight(label)
 
     def release(self) -> None:
         """Let go of the labels, before they are deleted."""

@@ -17,7 +17,6 @@ from module_parts import (
     tiny_models,
     widget,
 )
-from phantom import a_body
 from standin_fixtures import application, module_widget, process_events, process_until
 
 from SDSegLib.reading.files import read_volume

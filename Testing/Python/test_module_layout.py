@@ -170,6 +170,10 @@ def test_nothing_lies_over_anything_else_in_any_state(
     for section in (ui.inputSection, ui.editSection, ui.advancedSection):
         section.click()
         look(f"with {section.objectName}")
+    window.editor.editor.setCurrentSegmentID("larynx")
+    ui.carryButton.click()
+    process_until(lambda: window.editor.editor.activeEffect() is not None, 5)
+    look("carry")
     ui.modelCardButton.click()
     look("card")
     window.messages.show(LONG)

@@ -1,4 +1,4 @@
-"""What 3D Slicer does not survive, or complains about in its log, although MRML alone accepts it."""
+"""What 3D Slicer does not survive or complains about in its log, although MRML accepts it."""
 
 from __future__ import annotations
 
