@@ -38,9 +38,10 @@ def main(folder: Path) -> None:
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *middle[:2], middle[2] + 40)
     slicer.util.selectModule("SDSegSlicer")
     widget = slicer.util.getModuleWidget("SDSegSlicer")
-    standin_fixtures.process_events(1)
+    standin_fixtures.process_until(lambda: not widget.ui.windowComboBox.isHidden(), 60)
 
     def take(name: str) -> None:
+        standin_fixtures.process_events(0.5)
         standin_fixtures.picture(session.mainWindow, folder / f"{name}.png")
 
     take("input")
