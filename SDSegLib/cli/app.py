@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..errors import CancelledError, SDSegError
+from ..errors import CancelledError, ModelError, SDSegError
 from ..version import VERSION
 from .batch import batch
 from .benchmark import benchmark
@@ -28,6 +28,7 @@ from .view import view
 
 EXIT_INPUT = 2
 EXIT_CANCELLED = 130
+_MODEL_COMMANDS = "Models: sdseg models list, sdseg models install FILE_OR_FOLDER."
 
 app = typer.Typer(
     name="sdseg",
@@ -89,9 +90,11 @@ def main() -> None:
         Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
         raise SystemExit(EXIT_CANCELLED) from None
     except SDSegError as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False
-        )
+        console = Console(stderr=True)
+        text = f"[bold red]Error:[/] {_escaped(str(error))}"
+        console.print(text, soft_wrap=True, highlight=False)
+        if isinstance(error, ModelError):
+            console.print(_MODEL_COMMANDS, soft_wrap=True, highlight=False)
         raise SystemExit(EXIT_INPUT) from None
 
 

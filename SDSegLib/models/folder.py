@@ -39,7 +39,7 @@ def read_description(folder: Path) -> ModelDescription:
     if not os.path.isfile(path) and os.access(folder, os.X_OK):
         raise ModelError(
             f"{folder} is not a model folder: it has no {DESCRIPTION}. Name an installed model "
-            "(sdseg models list) or a folder that holds model.json and model.safetensors."
+            "or a folder that holds model.json and model.safetensors."
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

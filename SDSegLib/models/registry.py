@@ -98,7 +98,7 @@ def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
         broken = f" Not usable: {' '.join(problems)}" if problems else ""
         raise ModelError(
             "No model that carries masks is installed; install the program again, or a model "
-            f"with: sdseg models install FILE_OR_FOLDER.{broken}"
+            f"from its zip file or folder.{broken}"
         )
     return wanted or found[0]
 
@@ -126,7 +126,7 @@ def default_model() -> str:
     models, _ = list_models()
     bundled = [model for model in models if model.bundled] or models
     if not bundled:
-        raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+        raise ModelError("No model is installed; install one from its zip file or folder.")
     return bundled[0].description.name
 
 
@@ -137,7 +137,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
         ModelError: If there is none; it names the available models.
     """
     if not name_or_folder.strip():
-        raise ModelError("The model has no name; name one of: sdseg models list.")
+        raise ModelError("The model has no name; give the name of an installed one.")
     models, problems = installed_models()
     for model in models:
         if model.description.name == name_or_folder:
@@ -149,7 +149,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
     broken = f" Not usable: {' '.join(problems)}" if problems else ""
     raise ModelError(
         f"There is no model called {name_or_folder!r} and no such folder; installed are: {known}. "
-        f"Install one with: sdseg models install FILE_OR_FOLDER.{broken}"
+        f"Choose one of them, or install it from its zip file or folder.{broken}"
     )
 
 
@@ -163,7 +163,7 @@ def models_for_volumes(name_or_folder: str | None) -> list[InstalledModel]:
     if name_or_folder is None:
         models = [m for m in list_models()[0] if m.description.input.pictures is None]
         if not models:
-            raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+            raise ModelError("No model is installed; install one from its zip file or folder.")
         return models
     model = find_model(name_or_folder)
     if model.description.input.pictures is not None:

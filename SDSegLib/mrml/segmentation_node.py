@@ -91,7 +91,8 @@ def segmentation_to_node(
     remaining = kept if mode == "replace" else set(segment_ids(node)) - set(matches.values())
     remaining |= kept
     if volume_node is not None:
-        _join_transform(node, volume_node, alone=not remaining)
+        is_free = not remaining and (mode == "replace" or not segment_ids(node))
+        _join_transform(node, volume_node, alone=is_free)
     if mode == "replace":
         for segment_id in set(segment_ids(node)) - kept:
             node.GetSegmentation().RemoveSegment(segment_id)

@@ -156,6 +156,7 @@ class WorkerClient:
             RuntimeError: If a run is in progress.
             InputError: If the volume's values are not numbers, or a parameter is not allowed.
         """
+        self._take_events()  # what happened since the last poll comes first in the log
         if self.is_busy:
             raise RuntimeError("The worker is busy; cancel the run or wait for its end.")
         operation.check()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from SDSegSlicerLib.wrappedLabels import WrappedLabels, showText
 from slicer.i18n import tr as _
 
 _UI = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "SDSegPropagate.ui"
@@ -38,6 +39,7 @@ class Panel:
             "down": self.ui.downButton,
             "all": self.ui.allButton,
         }
+        self._labels = WrappedLabels((self.ui.messageText, self.ui.statusLabel))
         self._connect()
         self.draw()
 
@@ -69,6 +71,7 @@ class Panel:
     def release(self) -> None:
         """Let go of the widgets, before the editor deletes them."""
         self.session = None
+        self._labels.release()
         while self._connections:
             widget, signal, function = self._connections.pop()
             widget.disconnect(signal, function)
@@ -194,7 +197,7 @@ class Panel:
                 )
         self.ui.messageFrame.setVisible(bool(text))
         self.ui.messageFrame.setStyleSheet(boxStyle(kind, "messageFrame"))
-        self.ui.messageText.setText(text)
+        showText(self.ui.messageText, text)
         self.ui.turnButton.setVisible(isTilted)
 
     def _drawProgress(self) -> None:
@@ -206,7 +209,7 @@ class Panel:
         ui.progressBar.setRange(0, progress.total if isCounting else 0)
         if isCounting:
             ui.progressBar.setValue(progress.done)
-        ui.statusLabel.setText("" if session is None else _status(session))
+        showText(ui.statusLabel, "" if session is None else _status(session))
         hasPreview = session is not None and session.hasPreview
         ui.applyButton.setEnabled(session is not None and session.canApply)
         ui.cancelButton.setEnabled(hasPreview)

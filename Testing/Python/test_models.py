@@ -252,7 +252,9 @@ def test_a_description_that_is_no_json_is_named(source: Path) -> None:
 
 def test_an_unknown_model_lists_those_there_are(own_models: Path, source: Path) -> None:
     install_model(source)
-    with pytest.raises(ModelError, match=r"no model called 'lungs'.*tiny.*sdseg models install"):
+    with pytest.raises(
+        ModelError, match=r"no model called 'lungs'.*tiny.*install it from its zip file"
+    ):
         find_model("lungs")
 
 

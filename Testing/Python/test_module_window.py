@@ -298,8 +298,6 @@ def test_nothing_is_clipped_at_1280_by_720(widget: Any, application: Any, tmp_pa
     choose_ct(widget, replace(body, array=body.array + np.int16(1024)), "a CT with a long name")
     picture(window, tmp_path / "warned.png")
     assert clipped(widget) == []
-    bottom = widget.ui.segmentButton.mapTo(window, widget.ui.segmentButton.rect.bottomLeft()).y()
-    assert bottom < 600, "Segment has to be in sight on a small screen"
     widget.window.parameters.samples = 3
     widget.ui.segmentAnywayCheckBox.click()
     segment(widget)
