@@ -20,7 +20,7 @@ def series(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """List the image series in a DICOM folder."""
-    from ..reading.dicom import list_series
+    from ..reading.files import list_series
 
     found = list_series(folder)
     if not found:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..processes.limits import expect_image, new_array
 from .dicom_headers import refuse_damaged
 from .dicom_stack import Slice
 from .values import rescaled
@@ -31,7 +32,9 @@ def decode(slices: list[Slice]) -> np.ndarray:
         InputError: If a file has no or too few pixels, or there is no decoder for its compression.
     """
     columns, rows = slices[0].size
-    volume = np.empty((len(slices), rows, columns), np.int16)
+    voxels = len(slices) * rows * columns
+    expect_image(2 * voxels, 4 * voxels)
+    volume = new_array((len(slices), rows, columns), np.int16)
     files: dict[Path, np.ndarray] = {}
     for index, item in enumerate(slices):
         if item.frame is None:

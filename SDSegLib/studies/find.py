@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..reading.dicom import list_series
 from ..reading.dicom_headers import starts_like_dicom
+from ..reading.files import list_series
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _RESULTS = (".seg.nrrd",)

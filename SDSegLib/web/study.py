@@ -19,8 +19,8 @@ from ..mrml.results import PreparedResult, write_result
 from ..mrml.segmentation_node import protected_structures
 from ..mrml.storage import load_segmentation_node
 from ..mrml.volumes import volume_from_node, volume_to_node
-from ..reading.dicom import Series, list_series
-from ..reading.files import read_volume
+from ..reading.dicom import Series
+from ..reading.files import list_series, read_volume
 from ..review.summary import RunSummary
 from ..volume.finding import Finding
 from ..volume.judgement import refuse_unusable

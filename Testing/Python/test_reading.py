@@ -385,7 +385,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         "empty.nii": "is empty",
         "text.nii": "not an image in a known format",
         "text.nii.gz": "not an image in a known format",
-        "text.nrrd": "cannot be read",
+        "text.nrrd": r"Its header is damaged \(line 'hello'\)",
         "missing.nii": "does not exist",
         "folder": "no DICOM images",
     }.items():
