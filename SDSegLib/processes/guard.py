@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,18 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, SDSegError
 from .child_process import ChildProcess, default_python
 from .endings import exit_text, is_killed
-from .limits import is_time_out, now
+from .limits import is_time_out
 from .memory import taken_over
 from .messages import Message
+from .status import Status
 
 if TYPE_CHECKING:
     import numpy as np
 
 log = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
 _START_SECONDS = 60.0
 _END_SECONDS = 2.0
 _MOST_CHILDREN = 4
@@ -113,6 +116,8 @@ class _Child:
 
     def __init__(self) -> None:
         self.was_used = False
+        self._status: Status | None = None
+        self._source, self._begun = "", 0.0
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         python = default_python()
         try:
@@ -168,34 +173,50 @@ class _Child:
                 "parameters": parameters,
             }
         )
-        file, seconds = str(source), _START_SECONDS
-        end = now() + seconds + _GRACE_SECONDS
+        self._source, self._begun = str(source), time.monotonic()
         while True:
-            try:
-                message = self._inbox.get(timeout=max(0.0, end - now()))
-            except queue.Empty:
-                raise _LostError(_too_slow(file, seconds)) from None
-            if message is None:
-                raise self._lost(file, seconds)
+            message = self._next()
             kind = message["type"]
-            if kind == "reading":
-                file, seconds = message["file"] or file, message["seconds"]
-                end = now() + seconds + _GRACE_SECONDS
+            if kind == "hello":
+                self._status = Status.of_child(message["status"])
             elif kind == "log":
                 logging.getLogger(message["name"]).log(message["level"], "%s", message["text"])
             elif kind == "refused":
                 raise _same_error(message["kind"], message["text"])
             elif kind == "failed":
-                raise _LostError(_failed(message, file))
+                raise _LostError(_failed(message, self._step()[2]))
             elif kind == "answer":
                 return self._taken(message)
 
+    def _next(self) -> Message:
+        """The next message.
+
+        Raises:
+            _LostError: If the child has ended, or is over its time.
+        """
+        while True:
+            left = self._step()[1] + _GRACE_SECONDS - time.monotonic()
+            try:
+                message = self._inbox.get(timeout=min(max(0.0, left), _LOOK_SECONDS))
+            except queue.Empty:
+                seconds, end, file = self._step()
+                if end + _GRACE_SECONDS > time.monotonic():
+                    continue
+                raise _LostError(_too_slow(file, seconds)) from None
+            if message is None:
+                raise self._lost()
+            return message
+
+    def _step(self) -> tuple[float, float, str]:
+        """What the child is at: seconds that it may take, until when, and the file."""
+        step = (0.0, 0.0, "") if self._status is None else self._status.read()
+        if step[1] < self._begun:  # it has not begun with the call
+            return _START_SECONDS, self._begun + _START_SECONDS, self._source
+        return step
+
     def _taken(self, message: Message) -> Answer:
         try:
-            arrays = {
-                name: taken_over(item["place"], tuple(item["shape"]), item["dtype"])
-                for name, item in message["arrays"].items()
-            }
+            arrays = {name: _array(item) for name, item in message["arrays"].items()}
         except OSError as error:
             raise InputError(
                 f"There is no memory for the image ({error.strerror or error}); close other "
@@ -204,8 +225,9 @@ class _Child:
         self._process.send({"type": "taken"})
         return Answer(message["values"], arrays)
 
-    def _lost(self, file: str, seconds: float) -> _LostError:
+    def _lost(self) -> _LostError:
         """The pipe was closed: the child has ended or is ending."""
+        seconds, _, file = self._step()
         code = self._process.wait(_END_SECONDS)
         stderr = self._process.stderr()
         log.info("the reading process ended (%s) at %s\n%s", exit_text(code), file, stderr)
@@ -227,6 +249,16 @@ class _Child:
         )
 
 
+def _array(item: dict[str, Any]) -> np.ndarray:
+    """An array in the memory that the child hands over."""
+    import numpy as np
+
+    dtype = np.dtype(item["dtype"])
+    if dtype.kind not in "biuf":
+        raise ValueError(f"values of type {dtype} are not numbers")
+    return np.ndarray(tuple(item["shape"]), dtype, buffer=taken_over(item["place"]))
+
+
 def _too_slow(file: str, seconds: float) -> InputError:
     return InputError(
         f"{file}: It was not read within {seconds:.0f} s, which should be enough for its size. "
@@ -241,7 +273,13 @@ def _failed(message: Message, file: str) -> InputError:
             f"{file}: Memory ran out while it was read: it takes more than an image of its size "
             f"should, or this computer has too little to spare. {_FETCH_AGAIN}"
         )
-    log.info("%s while reading %s\n%s", message["kind"], file, message["details"])
+    log.info(
+        "unforeseen %s while reading %s\n%s",
+        message["kind"],
+        file,
+        message["details"],
+        extra={"unforeseen": message["kind"]},
+    )
     return UnforeseenError(
         f"{file}: It cannot be read ({message['kind']}), so it is damaged or of an unknown kind. "
         f"{_FETCH_AGAIN}"

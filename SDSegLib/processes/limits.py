@@ -11,33 +11,38 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .memory import Block
+from .status import Status
 
 if TYPE_CHECKING:
     import numpy as np
 
 MORE_THAN_THE_IMAGE = 2 * 2**30
 SECONDS = 60.0
+_LATER_SECONDS = 1.0
 _BYTES_PER_SECOND_OF_DISK = 2e6  # a slow network drive
 _BYTES_PER_SECOND_OF_VOXELS = 2e7
 _MEMORY_FACTS = Path("/proc/meminfo")
+
+
+class TooLargeError(InputError):
+    """An image does not fit into this computer's memory; the message lacks the path."""
 
 
 class ReadingLimits:
     """The limits of this process, and the memory in which it hands voxels over.
 
     Args:
-        tell: Called with the seconds that the present step may take, and the file that was opened
-            for it, if it is another one.
+        status: Where the parent sees them.
     """
 
-    def __init__(self, tell: Callable[[float, str | None], None]) -> None:
-        self._tell = tell
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._alarm = 0.0
         self._blocks: dict[int, Block] = {}
         self._source = ""
         self._file = ""
@@ -54,7 +59,8 @@ class ReadingLimits:
 
     def begin(self, source: Path) -> None:
         """Begin to read a file or folder."""
-        self._file = ""
+        self._file = str(source)
+        self._alarm = 0.0
         self._limit_memory(0)
         self._limit_time(SECONDS)
         self._source = str(source)
@@ -112,13 +118,16 @@ class ReadingLimits:
                 size = os.stat(path).st_size
             except OSError:
                 size = 0
-            self._limit_time(SECONDS + size / _BYTES_PER_SECOND_OF_DISK, path)
+            self._limit_time(SECONDS + size / _BYTES_PER_SECOND_OF_DISK)
 
-    def _limit_time(self, seconds: float, file: str | None = None) -> None:
-        """Let the system end this process after that time, also if this process' parent is gone."""
-        self._tell(seconds, file)
-        if sys.platform != "win32":
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+    def _limit_time(self, seconds: float) -> None:
+        """Let the system end this process after that time, also if its parent is gone."""
+        end = time.monotonic() + seconds
+        self._status.write(seconds, end, self._file)
+        # The parent is the first to act, unless it is gone; so one alarm may serve several files.
+        if sys.platform != "win32" and not 0 <= self._alarm - end <= 2 * _LATER_SECONDS:
+            signal.setitimer(signal.ITIMER_REAL, seconds + 2 * _LATER_SECONDS)
+            self._alarm = end + 2 * _LATER_SECONDS
 
     def _limit_memory(self, more: int | None) -> None:
         """Limit this process to what it has, the image and 2 GiB; None for no limit."""
@@ -151,11 +160,11 @@ def expect_image(stored: int, returned: int) -> None:
         returned: Bytes of its voxels as they are returned.
 
     Raises:
-        InputError: If this computer does not have that much memory.
+        TooLargeError: If this computer does not have that much memory.
     """
     need, free = max(stored, returned), _free_memory()
     if free is not None and need > free:
-        raise InputError(
+        raise TooLargeError(
             f"The image takes {need / 2**30:.1f} GiB of memory, and this computer has "
             f"{free / 2**30:.1f} GiB to spare; crop it or use a larger machine."
         )
@@ -205,8 +214,3 @@ def resident_bytes() -> int:
         return 0
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def now() -> float:
-    """Time that limits are measured by."""
-    return time.monotonic()

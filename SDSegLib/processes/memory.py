@@ -108,6 +108,11 @@ class Block:
         if sys.platform != "win32" and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._file, 0, self.size)
 
+    @property
+    def mapping(self) -> mmap.mmap:
+        """The memory."""
+        return self._mapping
+
     def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """The memory as an array; a view, which must be deleted before `close` can free it."""
         import numpy as np
@@ -127,21 +132,16 @@ class Block:
             self._file = -1
 
 
-def taken_over(place: Mapping[str, Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def taken_over(place: Mapping[str, Any]) -> mmap.mmap:
     """The memory of a block that the other process made with `to_hand_over`, without a copy.
 
-    Changes are private to this process, as with any array. The memory lives as long as the array.
+    It lives as long as the mapping, or an array that lies in it.
 
     Raises:
         OSError: If there is no such block, or no memory to map it.
-        ValueError: If the block is smaller than the array, or its values are not numbers.
     """
-    import numpy as np
-
-    if np.dtype(dtype).kind not in "biuf":
-        raise ValueError(f"values of type {dtype} are not numbers")
     if sys.platform == "win32":
-        return Block.attach(place["name"], place["size"]).array(shape, dtype)
+        return mmap.mmap(-1, place["size"], tagname=place["name"])
     if "name" in place:
         import _posixshmem
 
@@ -150,10 +150,9 @@ def taken_over(place: Mapping[str, Any], shape: tuple[int, ...], dtype: str) -> 
     else:
         file = os.open(f"/proc/{place['process']}/fd/{place['file']}", os.O_RDWR | os.O_CLOEXEC)
     try:
-        mapping = mmap.mmap(file, place["size"], mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+        return mmap.mmap(file, place["size"])
     finally:
         os.close(file)
-    return np.ndarray(shape, dtype, buffer=mapping)
 
 
 def new_name() -> str:

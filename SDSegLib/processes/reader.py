@@ -24,6 +24,7 @@ from .channel import Channel
 from .endings import is_memory_error
 from .limits import ReadingLimits, resident_bytes, set_limits
 from .messages import Message
+from .status import Status
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,14 +50,15 @@ class Reader:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._inbox: queue.Queue[Message] = queue.Queue()
-        self._limits = ReadingLimits(self._tell)
+        status, self._place = Status.made()
+        self._limits = ReadingLimits(status)
         set_limits(self._limits)
 
     def serve(self) -> NoReturn:
         """Answer calls."""
         sys.excepthook = self._fail
-        handler = _ForwardedLog(self._channel)
-        logging.getLogger("SDSegLib").addHandler(handler)
+        logging.getLogger("SDSegLib").addHandler(_ForwardedLog(self._channel))
+        self._send("hello", status=self._place)
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             try:
@@ -101,9 +103,6 @@ class Reader:
             "dtype": array.dtype.str,
             "place": self._limits.block_of(array).place,
         }
-
-    def _tell(self, seconds: float, file: str | None) -> None:
-        self._send("reading", seconds=seconds, file=file)
 
     def _fail(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None

@@ -131,7 +131,7 @@ class ByteStream:
         return count
 
     def _begin(self) -> Iterator[bytes]:
-        if self._encoding == "raw":
+        if self._encoding in ("raw", "text"):
             return iter(lambda: self._file.read(_READ_BYTES), b"")
         if self._encoding == "hex":
             return self._hexadecimal()

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
-from .byte_stream import Encoding, shown
+from .byte_stream import shown
 from .text_header import (
     AXES_TAKEN,
     SAVE_AGAIN,
@@ -80,7 +80,7 @@ def _header(path: Path) -> TextHeader:
     shape = spatial_shape(sizes, components)
     geometry, notes = _grid(fields, shape, len(sizes))
     listed = head[last.end() :].decode("utf-8", "replace").splitlines()
-    return TextHeader(geometry, _voxels(path, fields, shape, last.end(), listed), notes)
+    return TextHeader(geometry, _voxels(path, fields, shape, last.end(), listed, sizes[-1]), notes)
 
 
 def _sizes(fields: Fields) -> tuple[int, ...]:
@@ -150,7 +150,12 @@ def _origin(fields: Fields, dimension: int, notes: list[str]) -> np.ndarray:
 
 
 def _voxels(
-    path: Path, fields: Fields, shape: tuple[int, int, int], end: int, listed: list[str]
+    path: Path,
+    fields: Fields,
+    shape: tuple[int, int, int],
+    end: int,
+    listed: list[str],
+    slices: int,
 ) -> StoredVoxels:
     type_name = fields.text("elementtype")
     if type_name not in _TYPES:
@@ -158,12 +163,11 @@ def _voxels(
     dtype = np.dtype(_TYPES[type_name])
     dtype = dtype.newbyteorder(">" if _flag(fields, *_BYTE_ORDER) else "<")
     is_packed = _flag(fields, "compresseddata")
-    encoding: Encoding = "zlib" if is_packed else "raw"
     if not _flag(fields, "binarydata", default=True):
-        encoding = "text"
+        raise InputError(f"Its voxels are written as text (BinaryData is False); {SAVE_AGAIN}.")
     data = fields.text("elementdatafile")
     is_local = data.lower() == "local"
-    files = (path,) if is_local else data_files(path, data, listed, "ElementDataFile")
+    files = (path,) if is_local else data_files(path, data, listed, slices)
     name, size = fields.first("compresseddatasize")
     if is_packed and size is None and is_local:
         raise InputError(
@@ -182,7 +186,7 @@ def _voxels(
         shape=shape,
         dtype=dtype,
         files=files,
-        encoding=encoding,
+        encoding="zlib" if is_packed else "raw",
         offset=end if is_local else header,
         packed_bytes=packed_bytes,
     )

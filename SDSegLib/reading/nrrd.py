@@ -321,8 +321,9 @@ def _voxels(
         if order not in ("little", "big"):
             raise bad_value("endian", order)
         dtype = dtype.newbyteorder("<" if order == "little" else ">")
-    data_name, data = fields.first("data file", "datafile")
-    files = (path,) if data is None else data_files(path, data, listed, data_name)
+    data = fields.first("data file", "datafile")[1]
+    slices = whole_numbers("sizes", fields.text("sizes"))[-1]
+    files = (path,) if data is None else data_files(path, data, listed, slices)
     if data is None and attached < 0:
         raise InputError("The file is cut short: it ends within its header. Fetch it again.")
     lines = _skip(fields, "line skip", "lineskip")

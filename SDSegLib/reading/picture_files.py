@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..processes.limits import TooLargeError, expect_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,8 +79,12 @@ def _opened(path: Path, load: bool = True) -> Iterator[Image]:
             if getattr(picture, "n_frames", 1) > 1:
                 raise InputError(f"{path} has several pages; save one picture a file.")
             if load:
+                pixels = 4 * picture.width * picture.height
+                expect_image(pixels, pixels)
                 picture.load()
             yield picture
+    except TooLargeError as error:
+        raise InputError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path} is not a picture in the format PNG, JPEG, BMP or TIFF, or is damaged."

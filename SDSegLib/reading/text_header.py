@@ -37,7 +37,11 @@ _MOST_FILES = 20_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d{1,10}")
 _NOT_GIVEN = re.compile(r"none|\?+|[+-]?nan|[+-]?inf(inity)?", re.IGNORECASE)
-_CONVERSION = re.compile(r"%0?(\d{0,2})[di]")
+_CONVERSION = re.compile(r"%(0?\d)?[di]")
+_PATTERN = re.compile(
+    r"(?P<pattern>.*%.*\S)\s+(?P<first>-?\d{1,9})\s+(?P<last>-?\d{1,9})\s+(?P<step>-?\d{1,9})"
+    r"(\s+(?P<pieces>\d))?"
+)
 SAVE_AGAIN = "save it again, for example with 3D Slicer"
 AXES_TAKEN = (
     "columns are taken to run to the patient's left, rows to the back and slices to the head"
@@ -190,45 +194,48 @@ def given_numbers(name: str, value: str, count: int) -> tuple[float, ...]:
     return found
 
 
-def data_files(header: Path, value: str, rest: Sequence[str], name: str) -> tuple[Path, ...]:
+def data_files(header: Path, value: str, rest: Sequence[str], slices: int) -> tuple[Path, ...]:
     """The files that a header names: one, a list, or a pattern with its numbers.
 
     Args:
         header: The header's path; the files lie beside it.
         value: Value of the field.
         rest: Lines after it, which a list consists of.
-        name: Of the field.
+        slices: Files that a list or pattern names, unless it says how large their pieces are.
 
     Raises:
-        InputError: If a file is missing or is not a regular file, or a pattern is damaged.
+        InputError: If a file is missing or is not a regular file, or there are more or fewer.
     """
     words = value.split()
-    if words and words[0].upper() == "LIST":
+    name_and_numbers = _PATTERN.fullmatch(value)
+    if words and words[0].upper() == "LIST" and len(words) <= 2:
         names = [line.strip() for line in rest if line.strip()]
-    elif len(words) >= 3 and "%" in value:
-        names = _numbered(name, value)
+        is_sliced = len(words) == 1
+    elif name_and_numbers is not None:
+        names = _numbered(value, name_and_numbers)
+        is_sliced = name_and_numbers["pieces"] is None
     else:
-        names = [value]
+        names, is_sliced = [value], False
     if not 1 <= len(names) <= _MOST_FILES or not all(names):
-        raise bad_value(name, value)
+        raise bad_value("the name of its data file", value)
+    if is_sliced and len(names) != slices:
+        raise InputError(
+            f"Its header names {len(names)} files of voxels for {slices} slices; {SAVE_AGAIN}."
+        )
     files = tuple(header.parent / item for item in names)
     for file, item in zip(files, names, strict=True):
         _require_file(file, item)
     return files
 
 
-def _numbered(name: str, value: str) -> list[str]:
+def _numbered(value: str, match: re.Match[str]) -> list[str]:
     """File names of a pattern like "slice%03d.raw 1 20 1"."""
-    pattern, *numbers = value.rsplit(maxsplit=3)
-    conversions = _CONVERSION.findall(pattern)
-    is_plain = len(conversions) == 1 and pattern.count("%") == 1
-    if not is_plain or len(numbers) != 3 or not all(_WHOLE.fullmatch(n) for n in numbers):
-        raise bad_value(name, value)
-    first, last, step = (int(number) for number in numbers)
-    if step == 0 or (last - first) // step < 0 or (last - first) // step >= _MOST_FILES:
-        raise bad_value(name, value)
-    sign = 1 if step > 0 else -1
-    return [pattern % number for number in range(first, last + sign, step)]
+    pattern = match["pattern"]
+    first, last, step = (int(match[name]) for name in ("first", "last", "step"))
+    is_plain = pattern.count("%") == 1 and _CONVERSION.search(pattern) is not None
+    if not is_plain or step == 0 or not 0 <= (last - first) // step < _MOST_FILES:
+        raise bad_value("the pattern of its data files", value)
+    return [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
 
 
 def _require_file(file: Path, name: str) -> None:

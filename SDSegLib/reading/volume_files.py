@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
+from ..processes.limits import TooLargeError
 from ..volume.volume import Volume
 from .byte_stream import GZIP_MAGIC, ByteStream, opened
 from .dicom import read_dicom_file, read_series
@@ -54,6 +55,8 @@ def read_volume_here(path: Path, series: str | None = None) -> Volume:
         if series is not None:
             raise InputError(f"{path} is a file; a series can be chosen only in a DICOM folder.")
         return _read_file(path)
+    except TooLargeError as error:
+        raise InputError(f"{path}: {error}") from error
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path} cannot be opened ({reason}); check its access rights.") from error
