@@ -75,14 +75,19 @@ def batch(
         structures = list(select_structures(tuple(structures), options.structures))
     modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
-    studies = find_studies(folder, pattern, modality)
+    console = Console(stderr=True)
+
+    def tell_passed_over(path: Path, reason: str) -> None:
+        text = escape(f"{path} ({reason})")
+        console.print(f"[yellow]Passed over:[/] {text}", soft_wrap=True, highlight=False)
+
+    studies = find_studies(folder, pattern, modality, tell_passed_over)
     choose_device(options.device)
     store = ModelStore()
     if len(models) == 1:  # else the model is chosen for each study
         store.segmenter(models[0], options.device).check(options)
     _prepare(output, folder)
     table = StudyTable(output, structures)
-    console = Console(stderr=True)
     started = time.perf_counter()
     counts, warned, device = {"done": 0, "there already": 0, "failed": 0}, 0, ""
     with studies_bar(console, len(studies), quiet=as_json) as bar, Interrupt() as interrupt:

@@ -240,6 +240,13 @@ class _Child:
                     "when memory runs out. Close other programs and try again."
                 )
             )
+        if self._status is None:
+            return _LostError(
+                InputError(
+                    f"{file} cannot be read: the process for that did not start "
+                    f"({exit_text(code)}). Close other programs and try again."
+                )
+            )
         return _LostError(
             InputError(
                 f"{file}: The process that read it ended unexpectedly ({exit_text(code)}), so the "

@@ -6,6 +6,7 @@ and 3D Slicer do.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from .text_header import (
     first_bytes,
     grid,
     numbers_or_none,
+    read_voxels,
     spatial_shape,
     whole_numbers,
 )
@@ -109,18 +111,35 @@ def read_nrrd(path: Path, name: str) -> Volume:
     return _header(path).volume(path, name)
 
 
+def check_nrrd(path: Path) -> None:
+    """Read the header and the voxels of an image with any number of components, and forget them.
+
+    Raises:
+        InputError: If either is damaged; the message lacks the path.
+    """
+    fields, attached, rest = _parsed(path)
+    axes = _Axes.of(fields)
+    axes.grid(spatial_shape(axes.sizes, components=1))
+    sizes = whole_numbers("sizes", fields.text("sizes"))
+    read_voxels(_voxels(path, fields, (math.prod(sizes), 1, 1), attached, rest))
+
+
 def _header(path: Path) -> TextHeader:
+    fields, attached, rest = _parsed(path)
+    axes = _Axes.of(fields)
+    shape = spatial_shape(axes.sizes, axes.components)
+    geometry, notes = axes.grid(shape)
+    return TextHeader(geometry, _voxels(path, fields, shape, attached, rest), notes)
+
+
+def _parsed(path: Path) -> tuple[_NrrdFields, int, list[str]]:
+    """The fields, the position of attached voxels (−1 for none), and a list's data files."""
     head = first_bytes(path)
     magic = _MAGIC.match(head)
     if magic is None:
         raise InputError(f"Its first line is not that of a NRRD file; {SAVE_AGAIN}.")
     text, end, rest = _split(head[magic.end() :])
-    attached = -1 if end < 0 else magic.end() + end
-    fields = _NrrdFields(text)
-    axes = _Axes.of(fields)
-    shape = spatial_shape(axes.sizes, axes.components)
-    geometry, notes = axes.grid(shape)
-    return TextHeader(geometry, _voxels(path, fields, shape, attached, rest), notes)
+    return _NrrdFields(text), -1 if end < 0 else magic.end() + end, rest
 
 
 def _split(text: bytes) -> tuple[bytes, int, list[str]]:

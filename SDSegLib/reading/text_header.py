@@ -94,7 +94,7 @@ class TextHeader:
             InputError: If there are fewer or more bytes than declared, or they are damaged; without
                 the path.
         """
-        array, more_notes = _read(self.voxels)
+        array, more_notes = read_voxels(self.voxels)
         return Volume(
             with_kept_type(array),
             self.geometry,
@@ -294,7 +294,13 @@ def grid(shape: tuple[int, int, int], columns: np.ndarray, origin: np.ndarray) -
     return Geometry.from_affine_lps(shape, affine)
 
 
-def _read(stored: StoredVoxels) -> tuple[np.ndarray, list[str]]:
+def read_voxels(stored: StoredVoxels) -> tuple[np.ndarray, list[str]]:
+    """The voxels in this machine's byte order, and notes.
+
+    Raises:
+        InputError: If there are fewer or more bytes than declared, or they are damaged; the message
+            lacks the path.
+    """
     kind, native = stored.dtype, stored.dtype.newbyteorder("=")
     voxels = math.prod(stored.shape)
     is_kept = native.name in KEPT_TYPES

@@ -22,8 +22,8 @@ ROOMS: dict[str, set[str]] = {
     "propagation": {"volume", "networks", "families", "models", "inference"},
     "operations": {"volume", "models", "inference", "propagation"},
     "worker": {"volume", "processes", "models", "inference", "propagation", "operations"},
-    "mrml": {"volume", "processes", "propagation"},
-    "export": {"volume", "reading", "propagation", "mrml"},
+    "mrml": {"volume", "propagation"},
+    "export": {"volume", "processes", "reading", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
     "training": {
         "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",
