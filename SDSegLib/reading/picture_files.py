@@ -73,7 +73,8 @@ def _opened(path: Path, load: bool = True) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
-        raise InputError(f"{path} does not exist; check the spelling.")
+        kind = "is a folder, pipe or device" if path.exists() else "does not exist"
+        raise InputError(f"{path} {kind}; check the spelling.")
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             if getattr(picture, "n_frames", 1) > 1:

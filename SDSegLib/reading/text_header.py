@@ -124,6 +124,7 @@ class Fields:
 
     def __init__(self, text: bytes, separator: str, comment: str = "") -> None:
         self._values: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         for line in text.decode("utf-8", "replace").splitlines():
             if not line.strip() or (comment and line.startswith(comment)):
                 continue
@@ -136,6 +137,7 @@ class Fields:
             if key in self._values:
                 raise InputError(f"Its header gives '{shown(name.strip())}' twice; {SAVE_AGAIN}.")
             self._values[key] = value.strip()
+            self._names[key] = name.strip()
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -144,9 +146,9 @@ class Fields:
         return iter(self._values)
 
     def first(self, *names: str) -> tuple[str, str | None]:
-        """Name and value of the first of some fields that is there."""
+        """Name, as it is written, and value of the first of some fields that is there."""
         found = next((name for name in names if name in self._values), names[0])
-        return found, self._values.get(found)
+        return self._names.get(found, found), self._values.get(found)
 
     def text(self, *names: str) -> str:
         """Value of the first of some fields that is there; else ""."""
