@@ -299,7 +299,7 @@ def _vectors(fields: _NrrdFields) -> list[tuple[float | None, ...] | None] | Non
     if name not in fields:
         return None
     text = fields.text(name)
-    if _VECTOR.sub("", text).strip():
+    if not text or _VECTOR.sub("", text).strip():
         raise bad_value(name, text)
     return [
         None if match[0] == "none" else numbers_or_none(name, match[1])
