@@ -98,8 +98,8 @@ class Uploads:
         private.mkdir()
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for _ in range(dice.randrange(4)):
-                archive.writestr(f"f{_name(dice)}", self.contents)
+            for name in {f"f{_name(dice)}" for _ in range(dice.randrange(4))}:
+                archive.writestr(name, self.contents)
         data = packed.getvalue()
         if dice.random() < 0.7:
             data = mutators.anything(data, dice)
