@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
+from ..volume.straighten import straightened
 from ..volume.volume import Volume
 from .dicom import read_dicom_file, read_series
 from .dicom_headers import starts_like_dicom
@@ -29,13 +30,23 @@ _OTHER_FILES = {
 }
 
 
-def read_volume(path: Path | str, series: str | None = None) -> Volume:
+def read_volume(
+    path: Path | str,
+    series: str | None = None,
+    phase: str | None = None,
+    labels: bool = False,
+) -> Volume:
     """Read one volume with its position in the patient.
+
+    A sheared grid, as of a tilted gantry, is straightened: see `straighten`.
 
     Args:
         path: A NIfTI, NRRD or MetaImage file, a DICOM file, or a folder with DICOM files.
         series: Series of a DICOM folder: its UID, or its number in the list of the error message.
             Needed only if the folder contains several.
+        phase: Phase, echo or reconstruction of a DICOM series with several images at each place:
+            its number or name in the list of the error message.
+        labels: Whether the values are labels, which must not be interpolated.
 
     Returns:
         Values as stored, or scaled as in the header; int8 … int32 and float32 are kept, other
@@ -52,22 +63,41 @@ def read_volume(path: Path | str, series: str | None = None) -> Volume:
             kind = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise InputError(f"{path} {kind}; check the spelling.")
         if is_folder:
-            return read_series(path, series)
+            return read_series(path, series, phase)
         if series is not None:
             raise InputError(f"{path} is a file; a series can be chosen only in a DICOM folder.")
-        return _read_file(path)
+        return _read_file(path, phase, labels)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path} cannot be opened ({reason}); check its access rights.") from error
 
 
-def _read_file(path: Path) -> Volume:
+def is_dicom_file(path: Path) -> bool:
+    """Whether a regular file starts like a DICOM file.
+
+    Raises:
+        InputError: If it cannot be opened.
+    """
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return starts_like_dicom(file.read(4096))
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be opened ({error.strerror or error}); check its access rights."
+        ) from error
+
+
+def _read_file(path: Path, phase: str | None, labels: bool) -> Volume:
     with path.open("rb") as file:
         head = file.read(4096)
     if starts_like_dicom(head):
-        return read_dicom_file(path)
+        return read_dicom_file(path, phase)
+    if phase is not None:
+        raise InputError(f"{path} is not DICOM; a phase can be chosen only in a DICOM series.")
     try:
-        volume = _reader(path, head)(path, _name(path))
+        volume = straightened(_reader(path, head)(path, _name(path)), labels)
         volume.geometry.check()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

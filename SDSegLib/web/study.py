@@ -20,7 +20,7 @@ from ..mrml.segmentation_node import protected_structures
 from ..mrml.storage import load_segmentation_node
 from ..mrml.volumes import volume_from_node, volume_to_node
 from ..reading.dicom import Series, list_series
-from ..reading.files import read_volume
+from ..reading.files import is_dicom_file, read_volume
 from ..review.summary import RunSummary
 from ..volume.finding import Finding
 from ..volume.judgement import refuse_unusable
@@ -74,20 +74,57 @@ def source_of_upload(folder: Path, files: list[Path]) -> Source:
     return Source(root, segmentation, folder)
 
 
-def series_to_choose_from(path: Path) -> list[Series]:
-    """The series of a DICOM folder, if there are several; else nothing."""
-    found = list_series(path) if path.is_dir() else []
-    return found if len(found) > 1 else []
+@dataclass(frozen=True)
+class SeriesChoice:
+    """A series of a DICOM folder, or one of its phases.
+
+    Attributes:
+        series: Number of the series.
+        phase: Number of the phase; None if the series has no phases.
+        text: What the page shows.
+    """
+
+    series: str
+    phase: str | None
+    text: str
+
+    @property
+    def key(self) -> str:
+        """What the page sends when it is chosen."""
+        return self.series if self.phase is None else f"{self.series}/{self.phase}"
 
 
-def read_image(path: Path, series: str | None = None) -> Volume:
+def series_to_choose_from(path: Path) -> list[SeriesChoice]:
+    """The series of a DICOM folder and their phases, if there are several; else nothing."""
+    found = list_series(path) if path.is_dir() or is_dicom_file(path) else []
+    choices = [choice for item in found for choice in _choices(item)]
+    return choices if len(choices) > 1 else []
+
+
+def _choices(item: Series) -> list[SeriesChoice]:
+    size = f"{item.size[0]} × {item.size[1]} × {item.slices}"
+    parts = [item.modality or "?", item.description or "no description", item.differs]
+    text = " · ".join(part for part in parts if part)
+    if not item.phases:
+        return [SeriesChoice(str(item.number), None, f"{text} · {size}")]
+    return [
+        SeriesChoice(
+            str(item.number),
+            str(phase.number),
+            f"{text} · {phase.name} · {item.size[0]} × {item.size[1]} × {phase.slices}",
+        )
+        for phase in item.phases
+    ]
+
+
+def read_image(path: Path, series: str | None = None, phase: str | None = None) -> Volume:
     """Read a CT.
 
     Raises:
         InputError: If it cannot be read or used, without the name of the private folder.
     """
     try:
-        volume = read_volume(path, series)
+        volume = read_volume(path, series, phase)
         refuse_unusable(volume)
         return volume
     except InputError as error:
