@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MissingPackageError, OutputError
-from ..reading.dicom_stack import Slice
+from ..reading.dicom_stack import Slice, sorted_along_normal
 from ..reading.silence import silent_libraries
 from ..version import VERSION
 from ..volume.segmentation import Segmentation
@@ -70,6 +70,10 @@ def write_dicom_seg(
 def labels_on_slices(segmentation: Segmentation, slices: Sequence[Slice]) -> np.ndarray:
     """The label map in the pixel grid of DICOM slices, for any order and direction of its axes.
 
+    3D Slicer stacks the slices of a tilted gantry, or of uneven spacing, as if they were straight,
+    and corrects their place by a transform above the volume. Such a stack, whose first slice lies
+    in its place, is taken slice by slice.
+
     Returns:
         uint8, shape (slices, rows, columns).
 
@@ -77,7 +81,31 @@ def labels_on_slices(segmentation: Segmentation, slices: Sequence[Slice]) -> np.
         OutputError: If a slice is not on the segmentation's grid.
     """
     to_index = np.linalg.inv(segmentation.geometry.affine_lps)
+    order = _order_in_stack(segmentation, slices, to_index)
+    if order is not None:
+        return segmentation.label_map[order]
     return np.stack([_labels_on(segmentation, item, to_index) for item in slices])
+
+
+def _order_in_stack(
+    segmentation: Segmentation, slices: Sequence[Slice], to_index: np.ndarray
+) -> list[int] | None:
+    """Index k of each slice in a plain stack of the slices; None if it is not one or lies right."""
+    ordered = sorted_along_normal(slices)
+    first = ordered[0]
+    columns, rows = first.size
+    if segmentation.geometry.shape != (len(slices), rows, columns):
+        return None
+    in_plane = to_index[:3, :3] @ first.orientation * first.pixel_spacing
+    if not np.allclose(in_plane, np.eye(3)[:, :2], atol=_LARGEST_STRETCH / max(columns, rows)):
+        return None
+    starts = np.array([to_index[:3, :3] @ item.position + to_index[:3, 3] for item in ordered])
+    expected = np.array([[0, 0, k] for k in range(len(ordered))])
+    strays = np.abs(starts - expected).max(axis=1)
+    if strays[0] > _LARGEST_SHIFT or strays.max() <= _LARGEST_SHIFT:
+        return None
+    places = {id(item): k for k, item in enumerate(ordered)}
+    return [places[id(item)] for item in slices]
 
 
 def _present(segmentation: Segmentation, path: Path) -> list[Structure]:
