@@ -219,8 +219,9 @@ def _refer_to(references: list[Reference], dataset: Dataset) -> None:
 
     by_uid = {_temporary_uid(number): item for number, item in enumerate(references)}
     done: set[int] = set()  # segments of one slice share an item
-    for group in dataset.PerFrameFunctionalGroupsSequence:
-        for derivation in group.DerivationImageSequence:
+    groups = [*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence]
+    for group in groups:
+        for derivation in group.get("DerivationImageSequence", ()):
             for image in derivation.SourceImageSequence:
                 if id(image) in done:
                     continue

@@ -237,8 +237,12 @@ def _values(dataset: Dataset, keywords: Sequence[str]) -> dict[str, str]:
             except (ValueError, TypeError, NotImplementedError):  # it tells nothing
                 continue
             if value not in (None, ""):
-                values[keyword] = " ".join(str(part) for part in _parts(value))
+                values[keyword] = " ".join(_shown(part) for part in _parts(value))
     return values
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _parts(value: Any) -> Sequence[Any]:

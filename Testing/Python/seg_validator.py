@@ -46,13 +46,9 @@ _TABLE: dict[str, str] = {
     "SegmentedPropertyCategoryCodeSequence": _CODE,
     "SegmentedPropertyTypeCodeSequence": _CODE,
     "SegmentedPropertyTypeModifierCodeSequence": _CODE,
-    "SharedFunctionalGroupsSequence": "PixelMeasuresSequence 1|PlaneOrientationSequence 1",
     "PixelMeasuresSequence": "PixelSpacing 1|SliceThickness 1",
     "PlaneOrientationSequence": "ImageOrientationPatient 1",
-    "PerFrameFunctionalGroupsSequence": (
-        "FrameContentSequence 1|PlanePositionSequence 1|SegmentIdentificationSequence 1|"
-        "DerivationImageSequence 1"
-    ),
+    "PerFrameFunctionalGroupsSequence": "FrameContentSequence 1",
     "FrameContentSequence": "DimensionIndexValues 1",
     "PlanePositionSequence": "ImagePositionPatient 1",
     "SegmentIdentificationSequence": "ReferencedSegmentNumber 1",
@@ -68,6 +64,14 @@ _TABLE: dict[str, str] = {
     "ReferencedInstanceSequence": _IMAGE,
     "ContributingEquipmentSequence": "PurposeOfReferenceCodeSequence 1|Manufacturer 1",
 }
+# Each frame has each of these, of its own or shared by all.
+_FUNCTIONAL_GROUPS = (
+    "PixelMeasuresSequence",
+    "PlaneOrientationSequence",
+    "PlanePositionSequence",
+    "SegmentIdentificationSequence",
+    "DerivationImageSequence",
+)
 _ENUMERATED = {
     "Modality": ("SEG",),
     "PatientSex": ("M", "F", "O"),
@@ -168,12 +172,20 @@ def _of_references(seg: Dataset) -> Iterator[str]:
     if len(known) != len(series.ReferencedInstanceSequence):
         yield "an instance is listed twice"
     used = set()
+    shared = seg.SharedFunctionalGroupsSequence[0]
     for number, frame in enumerate(frames, start=1):
-        used.add(int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber))
+        for group in _FUNCTIONAL_GROUPS:
+            if (group in frame) == (group in shared):
+                yield f"frame {number} has {group} twice or not at all"
+        segment = frame.get(
+            "SegmentIdentificationSequence", shared.get("SegmentIdentificationSequence")
+        )
+        used.add(int(segment[0].ReferencedSegmentNumber))
         indices = frame.FrameContentSequence[0].DimensionIndexValues
         if len(indices) != len(seg.DimensionIndexSequence) or min(indices) < 1:
             yield f"frame {number} has the dimension indices {indices}"
-        for image in frame.DerivationImageSequence[0].SourceImageSequence:
+        derivation = frame.get("DerivationImageSequence", shared.get("DerivationImageSequence"))
+        for image in derivation[0].SourceImageSequence:
             if image.ReferencedSOPInstanceUID not in known:
                 yield f"frame {number} refers to an instance that is not listed"
     if used != set(numbers):
