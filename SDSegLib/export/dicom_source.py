@@ -93,6 +93,7 @@ _SEVERAL_VALUES = (
 _LONGEST = {"LO": 64, "SH": 16, "PN": 64}
 _NAME_PARTS, _NAME_GROUPS = 5, 3
 _LARGEST_INTEGER = 2**31 - 1
+_ESCAPE = re.compile("\x1b[ -/]*[0-~]")  # pydicom leaves some in the text that it decodes
 _DEFAULT_CHARACTER_SETS = ("", "ISO_IR 6", "ISO 2022 IR 6")
 
 
@@ -128,6 +129,7 @@ class SourceSeries:
     series_number: int
 
 
+@silent_libraries()
 def read_source(files: Sequence[Path], frames: Sequence[int] = ()) -> SourceSeries:
     """Read the headers of a volume's DICOM files.
 
@@ -262,23 +264,24 @@ class _Header:
         if keyword not in self._dataset:
             return ""
         raw = getattr(self._dataset.get_item(keyword), "value", None) or b""
-        if not isinstance(raw, bytes):
-            return str(raw)
+        if not isinstance(raw, bytes):  # pydicom has needed and decoded it already
+            return raw if isinstance(raw, str) else "\\".join(str(part) for part in raw)
         raw = raw.rstrip(b"\0 ")
         vr = dictionary_VR(keyword)
         with silent_libraries():
             if vr == "PN":
-                return str(PersonName(raw, self._encodings_of(raw)))
+                return _ESCAPE.sub("", str(PersonName(raw, self._encodings_of(raw))))
             if vr in ("LO", "SH"):
-                return decode_bytes(raw, self._encodings_of(raw), set(TEXT_VR_DELIMS))
+                text = decode_bytes(raw, self._encodings_of(raw), set(TEXT_VR_DELIMS))
+                return _ESCAPE.sub("", text)
         return raw.decode("ascii", "replace")
 
     def _encodings_of(self, raw: bytes) -> list[str]:
-        """Python's names of the file's character sets.
+        """Python's names of the file's character sets, and of those that a text switches to.
 
         Files that name none, or ASCII, and hold more often hold UTF-8.
         """
-        from pydicom.charset import convert_encodings
+        from pydicom.charset import CODES_TO_ENCODINGS, convert_encodings
 
         if self._encodings is None:
             names = [name.strip() for name in self._text("SpecificCharacterSet").split("\\")]
@@ -286,7 +289,8 @@ class _Header:
             self._encodings = list(convert_encodings(names))
         if self._is_default and not raw.isascii() and b"\x1b" not in raw and _is_utf8(raw):
             return ["utf8"]
-        return self._encodings
+        switched = [name for code, name in CODES_TO_ENCODINGS.items() if code in raw]
+        return list(dict.fromkeys([*self._encodings, *switched]))
 
 
 def _is_uid(text: str) -> bool:

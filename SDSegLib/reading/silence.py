@@ -45,12 +45,22 @@ def silent_libraries() -> Iterator[None]:
 
 @contextmanager
 def _muted(logger: logging.Logger) -> Iterator[None]:
+    """Drop a logger's records, and those of the loggers below it, which follow its level.
+
+    pydicom sets its logger's level when it is imported, which may be meanwhile.
+    """
     level = logger.level
+    logger.addFilter(_none)
     logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
         logger.setLevel(level)
+        logger.removeFilter(_none)
+
+
+def _none(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _mute_gdcm() -> None:
