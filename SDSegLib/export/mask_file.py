@@ -192,7 +192,7 @@ def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterat
 def _label_map(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
     from ..propagation.mask_part import MaskPart
 
-    read = read_volume(path)
+    read = read_volume(path, labels=True)
     if not read.geometry.matches(volume.geometry):
         raise _other_grid(path, volume)
     label_map = _whole_numbers(path, read.array)

@@ -8,28 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from ..volume.as_json import volume_to_json
+from ..volume.as_json import geometry_to_json, volume_to_json
 
 Returned = tuple[Any, dict[str, np.ndarray]]
 
 
-def volume(source: Path, series: str | None) -> Returned:
+def volume(source: Path, series: str | None, phase: str | None, labels: bool) -> Returned:
     """A volume without its voxels, and these."""
     from .volume_files import read_volume_here
 
-    found = read_volume_here(source, series)
-    files = [str(file) for file in found.dicom_files]
-    return {**volume_to_json(found), "dicom_files": files}, {"voxels": found.array}
+    found = read_volume_here(source, series, phase, labels)
+    values = {
+        **volume_to_json(found),
+        "dicom_files": [str(file) for file in found.dicom_files],
+        "dicom_frames": list(found.dicom_frames),
+        "acquired": None if found.acquired is None else geometry_to_json(found.acquired),
+    }
+    return values, {"voxels": found.array}
 
 
-def series(source: Path) -> Returned:
-    """The series of a DICOM folder."""
-    from .dicom import list_series
+def content(source: Path) -> Returned:
+    """The series of a DICOM folder or file."""
+    from .dicom import look_into
 
-    described = [asdict(item) for item in list_series(source)]
+    found = look_into(source)
+    described = [asdict(item) for item in found.series]
     for item in described:
         item["files"] = [str(file) for file in item["files"]]
-    return described, {}
+    return {"series": described, "notes": list(found.notes)}, {}
 
 
 def picture(source: Path) -> Returned:

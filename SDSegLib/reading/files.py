@@ -9,19 +9,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..processes.guard import call_guarded
-from ..volume.as_json import volume_from_json
+from ..volume.as_json import geometry_from_json, volume_from_json
 from ..volume.volume import Volume
-from .dicom import Series
+from .dicom import FolderContent, Series
+from .dicom_headers import starts_like_dicom
+from .dicom_phases import Phase
 
 
-def read_volume(path: Path | str, series: str | None = None) -> Volume:
+def read_volume(
+    path: Path | str,
+    series: str | None = None,
+    phase: str | None = None,
+    labels: bool = False,
+) -> Volume:
     """Read one volume with its position in the patient.
+
+    A sheared grid, as of a tilted gantry, is straightened: see `straighten`.
 
     Args:
         path: A NIfTI, NRRD or MetaImage file, a DICOM file, or a folder with DICOM files.
         series: Series of a DICOM folder: its UID, or its number in the list of the error message.
             Needed only if the folder contains several.
+        phase: Phase, echo or reconstruction of a DICOM series with several images at each place:
+            its number or name in the list of the error message.
+        labels: Whether the values are labels, which must not be interpolated.
 
     Returns:
         Values as stored, or scaled as in the header; int8 … int32 and float32 are kept, other
@@ -31,20 +44,49 @@ def read_volume(path: Path | str, series: str | None = None) -> Volume:
         InputError: If there is no such file, if it is damaged, or if it is not one single-channel
             3-D image on a usable grid.
     """
-    answer = call_guarded("SDSegLib.reading.calls:volume", Path(path), series=series)
-    volume = volume_from_json(answer.values, answer.arrays["voxels"])
-    files = tuple(Path(file) for file in answer.values["dicom_files"])
-    return replace(volume, dicom_files=files)
+    answer = call_guarded(
+        "SDSegLib.reading.calls:volume", Path(path), series=series, phase=phase, labels=labels
+    )
+    values = answer.values
+    acquired = values["acquired"]
+    return replace(
+        volume_from_json(values, answer.arrays["voxels"]),
+        dicom_files=tuple(Path(file) for file in values["dicom_files"]),
+        dicom_frames=tuple(values["dicom_frames"]),
+        acquired=None if acquired is None else geometry_from_json(acquired),
+    )
 
 
-def list_series(folder: Path) -> list[Series]:
-    """The image series in a folder and its subfolders, from headers only; see `dicom.list_series`.
+def look_into(folder: Path) -> FolderContent:
+    """The image series of a DICOM folder or file, from headers only; see `dicom.look_into`.
 
     Raises:
         InputError: If the folder cannot be opened, or a file in it ends the process that reads it.
     """
-    answer = call_guarded("SDSegLib.reading.calls:series", folder)
-    return [_series(item) for item in answer.values]
+    values = call_guarded("SDSegLib.reading.calls:content", folder).values
+    return FolderContent([_series(item) for item in values["series"]], tuple(values["notes"]))
+
+
+def list_series(folder: Path) -> list[Series]:
+    """The series of `look_into`."""
+    return look_into(folder).series
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a regular file starts like a DICOM file.
+
+    Raises:
+        InputError: If it cannot be opened.
+    """
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return starts_like_dicom(file.read(4096))
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be opened ({error.strerror or error}); check its access rights."
+        ) from error
 
 
 def _series(item: dict[str, Any]) -> Series:
@@ -53,4 +95,5 @@ def _series(item: dict[str, Any]) -> Series:
         name: tuple(v) if isinstance(v, list) else v for name, v in item.items()
     }
     values["files"] = tuple(Path(file) for file in item["files"])
+    values["phases"] = tuple(Phase(**phase) for phase in item["phases"])
     return Series(**values)

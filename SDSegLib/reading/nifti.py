@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import InputError
 from ..processes.limits import expect_image, new_array
 from ..volume.geometry import LARGEST_SHEAR_DEGREES, Geometry
+from ..volume.straighten import straightening_of
 from ..volume.volume import Volume
 from .byte_stream import (
     GZIP_MAGIC,
@@ -202,7 +203,8 @@ class NiftiHeader:
         """The image's grid, and notes on ambiguities of the header.
 
         A header can contain two transforms. As in ITK and 3D Slicer, the sform is used if it is a
-        scanner position or the only one, and if its axes are at right angles; else the qform.
+        scanner position or the only one, and if its axes are at right angles or those of a tilted
+        gantry, which a qform cannot hold; else the qform.
         """
         sform = self._sform() if self.fields["sform_code"] > 0 else None
         qform = self._qform() if self.fields["qform_code"] > 0 else None
@@ -237,7 +239,9 @@ class NiftiHeader:
     def _prefers(self, sform: np.ndarray) -> bool:
         if self.fields["sform_code"] != 1 or not (np.linalg.norm(sform[:3, :3], axis=0) > 0).all():
             return False
-        return Geometry.from_affine_ras(self.shape, sform).shear_degrees <= LARGEST_SHEAR_DEGREES
+        geometry = Geometry.from_affine_ras(self.shape, sform)
+        is_straight = geometry.shear_degrees <= LARGEST_SHEAR_DEGREES
+        return is_straight or straightening_of(geometry) is not None
 
     def _on_grid(self, affine: np.ndarray) -> Geometry:
         """The grid of an index-to-RAS matrix, with `pixdim` as spacing where they agree."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..processes.limits import TooLargeError
+from ..volume.straighten import straightened
 from ..volume.volume import Volume
 from .byte_stream import GZIP_MAGIC, ByteStream, opened
 from .dicom import read_dicom_file, read_series
@@ -29,7 +30,12 @@ _OTHER_FILES = {
 }
 
 
-def read_volume_here(path: Path, series: str | None = None) -> Volume:
+def read_volume_here(
+    path: Path,
+    series: str | None = None,
+    phase: str | None = None,
+    labels: bool = False,
+) -> Volume:
     """Read one volume with its position in the patient.
 
     Args:
@@ -51,10 +57,10 @@ def read_volume_here(path: Path, series: str | None = None) -> Volume:
             kind = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise InputError(f"{path} {kind}; check the spelling.")
         if is_folder:
-            return read_series(path, series)
+            return read_series(path, series, phase)
         if series is not None:
             raise InputError(f"{path} is a file; a series can be chosen only in a DICOM folder.")
-        return _read_file(path)
+        return _read_file(path, phase, labels)
     except TooLargeError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
@@ -62,16 +68,18 @@ def read_volume_here(path: Path, series: str | None = None) -> Volume:
         raise InputError(f"{path} cannot be opened ({reason}); check its access rights.") from error
 
 
-def _read_file(path: Path) -> Volume:
+def _read_file(path: Path, phase: str | None, labels: bool) -> Volume:
     try:
         with opened(path) as file:
             head = file.read(4096)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if starts_like_dicom(head):
-        return read_dicom_file(path)
+        return read_dicom_file(path, phase)
+    if phase is not None:
+        raise InputError(f"{path} is not DICOM; a phase can be chosen only in a DICOM series.")
     try:
-        volume = _reader(path, head)(path, _name(path))
+        volume = straightened(_reader(path, head)(path, _name(path)), labels)
         volume.geometry.check()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -129,7 +129,7 @@ class Application:
         if snapshot is None or study.volume_node is None or study.opened().source is None:
             self._autosave.forget()
             return
-        about = about_edits(study.opened(), study.series, self._context.folder)
+        about = about_edits(study.opened(), study.choice, self._context.folder)
         self._autosave.keep(snapshot, about)
 
     async def _stop_runs(self) -> None:

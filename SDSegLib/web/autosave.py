@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import InputError
 from ..mrml.snapshot import SegmentationSnapshot
 from ..volume.volume import Volume
+from .study import SeriesChoice
 
 _log = logging.getLogger(__name__)
 
@@ -83,12 +84,12 @@ def _write_private(path: Path, data: bytes) -> None:
     os.replace(new, path)
 
 
-def about_edits(volume: Volume, series: str | None, private: Path) -> dict[str, Any]:
+def about_edits(volume: Volume, choice: SeriesChoice | None, private: Path) -> dict[str, Any]:
     """What is needed to open the CT again, as plain values.
 
     Args:
         volume: The CT.
-        series: Series of a DICOM folder, if one was chosen.
+        choice: Series and phase, if there were several.
         private: The private folder; a path in it is kept relative to it.
     """
     source = volume.source
@@ -98,7 +99,8 @@ def about_edits(volume: Volume, series: str | None, private: Path) -> dict[str, 
     geometry = volume.geometry
     return {
         "image": path,
-        "series": series,
+        "series": None if choice is None else choice.series,
+        "phase": None if choice is None else choice.phase,
         "name": volume.name,
         "shape": list(geometry.shape),
         "affine": geometry.affine_lps.ravel().tolist(),

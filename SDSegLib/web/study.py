@@ -21,7 +21,7 @@ from ..mrml.segmentation_node import protected_structures
 from ..mrml.storage import load_segmentation_node
 from ..mrml.volumes import volume_from_node, volume_to_node
 from ..reading.dicom import Series
-from ..reading.files import list_series, read_volume
+from ..reading.files import is_dicom_file, list_series, read_volume
 from ..review.summary import RunSummary
 from ..volume.finding import Finding
 from ..volume.judgement import refuse_unusable
@@ -76,17 +76,54 @@ def source_of_upload(folder: Path, files: list[Path]) -> Source:
     return Source(root, segmentation, folder)
 
 
-def series_to_choose_from(path: Path) -> list[Series]:
-    """The series of a DICOM folder, if there are several; else nothing.
+@dataclass(frozen=True)
+class SeriesChoice:
+    """A series of a DICOM folder, or one of its phases.
+
+    Attributes:
+        series: Number of the series.
+        phase: Number of the phase; None if the series has no phases.
+        text: What the page shows.
+    """
+
+    series: str
+    phase: str | None
+    text: str
+
+    @property
+    def key(self) -> str:
+        """What the page sends when it is chosen."""
+        return self.series if self.phase is None else f"{self.series}/{self.phase}"
+
+
+def series_to_choose_from(path: Path) -> list[SeriesChoice]:
+    """The series of a DICOM folder and their phases, if there are several; else nothing.
 
     Raises:
         InputError: If it cannot be read, without the name of the private folder.
     """
     try:
-        found = list_series(path) if path.is_dir() else []
+        found = list_series(path) if path.is_dir() or is_dicom_file(path) else []
     except InputError as error:
         raise InputError(_without_folder(str(error), path)) from error
-    return found if len(found) > 1 else []
+    choices = [choice for item in found for choice in _choices(item)]
+    return choices if len(choices) > 1 else []
+
+
+def _choices(item: Series) -> list[SeriesChoice]:
+    size = f"{item.size[0]} × {item.size[1]} × {item.slices}"
+    parts = [item.modality or "?", item.description or "no description", item.differs]
+    text = " · ".join(part for part in parts if part)
+    if not item.phases:
+        return [SeriesChoice(str(item.number), None, f"{text} · {size}")]
+    return [
+        SeriesChoice(
+            str(item.number),
+            str(phase.number),
+            f"{text} · {phase.name} · {item.size[0]} × {item.size[1]} × {phase.slices}",
+        )
+        for phase in item.phases
+    ]
 
 
 def try_segmentation(path: Path) -> None:
@@ -101,14 +138,14 @@ def try_segmentation(path: Path) -> None:
         raise InputError(_without_folder(str(error), path)) from error
 
 
-def read_image(path: Path, series: str | None = None) -> Volume:
+def read_image(path: Path, series: str | None = None, phase: str | None = None) -> Volume:
     """Read a CT.
 
     Raises:
         InputError: If it cannot be read or used, without the name of the private folder.
     """
     try:
-        volume = read_volume(path, series)
+        volume = read_volume(path, series, phase)
         refuse_unusable(volume)
         return volume
     except InputError as error:
@@ -131,14 +168,14 @@ class Study:
         instability_node: Instability map of the last result, if there is one.
         summary: Of the last run.
         findings: About the CT for the chosen model, the most severe first.
-        series: Series of a DICOM folder, if one was chosen.
+        choice: Series and phase of the CT, if there were several.
     """
 
     def __init__(self, app: SlicerApp) -> None:
         self._scene = app.scene
         self._volume: Volume | None = None
         self._folder: Path | None = None
-        self.series: str | None = None
+        self.choice: SeriesChoice | None = None
         self.volume_node: vtkMRMLScalarVolumeNode | None = None
         self.segmentation_node: vtkMRMLSegmentationNode | None = None
         self.instability_node: vtkMRMLScalarVolumeNode | None = None
@@ -146,21 +183,26 @@ class Study:
         self.findings: tuple[Finding, ...] = ()
         self._scene.Clear(False)  # without it painting does nothing in the first scene
 
-    def open(self, volume: Volume, folder: Path | None = None, series: str | None = None) -> None:
+    def open(
+        self,
+        volume: Volume,
+        folder: Path | None = None,
+        choice: SeriesChoice | None = None,
+    ) -> None:
         """Open a CT; what was open before is closed.
 
         Args:
             volume: The CT.
             folder: Of an upload; removed together with the CT, for DICOM export needs its files,
                 and so does taking up edits after the program was killed.
-            series: Series of a DICOM folder, if one was chosen.
+            choice: Series and phase, if there were several.
         """
         self.close()
         self.volume_node = volume_to_node(volume, self._scene)
         # The reader's array is released: the node has the voxels.
         self._volume = replace(volume, array=volume_from_node(self.volume_node).array)
         self._folder = folder
-        self.series = series
+        self.choice = choice
         self._set_segmentation(
             self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.name} segmentation")
         )

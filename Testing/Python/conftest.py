@@ -66,3 +66,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real CT not found at {folder}; set SDSEG_TEST_DATA to the data folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _segmentations_are_valid(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check every DICOM Segmentation that a test has left in its folder."""
+    folder: Path | None = None
+    if "tmp_path" in request.fixturenames:
+        folder = request.getfixturevalue("tmp_path")
+    yield
+    for path in folder.rglob("*.dcm") if folder else ():
+        from seg_validator import faults_of, is_seg
+
+        if path.is_file() and is_seg(path):
+            assert faults_of(path) == [], path
