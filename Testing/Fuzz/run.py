@@ -81,7 +81,7 @@ def fuzz(
     bad = []
     total = sum(_SHARES[target.name] for target in targets)
     for target in targets:
-        for number in range(max(1, inputs * _SHARES[target.name] // total)):
+        for number in range(-(-inputs * _SHARES[target.name] // total)):
             with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
                 dice = random.Random(f"{seed} {target.name} {number}")
                 outcome = target.run(dice, Path(name))

@@ -28,6 +28,7 @@ from worker_parts import posix_only
 from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError
 from SDSegLib.processes.guard import end_children
+from SDSegLib.reading.byte_stream import opened
 from SDSegLib.reading.files import read_volume
 from SDSegLib.reading.pictures import read_picture
 from SDSegLib.studies.find import find_studies
@@ -281,6 +282,48 @@ def test_pipes_and_devices_are_refused_before_they_are_opened(name: str, tmp_pat
     for path in (tmp_path / name, tmp_path / f"device{name}"):
         with pytest.raises(InputError, match=r"neither a file nor a folder|pipe or device"):
             read(path)
+
+
+@posix_only
+def test_a_file_that_became_a_pipe_after_it_was_looked_at_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ct.raw")
+    with (
+        pytest.raises(InputError, match=r"ct\.raw is a pipe or device"),
+        opened(tmp_path / "ct.raw"),
+    ):
+        pass
+
+
+CASES = {
+    "mha_half_data.mha": "needs 163,840 bytes, and it has at most 81,920",
+    "mdim9_z.mha": "needs 172,032 bytes, and it has at most 163,840",
+    "flip_z29.mha": "does not give the size of its packed voxels",
+    "mcds0.mha": "packed voxels as 0 bytes, and they are 95,953",
+    "mdf9.mha": "5 files of voxels for 20 slices",
+    "mdf8.mha": "x%d 0 0 0",
+    "mval12_6.mha": "'%s%n%s' next to it, which is missing",
+    "val5_5.nrrd": "space is A",
+    "dn18.nhdr": "next to it, which is missing",
+    "val7_7.nrrd": "gives no voxel spacing",
+    "mval6_3.mha": "gives no position",
+    "voxoff_0.nii": "vox_offset, as byte 0",
+    "dn16.nhdr": "'fifo.raw', which is a folder, pipe or device",
+}
+
+
+@posix_only
+@pytest.mark.parametrize("name", CASES)
+def test_cases_that_fuzzing_once_found(name: str, shared_data: Path, tmp_path: Path) -> None:
+    case = shared_data.parent / "cases" / name
+    if not case.is_file():
+        pytest.skip(f"{case} is not there")
+    shutil.copyfile(case, tmp_path / name)
+    os.mkfifo(tmp_path / "fifo.raw")
+    try:
+        said = " ".join(read_volume(tmp_path / name).notes)
+    except InputError as error:
+        said = str(error)
+    assert CASES[name] in said
 
 
 # A crash of a library, whatever the door.
