@@ -16,7 +16,7 @@ from ..options import RunOptions
 from ..volume.structure import Structure, structure_id
 from .batch_screen import result_json, result_line, studies_bar
 from .interrupt import Interrupt
-from .options import with_run_options
+from .options import OriginalGrid, Phase, with_run_options
 
 
 @with_run_options()
@@ -43,6 +43,8 @@ def batch(
             help="Files for each study, with commas: seg.nrrd, nii.gz, nrrd, mha, dcm, png."
         ),
     ] = "seg.nrrd",
+    phase: Phase = None,
+    original_grid: OriginalGrid = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do studies again that have their results.")
     ] = False,
@@ -55,7 +57,8 @@ def batch(
     [bold]sdseg batch studies/ --output results/ --write seg.nrrd,png[/]
 
     The next study is read and the last one written while one is computed. Studies that have their
-    results are skipped, so a run that was stopped continues with the same command. A study that
+    results are skipped, so a run that was stopped continues with the same command. Each series of
+    a DICOM folder is a study, and each phase of a series unless --phase chooses one. A study that
     cannot be read does not stop the others: studies.csv says why, and the exit code is 1.
     """
     from ..export.results import kinds_of_endings
@@ -68,21 +71,26 @@ def batch(
     from ..studies.segment import StudyOptions
     from ..studies.table import StudyTable
 
-    how = StudyOptions(options, output, kinds_of_endings(write), overwrite)
+    how = StudyOptions(options, output, kinds_of_endings(write), overwrite, original_grid)
     models = models_for_volumes(options.model)
     structures = [item for model in models for item in model.description.structures]
     if len(models) == 1 or not _have_any(structures, options.structures):
         structures = list(select_structures(tuple(structures), options.structures))
     modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
-    studies = find_studies(folder, pattern, modality)
+    console = Console(stderr=True)
+
+    def tell_passed_over(path: Path, reason: str) -> None:
+        text = escape(f"{path} ({reason})")
+        console.print(f"[yellow]Passed over:[/] {text}", soft_wrap=True, highlight=False)
+
+    studies = find_studies(folder, pattern, modality, phase, tell_passed_over)
     choose_device(options.device)
     store = ModelStore()
     if len(models) == 1:  # else the model is chosen for each study
         store.segmenter(models[0], options.device).check(options)
     _prepare(output, folder)
     table = StudyTable(output, structures)
-    console = Console(stderr=True)
     started = time.perf_counter()
     counts, warned, device = {"done": 0, "there already": 0, "failed": 0}, 0, ""
     with studies_bar(console, len(studies), quiet=as_json) as bar, Interrupt() as interrupt:

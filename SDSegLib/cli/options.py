@@ -97,4 +97,19 @@ Device = run_option("device")
 Mirror = run_option("mirror")
 Steps = run_option("steps")
 Samples = run_option("samples")
+Phase = Annotated[
+    str | None,
+    typer.Option(
+        help="Which phase, echo or reconstruction, by number or name, of a DICOM series with "
+        "several images at each place (see: sdseg series FOLDER)."
+    ),
+]
+OriginalGrid = Annotated[
+    bool,
+    typer.Option(
+        "--original-grid",
+        help="Write label map and uncertainty on the input's own voxels also if a tilted gantry "
+        "sheared their grid; without it they lie on the straightened grid, as the other files.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
 from .findings import show_findings, show_warning
 from .interrupt import Interrupt
-from .options import Device
+from .options import Device, Phase
 from .progress_bar import progress_bar
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def propagate(
         str | None,
         typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
     ] = None,
+    phase: Phase = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
@@ -111,7 +112,7 @@ def propagate(
     check_output(output, overwrite)
     if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
         raise InputError(f"The output {output} is an input; choose another name.")
-    volume = read_volume(source, series)
+    volume = read_volume(source, series, phase)
     with opened_mask(mask, volume, segment) as opened:
         operation, models = PropagateOperation(options, opened.mask), ModelStore()
         with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:

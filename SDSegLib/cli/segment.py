@@ -16,7 +16,7 @@ from ..errors import CancelledError, InputError
 from ..options import RunOptions
 from .findings import show_findings
 from .interrupt import Interrupt
-from .options import with_run_options
+from .options import OriginalGrid, Phase, with_run_options
 from .progress_bar import progress_bar
 from .segment_screen import require_outputs, result_json, result_table
 
@@ -61,6 +61,8 @@ def segment(
         str | None,
         typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
     ] = None,
+    phase: Phase = None,
+    original_grid: OriginalGrid = False,
     yes: Annotated[
         bool,
         typer.Option("--yes", "-y", help="Segment without asking, also if the image is doubtful."),
@@ -93,7 +95,7 @@ def segment(
     if installed is not None and installed.description.input.pictures is not None:
         from .segment_picture import segment_picture
 
-        _refuse_for_pictures(options, files, series)
+        _refuse_for_pictures(options, files, series, phase)
         segment_picture(
             source, options, {kind: files[kind] for kind in _PICTURE_OUTPUTS}, overwrite, as_json
         )
@@ -112,7 +114,7 @@ def segment(
     if installed is not None:
         select_structures(installed.description.structures, options.structures)
     operation, models = SegmentOperation(options), ModelStore()
-    opened = OpenVolume(read_volume(source, series))
+    opened = OpenVolume(read_volume(source, series, phase))
     volume = opened.volume
     findings = operation.judge(opened, models)
     refuse(findings)
@@ -128,7 +130,7 @@ def segment(
         result, answer = run_here(
             operation, opened, models, report or (lambda progress: None), interrupt.is_set
         )
-    write_outputs(result, volume, outputs, overwrite)
+    write_outputs(result, volume, outputs, overwrite, original_grid)
     review = slices_to_review(result) if options.samples > 1 else []
     seconds = time.perf_counter() - started
     show_findings(answer.findings[len(findings) :], console)
@@ -162,13 +164,14 @@ def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) ->
 
 
 def _refuse_for_pictures(
-    options: RunOptions, files: dict[str, Path | None], series: str | None
+    options: RunOptions, files: dict[str, Path | None], series: str | None, phase: str | None
 ) -> None:
     for_volumes = {
         "--output": files["segmentation"],
         "--dicom-seg": files["dicom_seg"],
         "--region": options.region,
         "--series": series,
+        "--phase": phase,
         "--batch": options.batch,
         "--mirror": options.mirror or None,
     }

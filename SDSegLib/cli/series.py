@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
+from .findings import show_warning
 
 
 def series(
@@ -20,9 +21,12 @@ def series(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """List the image series in a DICOM folder."""
-    from ..reading.dicom import list_series
+    from ..reading.files import look_into
 
-    found = list_series(folder)
+    content = look_into(folder)
+    found = content.series
+    for note in content.notes:
+        show_warning(note, Console(stderr=True))
     if not found:
         raise InputError(f"{folder} holds no DICOM images; give the folder of a CT.")
     if as_json:
@@ -35,10 +39,16 @@ def series(
         table.add_row(
             str(item.number),
             item.modality or "?",
-            escape(item.description),
+            escape("\n".join(part for part in (item.description, item.differs) if part)),
             str(item.slices),
             " × ".join(str(count) for count in item.size),
             " × ".join("?" if step is None else f"{step:.3g}" for step in item.spacing),
             escape(item.uid),
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for item in found:
+        if item.phases:
+            console.print(f"Phases of series {item.number} (choose with --phase):")
+        for phase in item.phases:
+            console.print(f"  {escape(str(phase))}", highlight=False)

@@ -141,7 +141,7 @@ def _volume_item(
 ) -> Case:
     assert item.label is not None
     volume = read_volume(item.image)
-    label_map = read_volume(item.label)
+    label_map = read_volume(item.label, labels=True)
     if not volume.geometry.matches(label_map.geometry, TOLERANCE_MM):
         raise InputError(
             f"The label map {item.label} ({_size(label_map.array.shape)} voxels) is not on the "

@@ -286,5 +286,5 @@ def _picture_values(item: Item) -> set[int]:
 
 def _volume_values(item: Item) -> set[int]:
     assert item.label is not None
-    array = read_volume(item.label).array
+    array = read_volume(item.label, labels=True).array
     return set().union(*(np.unique(whole_numbers(part, item.label)).tolist() for part in array))

@@ -265,7 +265,7 @@ def _read_reference(path: Path, recipe: LabelRecipe, table: tuple[int, ...] | No
     if is_picture(path):
         volume = one_slice(recipe.of_mask(read_mask(path), path), path.stem)
     else:
-        stored = read_volume(path)
+        stored = read_volume(path, labels=True)
         volume = replace(stored, array=recipe.of_volume(stored.array, path))
     if table is None:
         return volume

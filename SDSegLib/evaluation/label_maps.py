@@ -26,7 +26,7 @@ def read_label_map(path: Path) -> Volume:
     Raises:
         InputError: If it cannot be read, or a value is not a whole number 0 … 255.
     """
-    volume = read_volume(path)
+    volume = read_volume(path, labels=True)
     labels = np.empty(volume.array.shape, np.uint8)
     for plane, target in zip(volume.array, labels, strict=True):
         target[:] = whole_numbers(plane, path, LARGEST_LABEL)

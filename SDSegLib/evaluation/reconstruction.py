@@ -146,5 +146,5 @@ def _spacing(pair: CasePair, case: Case, family: CompactFamily) -> tuple[float, 
         return 1.0, 1.0, 1.0
     if description.spacing is not None:
         return case.spacing, *description.spacing
-    geometry = read_volume(pair.reference).geometry
+    geometry = read_volume(pair.reference, labels=True).geometry
     return reorientation_to(geometry, description.axes).spacing(geometry)

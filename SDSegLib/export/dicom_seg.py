@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MissingPackageError, OutputError
-from ..reading.dicom_headers import read_image
-from ..reading.dicom_stack import Slice, slices_of
+from ..reading.dicom_stack import Slice, sorted_along_normal
+from ..reading.silence import silent_libraries
 from ..version import VERSION
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
 from .atomic import atomic_write
+from .dicom_source import CT_IMAGE_STORAGE, Reference, SourceSeries, read_source
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,37 +28,9 @@ _log = logging.getLogger(__name__)
 _ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
 _LONGEST_LABEL = 64  # characters of a DICOM long string
 _SERIES_NUMBER_OFFSET = 1000
-_MAY_BE_EMPTY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-)
-_FROM_FILE_META = {
-    "SOPClassUID": "MediaStorageSOPClassUID",
-    "SOPInstanceUID": "MediaStorageSOPInstanceUID",
-}
-_SHARED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-_SEXES = ("M", "F", "O")
+_LARGEST_INTEGER = 2**31 - 1
 _LARGEST_SHIFT = 0.51  # voxels; the DICOM reader accepts slices shifted by half a pixel
 _LARGEST_STRETCH = 0.1  # voxels over a whole row or column
-
-
-@dataclass(frozen=True, eq=False)
-class SourceSeries:
-    """The series that a DICOM Segmentation refers to.
-
-    Attributes:
-        headers: One for each single-frame file, or one for a multi-frame file.
-        slices: One for each frame, in the same order.
-    """
-
-    headers: list[Dataset]
-    slices: list[Slice]
 
 
 def write_dicom_seg(
@@ -66,8 +38,9 @@ def write_dicom_seg(
 ) -> None:
     """Write a binary DICOM Segmentation that refers to each slice of the volume's series.
 
-    It contains the patient, study and frame of reference of the series. Structures without a voxel
-    are left out, because a segment needs a frame.
+    It contains the patient, study and frame of reference of the series, as far as they are valid.
+    Structures without a voxel are left out, because a segment needs a frame. The segments of a
+    straightened volume lie on the slices as they were acquired.
 
     Args:
         segmentation: The result.
@@ -88,46 +61,18 @@ def write_dicom_seg(
         )
     structures = _present(segmentation, path)
     _require_highdicom()
-    source = read_source(volume.dicom_files)
+    source = read_source(volume.dicom_files, volume.dicom_frames)
     labels = _renumbered(labels_on_slices(segmentation, source.slices), structures)
-    with atomic_write(path, overwrite) as temporary:
+    with silent_libraries(), atomic_write(path, overwrite) as temporary:
         _dataset(segmentation, structures, source, labels).save_as(temporary)
-
-
-def read_source(files: Sequence[Path]) -> SourceSeries:
-    """Read the headers of a volume's DICOM files.
-
-    Identifiers removed by anonymisation are replaced, with a warning, because DICOM requires them.
-
-    Raises:
-        OutputError: If a file is missing or cannot be referenced.
-    """
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    headers: list[Dataset] = []
-    slices: list[Slice] = []
-    for file in dict.fromkeys(files):
-        try:
-            header = dcmread(file, stop_before_pixels=True, force=True)
-        except (OSError, InvalidDicomError) as error:
-            raise OutputError(
-                f"The DICOM file {file} of the segmented series can no longer be read; put it "
-                "back, or write a .seg.nrrd or a label map instead."
-            ) from error
-        headers.append(header)
-        slices.extend(slices_of(read_image(file)))
-    if len(headers) > 1 and len(slices) > len(headers):
-        raise OutputError(
-            f"The series consists of {len(headers)} multi-frame files, and a DICOM Segmentation "
-            "can refer to one; write a .seg.nrrd or a label map instead."
-        )
-    _complete(headers)
-    return SourceSeries(headers, slices)
 
 
 def labels_on_slices(segmentation: Segmentation, slices: Sequence[Slice]) -> np.ndarray:
     """The label map in the pixel grid of DICOM slices, for any order and direction of its axes.
+
+    3D Slicer stacks the slices of a tilted gantry, or of uneven spacing, as if they were straight,
+    and corrects their place by a transform above the volume. Such a stack, whose first slice lies
+    in its place, is taken slice by slice.
 
     Returns:
         uint8, shape (slices, rows, columns).
@@ -136,7 +81,31 @@ def labels_on_slices(segmentation: Segmentation, slices: Sequence[Slice]) -> np.
         OutputError: If a slice is not on the segmentation's grid.
     """
     to_index = np.linalg.inv(segmentation.geometry.affine_lps)
+    order = _order_in_stack(segmentation, slices, to_index)
+    if order is not None:
+        return segmentation.label_map[order]
     return np.stack([_labels_on(segmentation, item, to_index) for item in slices])
+
+
+def _order_in_stack(
+    segmentation: Segmentation, slices: Sequence[Slice], to_index: np.ndarray
+) -> list[int] | None:
+    """Index k of each slice in a plain stack of the slices; None if it is not one or lies right."""
+    ordered = sorted_along_normal(slices)
+    first = ordered[0]
+    columns, rows = first.size
+    if segmentation.geometry.shape != (len(slices), rows, columns):
+        return None
+    in_plane = to_index[:3, :3] @ first.orientation * first.pixel_spacing
+    if not np.allclose(in_plane, np.eye(3)[:, :2], atol=_LARGEST_STRETCH / max(columns, rows)):
+        return None
+    starts = np.array([to_index[:3, :3] @ item.position + to_index[:3, 3] for item in ordered])
+    expected = np.array([[0, 0, k] for k in range(len(ordered))])
+    strays = np.abs(starts - expected).max(axis=1)
+    if strays[0] > _LARGEST_SHIFT or strays.max() <= _LARGEST_SHIFT:
+        return None
+    places = {id(item): k for k, item in enumerate(ordered)}
+    return [places[id(item)] for item in slices]
 
 
 def _present(segmentation: Segmentation, path: Path) -> list[Structure]:
@@ -167,20 +136,14 @@ def _dataset(
 ) -> Dataset:
     import highdicom
 
-    model = f"SDSeg {segmentation.model}".strip()[:_LONGEST_LABEL]
+    model = _text(f"SDSeg {segmentation.model}") or "SDSeg"
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=model, family=_coded(_ARTIFICIAL_INTELLIGENCE), version=VERSION, source="SDSeg"
     )
-    column_spacing, row_spacing = source.slices[0].pixel_spacing
-    slice_spacing = segmentation.geometry.spacing[2]
-    measures = highdicom.PixelMeasuresSequence(
-        pixel_spacing=[row_spacing, column_spacing],
-        slice_thickness=source.slices[0].thickness or slice_spacing,
-        spacing_between_slices=slice_spacing,
-    )
+    number = source.series_number + _SERIES_NUMBER_OFFSET
     try:
         dataset = highdicom.seg.Segmentation(
-            source_images=source.headers,
+            source_images=_images(segmentation, source),
             pixel_array=labels,
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
@@ -188,27 +151,95 @@ def _dataset(
                 for number, item in enumerate(structures, start=1)
             ],
             series_instance_uid=highdicom.UID(),
-            series_number=int(source.headers[0].get("SeriesNumber") or 0) + _SERIES_NUMBER_OFFSET,
+            series_number=number if number <= _LARGEST_INTEGER else _SERIES_NUMBER_OFFSET,
             sop_instance_uid=highdicom.UID(),
             instance_number=1,
             manufacturer="SDSeg",
             manufacturer_model_name=model,
             software_versions=VERSION,
             device_serial_number="none",
-            pixel_measures=measures,
             content_label="SDSEG",
             content_description=model,
             content_creator_name="SDSeg^",
             series_description=model,
             omit_empty_frames=True,
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # The library's message may quote the patient's data.
         raise OutputError(
-            f"No DICOM Segmentation can be made for this series: {error}. Write a .seg.nrrd or a "
-            "label map instead."
+            f"No DICOM Segmentation can be made for the series of {source.slices[0].file} "
+            f"({type(error).__name__} in highdicom). Write a .seg.nrrd or a label map instead."
         ) from error
-    dataset.SpecificCharacterSet = "ISO_IR 192"  # structures may be named in any alphabet
+    _refer_to(source.references, dataset)
     return dataset
+
+
+def _images(segmentation: Segmentation, source: SourceSeries) -> list[Dataset]:
+    """The slices as single-frame CT images that are alike; highdicom requires that they are.
+
+    Their instance UIDs are their numbers, to be replaced by `_refer_to`.
+    """
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.valuerep import DSfloat
+
+    first = source.slices[0]
+    column_spacing, row_spacing = first.pixel_spacing
+    slice_spacing = abs(segmentation.geometry.spacing[2])
+    images = []
+    for number, item in enumerate(source.slices):
+        image = Dataset()
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.update(source.header)
+        image.SOPClassUID = CT_IMAGE_STORAGE
+        image.SOPInstanceUID = _temporary_uid(number)
+        image.Modality = "CT"
+        image.Columns, image.Rows = item.size
+        for keyword, values in {
+            "PixelSpacing": (row_spacing, column_spacing),
+            "SliceThickness": (first.thickness or slice_spacing,),
+            "SpacingBetweenSlices": (slice_spacing,),
+            "ImagePositionPatient": item.position,
+            "ImageOrientationPatient": first.orientation.T.ravel(),
+        }.items():
+            numbers = [DSfloat(float(value), auto_format=True) for value in values]
+            setattr(image, keyword, numbers if len(numbers) > 1 else numbers[0])
+        images.append(image)
+    return images
+
+
+def _temporary_uid(number: int) -> str:
+    return f"2.25.{number + 1}"
+
+
+def _refer_to(references: list[Reference], dataset: Dataset) -> None:
+    """Replace the temporary instance UIDs by the images and frames that slices were read from."""
+    from pydicom.dataset import Dataset
+
+    by_uid = {_temporary_uid(number): item for number, item in enumerate(references)}
+    done: set[int] = set()  # segments of one slice share an item
+    groups = [*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence]
+    for group in groups:
+        for derivation in group.get("DerivationImageSequence", ()):
+            for image in derivation.SourceImageSequence:
+                if id(image) in done:
+                    continue
+                done.add(id(image))
+                reference = by_uid[image.ReferencedSOPInstanceUID]
+                image.ReferencedSOPClassUID = reference.class_uid
+                image.ReferencedSOPInstanceUID = reference.instance_uid
+                if reference.frame is not None:
+                    image.ReferencedFrameNumber = reference.frame
+    images: dict[str, Dataset] = {}
+    for reference in references:
+        if reference.instance_uid not in images:
+            image = Dataset()
+            image.ReferencedSOPClassUID = reference.class_uid
+            image.ReferencedSOPInstanceUID = reference.instance_uid
+            images[reference.instance_uid] = image
+    dataset.SourceImageSequence = list(images.values())
+    dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence = list(images.values())
 
 
 def _description(number: int, structure: Structure, algorithm: Any) -> Any:
@@ -217,12 +248,12 @@ def _description(number: int, structure: Structure, algorithm: Any) -> Any:
 
     description = highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=structure.name[:_LONGEST_LABEL],
+        segment_label=_text(structure.name) or f"Segment {number}",
         segmented_property_category=_coded(structure.category),
         segmented_property_type=_coded(structure.type),
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
-        tracking_id=structure.id,
+        tracking_id=_text(structure.id) or f"segment-{number}",
         tracking_uid=highdicom.UID(),
         display_color=highdicom.color.CIELabColor.from_rgb(*structure.color),
     )
@@ -237,7 +268,14 @@ def _description(number: int, structure: Structure, algorithm: Any) -> Any:
 def _coded(code: Code) -> Any:
     import highdicom
 
-    return highdicom.sr.CodedConcept(code.value, code.scheme, code.meaning)
+    meaning = _text(code.meaning) or code.value
+    return highdicom.sr.CodedConcept(code.value, code.scheme, meaning)
+
+
+def _text(text: str) -> str:
+    """A text as a DICOM long string: one line without backslashes, at most 64 characters."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable.replace("\\", "/").strip()[:_LONGEST_LABEL].rstrip()
 
 
 def _require_highdicom() -> None:
@@ -264,35 +302,6 @@ def _labels_on(segmentation: Segmentation, item: Slice, to_index: np.ndarray) ->
     if any(n.min() < 0 or n.max() >= size for n, size in zip(index, shape, strict=True)):
         raise _off_grid(item)
     return segmentation.label_map[index[0], index[1], index[2]]
-
-
-def _complete(headers: list[Dataset]) -> None:
-    """Add the attributes that highdicom copies from the source if the source lacks them."""
-    from pydicom.uid import generate_uid
-
-    missing = set()
-    for header in headers:
-        for keyword, in_meta in _FROM_FILE_META.items():
-            if not header.get(keyword):
-                setattr(header, keyword, header.file_meta.get(in_meta) or generate_uid())
-                missing.add(keyword)
-        for keyword in _MAY_BE_EMPTY:
-            if keyword not in header:
-                setattr(header, keyword, None)
-        if header.PatientSex not in _SEXES:
-            header.PatientSex = None
-    first = str(headers[0].SOPInstanceUID)
-    for keyword in _SHARED_UIDS:
-        for header in headers:
-            if not header.get(keyword):
-                setattr(header, keyword, generate_uid(entropy_srcs=[keyword, first]))
-                missing.add(keyword)
-    if missing:
-        _log.warning(
-            "the DICOM series lacks %s (anonymised?); made-up ones are used, so viewers may not "
-            "join the segmentation to it",
-            ", ".join(sorted(missing)),
-        )
 
 
 def _off_grid(item: Slice) -> OutputError:

@@ -14,6 +14,7 @@ from ..mrml.storage import is_whole_nrrd
 from ..reading.nifti import read_nifti
 from ..volume.geometry import Geometry
 from ..volume.segmentation import Segmentation
+from ..volume.straighten import on_acquired_grid
 from .atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -25,29 +26,43 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _LARGEST_SHIFT = 0.1  # relative to the smallest spacing
 
 
-def write_label_map(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
+def write_label_map(
+    segmentation: Segmentation,
+    path: Path | str,
+    overwrite: bool = False,
+    acquired: Geometry | None = None,
+) -> None:
     """Write the label map as uint8 on the segmented volume's own grid, and read it back.
 
     Args:
         segmentation: Label map and grid; these formats do not store names and colours.
         path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) sets the format.
         overwrite: Whether to replace an existing file.
+        acquired: `Volume.acquired` of a straightened volume, to write the labels on the sheared
+            grid of its file instead; programs built on ITK do not open such NIfTI files.
 
     Raises:
         OutputError: If the path is not usable, the disk is full, or the format cannot represent
-            the grid (NIfTI: axes that are not at right angles).
+            the grid (NIfTI: axes that are not at right angles, unless `acquired` is given).
     """
     path = Path(path)
+    if acquired is not None:
+        labels = on_acquired_grid(segmentation.label_map, acquired)
+        segmentation = replace(
+            segmentation, label_map=labels, geometry=acquired, instability=None, probabilities=None
+        )
     if not path.name.lower().endswith(SUFFIXES):
         raise OutputError(
             f"{path} is in no known label map format; end its name in {', '.join(SUFFIXES)}."
         )
     import SimpleITK as sitk
 
-    image = _image(segmentation)
     with atomic_write(path, overwrite) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            if acquired is not None and path.name.lower().endswith((".nii", ".nii.gz")):
+                _write_nifti(segmentation, temporary)
+            else:
+                sitk.WriteImage(_image(segmentation), str(temporary), useCompression=True)
             written, geometry = _read_back(temporary)
         except (RuntimeError, InputError) as error:
             _log.warning("%s is not whole: %s", path, error)
@@ -63,13 +78,19 @@ def write_label_map(segmentation: Segmentation, path: Path | str, overwrite: boo
             )
 
 
-def write_instability(segmentation: Segmentation, path: Path, overwrite: bool = False) -> None:
+def write_instability(
+    segmentation: Segmentation,
+    path: Path,
+    overwrite: bool = False,
+    acquired: Geometry | None = None,
+) -> None:
     """Write the instability as uint8, 0 … 255, on the segmented volume's own grid.
 
     Args:
         segmentation: Segmentation from several samples.
         path: File to write; its ending (.nii.gz, .nii, .nrrd or .mha) sets the format.
         overwrite: Whether to replace an existing file.
+        acquired: As for `write_label_map`.
 
     Raises:
         InputError: If there was a single sample.
@@ -77,7 +98,19 @@ def write_instability(segmentation: Segmentation, path: Path, overwrite: bool = 
     """
     if segmentation.instability is None:
         raise InputError("A single sample has no instability; segment with several samples.")
-    write_label_map(replace(segmentation, label_map=segmentation.instability), path, overwrite)
+    instability = replace(segmentation, label_map=segmentation.instability)
+    write_label_map(instability, path, overwrite, acquired)
+
+
+def _write_nifti(segmentation: Segmentation, path: Path) -> None:
+    """Write with the sform only, which can hold sheared axes; ITK's writer cannot."""
+    import nibabel
+
+    affine = segmentation.geometry.affine_ras
+    image = nibabel.Nifti1Image(segmentation.label_map.T, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(None, code=0)
+    nibabel.save(image, path)
 
 
 def _image(segmentation: Segmentation) -> sitk.Image:

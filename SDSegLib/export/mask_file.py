@@ -18,6 +18,7 @@ from ..volume.volume import Volume
 from .atomic import atomic_together
 from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
+from .segmentation_input import begin_to_check
 
 if TYPE_CHECKING:
     from ..mrml.edit_grid import EditGrid
@@ -168,7 +169,9 @@ def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterat
     from ..mrml.storage import load_segmentation_node
     from ..mrml.volumes import volume_to_node
 
+    checking = begin_to_check(path)
     with private_scene() as scene:
+        checking.result()
         node = load_segmentation_node(path, scene)
         volume_node = volume_to_node(volume, scene)
         grid = edit_grid(node, volume_node)
@@ -192,7 +195,7 @@ def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterat
 def _label_map(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
     from ..propagation.mask_part import MaskPart
 
-    read = read_volume(path)
+    read = read_volume(path, labels=True)
     if not read.geometry.matches(volume.geometry):
         raise _other_grid(path, volume)
     label_map = _whole_numbers(path, read.array)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    from ..volume.geometry import Geometry
     from ..volume.segmentation import Segmentation
     from ..volume.volume import Volume
 
@@ -101,26 +102,41 @@ def check_outputs(
 
 
 def write_outputs(
-    result: Segmentation, volume: Volume, outputs: dict[str, Path], overwrite: bool
+    result: Segmentation,
+    volume: Volume,
+    outputs: dict[str, Path],
+    overwrite: bool,
+    original_grid: bool = False,
 ) -> None:
-    """Write the files of `check_outputs`, all or none."""
+    """Write the files of `check_outputs`, all or none.
+
+    Args:
+        result: To be written.
+        volume: The volume that was segmented.
+        outputs: Paths by kind.
+        overwrite: Whether to replace existing files.
+        original_grid: Whether label maps of a volume that was straightened are written on the
+            sheared grid that it was acquired on.
+    """
     from .atomic import atomic_together
 
     with atomic_together(outputs.values(), overwrite) as staged:
         for kind, path in outputs.items():
-            _write(kind, result, volume, staged[path])
+            _write(kind, result, volume, staged[path], volume.acquired if original_grid else None)
 
 
-def _write(kind: str, result: Segmentation, volume: Volume, path: Path) -> None:
+def _write(
+    kind: str, result: Segmentation, volume: Volume, path: Path, acquired: Geometry | None
+) -> None:
     """Write one result to an existing file, which is replaced."""
     if kind == "label_map":
         from .label_map import write_label_map
 
-        write_label_map(result, path, overwrite=True)
+        write_label_map(result, path, overwrite=True, acquired=acquired)
     elif kind == "uncertainty":
         from .label_map import write_instability
 
-        write_instability(result, path, overwrite=True)
+        write_instability(result, path, overwrite=True, acquired=acquired)
     elif kind == "dicom_seg":
         from .dicom_seg import write_dicom_seg
 

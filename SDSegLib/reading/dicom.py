@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume.geometry import Geometry
+from ..volume.straighten import straightened
 from ..volume.volume import Volume
 from .dicom_headers import DicomImage, FoundInFolder, find_in_folder, read_image
+from .dicom_phases import Phase, chosen_phase, phases_of
 from .dicom_pixels import decode
-from .dicom_stack import slices_of, stack
+from .dicom_series import ImageGroup, grouped, without_strays
+from .dicom_stack import Slice, slices_of, stack, without_copies
+from .silence import silent_libraries
 
 _VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -26,13 +30,17 @@ class Series:
 
     Attributes:
         number: Its position in the list, from 1, by which it can be selected.
-        uid: SeriesInstanceUID; empty if the files have none.
+        uid: SeriesInstanceUID; empty if the files have none. Several may have the same: images of
+            different patients, studies, frames of reference or orientations are different series.
         description: SeriesDescription, empty if there is none.
         modality: "CT", "MR", …, empty if there is none.
         slices: Number of images, with all frames.
         size: Columns and rows of the first image.
         spacing: Distance of columns, rows and slices in mm; None where the headers lack it.
         files: Its files, sorted by name.
+        differs: What tells it from the first series of the same UID, such as "another patient".
+        phases: Phases, echoes or reconstructions to choose from; empty if there is one image at
+            each place.
     """
 
     number: int
@@ -43,64 +51,97 @@ class Series:
     size: tuple[int, int]
     spacing: tuple[float | None, float | None, float | None]
     files: tuple[Path, ...]
+    differs: str = ""
+    phases: tuple[Phase, ...] = ()
 
     def __str__(self) -> str:
         title = f'"{self.description}"' if self.description else "(no description)"
         size = f"{self.size[0]} × {self.size[1]} × {self.slices}"
-        return f"{self.number}: {self.modality or '?'} {title}, {size}, {self.uid or 'no UID'}"
+        remarks = [self.differs] if self.differs else []
+        remarks += [f"{len(self.phases)} phases"] if self.phases else []
+        return ", ".join(
+            [f"{self.number}: {self.modality or '?'} {title}", size, *remarks, self.uid or "no UID"]
+        )
 
 
-def list_series(folder: Path) -> list[Series]:
-    """The image series in a folder and its subfolders, from headers only.
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder holds.
+
+    Attributes:
+        series: Its image series.
+        notes: Remarks for the user on files that belong to none, one sentence each.
+    """
+
+    series: list[Series]
+    notes: tuple[str, ...]
+
+
+@silent_libraries()
+def look_into(folder: Path) -> FolderContent:
+    """The image series in a folder and its subfolders, or in one file, from headers only.
 
     They are sorted by series number, then UID. DICOMDIR, other DICOM objects (segmentations,
     reports, …) and all other files are skipped.
+
+    Raises:
+        InputError: If the folder or file cannot be opened.
     """
-    return _describe(_grouped(find_in_folder(folder)))
+    if folder.is_file():
+        image = read_image(folder)
+        found = FoundInFolder(images=[image] if image.size else [])
+    else:
+        found = find_in_folder(folder)
+    return FolderContent(_describe(grouped(found.images)), _notes_on_damaged(found))
 
 
-def read_series(folder: Path, series: str | None = None) -> Volume:
+def list_series(folder: Path) -> list[Series]:
+    """The series of `look_into`."""
+    return look_into(folder).series
+
+
+@silent_libraries()
+def read_series(folder: Path, series: str | None = None, phase: str | None = None) -> Volume:
     """Read one series of a folder and its subfolders.
 
     Args:
         folder: Folder with its files.
         series: Its UID, or its number in `list_series`; needed only if there are several.
+        phase: Number or name of the phase in `Series.phases`; needed only if there are several
+            images at each place.
 
     Returns:
-        Values after rescaling (HU for CT), k along the slice normal; `dicom_files` follows k.
+        Values after rescaling (HU for CT), padding as air, k along the slice normal; `dicom_files`
+        follows k. Slices of a tilted gantry are straightened.
 
     Raises:
-        InputError: If there is no image, if there are several series and none is selected, or if
-            its images do not form a regular stack (see `stack`).
+        InputError: If there is no image, if there are several series or phases and none is
+            selected, or if its images do not form a regular stack (see `stack`).
     """
     found = find_in_folder(folder)
-    groups = _grouped(found)
+    groups = grouped(found.images)
     if not groups:
         raise InputError(_nothing_found(folder, found))
-    images = groups[_chosen(_describe(groups), folder, series)]
-    notes = []
-    if found.damaged:
-        notes.append(
-            f"{len(found.damaged)} files of the folder could not be read as DICOM and were left "
-            f"out, such as {found.damaged[0].name}."
-        )
-    stacked = [image for image in images if not image.is_scout]
-    if stacked and len(stacked) < len(images):
-        scouts = [image.file.name for image in images if image.is_scout]
-        notes.append(f"{len(scouts)} scout images were left out, such as {scouts[0]}.")
+    group = groups[_chosen(groups, folder, series)]
+    notes = (*_notes_on_damaged(found), *_notes_on_set_aside(group))
     try:
-        return _volume(stacked or images, folder, tuple(notes))
+        return _volume(group.images, folder, phase, notes)
     except InputError as error:
         if not found.damaged:
             raise
-        names = ", ".join(file.name for file in found.damaged[:_MOST_NAMES])
         raise InputError(
-            f"{error} In {folder} these files are damaged: {names}; copy them again."
+            f"{error} In {folder} these files are damaged: {_listed(found.damaged)}; copy them "
+            "again."
         ) from error
 
 
-def read_dicom_file(path: Path) -> Volume:
+@silent_libraries()
+def read_dicom_file(path: Path, phase: str | None = None) -> Volume:
     """Read a single DICOM file: one slice, or all frames of a multi-frame image.
+
+    Args:
+        path: The file.
+        phase: Number or name of a phase; needed only if there are several frames at each place.
 
     Raises:
         InputError: If it is not an image or lacks its position in the patient.
@@ -113,22 +154,35 @@ def read_dicom_file(path: Path) -> Volume:
             f"{path} is a DICOM file without an image ({image.text('Modality') or 'no modality'}); "
             "give an image or the folder of its series."
         )
-    return _volume([image], path, ())
+    return _volume([image], path, phase, ())
 
 
-def _volume(images: list[DicomImage], source: Path, notes: tuple[str, ...]) -> Volume:
-    slices = [item for image in images for item in slices_of(image)]
-    ordered, geometry, more_notes = stack(slices)
-    _check(geometry, source)
-    return Volume(
-        array=decode(ordered),
-        geometry=geometry,
-        name=images[0].text("SeriesDescription") or "series",
-        modality=images[0].text("Modality") or None,
-        source=source,
-        dicom_files=tuple(item.file for item in ordered),
-        notes=notes + more_notes,
+def _volume(
+    images: list[DicomImage], source: Path, phase: str | None, notes: tuple[str, ...]
+) -> Volume:
+    slices, strays = without_strays([item for image in images for item in slices_of(image)])
+    if strays:
+        notes += (_set_aside([item.label for item in strays]),)
+    slices, copies = without_copies(slices)
+    if copies:
+        notes += (f"{copies} files are exact copies of others and were left out.",)
+    ordered, geometry, more_notes = stack(chosen_phase(slices, phase, source))
+    modality = images[0].text("Modality") or None
+    frames = tuple(item.frame for item in ordered if item.frame is not None)
+    volume = straightened(
+        Volume(
+            array=decode(ordered, is_ct=modality in (None, "CT")),
+            geometry=geometry,
+            name=images[0].text("SeriesDescription") or "series",
+            modality=modality,
+            source=source,
+            dicom_files=tuple(item.file for item in ordered),
+            dicom_frames=frames if len(frames) == len(ordered) else (),
+            notes=notes + more_notes,
+        )
     )
+    _check(volume.geometry, source)
+    return volume
 
 
 def _check(geometry: Geometry, source: Path) -> None:
@@ -138,30 +192,56 @@ def _check(geometry: Geometry, source: Path) -> None:
         raise InputError(f"{source}: {error}") from error
 
 
-def _grouped(found: FoundInFolder) -> list[list[DicomImage]]:
-    """Images by series; those without a series UID are grouped by number and description."""
-    groups: defaultdict[tuple[str, ...], list[DicomImage]] = defaultdict(list)
-    for image in found.images:
-        uid = image.text("SeriesInstanceUID")
-        key = (uid,) if uid else ("", image.text("SeriesNumber"), image.text("SeriesDescription"))
-        groups[key].append(image)
-    return [groups[key] for key in sorted(groups, key=lambda k: (groups[k][0].series_number, k))]
+def _notes_on_damaged(found: FoundInFolder) -> tuple[str, ...]:
+    if not found.damaged:
+        return ()
+    return (
+        f"{len(found.damaged)} files of the folder could not be read as DICOM and were left out: "
+        f"{_listed(found.damaged)}.",
+    )
 
 
-def _describe(groups: list[list[DicomImage]]) -> list[Series]:
+def _notes_on_set_aside(group: ImageGroup) -> tuple[str, ...]:
+    if not group.set_aside:
+        return ()
+    return (_set_aside([image.file.name for image in group.set_aside]),)
+
+
+def _set_aside(names: list[str]) -> str:
+    return f"{len(names)} scout images were left out, such as {names[0]}."
+
+
+def _listed(files: list[Path]) -> str:
+    names = ", ".join(file.name for file in files[:_MOST_NAMES])
+    return names if len(files) <= _MOST_NAMES else f"{names} and {len(files) - _MOST_NAMES} more"
+
+
+def _describe(groups: list[ImageGroup]) -> list[Series]:
     return [
         Series(
             number=number,
-            uid=images[0].text("SeriesInstanceUID"),
-            description=images[0].text("SeriesDescription"),
-            modality=images[0].text("Modality"),
-            slices=sum(image.frames for image in images),
-            size=images[0].size or (0, 0),
-            spacing=_spacing(images),
-            files=tuple(image.file for image in images),
+            uid=group.uid,
+            description=group.images[0].text("SeriesDescription"),
+            modality=group.images[0].text("Modality"),
+            slices=sum(image.frames for image in group.images),
+            size=group.images[0].size or (0, 0),
+            spacing=_spacing(group.images),
+            files=tuple(image.file for image in group.images),
+            differs=group.differs,
+            phases=_phases(group.images),
         )
-        for number, images in enumerate(groups, start=1)
+        for number, group in enumerate(groups, start=1)
     ]
+
+
+def _phases(images: list[DicomImage]) -> tuple[Phase, ...]:
+    """Phases of a series; none if it cannot be read, which is said when it is chosen."""
+    try:
+        slices: Sequence[Slice] = [item for image in images for item in slices_of(image)]
+        slices, _ = without_copies(without_strays(list(slices))[0])
+        return tuple(phase for phase, _ in phases_of(slices))
+    except InputError:
+        return ()
 
 
 def _spacing(images: list[DicomImage]) -> tuple[float | None, float | None, float | None]:
@@ -177,19 +257,27 @@ def _spacing(images: list[DicomImage]) -> tuple[float | None, float | None, floa
     return (in_plane[1], in_plane[0], between[0])
 
 
-def _chosen(choices: list[Series], folder: Path, wanted: str | None) -> int:
+def _chosen(groups: list[ImageGroup], folder: Path, wanted: str | None) -> int:
     """Index of the selected series, or of the only one."""
-    listed = "".join(f"\n  {series}" for series in choices)
+    if wanted is None and len(groups) == 1:
+        return 0
+    wanted = None if wanted is None else wanted.strip()
+    matching = [
+        number for number, group in enumerate(groups, start=1) if wanted in (group.uid, str(number))
+    ]
+    if wanted is not None and len(matching) == 1:
+        return matching[0] - 1
+    listed = "".join(f"\n  {series}" for series in _describe(groups))
     if wanted is None:
-        if len(choices) == 1:
-            return 0
         raise InputError(
-            f"{folder} holds {len(choices)} image series; choose one by number or UID with "
+            f"{folder} holds {len(groups)} image series; choose one by number or UID with "
             f"--series:{listed}"
         )
-    for series in choices:
-        if wanted.strip() in (series.uid, str(series.number)):
-            return series.number - 1
+    if matching:
+        raise InputError(
+            f"{folder} holds {len(matching)} series with the UID '{wanted}'; choose one by "
+            f"number:{listed}"
+        )
     raise InputError(f"{folder} has no series '{wanted}'; it has:{listed}")
 
 
@@ -199,8 +287,8 @@ def _nothing_found(folder: Path, found: FoundInFolder) -> str:
         return f"{folder} holds DICOM files but no image series ({kinds}); give the CT's folder."
     if found.damaged:
         return (
-            f"{folder} holds {len(found.damaged)} damaged DICOM files and no image, such as "
-            f"{found.damaged[0].name}; export it again."
+            f"{folder} holds {len(found.damaged)} damaged DICOM files and no image: "
+            f"{_listed(found.damaged)}; export it again."
         )
     volumes = [file for file in found.not_dicom if file.name.lower().endswith(_VOLUME_FILES)]
     if volumes:

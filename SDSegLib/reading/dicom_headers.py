@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-import struct
+import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .dicom_files import UNCOMPRESSED, read_content, refuse_damaged
+from .silence import silent_libraries
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    Values = Dataset | Mapping[str, Any]
+
 log = logging.getLogger(__name__)
 
-# No tag that identifies the patient is read here.
-_TAGS = [
+_TAGS = (
     "SOPClassUID",
+    "StudyInstanceUID",
     "SeriesInstanceUID",
     "SeriesDescription",
     "SeriesNumber",
@@ -32,6 +36,8 @@ _TAGS = [
     "NumberOfFrames",
     "SamplesPerPixel",
     "PhotometricInterpretation",
+    "BitsAllocated",
+    "FrameOfReferenceUID",
     "PixelSpacing",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -39,10 +45,14 @@ _TAGS = [
     "SpacingBetweenSlices",
     "RescaleSlope",
     "RescaleIntercept",
-]
-_FRAME_TAGS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
+    "ModalityLUTSequence",
+)
+# Only a hash of these is kept.
+_PATIENT_TAGS = ("PatientID", "PatientName")
+_FRAME_TAGS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _NOT_SOURCE_IMAGES = {"SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "REG", "SR", "PR", "KO", "DOC", "AU"}
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_SCOUTS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +61,23 @@ class DicomImage:
 
     Attributes:
         file: Path of the file.
-        header: Those of the tags listed above that the file contains.
+        header: Values by keyword, of those tags listed above that the file contains.
         size: Columns and rows; None for a DICOM object that is not an image.
         frames: Number of frames; 1 in a classic file.
+        patient: Hash of the patient's ID and name, to tell patients apart.
+        has_pixels: Whether the file goes on to its pixels.
+        most_pixel_bytes: Upper limit of the size of its decoded pixels.
+        is_uncompressed: Whether the pixels are stored as they are.
     """
 
     file: Path
-    header: Dataset
+    header: Mapping[str, Any]
     size: tuple[int, int] | None
     frames: int
+    patient: str
+    has_pixels: bool
+    most_pixel_bytes: int
+    is_uncompressed: bool
 
     def text(self, keyword: str) -> str:
         """Value of a tag as text; empty if it is missing."""
@@ -83,14 +101,52 @@ class DicomImage:
 
     @property
     def is_scout(self) -> bool:
-        """Whether it is an overview image (localizer), which is not part of the stack."""
-        return "LOCALIZER" in (self.header.get("ImageType") or ())
+        """Whether it says that it is an overview image (localizer), not part of the stack."""
+        return is_scout(self.header)
+
+    @property
+    def is_colored(self) -> bool:
+        """Whether it has several samples for each pixel, as a screenshot; no slice has."""
+        colours = self.text("PhotometricInterpretation") or "MONOCHROME2"
+        return self.text("SamplesPerPixel") not in ("", "1") or not colours.startswith("MONOCHROME")
+
+    @property
+    def class_name(self) -> str:
+        """What kind of DICOM object it is, by name; for private kinds their UID."""
+        from pydicom.uid import UID
+
+        return UID(self.text("SOPClassUID")).name
 
     @property
     def series_number(self) -> float:
         """SeriesNumber, infinite where there is none."""
         numbers = self.numbers_if_valid("SeriesNumber", 1)
         return numbers[0] if numbers else float("inf")
+
+    @property
+    def announced_bytes(self) -> int:
+        """Size of the decoded pixels as announced by the header."""
+        columns, rows = self.size or (0, 0)
+        bits, samples = (
+            int((self.numbers_if_valid(keyword, 1) or (usual,))[0])
+            for keyword, usual in (("BitsAllocated", 16), ("SamplesPerPixel", 1))
+        )
+        return columns * rows * self.frames * max(samples, 1) * max(bits, 1) // 8
+
+    def check_pixels(self) -> None:
+        """Raise `InputError` unless there can be as many pixels as the header announces."""
+        if not self.has_pixels:
+            raise InputError(f"{self.file} holds no pixels or is cut short; export it again.")
+        announced, held = self.announced_bytes, self.most_pixel_bytes
+        if announced > held:
+            columns, rows = self.size or (0, 0)
+            several = f"{self.frames} frames of " if self.frames > 1 else ""
+            at_most = "" if self.is_uncompressed else "at most "
+            raise InputError(
+                f"{self.file} is damaged or cut short: it announces {several}{columns} × {rows} "
+                f"pixels, which take {announced:,} bytes, and holds {at_most}{held:,}; export it "
+                "again."
+            )
 
 
 @dataclass(frozen=True)
@@ -133,12 +189,15 @@ def find_in_folder(folder: Path) -> FoundInFolder:
             f"{folder} cannot be opened as a folder ({error.strerror}); give the folder that holds "
             "the DICOM files."
         ) from error
-    found = FoundInFolder()
+    found, unknown = FoundInFolder(), []
     for parent, subfolders, names in os.walk(folder, onerror=_log_unreadable):
         subfolders.sort()
         for name in sorted(names):
             if name.upper() != "DICOMDIR":
-                _sort_in(Path(parent, name), found)
+                unknown.append(_sort_in(Path(parent, name), found))
+    _judge_unknown([image for image in unknown if image is not None], found)
+    _move_lookalikes(found)
+    found.damaged.sort()
     return found
 
 
@@ -152,88 +211,154 @@ def read_image(file: Path, with_frames: bool = False) -> DicomImage:
     Raises:
         InputError: If the file cannot be read as DICOM.
     """
-    from pydicom import dcmread
-
-    tags = [*_TAGS, *(_FRAME_TAGS if with_frames else ())]
-    with refuse_damaged(file, "its header"):
-        header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
-        for _ in header.iterall():  # pydicom decodes a tag, and may fail, at its first use
-            pass
-        size = None
+    content = read_content(file, (*_TAGS, *_PATIENT_TAGS, *(_FRAME_TAGS if with_frames else ())))
+    patient = _patient_hash(content.dataset)
+    header = decoded(content.dataset, file)
+    size = None
+    with refuse_damaged(file, "the size of its image"):
         if "Rows" in header and "Columns" in header:
-            size = (int(header.Columns), int(header.Rows))
+            size = (int(header["Columns"]), int(header["Rows"]))
         frames = int(header.get("NumberOfFrames") or 1)
     if "SOPClassUID" not in header and size is None:
         raise InputError(f"{file} is damaged: its header names no DICOM object; export it again.")
-    return DicomImage(file, header, size, frames)
+    if min(size or (1,)) < 1 or frames < 1:
+        raise InputError(
+            f"{file} is damaged: it announces an image without pixels; export it again."
+        )
+    return DicomImage(
+        file=file,
+        header=header,
+        size=size,
+        frames=frames,
+        patient=patient,
+        has_pixels=content.pixel_bytes is not None,
+        most_pixel_bytes=content.most_pixel_bytes,
+        is_uncompressed=content.syntax in ("", *UNCOMPRESSED),
+    )
 
 
-def numbers(dataset: Dataset, keyword: str, count: int, file: Path) -> tuple[float, ...] | None:
+def decoded(dataset: Dataset, file: Path) -> dict[str, Any]:
+    """All values by keyword. pydicom decodes a value, and may fail to do so, at its first use.
+
+    Raises:
+        InputError: If one cannot be decoded; it names the tag and not its value.
+    """
+    from pydicom.datadict import keyword_for_tag
+
+    values = {}
+    current = None
+
+    def part() -> str:
+        return f"its {keyword_for_tag(current) or 'header'}" if current else "its header"
+
+    with silent_libraries(), refuse_damaged(file, part):
+        for current in list(dataset.keys()):
+            element = dataset[current]
+            values[element.keyword] = element.value
+            if element.VR == "SQ":
+                for item in element.value:
+                    for _ in item.iterall():
+                        pass
+    return values
+
+
+def is_scout(dataset: Values) -> bool:
+    """Whether the type of an image or frame says that it is an overview (localizer)."""
+    kinds = dataset.get("FrameType") or dataset.get("ImageType") or ()
+    return any(scout in str(kind).upper() for kind in _listed(kinds) for scout in _SCOUTS)
+
+
+def numbers(dataset: Values, keyword: str, count: int, file: Path) -> tuple[float, ...] | None:
     """The `count` numbers of a tag, None if it is missing or empty.
 
     Raises:
         InputError: If they are not that many numbers.
     """
-    from pydicom.multival import MultiValue
-
     with refuse_damaged(file, f"its {keyword}"):
         value = dataset.get(keyword)
         if value is None or value == "":
             return None
-        values = tuple(float(v) for v in (value if isinstance(value, MultiValue) else (value,)))
+        values = tuple(float(v) for v in _listed(value))
     if len(values) != count:
         raise InputError(f"{file}: its {keyword} has {len(values)} numbers, not {count}.")
     return values
 
 
-@contextmanager
-def refuse_damaged(file: Path, part: str) -> Iterator[None]:
-    """Convert all exceptions of pydicom on damaged files to `InputError`."""
-    from pydicom.errors import BytesLengthException, InvalidDicomError
+def _listed(value: object) -> Sequence:
+    from pydicom.multival import MultiValue
 
-    try:
-        yield
-    except (
-        ArithmeticError,
-        AttributeError,
-        BytesLengthException,
-        EOFError,
-        InvalidDicomError,
-        LookupError,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise InputError(
-            f"{file} is damaged or cut short: {part} cannot be read ({reason}); export it again."
-        ) from error
+    return value if isinstance(value, MultiValue) else (value,)
 
 
-def _sort_in(file: Path, found: FoundInFolder) -> None:
+def _patient_hash(header: Dataset) -> str:
+    """A hash of the tags that identify the patient, which are removed from the header."""
+    values = []
+    for keyword in _PATIENT_TAGS:
+        if keyword in header:
+            raw = header.get_item(keyword)
+            value = getattr(raw, "value", None) or b""
+            values.append(value if isinstance(value, bytes) else str(value).encode())
+            del header[keyword]
+        else:
+            values.append(b"")
+    whole = b"\\".join(value.strip(b" \0^") for value in values)
+    return hashlib.sha256(whole).hexdigest() if whole.strip(b"\\") else ""
+
+
+def _sort_in(file: Path, found: FoundInFolder) -> DicomImage | None:
+    """Put a file into its list; a DICOM object of an unknown kind is returned."""
     if not file.is_file():
-        return
+        return None
     try:
         with file.open("rb") as opened:
             head = opened.read(132)
         if not starts_like_dicom(head):
             is_named_so = file.suffix.lower() in _DICOM_SUFFIXES and not file.name.startswith("._")
             (found.damaged if is_named_so else found.not_dicom).append(file)
-            return
+            return None
         image = read_image(file)
     except (InputError, OSError) as error:
         log.debug("Skipped %s: %s", file, error)
         found.damaged.append(file)
-        return
+        return None
     modality = image.text("Modality")
-    if image.size is None:
-        found.others[modality or "no modality"] += 1
-    elif modality in _NOT_SOURCE_IMAGES:
+    if modality in _NOT_SOURCE_IMAGES:
         found.others[modality] += 1
-    else:
+    elif image.size is not None:
         found.images.append(image)
+    elif image.class_name.endswith("Image Storage"):  # its header was cut short
+        found.damaged.append(file)
+    elif image.class_name == image.text("SOPClassUID"):
+        return image
+    else:
+        found.others[modality or "no modality"] += 1
+    return None
+
+
+def _judge_unknown(unknown: list[DicomImage], found: FoundInFolder) -> None:
+    """Sort objects of private kinds without an image: others, or images whose header was cut."""
+    series = {"", *(image.text("SeriesInstanceUID") for image in found.images)}
+    for image in unknown:
+        if found.images and image.text("SeriesInstanceUID") in series:
+            found.damaged.append(image.file)
+        else:
+            found.others[image.text("Modality") or "no modality"] += 1
+
+
+def _move_lookalikes(found: FoundInFolder) -> None:
+    """Count files as damaged that are no DICOM but are named like images of the same folder.
+
+    A file that was cut in its first bytes, or overwritten, cannot be told by its content.
+    """
+    patterns = {_name_pattern(image.file) for image in found.images}
+    lookalikes = [file for file in found.not_dicom if _name_pattern(file) in patterns]
+    found.damaged.extend(lookalikes)
+    for file in lookalikes:
+        found.not_dicom.remove(file)
+
+
+def _name_pattern(file: Path) -> tuple[Path, str]:
+    return file.parent, re.sub(r"\d+", "#", file.name)
 
 
 def _log_unreadable(error: OSError) -> None:

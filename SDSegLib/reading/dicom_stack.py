@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import filecmp
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,19 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume.geometry import Geometry
-from .dicom_headers import DicomImage, numbers, read_image
+from .dicom_headers import DicomImage, is_scout, numbers, read_image
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from .dicom_headers import Values
+
 _SAME_POSITION_MM = 0.01
 _UNEVEN_STEP = 0.1  # relative to the step
 _SHIFT_IN_PIXELS = 0.5
-_SAVE_IN_SLICER = "load it in 3D Slicer, which straightens it, and save it as NRRD"
+_MOST_NAMES = 5
+_AGAIN = "Export the whole series again"
+_SAVE_IN_SLICER = "load it in 3D Slicer, which resamples it, and save it as NRRD"
 _EXPORT_AGAIN = "export the original series, not screenshots or reports"
 
 
@@ -40,8 +44,10 @@ class Slice:
         orientation: LPS unit vectors of increasing column and row index, 3×2.
         pixel_spacing: Column spacing, then row spacing, in mm.
         thickness: SliceThickness or SpacingBetweenSlices in mm, if given.
-        slope: Rescale slope from stored to real values.
-        intercept: Rescale intercept from stored to real values.
+        slope: Rescale slope from stored to real values, None if there is none.
+        intercept: Rescale intercept from stored to real values, None if there is none.
+        is_scout: Whether the file says that it is an overview (localizer).
+        announced_bytes: Size of the decoded pixels of the whole file as announced by its header.
     """
 
     file: Path
@@ -51,8 +57,21 @@ class Slice:
     orientation: np.ndarray
     pixel_spacing: tuple[float, float]
     thickness: float | None
-    slope: float
-    intercept: float
+    slope: float | None
+    intercept: float | None
+    is_scout: bool = False
+    announced_bytes: int = 0
+
+    @property
+    def normal(self) -> np.ndarray:
+        """LPS unit vector across the slice; with its axes it is right-handed."""
+        return np.cross(*self.orientation.T)
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Slope and intercept from stored to real values, 1 and 0 where there are none."""
+        slope = 1.0 if self.slope is None else self.slope
+        return slope, 0.0 if self.intercept is None else self.intercept
 
     @property
     def label(self) -> str:
@@ -64,14 +83,21 @@ def slices_of(image: DicomImage) -> list[Slice]:
     """The slices of one image file.
 
     Raises:
-        InputError: If it is a colour image, or lacks its position, orientation or pixel spacing.
+        InputError: If it is a colour image, holds fewer pixels than it announces, or lacks its
+            position, orientation or pixel spacing.
     """
-    samples, colours = image.text("SamplesPerPixel"), image.text("PhotometricInterpretation")
-    if samples not in ("", "1") or not (colours or "MONOCHROME2").startswith("MONOCHROME"):
+    if image.is_colored:
+        colours, samples = image.text("PhotometricInterpretation"), image.text("SamplesPerPixel")
         raise InputError(
             f"{image.file} is a colour image ({colours}, {samples or 1} samples per pixel); "
             f"{_EXPORT_AGAIN}."
         )
+    if "ModalityLUTSequence" in image.header:
+        raise InputError(
+            f"{image.file} gives its values by a table (Modality LUT), which is not supported; "
+            "export it with rescale slope and intercept."
+        )
+    image.check_pixels()
     if image.frames == 1 and "ImagePositionPatient" in image.header:
         return [_slice(image, None, [image.header])]
     return _frames(image)
@@ -80,8 +106,9 @@ def slices_of(image: DicomImage) -> list[Slice]:
 def stack(slices: Sequence[Slice]) -> tuple[list[Slice], Geometry, tuple[str, ...]]:
     """Sort slices along their normal and find their grid.
 
-    The normal is the cross product of the column and row axes, so (i, j, k) is right-handed.
-    Byte-identical copies of a file are left out.
+    The normal is the cross product of the column and row axes, so (i, j, k) is right-handed. If the
+    gantry was tilted, the grid is sheared: its k axis runs from slice to slice, not along the
+    normal.
 
     Args:
         slices: The slices of one series, in any order; at least one.
@@ -90,33 +117,77 @@ def stack(slices: Sequence[Slice]) -> tuple[list[Slice], Geometry, tuple[str, ..
         The slices along k, their grid, and notes.
 
     Raises:
-        InputError: If sizes, spacings or orientations differ, if two slices have the same position,
-            if slices are missing, unevenly spaced, or shifted in their plane (gantry tilt).
+        InputError: If sizes, spacings or orientations differ, if some slices lack the value scaling
+            that others have, if two slices have the same position, or if slices are missing,
+            unevenly spaced, or shifted in their plane other than by a tilt.
     """
     _check_uniform(slices)
-    normal = np.cross(*slices[0].orientation.T)
-    ordered = sorted(slices, key=lambda item: (float(item.position @ normal), item.label))
-    ordered, copies = _without_copies(ordered, normal)
+    _check_scaling(slices)
+    ordered = sorted_along_normal(slices)
+    normal = ordered[0].normal
     notes: tuple[str, ...] = ()
-    if copies:
-        notes = (f"{copies} files are exact copies of others and were left out.",)
     if len(ordered) > 1:
         _check_duplicates(ordered, normal)
-        _check_shift(ordered, normal)
+        is_tilted = _check_shift(ordered, normal)
         _check_steps(ordered, normal)
-        step = float((ordered[-1].position - ordered[0].position) @ normal) / (len(ordered) - 1)
+        step = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
+        if not is_tilted:
+            step = float(step @ normal) * normal
     else:
-        step = ordered[0].thickness or 1.0
+        step = (ordered[0].thickness or 1.0) * normal
         if ordered[0].thickness is None:
             notes += ("The only slice gives no SliceThickness; 1 mm is taken.",)
     first = ordered[0]
+    distance = float(np.linalg.norm(step))
     geometry = Geometry(
         shape=(len(ordered), first.size[1], first.size[0]),
-        spacing=(*first.pixel_spacing, step),
+        spacing=(*first.pixel_spacing, distance),
         origin=(float(first.position[0]), float(first.position[1]), float(first.position[2])),
-        direction=np.column_stack([first.orientation, normal]),
+        direction=np.column_stack([first.orientation, step / distance]),
     )
     return ordered, geometry, notes
+
+
+def sorted_along_normal(slices: Iterable[Slice]) -> list[Slice]:
+    """Slices by their place along the normal of the first; those at one place by file and frame."""
+    given = list(slices)
+    normal = given[0].normal
+    return sorted(
+        given,
+        key=lambda item: (round(float(item.position @ normal), 4), item.file, item.frame or 0),
+    )
+
+
+def at_one_place(ordered: Sequence[Slice]) -> list[list[Slice]]:
+    """Slices sorted along their normal, in lists of those that lie at one place along it."""
+    places: list[list[Slice]] = []
+    for item in ordered:
+        if places:
+            first = places[-1][0]
+            if abs(float((item.position - first.position) @ first.normal)) < _SAME_POSITION_MM:
+                places[-1].append(item)
+                continue
+        places.append([item])
+    return places
+
+
+def without_copies(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
+    """Leave out byte-identical copies of files; the second value is how many."""
+    kept = [
+        item
+        for place in at_one_place(sorted_along_normal(slices))
+        for number, item in enumerate(place)
+        if not any(_is_copy(item, other) for other in place[:number])
+    ]
+    return kept, len(slices) - len(kept)
+
+
+def _is_copy(one: Slice, other: Slice) -> bool:
+    return (
+        one.frame == other.frame
+        and one.file != other.file
+        and filecmp.cmp(one.file, other.file, shallow=False)
+    )
 
 
 def _frames(image: DicomImage) -> list[Slice]:
@@ -144,11 +215,12 @@ def _macros(group: Dataset) -> list[Dataset]:
         "PlaneOrientationSequence",
         "PixelMeasuresSequence",
         "PixelValueTransformationSequence",
+        "CTImageFrameTypeSequence",
     )
     return [group.get(name)[0] for name in names if group.get(name)]
 
 
-def _slice(image: DicomImage, frame: int | None, sources: list[Dataset]) -> Slice:
+def _slice(image: DicomImage, frame: int | None, sources: list[Values]) -> Slice:
     """Build a slice from the first source that has each tag."""
 
     def find(keyword: str, count: int) -> tuple[float, ...] | None:
@@ -164,6 +236,17 @@ def _slice(image: DicomImage, frame: int | None, sources: list[Dataset]) -> Slic
             )
         return values
 
+    def scaling(keyword: str) -> float | None:
+        values = find(keyword, 1)
+        if values is None:
+            return None
+        if not np.isfinite(values[0]) or (keyword == "RescaleSlope" and values[0] == 0.0):
+            raise InputError(
+                f"{image.file}: its {keyword} is {values[0]:g}, so its values are unknown; "
+                f"{_EXPORT_AGAIN}."
+            )
+        return values[0]
+
     if image.size is None:
         raise InputError(f"{image.file} holds no image; {_EXPORT_AGAIN}.")
     row_spacing, column_spacing = need("PixelSpacing", 2)
@@ -176,8 +259,10 @@ def _slice(image: DicomImage, frame: int | None, sources: list[Dataset]) -> Slic
         orientation=_orientation(need("ImageOrientationPatient", 6), image.file),
         pixel_spacing=(column_spacing, row_spacing),
         thickness=abs(thickness[0]) if thickness and thickness[0] else None,
-        slope=(find("RescaleSlope", 1) or (1.0,))[0],
-        intercept=(find("RescaleIntercept", 1) or (0.0,))[0],
+        slope=scaling("RescaleSlope"),
+        intercept=scaling("RescaleIntercept"),
+        is_scout=any(is_scout(source) for source in sources),
+        announced_bytes=image.announced_bytes,
     )
 
 
@@ -207,6 +292,22 @@ def _check_uniform(slices: Sequence[Slice]) -> None:
     )
 
 
+def _check_scaling(slices: Sequence[Slice]) -> None:
+    """Raise `InputError` if some slices lack the slope or intercept that others have."""
+    for keyword in ("intercept", "slope"):
+        lacking = [item for item in slices if getattr(item, keyword) is None]
+        if lacking and len(lacking) < len(slices):
+            raise InputError(
+                f"{len(lacking)} of {len(slices)} images lack Rescale{keyword.capitalize()}, which "
+                f"the others have, so their values are unknown: {_listed(lacking)}. {_AGAIN}."
+            )
+
+
+def _listed(slices: Sequence[Slice]) -> str:
+    names = ", ".join(item.label for item in slices[:_MOST_NAMES])
+    return names if len(slices) <= _MOST_NAMES else f"{names} and more"
+
+
 def _check_same(
     slices: Sequence[Slice],
     what: str,
@@ -226,21 +327,6 @@ def _check_same(
         )
 
 
-def _without_copies(ordered: list[Slice], normal: np.ndarray) -> tuple[list[Slice], int]:
-    kept = ordered[:1]
-    for item in ordered[1:]:
-        last = kept[-1]
-        near = abs(float((item.position - last.position) @ normal)) < _SAME_POSITION_MM
-        if not (
-            near
-            and item.frame is None
-            and item.file != last.file
-            and filecmp.cmp(item.file, last.file, shallow=False)
-        ):
-            kept.append(item)
-    return kept, len(ordered) - len(kept)
-
-
 def _check_duplicates(ordered: list[Slice], normal: np.ndarray) -> None:
     along = _positions_along(ordered, normal)
     twins = np.flatnonzero(np.diff(along) < _SAME_POSITION_MM)
@@ -253,8 +339,12 @@ def _check_duplicates(ordered: list[Slice], normal: np.ndarray) -> None:
         )
 
 
-def _check_shift(ordered: list[Slice], normal: np.ndarray) -> None:
-    """Raise an error for stacks whose slices are shifted in their plane relative to each other."""
+def _check_shift(ordered: list[Slice], normal: np.ndarray) -> bool:
+    """Whether the slices are shifted evenly in their plane, as by a tilted gantry.
+
+    Raises:
+        InputError: If single slices are shifted.
+    """
     along = _positions_along(ordered, normal)
     offsets = np.array([(s.position - ordered[0].position) @ s.orientation for s in ordered])
     tilt = offsets[-1] / (along[-1] - along[0])
@@ -265,13 +355,7 @@ def _check_shift(ordered: list[Slice], normal: np.ndarray) -> None:
             f"The images do not lie above one another: {ordered[int(strays.argmax())].label} is "
             f"shifted by {strays.max():.2f} mm in its plane. Keep one stack of images per folder."
         )
-    if np.linalg.norm(offsets[-1]) > allowed:
-        degrees = np.degrees(np.arctan(np.linalg.norm(tilt)))
-        raise InputError(
-            f"The gantry was tilted by {degrees:.1f}°, so the images shift by "
-            f"{np.linalg.norm(offsets[-1]):.1f} mm in their plane from first to last; "
-            f"{_SAVE_IN_SLICER}."
-        )
+    return bool(np.linalg.norm(offsets[-1]) > allowed)
 
 
 def _check_steps(ordered: list[Slice], normal: np.ndarray) -> None:
@@ -290,7 +374,7 @@ def _check_steps(ordered: list[Slice], normal: np.ndarray) -> None:
         more = f" and {wide.size - 3} more places" if wide.size > 3 else ""
         raise InputError(
             f"{missing} of {len(ordered) + missing} images are missing: there are none between "
-            f"{gaps}{more}, where the usual step is {usual:.2f} mm. Export the whole series again."
+            f"{gaps}{more}, where the usual step is {usual:.2f} mm. {_AGAIN}."
         )
     raise InputError(
         f"The images are unevenly spaced: steps are {steps.min():.2f} to {steps.max():.2f} mm, "

@@ -31,12 +31,14 @@ class StudyOptions:
         output: Folder of the results; they are named after the study.
         kinds: Kind of result by file ending, as `kinds_of_endings` gives it.
         overwrite: Whether to replace results that exist.
+        original_grid: As in `write_outputs`.
     """
 
     run: RunOptions
     output: Path
     kinds: dict[str, str]
     overwrite: bool = False
+    original_grid: bool = False
 
     def files(self, study: Study) -> dict[str, Path]:
         """Path of each kind of result of a study."""
@@ -114,7 +116,7 @@ def segment_study(
 
 def read_study(study: Study, options: StudyOptions, models: ModelStore) -> OpenVolume:
     """The first part of `segment_study`: read a study and judge it."""
-    opened = OpenVolume(read_volume(study.source, study.series))
+    opened = OpenVolume(read_volume(study.source, study.series, study.phase))
     refuse(SegmentOperation(options.run).judge(opened, models))
     return opened
 
@@ -155,4 +157,10 @@ def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
         paths = {kind: path for kind, path in paths.items() if not path.exists()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_outputs(computed.segmentation, computed.opened.volume, paths, options.overwrite)
+    write_outputs(
+        computed.segmentation,
+        computed.opened.volume,
+        paths,
+        options.overwrite,
+        options.original_grid,
+    )

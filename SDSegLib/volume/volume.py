@@ -22,6 +22,10 @@ class Volume:
         source: File or folder it was read from, if any.
         dicom_files: The series' files, one per slice along k; empty if it was not read as DICOM.
             For a multi-frame file, its path is repeated for each slice.
+        dicom_frames: Index of each slice's frame in its multi-frame file; empty for single-frame
+            files.
+        acquired: The sheared grid from which the voxels were straightened, as of a tilted gantry;
+            None for voxels that lie where they were acquired.
         notes: Remarks of the file reader for the user, one sentence each.
     """
 
@@ -31,6 +35,8 @@ class Volume:
     modality: str | None = None
     source: Path | None = None
     dicom_files: tuple[Path, ...] = ()
+    dicom_frames: tuple[int, ...] = ()
+    acquired: Geometry | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

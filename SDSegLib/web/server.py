@@ -20,6 +20,7 @@ from ..errors import InputError
 from . import trame_private
 from .access import SinglePageAccess, TokenAccess
 from .application import Application
+from .autosave import has_edits
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ def serve(
     _check_port(port)
     trame_private.require_drawing()
     with private_folder() as folder:
-        asyncio.run(_serve(image, segmentation, model, port, on_ready, folder))
+        left = left_with_edits(folder.parent)
+        asyncio.run(_serve(image, segmentation, model, port, on_ready, folder, left))
         trame_private.stop_image_encoders()
 
 
@@ -65,6 +67,7 @@ async def _serve(
     port: int,
     on_ready: Callable[[str], None],
     folder: Path,
+    left: list[Path],
 ) -> None:
     stop = _stop_event()
     trame_private.ignore_command_line()
@@ -73,7 +76,7 @@ async def _serve(
     server.state.trame__title = "SDSeg"
     server.state.trame__favicon = "/sdseg/icon.svg"
     access = TokenAccess()
-    application = Application(server, folder, model)
+    application = Application(server, folder, model, left)
     sockets: list[Any] = []
 
     async def close_sockets(code: int) -> None:
@@ -140,24 +143,33 @@ def private_folder() -> Iterator[Path]:
     """A temporary folder that only this user can read; removed at the end.
 
     Temporary files of all libraries go there too. Folders of servers that were killed are removed
-    as well.
+    as well, unless they hold edits that were not saved.
     """
-    _remove_orphans(Path(tempfile.gettempdir()))
-    before = tempfile.tempdir
+    for left in _left_behind(Path(tempfile.gettempdir())):
+        if not has_edits(left):
+            shutil.rmtree(left, ignore_errors=True)
+    before, mask = tempfile.tempdir, os.umask(0o077)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     tempfile.tempdir = str(folder)
     try:
         yield folder
     finally:
         tempfile.tempdir = before
+        os.umask(mask)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_orphans(root: Path) -> None:
+def left_with_edits(root: Path) -> list[Path]:
+    """Private folders with unsaved edits that killed servers have left, the latest first."""
+    found = [folder for folder in _left_behind(root) if has_edits(folder)]
+    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+
+
+def _left_behind(root: Path) -> Iterator[Path]:
     for folder in root.glob(f"{_PREFIX}*-*"):
         number = folder.name[len(_PREFIX) :].partition("-")[0]
         if number.isdigit() and not _is_running(int(number)) and _is_mine(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            yield folder
 
 
 def _is_mine(folder: Path) -> bool:

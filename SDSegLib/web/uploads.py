@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import re
 import shutil
@@ -145,8 +146,12 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
             if len(members) > MOST_FILES:
                 raise InputError(f"The zip archive holds more than {MOST_FILES} files.")
             return _write(opened, members, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise InputError(f"The zip archive is damaged ({error}); pack it again.") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile looked for a member before the file's beginning
+            raise
+        raise InputError("The zip archive is damaged; pack it again.") from error
     except RuntimeError as error:  # zipfile raises it if a password is needed
         raise InputError(f"The zip archive cannot be opened: {error}.") from error
 

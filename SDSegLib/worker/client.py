@@ -13,9 +13,10 @@ from ..inference.progress import Progress
 from ..models.registry import MODELS_VARIABLE
 from ..operations.base import Operation
 from ..operations.model_store import DEFAULT_BYTES
+from ..processes.child_process import default_python
 from ..volume.volume import Volume
 from . import sentences
-from .process import Settings, default_python
+from .process import Settings
 from .protocol import IDLE_SECONDS
 from .run import (
     Advanced,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+@pytest.fixture(autouse=True)
+def no_unforeseen_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Errors that a reader does not expect are a sentence for the user, and a failure of the test.
+
+    A test that provokes one on purpose has the mark `unforeseen`.
+    """
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if hasattr(record, "unforeseen"):
+                found.append(record.getMessage())
+
+    guard, collector = logging.getLogger("SDSegLib.processes.guard"), Collector()
+    level = guard.level
+    guard.addHandler(collector)
+    guard.setLevel(logging.INFO)
+    yield
+    guard.removeHandler(collector)
+    guard.setLevel(level)
+    assert not found or request.node.get_closest_marker("unforeseen"), "\n".join(found)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real CT for the tests that want it: SDSEG_TEST_DATA, or ../shared/data."""
@@ -41,3 +66,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real CT not found at {folder}; set SDSEG_TEST_DATA to the data folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _segmentations_are_valid(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check every DICOM Segmentation that a test has left in its folder."""
+    folder: Path | None = None
+    if "tmp_path" in request.fixturenames:
+        folder = request.getfixturevalue("tmp_path")
+    yield
+    for path in folder.rglob("*.dcm") if folder else ():
+        from seg_validator import faults_of, is_seg
+
+        if path.is_file() and is_seg(path):
+            assert faults_of(path) == [], path

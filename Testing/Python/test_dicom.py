@@ -198,13 +198,6 @@ def test_exact_copies_of_files_count_once_and_are_mentioned(tmp_path: Path) -> N
     assert "5 files are exact copies" in volume.notes[0]
 
 
-def test_gantry_tilt_is_measured_and_a_way_out_given(tmp_path: Path) -> None:
-    write_series(tmp_path, HU, shift=(0.0, 2.0 * np.tan(np.radians(15)), 0.0))
-
-    with pytest.raises(InputError, match=r"tilted by 15\.0°.*3D Slicer.*NRRD"):
-        read_volume(tmp_path)
-
-
 def test_a_single_shifted_image_is_named(tmp_path: Path) -> None:
     write_series(tmp_path, HU, uid="1.2", leave_out=[2])
     write_series(tmp_path, HU[:1], uid="1.2", origin=(-4, -20, 34), names=["stray"])
@@ -218,7 +211,7 @@ def test_a_single_shifted_image_is_named(tmp_path: Path) -> None:
     [
         (ct_values(1, 12, 16), {}, "different size.*8 × 6 pixels.*16 × 12"),
         (ct_values(1), {"PixelSpacing": [0.8, 0.5]}, "different pixel spacing.*0.5 × 0.8 mm"),
-        (ct_values(1), {"ImageOrientationPatient": list(SAGITTAL)}, "different orientation"),
+        (ct_values(1), {"ImageOrientationPatient": [1, 0.01, 0, 0, 1, 0]}, "different orientation"),
     ],
 )
 def test_mixed_images_are_refused(
@@ -376,7 +369,7 @@ def test_compression_without_decoder_is_named(tmp_path: Path) -> None:
     dataset.PixelData = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0\x04\x00\x00\x00abcd"
     dataset.save_as(file)
 
-    with pytest.raises(InputError, match=r"MPEG-4.*pip install pylibjpeg"):
+    with pytest.raises(InputError, match=r'MPEG-4.*pip install "sdseg\[dicom\]"'):
         read_volume(tmp_path)
 
 

@@ -57,15 +57,18 @@ class ServerProcess:
         folder: Where its temporary files go, and its log.
         models: The user's model folder.
         arguments: Of the command.
+        temporary: Where its temporary files go; by default a folder of its own.
 
     Attributes:
         url: With the token.
         temporary: Where the private folder is made.
     """
 
-    def __init__(self, folder: Path, models: Path, *arguments: str) -> None:
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir(parents=True)
+    def __init__(
+        self, folder: Path, models: Path, *arguments: str, temporary: Path | None = None
+    ) -> None:
+        self.temporary = temporary or folder / "temporary"
+        self.temporary.mkdir(parents=True, exist_ok=True)
         self._log = folder / "server.log"
         environment = {
             **os.environ,
@@ -109,14 +112,21 @@ class ServerProcess:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
+    def readers(self) -> list[int]:
+        """Process IDs of its reading processes."""
+        return self._children(b"SDSegLib.processes")
+
     def workers(self) -> list[int]:
         """Process numbers of the child processes that segment."""
+        return self._children(b"SDSegLib.worker")
+
+    def _children(self, module: bytes) -> list[int]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
                 command = (folder / "cmdline").read_bytes()
-                if int(parent) == self.process.pid and b"SDSegLib.worker" in command:
+                if int(parent) == self.process.pid and module in command:
                     found.append(int(folder.name))
         return found
 
