@@ -20,7 +20,7 @@ from ..errors import InputError
 from .silence import silent_libraries
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pydicom.dataset import Dataset, FileDataset
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -29,6 +29,8 @@ RLE = "1.2.840.10008.1.2.5"
 _EXPLICIT_LITTLE_ENDIAN = b"1.2.840.10008.1.2.1\0\0\0"  # as long as DEFLATED
 _PIXEL_TAGS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\xe0\x7f\x10\x00")
 _PIXEL_TAGS_BIG_ENDIAN = (b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09", b"\x7f\xe0\x00\x10")
+_PIXEL_TYPES = (b"OB", b"OW", b"OF", b"OD", b"UN")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _META_START = 144  # after the preamble, "DICM" and the group length
 _LONGEST_META = 2048
 _LONGEST_HEADER = 1 << 25
@@ -45,7 +47,7 @@ class DicomContent:
         dataset: The tags that were asked for and are there, decoded when they are used first.
         syntax: UID of the transfer syntax; empty if the file names none.
         names_syntax: Whether the file has the tag that names the transfer syntax.
-        pixel_bytes: Bytes from the pixel data's tag to the end of the file; None without pixels.
+        pixel_bytes: Bytes of the pixel data that the file holds; None without pixels.
     """
 
     dataset: Dataset
@@ -91,7 +93,7 @@ def read_content(
                 specific_tags=None if keywords is None else _tags(keywords),
             )
             syntax = dataset.file_meta.get("TransferSyntaxUID")
-        pixels = _pixel_bytes(stream, size) if most_bytes is None else None
+        pixels = _pixel_bytes(stream, size, dataset, file) if most_bytes is None else None
     is_deflated = size is not None
     return DicomContent(
         dataset=dataset,
@@ -199,11 +201,32 @@ def _unpacked(opened: BinaryIO, file: Path, most_bytes: int | None) -> tuple[Bin
     return io.BytesIO(meta + content), len(meta) + len(content) + more
 
 
-def _pixel_bytes(stream: BinaryIO, size: int | None) -> int | None:
-    """Bytes from the pixel data's tag, before which pydicom stopped, to the end of the file."""
+def _encoding(dataset: FileDataset) -> tuple[bool, bool]:
+    """Whether the file was read as implicit VR, and as little endian."""
+    if hasattr(dataset, "original_encoding"):
+        implicit, little = dataset.original_encoding
+        return bool(implicit), bool(little)
+    return bool(dataset.is_implicit_VR), bool(dataset.is_little_endian)  # pydicom 2
+
+
+def _pixel_bytes(
+    stream: BinaryIO, size: int | None, dataset: FileDataset, file: Path
+) -> int | None:
+    """Bytes of the pixel data, before which pydicom stopped; None if the file ends before it.
+
+    Raises:
+        InputError: If its element is damaged, whose length pydicom would guess.
+    """
     place = stream.tell()
-    if stream.read(4) not in _PIXEL_TAGS + _PIXEL_TAGS_BIG_ENDIAN:
+    head = stream.read(12)
+    if head[:4] not in _PIXEL_TAGS + _PIXEL_TAGS_BIG_ENDIAN:
         return None
+    is_implicit, is_little = _encoding(dataset)
+    if not is_implicit and (head[4:6] not in _PIXEL_TYPES or head[6:8] != b"\0\0"):
+        raise _damaged(file, "its pixels", "")
+    end = 8 if is_implicit else 12
+    length = int.from_bytes(head[end - 4 : end], "little" if is_little else "big")
     if size is None:
         size = stream.seek(0, io.SEEK_END)
-    return size - place
+    rest = size - place - end
+    return rest if length == _UNDEFINED_LENGTH else min(length, rest)

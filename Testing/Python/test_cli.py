@@ -299,8 +299,8 @@ def missing_slice(path: Path) -> Path:
     return path / "gap"
 
 
-def tilted_gantry(path: Path) -> Path:
-    write_series(path / "tilt", a_body().array, shift=(0.0, 0.5, 0.0))
+def steep_gantry(path: Path) -> Path:
+    write_series(path / "tilt", a_body().array, shift=(0.0, 2.5, 0.0))
     return path / "tilt"
 
 
@@ -319,7 +319,7 @@ def tilted_gantry(path: Path) -> Path:
         (not_a_number, "nan"),
         (absurd_spacing, "5000"),
         (missing_slice, "missing"),
-        (tilted_gantry, "tilt"),
+        (steep_gantry, "miss the right angle by 51"),
     ],
 )
 def test_input_that_cannot_be_used_gets_one_clear_sentence_and_no_file(

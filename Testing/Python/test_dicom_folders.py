@@ -135,6 +135,15 @@ def test_slice_cut_between_size_and_pixels_is_refused_by_name(tmp_path: Path) ->
             read_volume(tmp_path)
 
 
+def test_pixels_of_an_unknown_type_are_damaged_not_shifted(tmp_path: Path) -> None:
+    """pydicom would guess where they begin."""
+    files = write_series(tmp_path, HU)
+    data = files[4].read_bytes()
+    files[4].write_bytes(data.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00\x97W"))
+
+    assert "left out: slice-004.dcm." in read_volume(tmp_path).notes[0]
+
+
 @pytest.mark.parametrize("tag", ["RescaleIntercept", "RescaleSlope"])
 def test_one_slice_without_its_scaling_is_refused(tmp_path: Path, tag: str) -> None:
     write_series(tmp_path, HU, uid="1.2.7", leave_out=[3])

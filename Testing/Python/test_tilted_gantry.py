@@ -101,6 +101,17 @@ def test_a_tilted_series_is_straightened_with_a_warning(tmp_path: Path, degrees:
     assert volume.array.min() == -1000
 
 
+def test_slices_stay_slices_also_if_they_are_thinner_than_pixels(tmp_path: Path) -> None:
+    shift = (0.0, 0.3, 0.0)
+    write_series(tmp_path, ball_in(sheared(0.0)), spacing=(1.5, 1.25, 1.1), shift=shift)
+
+    geometry = read_volume(tmp_path).geometry
+
+    np.testing.assert_allclose(geometry.spacing, (1.5, 1.25, 1.1))
+    np.testing.assert_allclose(geometry.direction, np.eye(3), atol=1e-9)
+    assert geometry.shape[0] == SHAPE[0]
+
+
 def test_linear_values_stay_linear(tmp_path: Path) -> None:
     geometry = sheared(17.0, 9.0)
     values = (positions(geometry) @ [3.0, -2.0, 1.0]).astype(np.float32)
