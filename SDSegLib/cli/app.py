@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError, SDSegError
+from ..unfinished import discard_all
 from ..version import VERSION
 from .batch import batch
 from .benchmark import benchmark
@@ -18,16 +19,17 @@ from .convert import convert
 from .cost import cost
 from .evaluate import evaluate
 from .info import info
+from .interrupt import Signals, StoppedError
 from .models import models_app
 from .propagate import propagate
 from .segment import segment
 from .series import series
 from .stability import stability
+from .text import escape
 from .train import train
 from .view import view
 
 EXIT_INPUT = 2
-EXIT_CANCELLED = 130
 
 app = typer.Typer(
     name="sdseg",
@@ -78,24 +80,26 @@ def options(
 def main() -> None:
     """Run the command; a user's error is one sentence on stderr and exit code 2.
 
-    Ctrl+C ends with 130, as in other programs. PyTorch's threads sleep while they wait for each
-    other, unless the environment sets another policy: spinning makes a busy computer many times
-    slower.
+    Ctrl+C ends with 130, as in other programs, and a request to terminate with 143; neither leaves
+    a file that is not complete. PyTorch's threads sleep while they wait for each other, unless the
+    environment sets another policy: spinning makes a busy computer many times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        app()
-    except CancelledError as error:
-        Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
-        raise SystemExit(EXIT_CANCELLED) from None
-    except SDSegError as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False
-        )
-        raise SystemExit(EXIT_INPUT) from None
+    with Signals() as signals:
+        try:
+            app()
+        except StoppedError:
+            _tell("Cancelled.")
+            raise SystemExit(signals.exit_code) from None
+        except CancelledError as error:
+            _tell(escape(str(error)))
+            raise SystemExit(signals.exit_code) from None
+        except SDSegError as error:
+            _tell(f"[bold red]Error:[/] {escape(str(error))}")
+            raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
+        finally:
+            discard_all()
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _tell(text: str) -> None:
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False)

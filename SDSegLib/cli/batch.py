@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ..errors import CancelledError, InputError
 from ..options import RunOptions
@@ -17,6 +16,7 @@ from ..volume.structure import Structure, structure_id
 from .batch_screen import result_json, result_line, studies_bar
 from .interrupt import Interrupt
 from .options import with_run_options
+from .text import escape
 
 
 @with_run_options()
@@ -104,6 +104,8 @@ def batch(
                     typer.echo(json.dumps(result_json(result)))
                 elif result.status == "failed" or result.warnings:
                     bar.tell(result_line(result))
+            if interrupt.is_set():
+                raise CancelledError("Cancelled at the end.")
         except CancelledError:
             raise CancelledError(
                 f"Cancelled with {counts['done']} studies done; the same command goes on."

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
 from ..errors import InputError
 from .progress_bar import counting_columns
+from .text import escape
 
 if TYPE_CHECKING:
     from ..datasets.collection import Collection

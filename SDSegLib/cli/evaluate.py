@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
@@ -30,6 +29,7 @@ from .chosen_cases import (
     progress_of_cases,
 )
 from .options import BUNDLED_MODEL, AsJson, with_run_options
+from .text import escape
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Result
@@ -151,7 +151,7 @@ def evaluate(
         return
     Console().print(_results_table(result, summary))
     print_notes(console, cases.skipped, result.evaluation.notes)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _rule_facts(rules: Rules) -> dict[str, str]:

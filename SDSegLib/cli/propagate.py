@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ..errors import InputError
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
@@ -17,6 +16,7 @@ from .findings import show_findings, show_warning
 from .interrupt import Interrupt
 from .options import Device
 from .progress_bar import progress_bar
+from .text import escape
 
 if TYPE_CHECKING:
     from ..operations.base import Answer
@@ -143,7 +143,7 @@ def propagate(
         show_warning(note, console)
     _show(result, name, console)
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _notes(

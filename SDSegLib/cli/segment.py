@@ -19,6 +19,7 @@ from .interrupt import Interrupt
 from .options import with_run_options
 from .progress_bar import progress_bar
 from .segment_screen import require_outputs, result_json, result_table
+from .text import escape
 
 if TYPE_CHECKING:
     from ..volume.finding import Finding
@@ -138,7 +139,7 @@ def segment(
     console.print(result_table(result, review))
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     for path in outputs.values():
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
 def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..options import RunOptions
@@ -29,6 +28,7 @@ from .chosen_cases import (
     progress_of_cases,
 )
 from .options import BUNDLED_MODEL, AsJson, with_run_options
+from .text import escape
 
 if TYPE_CHECKING:
     from ..evaluation.stability import Spread, StabilitySummary
@@ -94,7 +94,7 @@ def stability(
         screen.print(table)
     notes = {case.name: list(case.notes) for case in result.cases}
     print_notes(console, chosen.found.skipped, notes)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _tables(summary: StabilitySummary, names: Mapping[int, str], title: str) -> tuple[Table, Table]:

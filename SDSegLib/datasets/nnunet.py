@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ..errors import InputError
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
+from ..untrusted import read_json
 from .collection import Collection, Item, hold_out, usual_share
 from .files import (
     VOLUME_SUFFIXES,
@@ -176,7 +176,7 @@ def read_dataset_json(path: Path) -> DatasetJson:
             "the Medical Segmentation Decathlon. For a plain folder use the data set 'folder'."
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         channels = data.get("channel_names", data.get("modality", {}))
         listed = tuple(_stem(entry["image"]) for entry in data.get("training", []))
         return DatasetJson(
@@ -186,7 +186,9 @@ def read_dataset_json(path: Path) -> DatasetJson:
             listed=listed,
             count=int(data["numTraining"]) if "numTraining" in data else None,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"{path} is not what nnU-Net or the Decathlon writes ({error!r}); correct it."
         ) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..resources import resource_folder
+from ..untrusted import read_json
 from ..volume.structure import Code, Structure
 
 PRIVATE_SCHEME = "99SDSEG"
@@ -44,11 +44,14 @@ def read_structures(name_or_path: str) -> tuple[Structure, ...]:
                 f"{', '.join(known_lists())}."
             )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        structures = _structures(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}).") from error
-    except (KeyError, TypeError, ValueError) as error:
+    try:
+        structures = _structures(data)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"{path} is not a label list ({error}); it should be like "
             '{"1": "Liver", "2": "Spleen"} or a list as in model.json.'

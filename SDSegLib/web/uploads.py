@@ -7,11 +7,11 @@ import re
 import shutil
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 
 from aiohttp import web
 
+from ..archives import ARCHIVE_ERRORS, problem_with, reason
 from ..errors import InputError
 
 LARGEST_UPLOAD_BYTES = 4 * 2**30
@@ -144,11 +144,17 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
                 raise InputError("The zip archive holds no files; pack the CT's folder again.")
             if len(members) > MOST_FILES:
                 raise InputError(f"The zip archive holds more than {MOST_FILES} files.")
+            for item in members:
+                problem = problem_with(item)
+                if problem is not None:
+                    raise InputError(f"The zip archive cannot be unpacked: {problem}.")
             return _write(opened, members, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise InputError(f"The zip archive is damaged ({error}); pack it again.") from error
-    except RuntimeError as error:  # zipfile raises it if a password is needed
-        raise InputError(f"The zip archive cannot be opened: {error}.") from error
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
 
 
 def _write(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path) -> list[Path]:
