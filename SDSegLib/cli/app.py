@@ -20,6 +20,7 @@ from .cost import cost
 from .evaluate import evaluate
 from .info import info
 from .interrupt import Signals, StoppedError
+from .library_lines import silence_libraries
 from .models import models_app
 from .propagate import propagate
 from .segment import segment
@@ -63,6 +64,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell what is done.")] = False,
     version: Annotated[
         bool,
@@ -70,6 +72,8 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
+    if not verbose:
+        context.call_on_close(silence_libraries())
     logging.basicConfig(
         level=logging.INFO if verbose else logging.ERROR,
         format="%(levelname)s %(name)s: %(message)s",

@@ -81,6 +81,7 @@ def batch(
     if len(models) == 1:  # else the model is chosen for each study
         store.segmenter(models[0], options.device).check(options)
     _prepare(output, folder)
+    how.check(studies)
     table = StudyTable(output, structures)
     console = Console(stderr=True)
     started = time.perf_counter()

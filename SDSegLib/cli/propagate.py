@@ -89,7 +89,9 @@ def propagate(
     Any structure can be drawn. The drawn slices stay exactly as they are.
     """
     from ..export.atomic import check_output
+    from ..export.inputs import refuse_inputs
     from ..export.mask_file import SEGMENTATION, opened_mask
+    from ..export.results import files_of
     from ..operations.base import OpenVolume, run_here
     from ..operations.model_store import ModelStore
     from ..operations.propagate import PropagateOperation
@@ -109,9 +111,9 @@ def propagate(
         raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
     is_segmentation = output.name.lower().endswith(SEGMENTATION)
     check_output(output, overwrite)
-    if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
-        raise InputError(f"The output {output} is an input; choose another name.")
+    refuse_inputs([output], [source, mask])
     volume = read_volume(source, series)
+    refuse_inputs([output], files_of(volume))
     with opened_mask(mask, volume, segment) as opened:
         operation, models = PropagateOperation(options, opened.mask), ModelStore()
         with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:

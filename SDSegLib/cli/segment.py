@@ -100,7 +100,8 @@ def segment(
         )
         return
     require_outputs(files)
-    from ..export.results import check_outputs, write_outputs
+    from ..export.inputs import refuse_inputs
+    from ..export.results import check_outputs, files_of, write_outputs
     from ..inference.selection import select_structures
     from ..operations.base import OpenVolume, run_here
     from ..operations.model_store import ModelStore
@@ -115,6 +116,7 @@ def segment(
     operation, models = SegmentOperation(options), ModelStore()
     opened = OpenVolume(read_volume(source, series))
     volume = opened.volume
+    refuse_inputs(outputs.values(), files_of(volume))
     findings = operation.judge(opened, models)
     refuse(findings)
     show_findings(findings, console)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +55,11 @@ def run_sdseg(*arguments: object, environment: Mapping[str, str] | None = None) 
     """Run the command to its end."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = start_sdseg(*arguments, environment=environment, stdout=out, stderr=err)
-        _, status, used = os.wait4(process.pid, 0)
+        megabytes, waited = 0.0, 0
+        while not waited:
+            megabytes = max(megabytes, _megabytes(process.pid))
+            time.sleep(0.005)
+            waited, status, used = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
@@ -62,8 +68,17 @@ def run_sdseg(*arguments: object, environment: Mapping[str, str] | None = None) 
             out=out.read(),
             err=err.read(),
             seconds=used.ru_utime + used.ru_stime,
-            megabytes=used.ru_maxrss / 1024,
+            megabytes=megabytes,
         )
+
+
+def _megabytes(process: int) -> float:
+    """The most memory that a running process held; the kernel's own count of an ended one begins
+    with what its parent held.
+    """
+    status = Path(f"/proc/{process}/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def child_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
