@@ -20,7 +20,7 @@ def silence_libraries() -> Callable[[], None]:
         A function that undoes it.
     """
     shown = sys.stderr
-    if shown is None or shown is not sys.__stderr__ or not _is_error_stream(shown):
+    if not isinstance(shown, io.TextIOWrapper) or not _is_process_stream(shown):
         return lambda: None  # a test or another program reads the messages
     shown.flush()
     kept = os.dup(_STDERR)
@@ -40,8 +40,9 @@ def silence_libraries() -> Callable[[], None]:
     return undo
 
 
-def _is_error_stream(stream: object) -> bool:
+def _is_process_stream(stream: io.TextIOWrapper) -> bool:
+    """Whether it is the error stream of the process, and nothing that was put in its place."""
     try:
-        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == _STDERR
+        return stream is sys.__stderr__ and stream.fileno() == _STDERR
     except (OSError, ValueError):
         return False
