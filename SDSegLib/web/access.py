@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from html import escape
@@ -33,6 +34,8 @@ _HEADERS = {
 }
 SECONDS_AFTER_CLOSING = 5.0
 SECONDS_AFTER_LOSS = 300.0
+_NO_MESSAGE = (AttributeError, LookupError, TypeError, ValueError, struct.error)
+"""What wslink raises on bytes that are none of its messages; errors of actions are not among it."""
 _TAKEN_OVER = 4001
 _WAIT_SECONDS = 5.0
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>SDSeg</title>
@@ -195,6 +198,9 @@ class SinglePageAccess:
         self._enter()
         try:
             return await handler(request)
+        except _NO_MESSAGE:
+            _log.warning("the page's connection was closed, for it sent something else")
+            return web.Response(status=400)
         finally:
             self._leave()
 

@@ -320,3 +320,43 @@ def test_a_damaged_zip_is_refused(tmp_path: Path, content: bytes) -> None:
     archive.write_bytes(content)
     with pytest.raises(InputError, match="damaged"):
         unpack(archive, tmp_path / "unpacked")
+
+
+GARBAGE: list[str | bytes] = [
+    "not json",
+    "[]",
+    "{}",
+    '{"id": 5}',
+    '{"wslink": "1.0", "id": "rpc:1:0", "method": "no.such", "args": [], "kwargs": {}}',
+    '{"wslink": "1.0", "id": null, "method": "wslink.hello", "args": 5}',
+    "1" * 5000,
+    "[" * 5000,
+    b"\x00\xff\x00\xff",
+    b"\xc1",
+    bytes(64),
+]
+
+
+@pytest.mark.parametrize("message", GARBAGE)
+def test_garbage_on_the_pages_connection_harms_nothing(
+    web_server: ServerProcess, message: str | bytes
+) -> None:
+    import asyncio
+
+    import aiohttp
+
+    before = web_server.log()
+
+    async def talk() -> None:
+        async with aiohttp.ClientSession() as session:
+            address = web_server.base.replace("http", "ws") + "/ws"
+            async with session.ws_connect(address, headers={"Cookie": web_server.cookie}) as page:
+                if isinstance(message, str):
+                    await page.send_str(message)
+                else:
+                    await page.send_bytes(message)
+                await asyncio.sleep(0.1)
+
+    asyncio.run(talk())
+    time.sleep(0.1)
+    server_is_well(web_server, before)
