@@ -66,7 +66,7 @@ def propagate(
     ] = False,
     segment: Annotated[
         str | None,
-        typer.Option(help="Which structure of MASK: a segment's name or a label number."),
+        typer.Option(help="Which structure of MASK: its name, or a label number."),
     ] = None,
     model: Annotated[
         str | None,
@@ -88,6 +88,7 @@ def propagate(
 
     Any structure can be drawn. The drawn slices stay exactly as they are.
     """
+    from ..datasets.nnunet import structures_beside
     from ..export.atomic import check_output
     from ..export.inputs import refuse_inputs
     from ..export.mask_file import SEGMENTATION, opened_mask
@@ -111,10 +112,11 @@ def propagate(
         raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
     is_segmentation = output.name.lower().endswith(SEGMENTATION)
     check_output(output, overwrite)
-    refuse_inputs([output], [source, mask])
+    refuse_inputs([output], [source, mask], "an input")
     volume = read_volume(source, series)
     refuse_inputs([output], files_of(volume))
-    with opened_mask(mask, volume, segment) as opened:
+    names = structures_beside(mask.parent) or structures_beside(mask.parent.parent)
+    with opened_mask(mask, volume, segment, names) as opened:
         operation, models = PropagateOperation(options, opened.mask), ModelStore()
         with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
             result, answer = run_here(

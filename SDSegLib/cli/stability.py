@@ -19,6 +19,7 @@ from .chosen_cases import (
     DataSet,
     DataSetOptions,
     ImageName,
+    Names,
     OutputFolder,
     Overwrite,
     ReferenceName,
@@ -26,6 +27,7 @@ from .chosen_cases import (
     choose_cases,
     print_notes,
     progress_of_cases,
+    refuse_data_folders,
 )
 from .options import BUNDLED_MODEL, AsJson, with_run_options
 from .text import escape
@@ -50,6 +52,7 @@ def stability(
     ] = 8,
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
+    names: Names = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,10 +75,11 @@ def stability(
     from ..models.registry import default_model, find_model
 
     console = Console(stderr=True)
-    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
+    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console, names)
     find_model(options.model or default_model())
     require_images(chosen.found.pairs)
     require_monai()
+    refuse_data_folders(output, chosen.root)
     prepare_output(output, overwrite)
     rules = Rules(absent=chosen.absent)
     with progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports:
@@ -93,7 +97,7 @@ def stability(
     for table in _tables(summary, result.names, title):
         screen.print(table)
     notes = {case.name: list(case.notes) for case in result.cases}
-    print_notes(console, chosen.found.skipped, notes)
+    print_notes(console, chosen.found.skipped, notes, result.remarks)
     console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
 from ..untrusted import read_json
+from ..volume.structure import Structure
 from .collection import Collection, Item, hold_out, usual_share
 from .files import (
     VOLUME_SUFFIXES,
@@ -25,6 +26,7 @@ from .recipe import Absent, LabelRecipe
 
 DESCRIPTION = "dataset.json"
 IGNORED = "ignore"
+_LARGEST_LABEL = 255
 
 
 @dataclass(frozen=True)
@@ -218,3 +220,21 @@ def _stem(image: str) -> str:
     for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
         name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
     return name
+
+
+def structures_beside(folder: Path) -> tuple[Structure, ...]:
+    """The structures that a folder's `dataset.json` names, by their values; () without one.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        return ()
+    names = read_dataset_json(folder / DESCRIPTION).names
+    return structures_named(
+        {
+            label: name
+            for label, name in names.items()
+            if 0 < label <= _LARGEST_LABEL and name != IGNORED
+        }
+    )

@@ -94,6 +94,7 @@ def open_packed(path: Path) -> Collection:
             by_split[entry["split"]].append(Item(str(entry["name"]), path, None))
         recipe = content["recipe"]
         values = tuple((int(value), int(label)) for value, label in recipe["values"])
+        names = tuple((str(name), int(label)) for name, label in recipe.get("names", ()))
         return Collection(
             name=str(content["name"]),
             title=str(content["title"]),
@@ -104,7 +105,7 @@ def open_packed(path: Path) -> Collection:
             train=tuple(by_split["train"]),
             validation=tuple(by_split["validation"]),
             test=tuple(by_split["test"]),
-            recipe=LabelRecipe(**{**recipe, "values": values}),
+            recipe=LabelRecipe(**{**recipe, "values": values, "names": names}),
             input=InputDescription.from_json(content["input"]),
             region=str(content["region"]),
             source=str(content["source"]),

@@ -17,13 +17,16 @@ _BEGINNING = 4096
 _SEGMENTATION_STORAGE = b"1.2.840.10008.5.1.4.1.1.66.4"
 
 
-def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+def refuse_inputs(
+    outputs: Iterable[Path], inputs: Iterable[Path], what: str = "the input itself"
+) -> None:
     """Check that no output is an input, by whatever name, link or path it is called.
 
     Args:
         outputs: Files to write.
         inputs: Files and DICOM folders that were or will be read. In a folder every DICOM file
             but a segmentation counts.
+        what: What an input is called in the error.
 
     Raises:
         InputError: Naming the first output that is an input.
@@ -37,7 +40,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     headers = [path for path in sources if path.name.lower().endswith(_HEADERS)]
     for path in existing:
         if _identity(path) in files or any(_is_data_of(path, header) for header in headers):
-            raise InputError(f"The output {path} is the input itself; choose another name.")
+            raise InputError(f"The output {path} is {what}; choose another name.")
         if not folders.isdisjoint(path.resolve().parents) and _is_dicom_image(path):
             raise InputError(
                 f"The output {path} is one of the DICOM files of the input; choose another name."
