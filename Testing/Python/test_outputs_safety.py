@@ -125,6 +125,25 @@ def test_a_batch_into_the_folder_above_replaces_no_study(tmp_path: Path, model: 
     assert (first.read_bytes(), second.read_bytes()) == before
 
 
+def test_reports_do_not_lie_among_the_data(tmp_path: Path, model: Path) -> None:
+    """nnU-Net too writes a summary.json beside its predictions."""
+    write_ct(tmp_path / "data" / "a" / "ct.nii.gz")
+    shutil.copyfile(
+        tmp_path / "data" / "a" / "ct.nii.gz", tmp_path / "data" / "a" / "organs.nii.gz"
+    )
+    predictions = tmp_path / "predictions"
+    predictions.mkdir()
+    (predictions / "summary.json").write_text("of another program")
+    for folder in (predictions, tmp_path / "data"):
+        done = run_sdseg(
+            *("evaluate", tmp_path / "data", "--predictions", predictions),
+            *("-o", folder, "--overwrite"),
+        )
+        assert done.code == 2
+        assert "would lie among the data" in done.err
+    assert (predictions / "summary.json").read_text() == "of another program"
+
+
 # --- signals --------------------------------------------------------------------------------------
 
 WRITER = """
