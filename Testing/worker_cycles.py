@@ -36,7 +36,10 @@ from SDSegLib.options import RunOptions  # noqa: E402
 from SDSegLib.worker.client import WorkerClient  # noqa: E402
 from SDSegLib.worker.run import State  # noqa: E402
 
-SILENCE_SECONDS = 3.0
+SILENCE_SECONDS = 8.0
+"""A child that says nothing for so long counts as hung; on a busy machine it must be longer than
+PyTorch takes to load.
+"""
 LONGEST_SECONDS = 120.0
 ENDINGS = ("kill", "cancel", "hang", "cancel while starting", "kill while starting", "cancel")
 SHARED_MEMORY = Path("/dev/shm")

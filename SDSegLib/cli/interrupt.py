@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import CancelledError
 from ..unfinished import discard_all
+from .start import EXIT_CANCELLED
 
-EXIT_CANCELLED = 130
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )

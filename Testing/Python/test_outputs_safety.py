@@ -71,6 +71,21 @@ def test_no_slice_of_the_series_is_written_over(series: Path, tmp_path: Path, mo
     assert [path.read_bytes() for path in slices] == before
 
 
+def test_no_slice_of_another_series_in_the_folder_is_written_over(
+    series: Path, model: Path
+) -> None:
+    other = series / "other"
+    write_series(other, a_body((5, 40, 48)).array, spacing=(3.5, 3.0, 2.5))
+    wanted = sorted(other.iterdir())[0].rename(other / "a.dcm")
+    before = wanted.read_bytes()
+    done = run_sdseg(
+        *("segment", series, "--series", 1, "-m", model, "--dicom-seg", wanted, "--overwrite")
+    )
+    assert done.code == 2, done.said
+    assert "is one of the DICOM files of the input" in done.err
+    assert wanted.read_bytes() == before
+
+
 def test_an_older_result_beside_the_slices_may_be_replaced(
     series: Path, tmp_path: Path, model: Path
 ) -> None:
@@ -310,6 +325,32 @@ def test_ctrl_c_before_the_work_is_130_without_a_traceback(tmp_path: Path, model
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said.strip()) == (130, "Cancelled.")
+
+
+def test_ctrl_c_while_the_command_is_imported_is_130(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            print('importing', flush=True)\n"
+        "            time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from SDSegLib.cli.start import main\n"
+        "main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, "")
 
 
 # --- a full disk ----------------------------------------------------------------------------------
