@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
+from .text import escape
 
 if TYPE_CHECKING:
     from ..operations.base import Answer

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
 from .findings import show_warning
+from .text import escape
 
 
 def series(

@@ -21,6 +21,8 @@ from .base import Family, NetworkPart, read_sizes
 from .description import ModelDescription
 
 FORMS = ("direct", "latent")
+LARGEST_CROP = 512
+"""Rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ class PropagateConfig(Trunk):
         sizes = config.crop_sizes
         if not sizes or list(sizes) != sorted(sizes) or any(size % FACTOR for size in sizes):
             raise ModelError(f"Crop sizes {sizes} are not ascending multiples of {FACTOR}.")
+        if sizes[-1] > LARGEST_CROP:
+            raise ModelError(
+                f"The network sizes have crops of {sizes[-1]} pixels; {LARGEST_CROP} are possible."
+            )
         if len(config.crop_coarsest) != len(sizes) - 1:
             raise ModelError(
                 f"{len(sizes)} crop sizes need {len(sizes) - 1} limits of their pixels, not "

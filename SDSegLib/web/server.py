@@ -21,6 +21,7 @@ from . import trame_private
 from .access import SinglePageAccess, TokenAccess
 from .application import Application
 from .autosave import has_edits
+from .door import close_door, on_enter_key, write_door
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def serve(
     segmentation: Path | None,
     model: str | None,
     port: int,
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, Path], None],
+    on_renewed: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve the page until Ctrl+C, SIGTERM or SIGHUP.
 
@@ -45,7 +47,9 @@ def serve(
         segmentation: Its segmentation.
         model: Name or folder of the first model; None for the one that fits the CT best.
         port: 0 for any that is free.
-        on_ready: Called with the address to open.
+        on_ready: Called with the address to open, which works once, and with a private file that
+            leads a browser there.
+        on_renewed: Called with another address when Enter is pressed in the terminal.
 
     Raises:
         InputError: If the port is taken.
@@ -56,7 +60,7 @@ def serve(
     trame_private.require_drawing()
     with private_folder() as folder:
         left = left_with_edits(folder.parent)
-        asyncio.run(_serve(image, segmentation, model, port, on_ready, folder, left))
+        asyncio.run(_serve(image, segmentation, model, port, on_ready, on_renewed, folder, left))
         trame_private.stop_image_encoders()
 
 
@@ -65,7 +69,8 @@ async def _serve(
     segmentation: Path | None,
     model: str | None,
     port: int,
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, Path], None],
+    on_renewed: Callable[[str], None],
     folder: Path,
     left: list[Path],
 ) -> None:
@@ -75,7 +80,8 @@ async def _serve(
     server = Server("sdseg")
     server.state.trame__title = "SDSeg"
     server.state.trame__favicon = "/sdseg/icon.svg"
-    access = TokenAccess()
+    door = folder / "open.html"
+    access = TokenAccess(lambda: close_door(door))
     application = Application(server, folder, model, left)
     sockets: list[Any] = []
 
@@ -104,10 +110,17 @@ async def _serve(
     await server.ready
     access.port = server.port
     application.open(image, segmentation)
-    on_ready(access.url)
+    on_ready(access.url, write_door(door, access.url))
+
+    def renew() -> None:
+        access.renew()
+        on_renewed(access.url)
+
+    end_keys = on_enter_key(renew)
     try:
         await stop.wait()
     finally:
+        end_keys()
         pages.stop()
         application.close()
         await server.stop()

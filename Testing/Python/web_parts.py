@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -60,7 +61,7 @@ class ServerProcess:
         temporary: Where its temporary files go; by default a folder of its own.
 
     Attributes:
-        url: With the token.
+        url: With the token, which works once.
         temporary: Where the private folder is made.
     """
 
@@ -91,6 +92,7 @@ class ServerProcess:
         assert self.is_running, self.log()
         assert not isinstance(found, bool)
         self.url = found[0]
+        self._cookie = ""
 
     @property
     def is_running(self) -> bool:
@@ -107,7 +109,15 @@ class ServerProcess:
 
     @property
     def cookie(self) -> str:
-        return f"sdseg-{self.base.rpartition(':')[2]}={self.token}"
+        """The cookie of this server's page; the first call uses the token up."""
+        if not self._cookie:
+            connection = http.client.HTTPConnection(self.base.removeprefix("http://"), timeout=30)
+            connection.request("GET", f"/?token={self.token}")
+            answer = connection.getresponse()
+            assert answer.status == 303, answer.read()
+            self._cookie = answer.headers["Set-Cookie"].partition(";")[0]
+            connection.close()
+        return self._cookie
 
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -202,9 +212,16 @@ def a_page(browser: Any, server: ServerProcess) -> Iterator[Any]:
 
 
 def enter(page: Any, server: ServerProcess) -> None:
-    """Open the page, from the token to the first button."""
-    page.goto(server.url)
+    """Open the page, up to its first button."""
+    use_cookie(page, server)
+    page.goto(server.base)
     page.wait_for_selector("#tab-segment")
+
+
+def use_cookie(page: Any, server: ServerProcess) -> None:
+    """Give a browser window the cookie that the server's address gave once."""
+    name, _, value = server.cookie.partition("=")
+    page.context.add_cookies([{"name": name, "value": value, "url": server.base}])
 
 
 def open_sample(page: Any) -> None:
