@@ -401,6 +401,17 @@ def test_only_what_is_inside_the_model_folder_is_removed(
     assert (tmp_path / "thesis.docx").read_text() == "precious"
 
 
+def test_a_model_is_removed_where_the_model_folder_is_a_link(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    monkeypatch.setenv("SDSEG_MODELS", str(tmp_path / "link"))
+    install_model(source)
+    remove_model("tiny")
+    assert not list((tmp_path / "disk").iterdir())
+
+
 def test_a_model_folder_with_other_files_stays_as_it_is(own_models: Path, source: Path) -> None:
     install_model(source)
     (own_models / "tiny" / "notes.txt").write_text("precious")

@@ -88,7 +88,11 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             cwd=folder,
         )
-        found = wait_for(lambda: re.search(r"http://\S+", self.log()) or not self.is_running)
+        try:
+            found = wait_for(lambda: re.search(r"http://\S+", self.log()) or not self.is_running)
+        except AssertionError:  # nobody else knows of it yet
+            self.end(signal.SIGKILL)
+            raise
         assert self.is_running, self.log()
         assert not isinstance(found, bool)
         self.url = found[0]
