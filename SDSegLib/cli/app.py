@@ -101,7 +101,7 @@ def main() -> None:
             raise SystemExit(signals.exit_code) from None
         except SDSegError as error:
             _tell(f"[bold red]Error:[/] {escape(str(error))}")
-            if isinstance(error, ModelError):
+            if isinstance(error, ModelError) and "models" not in sys.argv[1:2]:
                 _tell(_MODEL_COMMANDS)
             raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
         finally:

@@ -33,6 +33,15 @@ class TooLargeError(InputError):
     """An image does not fit into this computer's memory; the message lacks the path."""
 
 
+def allow_shared_memory() -> None:
+    """Lift a limit of this process's files, for shared memory counts as one; it writes no other."""
+    if sys.platform != "win32":
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
 class ReadingLimits:
     """The limits of this process, and the memory in which it hands voxels over.
 

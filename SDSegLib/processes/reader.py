@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import SDSegError
 from .channel import Channel
 from .endings import is_memory_error
-from .limits import ReadingLimits, resident_bytes, set_limits
+from .limits import ReadingLimits, allow_shared_memory, resident_bytes, set_limits
 from .messages import Message
 from .status import Status
 
@@ -37,6 +37,7 @@ _LARGEST_RESIDENT = 768 * 2**20  # after a file was read; more was left behind
 def main() -> None:
     """Serve until the parent has ended, or there was nothing to do for a minute."""
     faulthandler.enable()
+    allow_shared_memory()
     Reader(Channel()).serve()
 
 

@@ -185,7 +185,7 @@ def test_a_model_is_installed_from_a_file_into_a_folder_of_choice(
     application.dialogs.expect("Install a model", str(source / "model.json"))
     ui.installModelButton.click()
     process_until(lambda: ui.installModelButton.enabled, 20)
-    assert "damaged or were changed" in widget.window.messages.text
+    assert "model.safetensors is no safetensors file" in widget.window.messages.text
 
     import slicer
 

@@ -371,7 +371,7 @@ def test_a_full_disk_is_one_sentence_and_no_line_of_a_library(
     ct, output = write_ct(tmp_path / "ct.nii.gz"), tmp_path / name
     process = start_sdseg(
         *("segment", ct, "-m", model, option, output),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY)),
     )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2
