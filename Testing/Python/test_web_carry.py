@@ -204,7 +204,7 @@ def test_a_structure_made_elsewhere_can_be_declared_a_prediction_and_corrected(
     assert changed
     assert 56 not in changed
     assert min(changed) >= 45
-    assert max(changed) <= 65
+    assert max(changed) <= 67
     for _ in range(3):
         page.click("#undo")
     page.wait_for_selector("#carry-prediction")

@@ -195,7 +195,7 @@ def _function(*target: Any) -> Callable[..., Any]:
 
 def _remember(sender: Any, signal: str, function: Any, forward: Any) -> None:
     address = Shiboken.getCppPointer(sender)[0]
-    if not any(key[0] == address for key in _forwarders):
+    if not any(key[0] == address for key in list(_forwarders)):
         _connect(sender, SIGNAL("destroyed()"), lambda: _drop(address))
     _forwarders.setdefault((address, signal, function), []).append(forward)
 
