@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..reading.dicom import list_series
+from ..reading.dicom import look_into
 from ..reading.dicom_headers import starts_like_dicom
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -89,9 +89,12 @@ def _matching(path: Path, top: Path, modality: str | None, phase: str | None) ->
 
 
 def _series_of(folder: Path, top: Path, modality: str | None, phase: str | None) -> Iterator[Study]:
-    known = list_series(folder)
+    content = look_into(folder)
+    known = content.series
     wanted = [item for item in known if modality is None or item.modality in ("", modality)]
     name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
+    if not known and content.notes:  # damaged files alone: the study fails, with the reason
+        yield Study(name, folder)
     uids = [item.uid for item in known]
     for item in wanted:
         study = Study(
