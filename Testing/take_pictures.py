@@ -31,8 +31,6 @@ def main(folder: Path) -> None:
     import slicer
 
     ct = slicer.util.loadVolume(str(ROOT / "Resources" / "Samples" / "head-neck-ct.nii.gz"))
-    ct.GetDisplayNode().AutoWindowLevelOff()
-    ct.GetDisplayNode().SetWindowLevelMinMax(-160, 240)
     slicer.util.setSliceViewerLayers(background=ct, fit=True)
     bounds = [0.0] * 6
     ct.GetRASBounds(bounds)
@@ -40,9 +38,10 @@ def main(folder: Path) -> None:
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *middle[:2], middle[2] + 40)
     slicer.util.selectModule("SDSegSlicer")
     widget = slicer.util.getModuleWidget("SDSegSlicer")
-    standin_fixtures.process_events(1)
+    standin_fixtures.process_until(lambda: not widget.ui.windowComboBox.isHidden(), 60)
 
     def take(name: str) -> None:
+        standin_fixtures.process_events(0.5)
         standin_fixtures.picture(session.mainWindow, folder / f"{name}.png")
 
     take("input")

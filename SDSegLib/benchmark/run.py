@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 import numpy as np
 
 from ..errors import SDSegError
+from ..unfinished import unfinished_folder
 from ..volume.volume import Volume
 from .measure import MeasurementTask
 from .results import Result, Row
@@ -118,8 +119,8 @@ def _file_of(volume: Volume) -> Iterator[Path]:
     """The volume as a compressed NIfTI file in a folder that is removed afterwards."""
     import SimpleITK as sitk
 
-    with TemporaryDirectory(prefix="sdseg-benchmark-") as folder:
-        path = Path(folder) / "volume.nii.gz"
+    with unfinished_folder(Path(gettempdir())) as folder:
+        path = folder / "volume.nii.gz"
         image = sitk.GetImageFromArray(volume.array)
         image.SetSpacing(volume.geometry.spacing)
         image.SetOrigin(volume.geometry.origin)

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..errors import CancelledError, SDSegError
+from ..errors import CancelledError, ModelError, SDSegError
+from ..unfinished import discard_all
 from ..version import VERSION
 from .batch import batch
 from .benchmark import benchmark
@@ -18,16 +19,19 @@ from .convert import convert
 from .cost import cost
 from .evaluate import evaluate
 from .info import info
+from .interrupt import Signals, StoppedError
+from .library_lines import silence_libraries
 from .models import models_app
 from .propagate import propagate
 from .segment import segment
 from .series import series
 from .stability import stability
+from .text import escape
 from .train import train
 from .view import view
 
 EXIT_INPUT = 2
-EXIT_CANCELLED = 130
+_MODEL_COMMANDS = "Models: sdseg models list, sdseg models install FILE_OR_FOLDER."
 
 app = typer.Typer(
     name="sdseg",
@@ -61,6 +65,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell what is done.")] = False,
     version: Annotated[
         bool,
@@ -68,6 +73,8 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
+    if not verbose:
+        context.call_on_close(silence_libraries())
     logging.basicConfig(
         level=logging.INFO if verbose else logging.ERROR,
         format="%(levelname)s %(name)s: %(message)s",
@@ -78,24 +85,28 @@ def options(
 def main() -> None:
     """Run the command; a user's error is one sentence on stderr and exit code 2.
 
-    Ctrl+C ends with 130, as in other programs. PyTorch's threads sleep while they wait for each
-    other, unless the environment sets another policy: spinning makes a busy computer many times
-    slower.
+    Ctrl+C ends with 130, as in other programs, and a request to terminate with 143; neither leaves
+    a file that is not complete. PyTorch's threads sleep while they wait for each other, unless the
+    environment sets another policy: spinning makes a busy computer many times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        app()
-    except CancelledError as error:
-        Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
-        raise SystemExit(EXIT_CANCELLED) from None
-    except SDSegError as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False
-        )
-        raise SystemExit(EXIT_INPUT) from None
+    with Signals() as signals:
+        try:
+            app()
+        except StoppedError:
+            _tell("Cancelled.")
+            raise SystemExit(signals.exit_code) from None
+        except CancelledError as error:
+            _tell(escape(str(error)))
+            raise SystemExit(signals.exit_code) from None
+        except SDSegError as error:
+            _tell(f"[bold red]Error:[/] {escape(str(error))}")
+            if isinstance(error, ModelError) and "models" not in sys.argv[1:2]:
+                _tell(_MODEL_COMMANDS)
+            raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
+        finally:
+            discard_all()
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _tell(text: str) -> None:
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ..errors import CancelledError, InputError
 from ..options import RunOptions
@@ -17,6 +16,7 @@ from ..volume.structure import Structure, structure_id
 from .batch_screen import result_json, result_line, studies_bar
 from .interrupt import Interrupt
 from .options import OriginalGrid, Phase, with_run_options
+from .text import escape
 
 
 @with_run_options()
@@ -78,14 +78,20 @@ def batch(
         structures = list(select_structures(tuple(structures), options.structures))
     modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
-    studies = find_studies(folder, pattern, modality, phase)
+    console = Console(stderr=True)
+
+    def tell_passed_over(path: Path, reason: str) -> None:
+        text = escape(f"{path} ({reason})")
+        console.print(f"[yellow]Passed over:[/] {text}", soft_wrap=True, highlight=False)
+
+    studies = find_studies(folder, pattern, modality, phase, tell_passed_over)
     choose_device(options.device)
     store = ModelStore()
     if len(models) == 1:  # else the model is chosen for each study
         store.segmenter(models[0], options.device).check(options)
     _prepare(output, folder)
+    how.check(studies)
     table = StudyTable(output, structures)
-    console = Console(stderr=True)
     started = time.perf_counter()
     counts, warned, device = {"done": 0, "there already": 0, "failed": 0}, 0, ""
     with studies_bar(console, len(studies), quiet=as_json) as bar, Interrupt() as interrupt:
@@ -107,6 +113,8 @@ def batch(
                     typer.echo(json.dumps(result_json(result)))
                 elif result.status == "failed" or result.warnings:
                     bar.tell(result_line(result))
+            if interrupt.is_set():
+                raise CancelledError("Cancelled at the end.")
         except CancelledError:
             raise CancelledError(
                 f"Cancelled with {counts['done']} studies done; the same command goes on."

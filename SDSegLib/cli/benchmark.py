@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError, SDSegError
+from .text import escape
 
 if TYPE_CHECKING:
     from ..benchmark.results import Benchmark
@@ -102,7 +103,7 @@ def benchmark(
         )
         for result in run_rows(there, sizes, ct, kind, seconds, 60 * longest, status.update):
             if isinstance(result, SDSegError):
-                console.print(str(result), style="yellow", highlight=False, markup=False)
+                console.print(escape(str(result)), style="yellow", highlight=False)
                 found = replace(found, notes=(*found.notes, str(result)))
             else:
                 found = replace(found, results=(*found.results, result))
@@ -120,7 +121,7 @@ def benchmark(
     write_benchmark(output, found)
     for table in _tables(found):
         Console().print(table)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _tables(found: Benchmark) -> list[Table]:

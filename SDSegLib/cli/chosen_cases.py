@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
 from ..errors import InputError
 from .progress_bar import counting_columns
+from .text import escape
 
 if TYPE_CHECKING:
     from ..datasets.collection import Collection
@@ -53,6 +53,13 @@ Split = Annotated[str, typer.Option(help="Of the data set: train, validation, te
 DataSetOptions = Annotated[
     list[str] | None,
     typer.Option(help="For the data set, like labels=masks; several are possible."),
+]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        help="What the references' numbers mean, where nothing says it: a JSON file like "
+        '{"1": "Liver"}, or a list included with SDSeg.'
+    ),
 ]
 ReferenceName = Annotated[
     str, typer.Option(help="Name of the reference label map in a case's folder.")
@@ -111,6 +118,7 @@ def choose_cases(
     options: list[str] | None,
     files: tuple[str, str],
     console: Console,
+    names: str | None = None,
 ) -> ChosenCases:
     """Find the cases.
 
@@ -122,11 +130,12 @@ def choose_cases(
         options: `--option`.
         files: Names of image and reference in a case's folder.
         console: For notes.
+        names: `--names`.
 
     Raises:
         InputError: If there are no cases, or the arguments contradict each other.
     """
-    from ..evaluation.cases import cases_of, find_pairs
+    from ..evaluation.cases import cases_of, find_pairs, with_names
 
     if (argument is None) == (named is None):
         problem = "is missing" if argument is None else "was given twice"
@@ -135,7 +144,10 @@ def choose_cases(
     if dataset is None:
         if options:
             raise InputError(f"--option {options[0]} is for a data set; name it with --dataset.")
-        return ChosenCases(root, find_pairs(root, *files), None, {})
+        found = find_pairs(root, *files)
+        return ChosenCases(root, found if names is None else with_names(found, names), None, {})
+    if names is not None:
+        raise InputError(f"With --dataset, give the names as --option names={names}.")
     from ..datasets.catalogue import open_dataset, parse_options
 
     collection = open_dataset(dataset, root, **parse_options(options or []))
@@ -143,6 +155,19 @@ def choose_cases(
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
     facts = {"dataset": dataset, "source": collection.source, "split": split}
     return ChosenCases(root, cases_of(collection, split), collection, facts)
+
+
+def refuse_data_folders(output: Path, *folders: Path | None) -> None:
+    """Check that reports do not replace files of the data: nnU-Net too writes a summary.json.
+
+    Raises:
+        InputError: If the output is one of the folders.
+    """
+    for folder in folders:
+        if folder is not None and output.resolve() == folder.resolve():
+            raise InputError(
+                f"The reports would lie among the data in {folder}; choose another folder."
+            )
 
 
 @dataclass(frozen=True)
@@ -174,8 +199,15 @@ def progress_of_cases(console: Console, cases: int, quiet: bool) -> Iterator[Rep
         yield Reports(draw_case, draw_slices)
 
 
-def print_notes(console: Console, skipped: tuple[str, ...], notes: dict[str, list[str]]) -> None:
+def print_notes(
+    console: Console,
+    skipped: tuple[str, ...],
+    notes: dict[str, list[str]],
+    remarks: tuple[str, ...] = (),
+) -> None:
     """Show the first warnings, and the number of further ones in the reports."""
+    for remark in remarks:
+        console.print(f"[yellow]Note:[/] {escape(remark)}", soft_wrap=True, highlight=False)
     sentences = [f"{case}: {note}" for case, found in notes.items() for note in found]
     if skipped:
         shown = ", ".join(skipped[:MOST_NOTES]) + (", …" if len(skipped) > MOST_NOTES else "")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..untrusted import plain, read_json
 from ..volume.expectation import Expectation
 
 CONFIG_ENTRIES = {
@@ -64,17 +65,17 @@ def convert(
     write_model_folder(
         output, description, weights, _card(description, checkpoint), None, overwrite
     )
-    typer.echo(f"Wrote {output}: the model {name} with {len(structures)} structures")
+    typer.echo(f"Wrote {plain(str(output))}: the model {name} with {len(structures)} structures")
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}).") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} should hold a JSON object.")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
@@ -21,6 +20,7 @@ from .chosen_cases import (
     DataSet,
     DataSetOptions,
     ImageName,
+    Names,
     OutputFolder,
     Overwrite,
     ReferenceName,
@@ -28,8 +28,10 @@ from .chosen_cases import (
     choose_cases,
     print_notes,
     progress_of_cases,
+    refuse_data_folders,
 )
 from .options import BUNDLED_MODEL, AsJson, with_run_options
+from .text import escape
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Result
@@ -66,6 +68,7 @@ def evaluate(
     ] = None,
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
+    names: Names = None,
     absent: Annotated[
         AbsentChoice | None,
         typer.Option(
@@ -126,11 +129,12 @@ def evaluate(
     from ..models.registry import default_model, find_model
 
     console = Console(stderr=True)
-    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
+    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console, names)
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
         find_model(options.model or default_model())
     require_monai()
+    refuse_data_folders(output, chosen.root, predictions)
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)
@@ -143,15 +147,15 @@ def evaluate(
         else:
             result = evaluate_model(cases.pairs, how, collection)
     summary = summarise(result.evaluation.scores)
-    facts = chosen.facts({**result.facts, **_rule_facts(rules)})
+    facts = chosen.facts({**result.facts, "remarks": list(result.remarks), **_rule_facts(rules)})
     title = _title(result, summary)
     content = write_results(output, result.evaluation, summary, result.names, facts, title)
     if as_json:
         typer.echo(json.dumps(content))
         return
     Console().print(_results_table(result, summary))
-    print_notes(console, cases.skipped, result.evaluation.notes)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    print_notes(console, cases.skipped, result.evaluation.notes, result.remarks)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _rule_facts(rules: Rules) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
+
+from .text import escape
 
 if TYPE_CHECKING:
     from ..volume.finding import Finding

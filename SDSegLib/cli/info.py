@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from .text import escape
 
 PACKAGES = (
     "torch", "monai", "numpy", "SimpleITK", "safetensors", "pydicom", "highdicom", "slicer-core",
@@ -29,7 +30,7 @@ def info(
     table = Table(show_header=False)
     for name, value in facts.items():
         lines = [value] if isinstance(value, str) else [f"{k}: {v}" for k, v in value.items()]
-        table.add_row(f"[bold]{name}[/]", escape("\n".join(lines)))
+        table.add_row(f"[bold]{name}[/]", "\n".join(map(escape, lines)))
     Console().print(table)
 
 

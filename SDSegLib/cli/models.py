@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from ..untrusted import plain
+from .text import escape
 
 if TYPE_CHECKING:
     from ..models.registry import InstalledModel
+
+_LONGEST_CARD = 100_000
 
 models_app = typer.Typer(help="List, show, install and remove models.", no_args_is_help=True)
 
@@ -35,9 +39,7 @@ def list_command(
     console.print(_table("Segments", models))
     if carrying:
         console.print(_table("Carries a drawn mask (sdseg propagate)", carrying))
-    console.print(
-        f"Your own models: {user_folder()}", highlight=False, soft_wrap=True, markup=False
-    )
+    console.print(f"Your own models: {escape(str(user_folder()))}", highlight=False, soft_wrap=True)
     for problem in problems:
         console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
 
@@ -91,13 +93,15 @@ def info_command(
         square = f"[rgb({red},{green},{blue})]■[/]"
         table.add_row(square, str(item.label), escape(item.name), escape(item.id), escape(code))
     console.print(table)
-    console.print(f"Folder: {model.folder}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"Folder: {escape(str(model.folder))}", highlight=False, soft_wrap=True)
     console.print("Weights: SHA-256 verified")
     card = model.folder / CARD
     if card.is_file():
         from rich.markdown import Markdown
 
-        console.print(Markdown(card.read_text(encoding="utf-8")))
+        with card.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(_LONGEST_CARD)
+        console.print(Markdown(plain(text, kept="\n\t")))
 
 
 @models_app.command("install")
@@ -109,7 +113,7 @@ def install_command(
     from ..models.registry import install_model
 
     model = install_model(source, overwrite)
-    typer.echo(f"Installed {model.description.name} in {model.folder}")
+    typer.echo(f"Installed {model.description.name} in {plain(str(model.folder))}")
 
 
 @models_app.command("remove")
@@ -119,4 +123,4 @@ def remove_command(
     """Delete a model that you installed; bundled ones stay."""
     from ..models.registry import remove_model
 
-    typer.echo(f"Removed {remove_model(name)}")
+    typer.echo(f"Removed {plain(str(remove_model(name)))}")

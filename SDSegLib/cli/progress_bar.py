@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +17,7 @@ from rich.progress import (
 
 from ..inference.progress import Progress as Report
 from ..inference.progress import ProgressCallback
+from .text import escape
 
 
 def counting_columns() -> tuple[ProgressColumn, ...]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ..errors import InputError
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
@@ -17,6 +16,7 @@ from .findings import show_findings, show_warning
 from .interrupt import Interrupt
 from .options import Device, Phase
 from .progress_bar import progress_bar
+from .text import escape
 
 if TYPE_CHECKING:
     from ..operations.base import Answer
@@ -66,7 +66,7 @@ def propagate(
     ] = False,
     segment: Annotated[
         str | None,
-        typer.Option(help="Which structure of MASK: a segment's name or a label number."),
+        typer.Option(help="Which structure of MASK: its name, or a label number."),
     ] = None,
     model: Annotated[
         str | None,
@@ -89,8 +89,11 @@ def propagate(
 
     Any structure can be drawn. The drawn slices stay exactly as they are.
     """
+    from ..datasets.nnunet import structures_beside
     from ..export.atomic import check_output
+    from ..export.inputs import refuse_inputs
     from ..export.mask_file import SEGMENTATION, opened_mask
+    from ..export.results import files_of
     from ..operations.base import OpenVolume, run_here
     from ..operations.model_store import ModelStore
     from ..operations.propagate import PropagateOperation
@@ -110,10 +113,11 @@ def propagate(
         raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
     is_segmentation = output.name.lower().endswith(SEGMENTATION)
     check_output(output, overwrite)
-    if output.exists() and output.resolve() in (source.resolve(), mask.resolve()):
-        raise InputError(f"The output {output} is an input; choose another name.")
+    refuse_inputs([output], [source, mask], "an input")
     volume = read_volume(source, series, phase)
-    with opened_mask(mask, volume, segment) as opened:
+    refuse_inputs([output], files_of(volume))
+    names = structures_beside(mask.parent) or structures_beside(mask.parent.parent)
+    with opened_mask(mask, volume, segment, names) as opened:
         operation, models = PropagateOperation(options, opened.mask), ModelStore()
         with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
             result, answer = run_here(
@@ -144,7 +148,7 @@ def propagate(
         show_warning(note, console)
     _show(result, name, console)
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _notes(

@@ -19,6 +19,7 @@ from .interrupt import Interrupt
 from .options import OriginalGrid, Phase, with_run_options
 from .progress_bar import progress_bar
 from .segment_screen import require_outputs, result_json, result_table
+from .text import escape
 
 if TYPE_CHECKING:
     from ..volume.finding import Finding
@@ -101,7 +102,8 @@ def segment(
         )
         return
     require_outputs(files)
-    from ..export.results import check_outputs, write_outputs
+    from ..export.inputs import refuse_inputs
+    from ..export.results import check_outputs, files_of, write_outputs
     from ..inference.selection import select_structures
     from ..operations.base import OpenVolume, run_here
     from ..operations.model_store import ModelStore
@@ -116,6 +118,7 @@ def segment(
     operation, models = SegmentOperation(options), ModelStore()
     opened = OpenVolume(read_volume(source, series, phase))
     volume = opened.volume
+    refuse_inputs(outputs.values(), files_of(volume))
     findings = operation.judge(opened, models)
     refuse(findings)
     show_findings(findings, console)
@@ -140,7 +143,7 @@ def segment(
     console.print(result_table(result, review))
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     for path in outputs.values():
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
 def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) -> None:

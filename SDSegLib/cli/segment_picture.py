@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from .segment_screen import require_outputs
+from .text import escape
 
 if TYPE_CHECKING:
     from ..inference.picture import PictureSegmenter, SegmentedPicture
@@ -69,7 +69,7 @@ def segment_picture(
     console.print(_table(labels, structures, segmenter))
     console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False, markup=False)
     for path in outputs.values():
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
 def _write(

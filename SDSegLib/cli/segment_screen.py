@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
+from .text import escape
 
 if TYPE_CHECKING:
     from ..operations.base import Answer
@@ -69,7 +69,7 @@ def result_json(
 ) -> dict[str, Any]:
     """The same for scripts."""
     volumes = result.volumes_ml()
-    region = result.region
+    region, doubt = result.region, result.doubt
     device, _, reason = answer.device.partition(": ")
     return {
         "model": result.model,
@@ -80,9 +80,16 @@ def result_json(
         "samples": result.samples,
         "region": None if region is None else region.to_json(),
         "structures": [
-            {"id": item.id, "name": item.name, "label": item.label, "ml": volumes[item.name]}
-            for item in result.structures
+            {
+                "id": item.id,
+                "name": item.name,
+                "label": item.label,
+                "ml": volumes[item.name],
+                "correct_first": [] if doubt is None else list(doubt.ranked(place)),
+            }
+            for place, item in enumerate(result.structures)
         ],
+        "correct_first_axis": None if doubt is None else _AXES[doubt.axis],
         "review": [
             {
                 "structure": item.structure.id,

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
 from .findings import show_warning
+from .text import escape
 
 
 def series(
@@ -21,7 +21,7 @@ def series(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """List the image series in a DICOM folder."""
-    from ..reading.dicom import look_into
+    from ..reading.files import look_into
 
     content = look_into(folder)
     found = content.series

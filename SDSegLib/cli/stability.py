@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..options import RunOptions
@@ -20,6 +19,7 @@ from .chosen_cases import (
     DataSet,
     DataSetOptions,
     ImageName,
+    Names,
     OutputFolder,
     Overwrite,
     ReferenceName,
@@ -27,8 +27,10 @@ from .chosen_cases import (
     choose_cases,
     print_notes,
     progress_of_cases,
+    refuse_data_folders,
 )
 from .options import BUNDLED_MODEL, AsJson, with_run_options
+from .text import escape
 
 if TYPE_CHECKING:
     from ..evaluation.stability import Spread, StabilitySummary
@@ -50,6 +52,7 @@ def stability(
     ] = 8,
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
+    names: Names = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,10 +75,11 @@ def stability(
     from ..models.registry import default_model, find_model
 
     console = Console(stderr=True)
-    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console)
+    chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console, names)
     find_model(options.model or default_model())
     require_images(chosen.found.pairs)
     require_monai()
+    refuse_data_folders(output, chosen.root)
     prepare_output(output, overwrite)
     rules = Rules(absent=chosen.absent)
     with progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports:
@@ -93,8 +97,8 @@ def stability(
     for table in _tables(summary, result.names, title):
         screen.print(table)
     notes = {case.name: list(case.notes) for case in result.cases}
-    print_notes(console, chosen.found.skipped, notes)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    print_notes(console, chosen.found.skipped, notes, result.remarks)
+    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _tables(summary: StabilitySummary, names: Mapping[int, str], title: str) -> tuple[Table, Table]:

@@ -127,7 +127,9 @@ def train(
         progress = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
     if prints:
         _report(progress, output, plan, as_json, print_progress)
-    if stop.is_set() and not progress.is_finished:
+    if stop.is_set() and progress.is_finished:
+        raise CancelledError("Stopped when all steps were taken; the model is complete.")
+    if stop.is_set():
         raise CancelledError(
             f"Stopped at step {progress.step} of {progress.steps} of the stage {progress.stage}, "
             "which is saved; the same command continues from there."

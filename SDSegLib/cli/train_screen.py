@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from .text import escape
 
 if TYPE_CHECKING:
     from ..inference.device import DeviceChoice

@@ -43,10 +43,14 @@ def view(
     except ModuleNotFoundError as error:
         raise MissingPackageError("trame-slicer", "web", "The page in the browser") from error
 
-    def ready(url: str) -> None:
-        typer.echo(f"SDSeg is open at {url}\nCtrl+C ends it.")
+    def ready(url: str, file: Path) -> None:
+        typer.echo(f"SDSeg is open at {url}")
+        typer.echo("This address works once; Enter makes another. Ctrl+C ends the page.")
         if browser:
-            webbrowser.open(url)
+            webbrowser.open(file.as_uri())
+
+    def renewed(url: str) -> None:
+        typer.echo(f"For another browser, once: {url}")
 
     check_input(source, segmentation, model)
-    serve(source, segmentation, model, port, ready)
+    serve(source, segmentation, model, port, ready, renewed)

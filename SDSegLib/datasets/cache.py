@@ -7,8 +7,8 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutputError
+from ..unfinished import unfinished_folder
 from ..volume.model_input import InputDescription
 from .case import Case
 from .collection import Collection, Item
@@ -152,25 +153,24 @@ def write_entry(entry: Path, facts: str, name: str, write: Callable[[Path], None
     Raises:
         OutputError: If it cannot be written.
     """
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=entry.parent))
-    except OSError as error:
-        raise OutputError(
-            f"The cache folder {entry.parent} cannot be written to ({error.strerror or error}); "
-            "choose another."
-        ) from error
-    try:
-        write(temporary)
-        if entry.exists():  # damaged, or created by another process in the meantime
-            shutil.rmtree(entry, ignore_errors=True)
-        os.replace(temporary, entry)
-    except OSError as error:
-        if (entry / facts).is_file():
-            return
-        raise OutputError(
-            f"{name} cannot be kept in {entry.parent} ({error.strerror or error}); make room, "
-            "or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(unfinished_folder(entry.parent))
+        except OSError as error:
+            raise OutputError(
+                f"The cache folder {entry.parent} cannot be written to "
+                f"({error.strerror or error}); choose another."
+            ) from error
+        try:
+            write(temporary)
+            if entry.exists():  # damaged, or created by another process in the meantime
+                shutil.rmtree(entry, ignore_errors=True)
+            os.replace(temporary, entry)
+        except OSError as error:
+            if (entry / facts).is_file():
+                return
+            raise OutputError(
+                f"{name} cannot be kept in {entry.parent} ({error.strerror or error}); make room, "
+                "or choose another folder."
+            ) from error

@@ -141,7 +141,7 @@ def _volume_item(
 ) -> Case:
     assert item.label is not None
     volume = read_volume(item.image)
-    label_map = read_volume(item.label, labels=True)
+    label_map = recipe.read(item.label)
     if not volume.geometry.matches(label_map.geometry, TOLERANCE_MM):
         raise InputError(
             f"The label map {item.label} ({_size(label_map.array.shape)} voxels) is not on the "
@@ -154,7 +154,7 @@ def _volume_item(
             log.warning("%s: %s", item.name, finding.message)
     if hounsfield:
         _refuse_normalised(volume, item.image)
-    labels = recipe.of_volume(label_map.array, item.label)
+    labels = label_map.array
     drawn = recipe.drawn(labels, num_classes)
     return volume_case(item.name, volume, labels, drawn, description, num_classes, hounsfield)
 

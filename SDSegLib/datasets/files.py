@@ -15,6 +15,7 @@ from ..reading.pictures import PICTURE_SUFFIXES, is_colored
 from .collection import Item
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+LABEL_SUFFIXES = (".seg.nrrd", *VOLUME_SUFFIXES, ".dcm")
 MOST_SHOWN = 5
 MOST_OPENED = 50
 MOST_READERS = 4
@@ -162,7 +163,9 @@ def paired_items(
     Raises:
         InputError: Naming the missing files and their folder.
     """
-    image_files, label_files = files_by_stem(images, suffixes), files_by_stem(labels, suffixes)
+    segmentations = (".seg.nrrd",) if ".nrrd" in suffixes and not label_suffix else ()
+    image_files = files_by_stem(images, suffixes)
+    label_files = files_by_stem(labels, (*segmentations, *suffixes))
     if images == labels and label_suffix:
         image_files = {s: path for s, path in image_files.items() if not s.endswith(label_suffix)}
     expected = {stem: stem + label_suffix for stem in image_files}

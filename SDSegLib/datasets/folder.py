@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..export.label_files import structures_in
 from ..models.labels import read_structures, structures_named
 from ..reading.files import read_volume
 from ..reading.pictures import LOSSY_SUFFIXES, PICTURE_SUFFIXES, read_mask
+from ..volume.same_structures import common_labels
 from ..volume.structure import Structure
 from .collection import SPLITS, Collection, Item, hold_out, usual_share
 from .files import (
@@ -25,6 +27,7 @@ from .files import (
     paired_items,
     refuse_missing,
 )
+from .nnunet import structures_beside
 from .proposal import picture_input
 from .recipe import Absent, LabelRecipe, Rule, whole_numbers
 
@@ -112,7 +115,7 @@ def folder(
         parts["train"], parts["validation"] = hold_out(parts["train"], share, seed, patients)
     items = [item for split in SPLITS for item in parts[split]]
     is_2d = _are_pictures(items, root)
-    structures, recipe = _labels(items, is_2d, names, rule, absent)
+    structures, recipe = _labels(items, is_2d, names, rule, absent, structures_beside(root))
     colored = is_2d and has_colors(items)
     return Collection(
         name="folder",
@@ -205,11 +208,20 @@ def _are_pictures(items: Sequence[Item], root: Path) -> bool:
 
 
 def _labels(
-    items: Sequence[Item], is_2d: bool, names: str | None, rule: Rule | None, absent: Absent
+    items: Sequence[Item],
+    is_2d: bool,
+    names: str | None,
+    rule: Rule | None,
+    absent: Absent,
+    beside: Sequence[Structure],
 ) -> tuple[tuple, LabelRecipe]:
-    if names is None:
-        return labels_in(items, is_2d, rule, absent)
-    structures = read_structures(names)
+    own = _own_names(items) if not is_2d and rule is None else ()
+    if names is None and not own:
+        return labels_in(items, is_2d, rule, absent, beside)
+    structures = own if names is None else read_structures(names)
+    if own:
+        pairs = tuple((item.name, item.label) for item in structures)
+        return structures, LabelRecipe("names", absent=absent, names=pairs)
     if rule in (None, "values"):
         values = tuple((item.label, item.label) for item in structures)
         if is_2d and len(structures) == 1 and rule is None:
@@ -223,8 +235,37 @@ def _labels(
     return structures, LabelRecipe(rule, absent=absent)
 
 
+def _own_names(items: Sequence[Item]) -> tuple[Structure, ...]:
+    """Structures 1 … N that the label files themselves name; () if they hold numbers only.
+
+    Raises:
+        InputError: If some name their structures and others do not.
+    """
+    found: list[Structure] = []
+    without = None
+    for item in items:
+        assert item.label is not None
+        structures = structures_in(item.label)
+        if not structures:
+            without = item.label
+        known = common_labels(structures, found)
+        for one in structures:
+            if one.label not in known:
+                found.append(replace(one, label=len(found) + 1))
+    if found and without is not None:
+        raise InputError(
+            f"{without} holds numbers without names, and other label files name their structures; "
+            "save all in one way."
+        )
+    return tuple(found)
+
+
 def labels_in(
-    items: Sequence[Item], is_2d: bool, rule: Rule | None, absent: Absent
+    items: Sequence[Item],
+    is_2d: bool,
+    rule: Rule | None,
+    absent: Absent,
+    beside: Sequence[Structure] = (),
 ) -> tuple[tuple[Structure, ...], LabelRecipe]:
     """Structures and recipe from the values in label files.
 
@@ -236,6 +277,7 @@ def labels_in(
         is_2d: Whether they are pictures.
         rule: Rule given by the user; None to choose it from the files.
         absent: For the recipe.
+        beside: Structures that another file names, by their values.
 
     Raises:
         InputError: If the values cannot be labels.
@@ -264,8 +306,9 @@ def labels_in(
             "values are structures, name them with names=FILE."
         )
     values = {value: label for label, value in enumerate(sorted(found), start=1)}
-    named = {label: f"label {value}" for value, label in values.items()}
-    structures = foreground if found == {1} else structures_named(named)
+    known = {item.label: item.name for item in beside}
+    named = {label: known.get(value, f"label {value}") for value, label in values.items()}
+    structures = foreground if found == {1} and not known else structures_named(named)
     return structures, LabelRecipe("values", tuple(values.items()), absent=absent)
 
 

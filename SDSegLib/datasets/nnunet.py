@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from ..errors import InputError
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
+from ..untrusted import read_json
+from ..volume.structure import Structure
 from .collection import Collection, Item, hold_out, usual_share
 from .files import (
     VOLUME_SUFFIXES,
@@ -25,6 +26,7 @@ from .recipe import Absent, LabelRecipe
 
 DESCRIPTION = "dataset.json"
 IGNORED = "ignore"
+_LARGEST_LABEL = 255
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def read_dataset_json(path: Path) -> DatasetJson:
             "the Medical Segmentation Decathlon. For a plain folder use the data set 'folder'."
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         channels = data.get("channel_names", data.get("modality", {}))
         listed = tuple(_stem(entry["image"]) for entry in data.get("training", []))
         return DatasetJson(
@@ -186,7 +188,9 @@ def read_dataset_json(path: Path) -> DatasetJson:
             listed=listed,
             count=int(data["numTraining"]) if "numTraining" in data else None,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"{path} is not what nnU-Net or the Decathlon writes ({error!r}); correct it."
         ) from error
@@ -216,3 +220,21 @@ def _stem(image: str) -> str:
     for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
         name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
     return name
+
+
+def structures_beside(folder: Path) -> tuple[Structure, ...]:
+    """The structures that a folder's `dataset.json` names, by their values; () without one.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        return ()
+    names = read_dataset_json(folder / DESCRIPTION).names
+    return structures_named(
+        {
+            label: name
+            for label, name in names.items()
+            if 0 < label <= _LARGEST_LABEL and name != IGNORED
+        }
+    )

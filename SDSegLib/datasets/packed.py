@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..archives import ARCHIVE_ERRORS
 from ..errors import InputError
 from ..export.atomic import atomic_write
+from ..untrusted import parse_json
 from ..volume.model_input import InputDescription
 from ..volume.structure import Structure
 from .cache import case_facts, case_of, grid_facts
@@ -26,7 +27,7 @@ from .recipe import LabelRecipe
 FORMAT = 1
 CONTENT = "collection.json"
 SUFFIX = ".zip"
-_DAMAGED = (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, lzma.LZMAError)
+_DAMAGED = (*ARCHIVE_ERRORS, TypeError, AttributeError, ArithmeticError)
 
 
 def is_packed(path: Path) -> bool:
@@ -93,6 +94,7 @@ def open_packed(path: Path) -> Collection:
             by_split[entry["split"]].append(Item(str(entry["name"]), path, None))
         recipe = content["recipe"]
         values = tuple((int(value), int(label)) for value, label in recipe["values"])
+        names = tuple((str(name), int(label)) for name, label in recipe.get("names", ()))
         return Collection(
             name=str(content["name"]),
             title=str(content["title"]),
@@ -103,7 +105,7 @@ def open_packed(path: Path) -> Collection:
             train=tuple(by_split["train"]),
             validation=tuple(by_split["validation"]),
             test=tuple(by_split["test"]),
-            recipe=LabelRecipe(**{**recipe, "values": values}),
+            recipe=LabelRecipe(**{**recipe, "values": values, "names": names}),
             input=InputDescription.from_json(content["input"]),
             region=str(content["region"]),
             source=str(content["source"]),
@@ -158,7 +160,7 @@ def _content(path: Path) -> dict[str, Any]:
 def _read_content(path: Path, changed: int, size: int) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read(CONTENT))
+            content = parse_json(archive.read(CONTENT))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {FORMAT}")
         return content

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ..errors import InputError
+from ..export.label_files import read_label_file, structures_in
+from ..models.labels import structures_named
+from ..reading.files import read_volume
+from ..volume.same_structures import common_labels
+from ..volume.volume import Volume
 
-Rule = Literal["values", "positive", "bright", "green"]
+Rule = Literal["values", "positive", "bright", "green", "names"]
 Absent = Literal["background", "unknown"]
 BRIGHT = 127
 LARGEST_VALUE = 65535
@@ -24,10 +29,12 @@ class LabelRecipe:
     Attributes:
         rule: "values": each value that occurs is listed in `values`. "positive": values above 0
             are label 1. "bright": values above 127 are label 1, for black-and-white masks, also
-            JPEG. "green": pixels with green = 255 are label 1.
+            JPEG. "green": pixels with green = 255 are label 1. "names": each file names its own
+            structures, and `names` has their labels.
         values: Pairs (value in the file, label); 0 is background and need not be named, and label
             0 drops a structure.
         smallest: Connected components (face neighbours) of a label with fewer voxels are dropped.
+        names: Pairs (name of a structure, label) for the rule "names".
         absent: Meaning of a structure missing from a label map: not present in the patient
             ("background"), or perhaps not drawn ("unknown").
     """
@@ -36,6 +43,17 @@ class LabelRecipe:
     values: tuple[tuple[int, int], ...] = ()
     smallest: int = 0
     absent: Absent = "background"
+    names: tuple[tuple[str, int], ...] = ()
+
+    def read(self, path: Path) -> Volume:
+        """Read a label map of a volume, in labels.
+
+        Raises:
+            InputError: If it cannot be read, or naming values that are not labels.
+        """
+        named = self.rule == "names"
+        stored = read_label_file(path) if named else read_volume(path, labels=True)
+        return replace(stored, array=self.of_volume(stored.array, path))
 
     def of_volume(self, array: np.ndarray, path: Path) -> np.ndarray:
         """Convert the values of a label map to labels.
@@ -50,10 +68,18 @@ class LabelRecipe:
         Raises:
             InputError: Naming values that are not labels.
         """
+        if self.rule == "names":
+            return replace(self, rule="values", values=self._values_in(path)).of_volume(array, path)
         labels = np.empty(array.shape, np.uint8)
         for values, target in zip(array, labels, strict=True):
             target[:] = self._lookup(whole_numbers(values, path), path)
         return without_small_components(labels, self.smallest)
+
+    def _values_in(self, path: Path) -> tuple[tuple[int, int], ...]:
+        """Pairs (value, label) of a file; structures that are not wanted become background."""
+        structures = structures_in(path)
+        common = common_labels(structures, structures_named({n: name for name, n in self.names}))
+        return tuple((item.label, common.get(item.label, 0)) for item in structures)
 
     def of_mask(self, mask: np.ndarray, path: Path) -> np.ndarray:
         """Convert the values of a mask to labels, as `of_volume`; (H, W) or colours (H, W, 3)."""

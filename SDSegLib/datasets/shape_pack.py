@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ..archives import ARCHIVE_ERRORS
 from ..errors import InputError
 from ..export.atomic import atomic_write
+from ..untrusted import parse_json
 from .files import plain_name
 from .shaped_volume import ShapedVolume, keep_predictions, keep_shaped, open_shaped
 from .shapes import packed, unpacked
 
 FORMAT = 1
 _FACTS, _HU, _BITS = "volume.json", "hu.npy.xz", "bits.npy.xz"
-_DAMAGED = (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, lzma.LZMAError)
+_DAMAGED = (*ARCHIVE_ERRORS, TypeError, AttributeError, ArithmeticError)
 
 
 def write_shape_pack(
@@ -84,7 +86,7 @@ def read_shape_pack(path: Path, folder: Path) -> list[ShapedVolume]:
     try:
         with zipfile.ZipFile(path) as archive:
             for facts_name in sorted(n for n in archive.namelist() if n.endswith(_FACTS)):
-                facts = json.loads(archive.read(facts_name))
+                facts = parse_json(archive.read(facts_name))
                 if facts["format"] != FORMAT:
                     raise ValueError(f"its format is {facts['format']!r}, not {FORMAT}")
                 entry = folder / plain_name(facts["name"])

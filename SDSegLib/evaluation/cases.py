@@ -11,6 +11,7 @@ import numpy as np
 
 from ..datasets.collection import Collection, Item
 from ..datasets.files import (
+    LABEL_SUFFIXES,
     VOLUME_SUFFIXES,
     CaseFiles,
     case_folders,
@@ -19,15 +20,17 @@ from ..datasets.files import (
     files_by_channel,
     files_by_stem,
 )
-from ..datasets.nnunet import DESCRIPTION, IGNORED, read_dataset_json
+from ..datasets.nnunet import structures_beside
 from ..datasets.recipe import LabelRecipe
 from ..errors import InputError
 from ..families.description import ModelDescription
-from ..reading.files import read_volume
+from ..models.labels import read_names
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture, read_mask
+from ..volume.same_structures import common_labels
 from ..volume.structure import Structure
 from ..volume.volume import Volume
-from .label_maps import LARGEST_LABEL, one_slice, read_label_map
+from .label_maps import one_slice, read_label_map
+from .named_labels import NamedLabels
 
 IMAGE = "ct.nii.gz"
 REFERENCE = "organs.nii.gz"
@@ -44,12 +47,14 @@ class CasePair:
         image: CT file or DICOM folder, or a picture; None if there is none.
         reference: Label map.
         read_reference: Reads `reference` and converts it to the labels that are compared.
+        beside: Structures that are named for its label map by another file, by their values.
     """
 
     name: str
     image: Path | None
     reference: Path
     read_reference: Callable[[Path], Volume] = read_label_map
+    beside: tuple[Structure, ...] = ()
 
     @property
     def is_2d(self) -> bool:
@@ -92,11 +97,12 @@ def find_pairs(data: Path, image: str = IMAGE, reference: str = REFERENCE) -> Fo
         InputError: If there is no such folder or no case in it.
     """
     existing_folder(data)
+    beside = structures_beside(data)
     for images, labels in FOLDER_PAIRS:
-        if (data / labels).is_dir() and files_by_stem(data / labels):
-            return _found(_cases_in_two_folders(data / images, data / labels))
+        if (data / labels).is_dir() and files_by_stem(data / labels, LABEL_SUFFIXES):
+            return _found(_cases_in_two_folders(data / images, data / labels), beside=beside)
     cases = [case_in_folder(data, image, reference), *case_folders(data, image, reference)]
-    found = _found(cases)
+    found = _found(cases, beside=beside)
     if not found.pairs:
         raise InputError(
             f"{data} holds no cases: no subfolder has a reference {reference}, and there is no "
@@ -125,6 +131,21 @@ def cases_of(collection: Collection, split: str) -> FoundCases:
     return found
 
 
+def with_names(found: FoundCases, names: str) -> FoundCases:
+    """The cases with the meaning of their numbers.
+
+    Args:
+        found: The cases.
+        names: A list included with the program, or a JSON file like {"1": "Liver", "7": "Lung"}.
+
+    Raises:
+        InputError: If there is no such list, or it is not valid.
+    """
+    structures = read_names(names)
+    pairs = tuple(replace(pair, beside=structures) for pair in found.pairs)
+    return replace(found, pairs=pairs)
+
+
 def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Path]:
     """The predicted label map of each case: the file in `folder` whose stem is the case's name.
 
@@ -133,13 +154,14 @@ def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Pat
     """
     if not folder.is_dir():
         raise InputError(f"The folder of predictions {folder} does not exist; check the spelling.")
-    suffixes = PICTURE_SUFFIXES if any(pair.is_2d for pair in pairs) else VOLUME_SUFFIXES
+    suffixes = PICTURE_SUFFIXES if any(pair.is_2d for pair in pairs) else LABEL_SUFFIXES
     files = files_by_stem(folder, suffixes)
     missing = [pair.name for pair in pairs if pair.name not in files]
     if missing:
+        usual = PICTURE_SUFFIXES[0] if suffixes is PICTURE_SUFFIXES else VOLUME_SUFFIXES[0]
         raise InputError(
             f"{folder} has no label map for {len(missing)} of {len(pairs)} cases, such as "
-            f"{missing[0]}{suffixes[0]}; add them, or take those cases out of the data folder."
+            f"{missing[0]}{usual}; add them, or take those cases out of the data folder."
         )
     return {pair.name: files[pair.name] for pair in pairs}
 
@@ -164,13 +186,9 @@ def label_names(data: Path, references: Iterable[Path]) -> dict[int, str]:
     Raises:
         InputError: If `dataset.json` is damaged, or there is no label at all.
     """
-    if (data / DESCRIPTION).is_file():
-        names = read_dataset_json(data / DESCRIPTION).names
-        return {
-            label: name
-            for label, name in sorted(names.items())
-            if 0 < label <= LARGEST_LABEL and name != IGNORED
-        }
+    named = structures_beside(data)
+    if named:
+        return {item.label: item.name for item in named}
     found: set[int] = set()
     for path in references:
         found |= {int(value) for value in np.unique(read_label_map(path).array)}
@@ -185,7 +203,7 @@ def in_labels_of(
 ) -> tuple[tuple[CasePair, ...], dict[int, str]]:
     """The same cases with references in a model's labels, and the names to compare.
 
-    Structures are the same if their ids are equal, or if model and data set have only one each.
+    Structures are the same if their names or codes are, or if model and data set have one each.
 
     Raises:
         InputError: If the model and the data set have no structure in common.
@@ -203,6 +221,53 @@ def in_labels_of(
     return tuple(replace(pair, read_reference=read) for pair in pairs), compared
 
 
+def by_names(
+    description: ModelDescription, pairs: tuple[CasePair, ...]
+) -> tuple[tuple[CasePair, ...], dict[int, str]] | None:
+    """The same cases with references in a model's labels, and the names to compare, if the
+    references' structures are named, in their files or beside them; else None.
+
+    Raises:
+        InputError: If some are named and others not, or the model has none of the structures.
+    """
+    known = _named(pairs)
+    structures = known.structures()
+    if not structures:
+        return None
+    common = common_labels(structures, description.structures)
+    if not common:
+        raise InputError(
+            f"The model {description.name} and the references have no structure in common: "
+            f"{_names(description.structures)}; and {_names(structures)}."
+        )
+    read = known.reader(description.structures)
+    names = {item.label: item.name for item in description.structures}
+    compared = {label: names[label] for label in sorted(set(common.values()))}
+    return tuple(replace(pair, read_reference=read) for pair in pairs), compared
+
+
+def by_own_names(
+    pairs: tuple[CasePair, ...],
+) -> tuple[tuple[CasePair, ...], tuple[Structure, ...]] | None:
+    """As `by_names` for label maps of any program: the references in labels of their own names.
+
+    Raises:
+        InputError: If some are named and others not.
+    """
+    known = _named(pairs)
+    structures = known.structures()
+    if not structures:
+        return None
+    read = known.reader(structures)
+    return tuple(replace(pair, read_reference=read) for pair in pairs), structures
+
+
+def _named(pairs: tuple[CasePair, ...]) -> NamedLabels:
+    known = NamedLabels.of([pair.reference for pair in pairs], pairs[0].beside if pairs else ())
+    known.refuse_some_without()
+    return known
+
+
 def refuse_other_labels(description: ModelDescription, collection: Collection) -> None:
     """Check that each label has the same meaning in a model and in a data set.
 
@@ -215,6 +280,22 @@ def refuse_other_labels(description: ModelDescription, collection: Collection) -
             f"The labels of the model {description.name} ({_names(description.structures)}) are "
             f"not those of {collection.title} ({_names(collection.structures)}); choose data with "
             "the model's labels."
+        )
+
+
+def refuse_other_numbers(description: ModelDescription, pairs: tuple[CasePair, ...]) -> None:
+    """Check that each number has the meaning of a model's label where references name theirs.
+
+    Raises:
+        InputError: If not.
+    """
+    structures = _named(pairs).structures()
+    common = common_labels(structures, description.structures)
+    if structures and any(common.get(item.label) != item.label for item in structures):
+        raise InputError(
+            f"The labels of the model {description.name} ({_names(description.structures)}) are "
+            f"not those of the references ({_names(structures)}); choose data with the model's "
+            "labels."
         )
 
 
@@ -234,12 +315,14 @@ def refuse_other_dimensions(description: ModelDescription, pairs: tuple[CasePair
 
 
 def _found(
-    cases: Iterable[CaseFiles | Item], read: Callable[[Path], Volume] = read_label_map
+    cases: Iterable[CaseFiles | Item],
+    read: Callable[[Path], Volume] = read_label_map,
+    beside: tuple[Structure, ...] = (),
 ) -> FoundCases:
     pairs, skipped = [], []
     for case in cases:
         if case.label is not None:
-            pairs.append(CasePair(case.name, case.image, case.label, read))
+            pairs.append(CasePair(case.name, case.image, case.label, read, beside))
         elif case.image is not None:
             skipped.append(case.name)
     return FoundCases(tuple(pairs), tuple(skipped))
@@ -247,7 +330,7 @@ def _found(
 
 def _cases_in_two_folders(images: Path, labels: Path) -> list[CaseFiles]:
     """Case files by name; if there are several channels, the first is the image."""
-    label_files = files_by_stem(labels)
+    label_files = files_by_stem(labels, LABEL_SUFFIXES)
     image_files = files_by_channel(images, label_files) if images.is_dir() else {}
     first = {name: files.get(0, files.get(None)) for name, files in image_files.items()}
     return [
@@ -265,8 +348,7 @@ def _read_reference(path: Path, recipe: LabelRecipe, table: tuple[int, ...] | No
     if is_picture(path):
         volume = one_slice(recipe.of_mask(read_mask(path), path), path.stem)
     else:
-        stored = read_volume(path, labels=True)
-        volume = replace(stored, array=recipe.of_volume(stored.array, path))
+        volume = recipe.read(path)
     if table is None:
         return volume
     return replace(volume, array=np.array(table, np.uint8)[volume.array])
@@ -278,8 +360,7 @@ def _common_structures(
     """The model's label for each label of the data set whose structure the model has."""
     if len(collection) == len(model) == 1:
         return {collection[0].label: model[0].label}
-    by_id = {item.id: item.label for item in model}
-    return {item.label: by_id[item.id] for item in collection if item.id in by_id}
+    return common_labels(collection, model)
 
 
 def _names(structures: Sequence[Structure]) -> str:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..datasets.nnunet import structures_beside
 from ..errors import InputError
+from ..models.labels import structures_named
 from ..options import RunOptions
 from ..volume.geometry import Geometry
 from ..volume.orientation import reorientation_to
+from ..volume.same_structures import common_labels
+from ..volume.structure import Structure
 from ..volume.volume import Volume
 from .cases import (
     CasePair,
+    by_names,
+    by_own_names,
     find_predictions,
     in_labels_of,
     label_names,
     refuse_other_dimensions,
     refuse_other_labels,
+    refuse_other_numbers,
     require_images,
 )
 from .label_maps import on_grid
+from .named_labels import NamedLabels, read_numbers
 from .predictors import FolderPredictor, ModelPredictor, PicturePredictor, Prediction, Predictor
 from .scores import Rules, StructureScore, evaluate_pair
 from .worst import ComparedCase, DisplayedCase, Snapshot, WorstResults
@@ -36,6 +44,10 @@ if TYPE_CHECKING:
     from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
     from ..inference.segmenter import Segmenter
+
+_BY_NUMBER = (
+    "Nothing names the labels of the {}, so {}; if they mean something else, say what with --names."
+)
 
 CaseReport = Callable[[int, str], None]
 """Called with the number of cases done and the name of the next."""
@@ -84,12 +96,14 @@ class Result:
         names: Name of each label that was compared.
         facts: What was evaluated, for `summary.json`.
         evaluation: The scores.
+        remarks: On the comparison as a whole, one sentence each.
     """
 
     title: str
     names: Mapping[int, str]
     facts: dict[str, Any]
     evaluation: Evaluation
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +116,7 @@ class PreparedModel:
         choice: The device.
         pairs: The cases; references are read in the model's labels.
         names: Name of each label to compare.
+        is_by_number: Whether nothing names the references' labels, so that numbers are compared.
     """
 
     description: ModelDescription
@@ -109,6 +124,16 @@ class PreparedModel:
     choice: DeviceChoice
     pairs: tuple[CasePair, ...]
     names: dict[int, str]
+    is_by_number: bool = False
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to say about the comparison as a whole."""
+        if not self.is_by_number or self.is_for_pictures:
+            return ()
+        label, name = next(iter(self.names.items()))
+        meaning = f"label {label} is taken for the model's {name}, and so on"
+        return (_BY_NUMBER.format("references", meaning),)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -118,7 +143,8 @@ class PreparedModel:
             "version": self.description.version,
             "weights_sha256": self.description.weights_sha256,
         }
-        return {"model": identity, "device": str(self.choice)}
+        matched = "number" if self.is_by_number else "name"
+        return {"model": identity, "device": str(self.choice), "labels_matched_by": matched}
 
     @property
     def is_for_pictures(self) -> bool:
@@ -164,16 +190,48 @@ def evaluate_folder(
         InputError: If a label map is missing or cannot be used.
     """
     files = find_predictions(predictions, pairs)
-    names = names or label_names(data, [pair.reference for pair in pairs])
-    predictor = FolderPredictor(files, with_images=options.pictures > 0)
-    evaluation = evaluate_cases(pairs, predictor, names, options)
+    own = None if names else by_own_names(pairs)
+    structures = structures_named(names or {})
+    if own is not None:
+        pairs, structures = own
+    compared = {item.label: item.name for item in structures}
+    compared = compared or label_names(data, [pair.reference for pair in pairs])
+    read, remarks = _reader_of_predictions(files, predictions, structures)
+    if any(pair.is_2d for pair in pairs):
+        remarks = ()
+    predictor = FolderPredictor(files, options.pictures > 0, read)
+    evaluation = evaluate_cases(pairs, predictor, compared, options)
     facts = {
         "evaluated": "predictions",
         "predictions": str(predictions),
         "model": None,
         "grid": "reference",
+        "labels_matched_by": "number" if remarks else "name",
     }
-    return Result(predictions.resolve().name, names, facts, evaluation)
+    return Result(predictions.resolve().name, compared, facts, evaluation, remarks)
+
+
+def _reader_of_predictions(
+    files: Mapping[str, Path], folder: Path, structures: Sequence[Structure]
+) -> tuple[Callable[[Path], Volume], tuple[str, ...]]:
+    """A function that reads predictions in the references' labels, and what to say about it.
+
+    Raises:
+        InputError: If both name their structures and have none in common.
+    """
+    known = NamedLabels.of(files.values(), structures_beside(folder))
+    known.refuse_some_without()
+    named = known.structures()
+    if not named or not structures:
+        which = "predictions" if structures else "references"
+        return read_numbers, (_BY_NUMBER.format(which, "the same numbers are compared"),)
+    if not common_labels(named, structures):
+        raise InputError(
+            f"The predictions in {folder} and the references have no structure in common: "
+            f"{', '.join(item.name for item in named)}; and "
+            f"{', '.join(item.name for item in structures)}."
+        )
+    return known.reader(structures), ()
 
 
 def evaluate_model(
@@ -207,7 +265,8 @@ def evaluate_model(
         "steps": run.steps,
         "grid": "reference",
     }
-    return Result(prepared.description.title, prepared.names, facts, evaluation)
+    title = prepared.description.title
+    return Result(title, prepared.names, facts, evaluation, prepared.remarks)
 
 
 def evaluate_autoencoder(
@@ -231,6 +290,8 @@ def evaluate_autoencoder(
         refuse_other_labels(prepared.description, collection)
     family = compact_only(prepared.family).to(prepared.choice.device)
     compare = AutoencoderComparison(family, collection)
+    if collection is None:  # the references are read as they are stored
+        refuse_other_numbers(prepared.description, pairs)
     evaluation = _evaluate(pairs, compare, prepared.names, options)
     facts = {"evaluated": "autoencoder", **prepared.facts, "grid": "model"}
     title = f"{prepared.description.title}, label-map autoencoder alone"
@@ -262,14 +323,20 @@ def prepare_model(
     description = installed.description
     refuse_other_dimensions(description, pairs)
     names = {item.label: item.name for item in description.structures}
+    is_by_number = False
     if collection is not None:
         pairs, names = in_labels_of(description, collection, pairs)
+    elif (named := by_names(description, pairs)) is not None:
+        pairs, names = named
+    else:
+        is_by_number = True
     wanted = {item.label for item in select_structures(description.structures, run.structures)}
     names = {label: name for label, name in names.items() if label in wanted}
     if not names:
         raise InputError(f"The data have none of the structures {', '.join(run.structures or ())}.")
     family = load_family(installed.folder)
-    return PreparedModel(description, family, choose_device(run.device), pairs, names)
+    choice = choose_device(run.device)
+    return PreparedModel(description, family, choice, pairs, names, is_by_number)
 
 
 def evaluate_cases(

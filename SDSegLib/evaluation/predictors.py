@@ -95,18 +95,25 @@ class FolderPredictor:
     Args:
         files: Label map of each case.
         with_images: Whether to read the images as well, to draw the worst results on them.
+        read: Reads the label map of a volume in the labels that are compared.
     """
 
-    def __init__(self, files: dict[str, Path], with_images: bool) -> None:
+    def __init__(
+        self,
+        files: dict[str, Path],
+        with_images: bool,
+        read: Callable[[Path], Volume] = read_label_map,
+    ) -> None:
         self._files = files
         self._with_images = with_images
+        self._read = read
 
     def __call__(self, pair: CasePair) -> Prediction:
         wanted = pair.image if self._with_images else None
         if pair.is_2d:
             picture = None if wanted is None else read_picture(wanted)
             return Prediction(read_picture_label_map(self._files[pair.name]), None, picture=picture)
-        label_map = read_label_map(self._files[pair.name])
+        label_map = self._read(self._files[pair.name])
         return Prediction(label_map, None if wanted is None else read_volume(wanted))
 
 

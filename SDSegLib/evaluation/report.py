@@ -18,6 +18,7 @@ from typing import Any
 from ..datasets.files import plain_name
 from ..errors import OutputError
 from ..export.atomic import atomic_write, check_output
+from ..export.csv_text import as_text
 from .evaluate import Evaluation
 from .figures import write_dice_figure, write_snapshot, write_stability_figure
 from .scores import StructureScore
@@ -254,6 +255,8 @@ def _write_table(path: Path, header: list[str], rows: Iterable[Sequence[Any]]) -
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return as_text(value)
     return f"{value:.{DIGITS}g}" if isinstance(value, float) else value
 
 

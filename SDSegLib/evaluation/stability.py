@@ -80,12 +80,14 @@ class StabilityResult:
         names: Name of each label that was compared.
         facts: Model, device and options, for `stability.json`.
         cases: The compared cases, at least one.
+        remarks: On the comparison as a whole, one sentence each.
     """
 
     title: str
     names: Mapping[int, str]
     facts: dict[str, Any]
     cases: list[CaseStability]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ def judge_model(
             options.report_case(done, pair.name)
         cases.append(judge_case(sampler, pair, list(prepared.names), options.rules, perceptual))
     facts = {**prepared.facts, "mirror": run.mirror, "steps": run.steps}
-    return StabilityResult(prepared.description.title, prepared.names, facts, cases)
+    title = prepared.description.title
+    return StabilityResult(title, prepared.names, facts, cases, prepared.remarks)
 
 
 def judge_case(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 
 from ..errors import OutputError
+from ..unfinished import discard, unfinished_file
 
 _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz", ".tar.gz")
 
@@ -21,7 +21,7 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             not writable.
     """
     _check(path, overwrite)
-    _remove(_create_beside(path))
+    discard(_create_beside(path))
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
             "programs that use it, or choose another folder."
         ) from error
     finally:
-        _remove(temporary)
+        discard(temporary)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def atomic_together(paths: Iterable[Path], overwrite: bool = False) -> Iterator[
         ) from error
     finally:
         for temporary in staged.values():
-            _remove(temporary)
+            discard(temporary)
 
 
 def _check(path: Path, overwrite: bool) -> None:
@@ -100,9 +100,8 @@ def _check(path: Path, overwrite: bool) -> None:
 
 def _create_beside(path: Path) -> Path:
     folder = path.parent
-    temporary = folder / f".sdseg-{token_hex(4)}{_suffix(path)}"
     try:
-        temporary.touch(exist_ok=False)
+        return unfinished_file(folder, _suffix(path))
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not os.path.isdir(folder):
             raise OutputError(
@@ -111,18 +110,12 @@ def _create_beside(path: Path) -> Path:
         raise OutputError(
             f"No file can be written in {folder} ({_reason(error)}); choose another folder."
         ) from error
-    return temporary
 
 
 def _suffix(path: Path) -> str:
     name = path.name.lower()
     double = next((suffix for suffix in _DOUBLE_SUFFIXES if name.endswith(suffix)), None)
     return double or path.suffix.lower()
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:

@@ -19,6 +19,8 @@ from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
 from .atomic import atomic_write
 from .dicom_source import CT_IMAGE_STORAGE, Reference, SourceSeries, read_source
+from .inputs import refuse_inputs
+from .results import files_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -59,6 +61,7 @@ def write_dicom_seg(
             f"{volume.name} was not read from DICOM files, so there is no series that {path} could "
             "refer to; write a .seg.nrrd or a label map instead."
         )
+    refuse_inputs([path], files_of(volume))
     structures = _present(segmentation, path)
     _require_highdicom()
     source = read_source(volume.dicom_files, volume.dicom_frames)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +13,13 @@ import numpy as np
 from ..errors import InputError
 from ..reading.files import read_volume
 from ..volume.segmentation import Segmentation
-from ..volume.structure import Code, Structure
+from ..volume.structure import Code, Structure, structure_id
 from ..volume.volume import Volume
 from .atomic import atomic_together
+from .label_files import structures_in
 from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
+from .segmentation_input import begin_to_check
 
 if TYPE_CHECKING:
     from ..mrml.edit_grid import EditGrid
@@ -129,33 +131,39 @@ class _Segment:
     def write(self, result: Propagation, path: Path, overwrite: bool, is_correction: bool) -> None:
         """Write the node with the result in this segment, which remembers what was drawn."""
         from ..mrml.edit_grid import mask_image, write_segment
-        from ..mrml.last_prediction import LastPrediction, remember_prediction
+        from ..mrml.last_prediction import LastPrediction, last_prediction, remember_prediction
         from ..mrml.storage import save_segmentation_node
         from ..propagation.marks import SliceMarks
 
+        segment = self.node.GetSegmentation().GetSegment(self.id)
+        before = last_prediction(segment)
+        doubtful = () if before is None or not is_correction else before.doubtful
         write_segment(self.node, self.id, mask_image(result.part, self.grid))
         marks = SliceMarks.of(result.part)
-        last = LastPrediction(marks, result.axis, result.drawn, is_correction)
-        remember_prediction(self.node.GetSegmentation().GetSegment(self.id), last)
+        last = LastPrediction(marks, result.axis, result.drawn, is_correction, doubtful=doubtful)
+        remember_prediction(segment, last)
         with atomic_together([path], overwrite) as files:  # names `path` in errors
             save_segmentation_node(self.node, files[path])
 
 
 @contextmanager
-def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterator[MaskFile]:
+def opened_mask(
+    path: Path, volume: Volume, wanted: str | None = None, names: Sequence[Structure] = ()
+) -> Iterator[MaskFile]:
     """Read a label map or `.seg.nrrd` file; a copy can be written inside the `with` block.
 
     Args:
         path: The file.
         volume: The volume on whose grid it has to lie; nothing is resampled.
         wanted: A label number, or a segment's name, ID or number; None if there is one only.
+        names: Structures that another file names for the numbers of a label map.
 
     Raises:
         InputError: If the file cannot be read, lies on another grid, or has no such structure.
         MissingPackageError: For `.seg.nrrd` without the package slicer-core.
     """
     if not path.name.lower().endswith(SEGMENTATION):
-        yield _label_map(path, volume, wanted)
+        yield _label_map(path, volume, wanted, names)
         return
     from ..mrml.edit_grid import edit_grid, segment_on_grid
     from ..mrml.find_segment import find_segment
@@ -165,7 +173,9 @@ def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterat
     from ..mrml.storage import load_segmentation_node
     from ..mrml.volumes import volume_to_node
 
+    checking = begin_to_check(path)
     with private_scene() as scene:
+        checking.result()
         node = load_segmentation_node(path, scene)
         volume_node = volume_to_node(volume, scene)
         grid = edit_grid(node, volume_node)
@@ -186,26 +196,32 @@ def opened_mask(path: Path, volume: Volume, wanted: str | None = None) -> Iterat
         )
 
 
-def _label_map(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
+def _label_map(
+    path: Path, volume: Volume, wanted: str | None, names: Sequence[Structure]
+) -> MaskFile:
     from ..propagation.mask_part import MaskPart
 
     read = read_volume(path, labels=True)
+    known = {item.label: item for item in (structures_in(path) or names)}
     if not read.geometry.matches(volume.geometry):
         raise _other_grid(path, volume)
     label_map = _whole_numbers(path, read.array)
     labels = [int(label) for label in np.flatnonzero(np.bincount(label_map.ravel())) if label]
-    shown = ", ".join(map(str, labels)) or "none"
-    if wanted is not None and wanted.strip() not in map(str, labels):
-        raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
+    shown = ", ".join(_called(label, known) for label in labels) or "none"
+    chosen = labels[0] if labels else 0
+    if wanted is not None:
+        chosen = _chosen(wanted, labels, known)
+        if not chosen:
+            raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
     if wanted is None and len(labels) > 1:
         raise InputError(
             f"{path} holds {len(labels)} structures (labels {shown}); choose one with --segment."
         )
     if not labels:
         raise InputError(f"{path} is empty; draw the structure on at least one slice.")
-    chosen = labels[0] if wanted is None else int(wanted)
     structures = tuple(
-        Structure(label, f"Segment {label}", _COLOR, type=_TISSUE) for label in labels
+        known.get(label, Structure(label, f"Segment {label}", _COLOR, type=_TISSUE))
+        for label in labels
     )
     return MaskFile(
         path=path,
@@ -214,6 +230,19 @@ def _label_map(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
         structure=structures[labels.index(chosen)],
         mask=MaskPart.of(label_map == chosen),
     )
+
+
+def _called(label: int, known: Mapping[int, Structure]) -> str:
+    return f"{label} {known[label].name}" if label in known else str(label)
+
+
+def _chosen(wanted: str, labels: Sequence[int], known: Mapping[int, Structure]) -> int:
+    """The label with this number or name; 0 if there is none, or several."""
+    text = wanted.strip()
+    if text in map(str, labels):
+        return int(text)
+    named = [label for label in labels if label in known and known[label].id == structure_id(text)]
+    return named[0] if len(named) == 1 else 0
 
 
 def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:

@@ -78,6 +78,7 @@ def check_outputs(
         OutputError: If one cannot be written.
     """
     from .atomic import check_output
+    from .inputs import refuse_inputs
 
     outputs = {kind: path for kind, path in wanted.items() if path is not None}
     for kind, path in outputs.items():
@@ -87,8 +88,7 @@ def check_outputs(
                 f"{' or '.join(endings[kind])}."
             )
         check_output(path, overwrite)
-        if path.resolve() == source.resolve():
-            raise InputError(f"The output {path} is the input itself; choose another name.")
+        refuse_inputs([path], [source])
         same = [other for other, there in outputs.items() if there.resolve() == path.resolve()]
         if len(same) > 1:
             raise InputError(f"{path} is to hold two things, {' and '.join(same)}; name two files.")
@@ -117,12 +117,24 @@ def write_outputs(
         overwrite: Whether to replace existing files.
         original_grid: Whether label maps of a volume that was straightened are written on the
             sheared grid that it was acquired on.
+
+    Raises:
+        InputError: If one of them is a file of the volume.
+        OutputError: If one cannot be written.
     """
     from .atomic import atomic_together
+    from .inputs import refuse_inputs
 
+    refuse_inputs(outputs.values(), files_of(volume))
     with atomic_together(outputs.values(), overwrite) as staged:
         for kind, path in outputs.items():
             _write(kind, result, volume, staged[path], volume.acquired if original_grid else None)
+
+
+def files_of(volume: Volume) -> tuple[Path, ...]:
+    """The files and folders that a volume was read from, as far as they are known."""
+    source = () if volume.source is None else (Path(volume.source),)
+    return (*source, *dict.fromkeys(volume.dicom_files))
 
 
 def _write(

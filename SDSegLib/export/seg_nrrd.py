@@ -8,6 +8,8 @@ from ..errors import OutputError
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
 from .atomic import atomic_write
+from .inputs import refuse_inputs
+from .results import files_of
 
 
 def require_slicer() -> None:
@@ -47,6 +49,8 @@ def write_seg_nrrd(
             f"The segmentation for {path} is not on the grid of {reference.name}; give the volume "
             "that was segmented."
         )
+    if reference is not None:
+        refuse_inputs([path], files_of(reference))
     require_slicer()
     from ..mrml.segmentation_node import segmentation_to_node
     from ..mrml.session import private_scene

@@ -6,6 +6,7 @@ latent channels and h × w the size of a latent.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from ..networks.unet import DenoisingUNet
 from .description import ModelDescription
 
 Sizes = TypeVar("Sizes")
+LARGEST_LATENT = 2**24
+"""Numbers in one latent."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,11 @@ class LatentFamily(SegmentationFamily):
     def __init__(self, description: ModelDescription) -> None:
         super().__init__(description)
         self.schedule = NoiseSchedule(description.diffusion)
+        if math.prod(self.latent_shape) > LARGEST_LATENT:
+            raise ModelError(
+                f"The network sizes give latents of {math.prod(self.latent_shape):,} numbers; "
+                f"{LARGEST_LATENT:,} are possible."
+            )
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("stored_noise", torch.randn(self.latent_shape, generator=generator))
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from ..diffusion.description import DiffusionDescription, Prediction
 from ..errors import ModelError
+from ..untrusted import is_plain, shown
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
@@ -15,6 +16,15 @@ from . import FAMILIES, FAMILIES_OF_ANY_STRUCTURE
 
 FORMAT = 2
 READABLE = (1, 2)
+_LONGEST_NAME = 256
+_LONGEST_SUMMARY = 4096
+_LONGEST_REASON = 300
+_MOST_TIMESTEPS = 100_000
+# Of network sizes.
+_MOST_ENTRIES = 64
+_MOST_LEVELS = 16
+_MOST_BLOCKS = 64
+_LARGEST_SIZE = 8192
 FORMER_PREDICTIONS = {"noise": "epsilon", "z0": "sample", "v": "v_prediction"}
 """Prediction types by their names in format 1."""
 
@@ -67,21 +77,31 @@ class ModelDescription:
             raise ModelError(f"{where} is not a JSON object; reinstall the model.")
         if data.get("format") not in READABLE:
             raise ModelError(
-                f"{where} has format {data.get('format')!r}; this version of SDSeg reads formats "
-                f"{' and '.join(map(str, READABLE))}. Install a matching model or update SDSeg."
+                f"{where} has format {shown(data.get('format'))}; this version of SDSeg reads "
+                f"formats {' and '.join(map(str, READABLE))}. Install a matching model or update "
+                "SDSeg."
             )
         try:
             return cls._read(_from_format_1(data) if data["format"] == 1 else data)
         except KeyError as error:
-            raise ModelError(f"{where} lacks the entry {error}; reinstall the model.") from error
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            raise ModelError(f"{where} is not valid: {error}. Reinstall the model.") from error
+            entry = shown(error.args[0])
+            raise ModelError(f"{where} lacks the entry {entry}; reinstall the model.") from error
+        except (
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            reason = str(error)[:_LONGEST_REASON] or type(error).__name__
+            raise ModelError(f"{where} is not valid: {reason}. Reinstall the model.") from error
 
     @classmethod
     def _read(cls, data: dict[str, Any]) -> ModelDescription:
         read = ("diffusion", "expects", "input", "structures", "weights_sha256")
         if not isinstance(data["expects"], dict):
-            raise ValueError(f"expects {data['expects']!r} is not an object")
+            raise ValueError(f"expects {shown(data['expects'])} is not an object")
         model = cls(
             **{item.name: data[item.name] for item in fields(cls) if item.name not in read},
             diffusion=DiffusionDescription(**data["diffusion"]),
@@ -95,26 +115,36 @@ class ModelDescription:
 
     def _check(self) -> None:
         for entry in ("name", "title", "version", "summary", "license"):
-            if not isinstance(getattr(self, entry), str):
-                raise ValueError(f"{entry} {getattr(self, entry)!r} is not a text")
-        if self.family not in FAMILIES:
-            raise ValueError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
+            text = getattr(self, entry)
+            if not isinstance(text, str):
+                raise ValueError(f"{entry} {shown(text)} is not a text")
+            longest = _LONGEST_SUMMARY if entry == "summary" else _LONGEST_NAME
+            if len(text) > longest or not is_plain(text):
+                raise ValueError(
+                    f"{entry} {shown(text)} is longer than {longest} characters or holds control "
+                    "characters"
+                )
+        if not isinstance(self.family, str) or self.family not in FAMILIES:
+            raise ValueError(f"family {shown(self.family)} is none of {', '.join(FAMILIES)}")
         if self.diffusion.prediction not in get_args(Prediction):
             known = ", ".join(get_args(Prediction))
-            raise ValueError(f"prediction {self.diffusion.prediction!r} is none of {known}")
+            raise ValueError(f"prediction {shown(self.diffusion.prediction)} is none of {known}")
         if not is_axes(self.input.axes):
-            raise ValueError(f"axes {self.input.axes!r} do not name three patient directions")
+            raise ValueError(f"axes {shown(self.input.axes)} do not name three patient directions")
         for entry in ("network", "training", "figures"):
             if not isinstance(getattr(self, entry), dict):
-                raise ValueError(f"{entry} {getattr(self, entry)!r} is not an object")
+                raise ValueError(f"{entry} {shown(getattr(self, entry))} is not an object")
+        _check_sizes(self.network)
         self._check_numbers()
         if not self.input.windows or any(high <= low for low, high in self.input.windows):
-            raise ValueError(f"windows {self.input.windows} must be (low, high) with low < high")
+            raise ValueError(
+                f"windows {shown(self.input.windows)} must be (low, high) with low < high"
+            )
         labels = [item.label for item in self.structures]
         if labels and not self.segments:
             raise ValueError(f"a model of the family {self.family} names no structures of its own")
         if (self.segments and not labels) or labels != list(range(1, len(labels) + 1)):
-            raise ValueError(f"structure labels {labels} are not 1 … N in order")
+            raise ValueError(f"structure labels {shown(labels)} are not 1 … N in order")
         if len({item.name for item in self.structures}) != len(labels):
             raise ValueError("two structures share a name")
 
@@ -124,15 +154,17 @@ class ModelDescription:
         return self.family not in FAMILIES_OF_ANY_STRUCTURE
 
     def _check_numbers(self) -> None:
-        size, spacing, diffusion = self.input.size, self.input.spacing, self.diffusion
-        if min(size) < 1:
-            raise ValueError(f"size {size} is not rows and columns of a tile")
-        if spacing is not None and not all(0 < value < float("inf") for value in spacing):
-            raise ValueError(f"spacing {spacing} mm is not above 0")
-        if not isinstance(diffusion.timesteps, int) or diffusion.timesteps < 1:
-            raise ValueError(f"timesteps {diffusion.timesteps!r} is no number above 0")
+        diffusion = self.diffusion
+        if (
+            not isinstance(diffusion.timesteps, int)
+            or not 0 < diffusion.timesteps <= _MOST_TIMESTEPS
+        ):
+            raise ValueError(
+                f"timesteps {shown(diffusion.timesteps)} is no number above 0 and up to "
+                f"{_MOST_TIMESTEPS}"
+            )
         if not 0 < diffusion.beta_start <= diffusion.beta_end < 1:
-            betas = f"{diffusion.beta_start!r} to {diffusion.beta_end!r}"
+            betas = f"{shown(diffusion.beta_start)} to {shown(diffusion.beta_end)}"
             raise ValueError(f"betas {betas} do not rise from above 0 to below 1")
 
     def to_json(self) -> dict[str, Any]:
@@ -151,6 +183,38 @@ class ModelDescription:
             "expects": self.expects.to_json(),
             "weights": {"file": "model.safetensors", "sha256": self.weights_sha256},
         }
+
+
+def _check_sizes(sizes: dict[str, Any], where: str = "network") -> None:
+    """Check that no size is absurd, before anything is built from it.
+
+    Raises:
+        ValueError: Naming the entry.
+    """
+    if len(sizes) > _MOST_ENTRIES:
+        raise ValueError(f"the network sizes have {len(sizes)} entries in {where}")
+    for name, value in sizes.items():
+        if len(name) > _LONGEST_NAME or not is_plain(name):
+            raise ValueError(f"the network sizes have an entry {shown(name)}")
+        entry = f"{where}.{name}"
+        if isinstance(value, dict):
+            if where != "network":
+                raise ValueError(f"the network sizes are nested too deeply at {shown(entry)}")
+            _check_sizes(value, entry)
+            continue
+        values = value if isinstance(value, (list, tuple)) else [value]
+        largest = _MOST_BLOCKS if "blocks" in name else _LARGEST_SIZE
+        if len(values) > _MOST_LEVELS or not all(_is_size(item, largest) for item in values):
+            raise ValueError(
+                f"the network sizes have {shown(value)} at {shown(entry)}; the largest possible "
+                f"number is {largest}"
+            )
+
+
+def _is_size(value: Any, largest: int) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_NAME
+    return value is None or (isinstance(value, (int, float)) and abs(value) <= largest)
 
 
 def _from_format_1(data: dict[str, Any]) -> dict[str, Any]:

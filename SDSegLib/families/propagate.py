@@ -21,6 +21,8 @@ from .base import Family, NetworkPart, read_sizes
 from .description import ModelDescription
 
 FORMS = ("direct", "latent")
+LARGEST_CROP = 512
+"""Rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class PropagateConfig(Trunk):
         presence_threshold: Probability below which a slice is left empty.
         fade: Slices over which a correction fades into the prediction.
         fade_power: Exponent of its weight there, which falls linearly with 1 and not at all with 0.
+        correction_threshold: Probability from which a voxel of a corrected slice is inside.
+        vote: Weight of the nearest drawn masks as they are, in the slices next to them. It falls
+            with the distance between drawn slices to the power of one half, beyond them inversely.
     """
 
     form: str = "direct"
@@ -56,6 +61,8 @@ class PropagateConfig(Trunk):
     presence_threshold: float = 0.2
     fade: int = 6
     fade_power: float = 1.0
+    correction_threshold: float = 0.5
+    vote: float = 0.0
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PropagateConfig:
@@ -73,6 +80,10 @@ class PropagateConfig(Trunk):
         sizes = config.crop_sizes
         if not sizes or list(sizes) != sorted(sizes) or any(size % FACTOR for size in sizes):
             raise ModelError(f"Crop sizes {sizes} are not ascending multiples of {FACTOR}.")
+        if sizes[-1] > LARGEST_CROP:
+            raise ModelError(
+                f"The network sizes have crops of {sizes[-1]} pixels; {LARGEST_CROP} are possible."
+            )
         if len(config.crop_coarsest) != len(sizes) - 1:
             raise ModelError(
                 f"{len(sizes)} crop sizes need {len(sizes) - 1} limits of their pixels, not "

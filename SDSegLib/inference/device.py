@@ -52,7 +52,7 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
             return DeviceChoice(torch.device(name), device_title(name))
         problems.append(f"{name} {problem}")
     if requested != "auto":
-        raise InputError(f"The device {problems[0]}; choose --device auto or cpu.")
+        raise InputError(f"The device {problems[0]}; choose the device auto or cpu.")
     return DeviceChoice(torch.device("cpu"), "; ".join(problems))
 
 
@@ -107,7 +107,7 @@ def choose_precision(requested: str, device: torch.device) -> torch.dtype:
     problem = None if kind == torch.float32 else _number_type_problem(kind, device)
     if problem is not None:
         raise InputError(
-            f"{device.type} {problem} in {requested}; choose --precision auto or float32."
+            f"{device.type} {problem} in {requested}; choose the precision auto or float32."
         )
     return kind
 

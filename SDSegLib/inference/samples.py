@@ -91,3 +91,20 @@ def background(classes: int, samples: int) -> Tensor:
 def instability_of(agreement: Tensor) -> Tensor:
     """1 − agreement as uint8: 255 where any two samples certainly disagree."""
     return ((1 - agreement).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def expected_errors(probabilities: Tensor) -> Tensor:
+    """Pixels of each structure that are expected to be wrong if each gets its likeliest class.
+
+    Args:
+        probabilities: Of background and structures, (C, H, W).
+
+    Returns:
+        (C − 1,): the sum of 1 − p over the pixels of a structure and of p over all others.
+    """
+    count = len(probabilities)
+    given = probabilities.argmax(0)
+    inside = torch.zeros(count, dtype=probabilities.dtype, device=probabilities.device)
+    largest = probabilities.amax(0)
+    inside.index_add_(0, given.flatten(), (1 - 2 * largest).flatten())
+    return probabilities.sum((1, 2))[1:] + inside[1:]

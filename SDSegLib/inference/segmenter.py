@@ -15,6 +15,7 @@ from ..errors import SDSegError
 from ..families.base import SegmentationFamily
 from ..families.description import ModelDescription
 from ..options import RunOptions, structure_names
+from ..volume.doubt import SliceDoubt
 from ..volume.judgement import refuse_unusable
 from ..volume.region import Region
 from ..volume.segmentation import Segmentation
@@ -27,7 +28,15 @@ from .connected_components import remove_small_components
 from .device import DeviceChoice, choose_precision, computing_with, is_out_of_memory
 from .grids import Canvas, PlaneGrids, ResampledPlanes, restored, restored_labels
 from .progress import ProgressCallback, SliceCounter
-from .samples import Reduce, average_of, background, check_steps, instability_of, noises_of
+from .samples import (
+    Reduce,
+    average_of,
+    background,
+    check_steps,
+    expected_errors,
+    instability_of,
+    noises_of,
+)
 from .selection import select_structures
 from .volume_task import VolumeTask
 
@@ -195,7 +204,10 @@ class Segmenter:
             whole[0] = 1  # also outside the box
             shares = [task.turn.apply(plane)[task.box.slices()] for plane in whole]
 
+        doubt = np.zeros((classes - 1, task.box.shape[0]), np.float32)
+
         def keep(place: int, values: Tensor, grids: PlaneGrids) -> None:
+            doubt[:, place] = expected_errors(values[:classes]).cpu().numpy()
             labels[place] = restored_labels(values[:classes], grids)
             if unsure is not None:
                 unsure[place] = instability_of(restored(values[classes:], grids)[0])
@@ -214,7 +226,17 @@ class Segmenter:
             samples=samples,
             region=None if options.region is None else task.region,
             probabilities=whole,
+            doubt=self._doubt(task, doubt, wanted),
         )
+
+    def _doubt(
+        self, task: VolumeTask, pixels: np.ndarray, wanted: tuple[Structure, ...]
+    ) -> SliceDoubt:
+        """Doubt on the volume's slices from that of the box, in pixels of the model's grid."""
+        rows, columns = self.description.input.spacing or task.spacing[1:]
+        area = rows * columns / (task.spacing[1] * task.spacing[2])
+        classes = [structure.label - 1 for structure in wanted]
+        return task.doubt_on_volume(area * pixels[classes])
 
     def finished(
         self, task: VolumeTask, labels: np.ndarray, wanted: tuple[Structure, ...]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..volume.doubt import SliceDoubt
 from ..volume.orientation import Reorientation, reorientation_to
 from ..volume.region import Region
 from ..volume.volume import Volume
@@ -66,3 +67,12 @@ class VolumeTask:
         whole = np.zeros(shape, values.dtype)
         whole[self.region.slices()] = turned_back
         return whole
+
+    def doubt_on_volume(self, voxels: np.ndarray) -> SliceDoubt:
+        """Doubt of the box's slices, (structures, n) → that of the volume's slices."""
+        first, stop = self.box.start[0], self.box.stop[0]
+        whole = np.zeros((len(voxels), len(self.array)), np.float32)
+        whole[:, first:stop] = voxels
+        if 0 in self.turn.flips:
+            whole = whole[:, ::-1]
+        return SliceDoubt(self.turn.order[0], np.ascontiguousarray(whole))

@@ -87,7 +87,7 @@ def choose_model(
         if fit.model.description.input.pictures is None
     ]
     if not ranked:
-        raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+        raise ModelError("No model is installed; install one from its zip file or folder.")
     return ranked[0]
 
 

@@ -5,18 +5,22 @@ Weights are safetensors, which contain numbers and no code; their SHA-256 is che
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError, OutputError
 from ..families.description import ModelDescription
+from ..unfinished import unfinished_folder
+from ..untrusted import read_json
+from .weights import check_weights_file, not_finite, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "model.json"
 WEIGHTS = "model.safetensors"
 CARD = "MODEL_CARD.md"
-_LONGEST_HEADER = 100_000_000
+_EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
 
 
 def read_description(folder: Path) -> ModelDescription:
@@ -39,28 +43,30 @@ def read_description(folder: Path) -> ModelDescription:
     if not os.path.isfile(path) and os.access(folder, os.X_OK):
         raise ModelError(
             f"{folder} is not a model folder: it has no {DESCRIPTION}. Name an installed model "
-            "(sdseg models list) or a folder that holds model.json and model.safetensors."
+            "or a folder that holds model.json and model.safetensors."
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise ModelError(
             f"{path} cannot be read ({error.strerror}); change its permissions."
         ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise ModelError(f"{path} is damaged ({error}); reinstall the model.") from error
     return ModelDescription.from_json(data, str(path))
 
 
 def verify_weights(folder: Path, description: ModelDescription) -> Path:
-    """The path of the weights, after their SHA-256 was compared with the description.
+    """The path of the weights, after their header and SHA-256 were checked.
 
     Raises:
-        ModelError: If the file is missing or differs, with both checksums.
+        ModelError: If the file is missing, is no safetensors file, or differs from the
+            description, with both checksums.
     """
     path = folder / WEIGHTS
     if not path.is_file():
         raise ModelError(f"{folder} lacks {WEIGHTS}; reinstall the model.")
+    check_weights_file(path)
     found = sha256_of(path)
     if found != description.weights_sha256:
         raise ModelError(
@@ -84,17 +90,25 @@ def load_family(folder: Path) -> SegmentationFamily:
 def load_networks(folder: Path) -> Family:
     """Build a model's networks and load its verified weights, as float32 on the CPU.
 
+    Networks that would have more weights than the file are not built, so a wrong size cannot take
+    more memory than the file itself.
+
     Raises:
         ModelError: If a file in the folder is missing or damaged, or the files do not match.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     description = read_description(folder)
     path = verify_weights(folder, description)
-    family = _build(description, folder)
+    with _at_most(check_weights_file(path), path):
+        family = _build(description, folder)
     try:
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        for name, tensor in weights.items():
+            if not torch.isfinite(tensor).all():
+                raise not_finite(name, path)
         family.load_state_dict(weights, strict=True)
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
@@ -148,8 +162,8 @@ def write_model_folder(
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sdseg-") as name:
-            fresh = Path(name) / folder.name
+        with unfinished_folder(folder.parent) as unfinished:
+            fresh = unfinished / folder.name
             fresh.mkdir()
             save_file(stored, fresh / WEIGHTS)
             (fresh / WEIGHTS).chmod(0o644)
@@ -192,29 +206,6 @@ def check_replaceable(folder: Path, overwrite: bool) -> None:
         )
 
 
-def check_weights_file(path: Path) -> None:
-    """Check the header of a safetensors file; needs no package.
-
-    Raises:
-        ModelError: If it is another kind of file, such as a pickle, or truncated.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        text = stream.read(length) if length <= min(size, _LONGEST_HEADER) else b""
-    try:
-        header = json.loads(text)
-        ends = [header[name]["data_offsets"][1] for name in header if name != "__metadata__"]
-        is_whole = 8 + length + max(ends) == size
-    except (KeyError, TypeError, IndexError, ValueError, RecursionError):
-        raise ModelError(
-            f"{path} is no safetensors file; weights of other kinds, such as pickles, can hold "
-            "code and are not taken."
-        ) from None
-    if not is_whole:
-        raise ModelError(f"{path} is cut short ({size:,} bytes); fetch it again.")
-
-
 def _build(description: ModelDescription, folder: Path) -> Family:
     """The networks of a description whose sizes have not been checked yet."""
     from ..families import build_family
@@ -236,25 +227,59 @@ def _build(description: ModelDescription, folder: Path) -> Family:
         ) from error
 
 
-def put_in_place(fresh: Path, folder: Path) -> None:
-    """Move a finished folder to its final path on the same disk; then remove the old folder."""
-    if not folder.exists():
-        fresh.rename(folder)
-        return
+@contextmanager
+def _at_most(elements: int, path: Path) -> Iterator[None]:
+    """Inside the block this thread makes networks of at most so many weights."""
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    made, thread = 0, threading.get_ident()
+
+    def count(_: object, __: str, parameter: Tensor | None) -> None:
+        nonlocal made
+        if parameter is None or threading.get_ident() != thread:
+            return
+        made += parameter.numel()
+        if made > elements:
+            raise ModelError(
+                f"The network sizes in {path.parent / DESCRIPTION} need more than the "
+                f"{elements:,} weights in {path}; reinstall the model."
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def put_in_place(fresh: Path, folder: Path, overwrite: bool = True) -> None:
+    """Move a finished folder to its final path on the same disk; then remove the old folder.
+
+    Args:
+        fresh: The finished folder.
+        folder: Its final path; a symbolic link there is replaced, not what it points to.
+        overwrite: Whether an existing folder is replaced.
+
+    Raises:
+        FileExistsError: If there is a folder that is not to be replaced, also if another process
+            has put it there meanwhile.
+        OSError: If the folder cannot be moved.
+    """
     old = fresh.parent / "old"
-    folder.rename(old)
+    has_old = False
+    if overwrite:
+        with suppress(FileNotFoundError):
+            folder.rename(old)
+            has_old = True
     try:
         fresh.rename(folder)
-    except OSError:
-        old.rename(folder)
+    except OSError as error:
+        if has_old and not os.path.lexists(folder):
+            old.rename(folder)
+        if error.errno in _EXISTS:
+            raise FileExistsError(error.errno, "it exists already", str(folder)) from error
         raise
-    shutil.rmtree(old)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    if old.is_symlink():
+        old.unlink()
+    elif has_old:
+        shutil.rmtree(old)

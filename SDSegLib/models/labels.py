@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..resources import resource_folder
-from ..volume.structure import Code, Structure
+from ..untrusted import plain, read_json, shown
+from ..volume.structure import LARGEST_LABEL, LONGEST_NAME, Code, Structure
 
 PRIVATE_SCHEME = "99SDSEG"
 COLORS = (
@@ -35,6 +35,30 @@ def read_structures(name_or_path: str) -> tuple[Structure, ...]:
     Raises:
         InputError: Naming the file and the error in it.
     """
+    path, structures = _read(name_or_path)
+    labels = [structure.label for structure in structures]
+    if not labels or labels != list(range(1, len(labels) + 1)):
+        raise InputError(f"The labels in {path} are {labels}, not 1 … N without gaps.")
+    return structures
+
+
+def read_names(name_or_path: str) -> tuple[Structure, ...]:
+    """As `read_structures`, for numbers 1 … 255 of any label maps; they may have gaps.
+
+    Raises:
+        InputError: Naming the file and the error in it.
+    """
+    path, structures = _read(name_or_path)
+    labels = [structure.label for structure in structures]
+    if not labels or len(set(labels)) < len(labels) or max(labels) > LARGEST_LABEL:
+        raise InputError(
+            f"The labels in {path} are {shown(labels)}, not different numbers from 1 to "
+            f"{LARGEST_LABEL}."
+        )
+    return structures
+
+
+def _read(name_or_path: str) -> tuple[Path, tuple[Structure, ...]]:
     path = resource_folder() / "Terminology" / f"{name_or_path}.json"
     if name_or_path not in known_lists():
         path = Path(name_or_path)
@@ -44,29 +68,32 @@ def read_structures(name_or_path: str) -> tuple[Structure, ...]:
                 f"{', '.join(known_lists())}."
             )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        structures = _structures(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}).") from error
-    except (KeyError, TypeError, ValueError) as error:
+    try:
+        structures = _structures(data)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"{path} is not a label list ({error}); it should be like "
             '{"1": "Liver", "2": "Spleen"} or a list as in model.json.'
         ) from error
-    labels = [structure.label for structure in structures]
-    if not labels or labels != list(range(1, len(labels) + 1)):
-        raise InputError(f"The labels in {path} are {labels}, not 1 … N without gaps.")
-    return structures
+    return path, structures
 
 
 def structures_named(names: Mapping[int, str]) -> tuple[Structure, ...]:
-    """Structures with these labels and names, in the labels' order, with private codes."""
+    """Structures with these labels and names, in the labels' order, with private codes.
+
+    Control characters in names become escapes.
+    """
     return tuple(
         Structure(
             label=label,
-            name=name,
+            name=plain(name)[:LONGEST_NAME],
             color=COLORS[(label - 1) % len(COLORS)],
-            type=Code(PRIVATE_SCHEME, "".join(c for c in name if c.isalnum())[:16], name),
+            type=Code(PRIVATE_SCHEME, "".join(c for c in name if c.isalnum())[:16], plain(name)),
         )
         for label, name in sorted(names.items())
         if label > 0

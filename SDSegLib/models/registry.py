@@ -8,27 +8,31 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..archives import ARCHIVE_ERRORS, problem_with, reason
 from ..errors import InputError, ModelError, OutputError
 from ..families.description import ModelDescription
 from ..resources import resource_folder
+from ..unfinished import unfinished_folder
+from ..untrusted import LARGEST_JSON_BYTES, shown
 from .folder import (
     CARD,
     DESCRIPTION,
     WEIGHTS,
     check_replaceable,
-    check_weights_file,
     put_in_place,
     read_description,
     verify_weights,
 )
+from .weights import check_finite, check_weights_file
 
 MODELS_VARIABLE = "SDSEG_MODELS"
 LARGEST_MODEL_BYTES = 20 * 2**30
+_LARGEST_RATIO = 100
+_SMALL = 4096
 _AGAIN = {"R": "Fetch it again", "r": "fetch it again"}
 
 
@@ -98,7 +102,7 @@ def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
         broken = f" Not usable: {' '.join(problems)}" if problems else ""
         raise ModelError(
             "No model that carries masks is installed; install the program again, or a model "
-            f"with: sdseg models install FILE_OR_FOLDER.{broken}"
+            f"from its zip file or folder.{broken}"
         )
     return wanted or found[0]
 
@@ -126,7 +130,7 @@ def default_model() -> str:
     models, _ = list_models()
     bundled = [model for model in models if model.bundled] or models
     if not bundled:
-        raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+        raise ModelError("No model is installed; install one from its zip file or folder.")
     return bundled[0].description.name
 
 
@@ -137,7 +141,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
         ModelError: If there is none; it names the available models.
     """
     if not name_or_folder.strip():
-        raise ModelError("The model has no name; name one of: sdseg models list.")
+        raise ModelError("The model has no name; give the name of an installed one.")
     models, problems = installed_models()
     for model in models:
         if model.description.name == name_or_folder:
@@ -149,7 +153,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
     broken = f" Not usable: {' '.join(problems)}" if problems else ""
     raise ModelError(
         f"There is no model called {name_or_folder!r} and no such folder; installed are: {known}. "
-        f"Install one with: sdseg models install FILE_OR_FOLDER.{broken}"
+        f"Choose one of them, or install it from its zip file or folder.{broken}"
     )
 
 
@@ -163,7 +167,7 @@ def models_for_volumes(name_or_folder: str | None) -> list[InstalledModel]:
     if name_or_folder is None:
         models = [m for m in list_models()[0] if m.description.input.pictures is None]
         if not models:
-            raise ModelError("No model is installed; install one with: sdseg models install FILE.")
+            raise ModelError("No model is installed; install one from its zip file or folder.")
         return models
     model = find_model(name_or_folder)
     if model.description.input.pictures is not None:
@@ -187,8 +191,8 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
     root = user_folder()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".install-") as name:
-            fresh = Path(name) / "model"
+        with unfinished_folder(root) as folder:
+            fresh = folder / "model"
             if source.is_dir():
                 _copy_folder(source, fresh)
             elif source.is_file():
@@ -200,7 +204,10 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
             if not overwrite:
                 _refuse_known(description.name, target)
             check_replaceable(target, overwrite=True)
-            put_in_place(fresh, target)
+            try:
+                put_in_place(fresh, target, overwrite)
+            except FileExistsError:
+                raise _known_already(description.name, target) from None
     except OSError as error:
         raise OutputError(
             f"The model cannot be installed in {root}: {error}. Choose another folder with the "
@@ -229,7 +236,7 @@ def _checked(fresh: Path, source: Path) -> ModelDescription:
     """The description of a copy with verified weights; error messages name the copy's source."""
     try:
         description = read_description(fresh)
-        check_weights_file(verify_weights(fresh, description))
+        check_finite(verify_weights(fresh, description))
     except ModelError as error:
         text = str(error).replace(str(fresh), str(source))
         text = re.sub("([Rr])einstall the model", lambda m: _AGAIN[m[1]], text)
@@ -239,10 +246,8 @@ def _checked(fresh: Path, source: Path) -> ModelDescription:
 
 def _refuse_known(name: str, target: Path) -> None:
     """Raise an error if the name is already in use."""
-    if target.exists():
-        raise ModelError(
-            f"The model {name} is installed already in {target}; use --overwrite to replace it."
-        )
+    if os.path.lexists(target):
+        raise _known_already(name, target)
     if (bundled_folder() / name).is_dir():
         raise ModelError(
             f"A model called {name} came with the program; use --overwrite to put yours in its "
@@ -250,20 +255,41 @@ def _refuse_known(name: str, target: Path) -> None:
         )
 
 
+def _known_already(name: str, target: Path) -> ModelError:
+    return ModelError(
+        f"The model {name} is installed already in {target}; use --overwrite to replace it."
+    )
+
+
 def remove_model(name: str) -> Path:
     """Delete a model installed by the user; returns the deleted folder.
 
+    Only the files of a model are deleted, and only in a folder of its own directly inside the
+    user's model folder.
+
     Raises:
-        ModelError: If there is none of that name, or it is bundled with the program.
+        ModelError: If there is none of that name, or it lies elsewhere.
+        OutputError: If the folder holds other files, or cannot be deleted.
     """
     model = find_model(name)
-    if model.bundled or model.folder.parent != user_folder():
-        raise ModelError(f"The model {name} in {model.folder} was not installed by you; it stays.")
+    folder = model.folder
+    if folder.is_symlink():
+        raise ModelError(
+            f"The model {name} is a link in {folder} to {folder.resolve()}, which SDSeg did not "
+            "make; remove the link yourself."
+        )
+    if model.bundled or folder.resolve().parent != user_folder().resolve():
+        raise ModelError(f"The model {name} in {folder} was not installed by you; it stays.")
     try:
-        shutil.rmtree(model.folder)
+        check_replaceable(folder, overwrite=True)
+        for part in (WEIGHTS, CARD, DESCRIPTION):
+            (folder / part).unlink(missing_ok=True)
+        folder.rmdir()
     except OSError as error:
-        raise OutputError(f"{model.folder} cannot be deleted: {error}.") from error
-    return model.folder
+        raise OutputError(
+            f"{folder} cannot be deleted: {error.strerror or error}. Change its permissions."
+        ) from error
+    return folder
 
 
 def _user_data_folder() -> Path:
@@ -285,52 +311,82 @@ def _user_data_folder() -> Path:
 def _copy_folder(source: Path, target: Path) -> None:
     target.mkdir()
     for name in (DESCRIPTION, WEIGHTS, CARD):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
+        path = source / name
+        if path.is_file():
+            _refuse_large(name, path.stat().st_size, source)
+            if name == WEIGHTS:
+                check_weights_file(path)
+            shutil.copyfile(path, target / name)
+
+
+def _refuse_large(name: str, size: int, source: Path) -> None:
+    largest = LARGEST_MODEL_BYTES if name == WEIGHTS else LARGEST_JSON_BYTES
+    if size > largest:
+        raise ModelError(
+            f"{name} in {source} has {size:,} bytes, and models of ours have at most {largest:,}; "
+            "it is none, or it is damaged."
+        )
 
 
 def _unzip(source: Path, target: Path) -> None:
     """Extract the three known files from a zip; names and folders in it are not trusted."""
     try:
-        archive = zipfile.ZipFile(source)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ModelError(
-            f"{source} is not a zip file; install a model folder or a zip of one."
-        ) from error
-    with archive:
-        found = [
-            item
-            for item in archive.infolist()
-            if PurePosixPath(item.filename).name in (DESCRIPTION, WEIGHTS, CARD)
-        ]
-        folders = {
-            PurePosixPath(item.filename).parent
-            for item in found
-            if PurePosixPath(item.filename).name == DESCRIPTION
-        }
-        if not folders:
-            raise ModelError(f"{source} holds no {DESCRIPTION}; it is not a model.")
-        if len(folders) > 1:
-            raise ModelError(f"{source} holds {len(folders)} models; install them one by one.")
-        members = {
-            PurePosixPath(item.filename).name: item
-            for item in found
-            if PurePosixPath(item.filename).parent in folders
-        }
-        if sum(item.file_size for item in members.values()) > LARGEST_MODEL_BYTES:
-            raise ModelError(f"{source} unpacks to more than 20 GiB; it is not a model of ours.")
-        target.mkdir()
-        for name, item in members.items():
-            try:
+        with zipfile.ZipFile(source) as archive:
+            members = _members(archive, source)
+            target.mkdir()
+            for name, item in members.items():
                 with archive.open(item) as stream, (target / name).open("wb") as copy:
                     shutil.copyfileobj(stream, copy)
-            except (zipfile.BadZipFile, EOFError) as error:
-                raise ModelError(f"{source} is damaged: {error}. Fetch it again.") from error
+    except ARCHIVE_ERRORS as error:
+        if not zipfile.is_zipfile(source):
+            raise ModelError(
+                f"{source} is not a zip file; install a model folder or a zip of one."
+            ) from error
+        raise ModelError(f"{source} is damaged: {reason(error)}. Fetch it again.") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ModelError(f"{source} is damaged: {reason(error)}. Fetch it again.") from error
+
+
+def _members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfile.ZipInfo]:
+    """The model's files in an archive, after its directory was checked; nothing is unpacked."""
+    found = [
+        item
+        for item in archive.infolist()
+        if PurePosixPath(item.filename).name in (DESCRIPTION, WEIGHTS, CARD)
+    ]
+    folders = {
+        PurePosixPath(item.filename).parent
+        for item in found
+        if PurePosixPath(item.filename).name == DESCRIPTION
+    }
+    if not folders:
+        raise ModelError(f"{source} holds no {DESCRIPTION}; it is not a model.")
+    if len(folders) > 1:
+        raise ModelError(f"{source} holds {len(folders)} models; install them one by one.")
+    members = {
+        PurePosixPath(item.filename).name: item
+        for item in found
+        if PurePosixPath(item.filename).parent in folders
+    }
+    for name, item in members.items():
+        problem = problem_with(item)
+        if problem is not None:
+            raise ModelError(f"{name} in {source} cannot be unpacked: {problem}.")
+        _refuse_large(name, item.file_size, source)
+        if item.file_size > _LARGEST_RATIO * max(item.compress_size, _SMALL):
+            raise ModelError(
+                f"{name} in {source} cannot be unpacked: its {item.compress_size:,} bytes would "
+                f"become {item.file_size:,}, which is no model."
+            )
+    return members
 
 
 def _safe_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise ModelError(
-            f"The model's name {name!r} cannot be a folder's name; use letters, digits, '-', '_'."
+            f"The model's name {shown(name)} cannot be a folder's name; use letters, digits, '-', "
+            "'_'."
         )
     return name

@@ -6,7 +6,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from slicer import vtkSegment
 
 _TAG = "SDSeg.LastPrediction"
-_VERSION = "1"
+_APART = 3  # slices next to a drawn one are corrected with it
+_VERSION, _WITHOUT_DOUBT = "2", "1"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class LastPrediction:
         is_model: Whether the other slices come from a segmentation model, or were declared a
             prediction: a correction then keeps them with distance from the drawn slices.
         elsewhere: Slices drawn before across other axes, as pairs of axis and number.
+        doubtful: Slices to correct first, as pairs of axis and number, the most doubtful first;
+            known after a segmentation by a model.
     """
 
     marks: SliceMarks
@@ -40,25 +43,34 @@ class LastPrediction:
     drawn: tuple[int, ...] = ()
     is_model: bool = False
     elsewhere: tuple[tuple[int, int], ...] = ()
+    doubtful: tuple[tuple[int, int], ...] = ()
 
     def to_text(self) -> str:
         """One line for a segment's tag; `from_text` reads it back."""
         pairs = [(self.axis, number) for number in self.drawn if self.axis is not None]
-        drawn, elsewhere = (
+        drawn, elsewhere, doubtful = (
             " ".join(f"{AXES[axis]}{number}" for axis, number in slices)
-            for slices in (pairs, self.elsewhere)
+            for slices in (pairs, self.elsewhere, self.doubtful)
         )
-        return f"{_VERSION};{int(self.is_model)};{drawn};{elsewhere};{self.marks.to_text()}"
+        fields = (_VERSION, str(int(self.is_model)), drawn, elsewhere, doubtful)
+        return ";".join((*fields, self.marks.to_text()))
 
     @classmethod
     def from_text(cls, text: str) -> LastPrediction | None:
-        """What `to_text` gave; None if it is of another version or damaged."""
-        parts = text.split(";", 4)
-        if len(parts) != 5 or parts[0] != _VERSION:
+        """What `to_text` gave, also before doubtful slices were kept.
+
+        Returns:
+            None if it is of another version or damaged.
+        """
+        parts = text.split(";", 5)
+        if parts[0] == _WITHOUT_DOUBT:
+            parts = text.split(";", 4)
+            parts.insert(4, "")
+        if len(parts) != 6 or parts[0] not in (_VERSION, _WITHOUT_DOUBT):
             return None
-        marks = SliceMarks.from_text(parts[4])
-        drawn, elsewhere = (_read_slices(part) for part in parts[2:4])
-        if marks is None or drawn is None or elsewhere is None:
+        marks = SliceMarks.from_text(parts[5])
+        drawn, elsewhere, doubtful = (_read_slices(part) for part in parts[2:5])
+        if marks is None or drawn is None or elsewhere is None or doubtful is None:
             return None
         axes = {axis for axis, _ in drawn}
         if len(axes) > 1:
@@ -69,6 +81,20 @@ class LastPrediction:
             drawn=tuple(number for _, number in drawn),
             is_model=parts[1] == "1",
             elsewhere=elsewhere,
+            doubtful=doubtful,
+        )
+
+    def to_correct_first(self, axis: int | None, drawn: Sequence[int]) -> tuple[int, ...]:
+        """The doubtful slices far from those that were drawn, the most doubtful first.
+
+        Args:
+            axis: Array axis across the drawn slices; None if nothing was drawn.
+            drawn: Their numbers.
+        """
+        return tuple(
+            number
+            for across, number in self.doubtful
+            if axis in (None, across) and all(abs(number - other) >= _APART for other in drawn)
         )
 
 
@@ -157,7 +183,12 @@ def renewed(
     """
     drawn = drawn_in(before, last, body_axis=body_axis)
     return LastPrediction(
-        SliceMarks.of(after), drawn.axis, drawn.numbers, last.is_model, drawn.elsewhere
+        SliceMarks.of(after),
+        drawn.axis,
+        drawn.numbers,
+        last.is_model,
+        drawn.elsewhere,
+        last.doubtful,
     )
 
 

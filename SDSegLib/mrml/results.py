@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..volume.oriented_box import OrientedBox
 from ..volume.segmentation import Segmentation
 from .from_node import labels_on_grid
 from .segmentation_node import (
@@ -42,11 +43,13 @@ class PreparedResult:
         segmentation: The result.
         labels: Bounding box and fingerprints of its label map.
         percent: Its instability as 0 … 100, uint8 (k, j, i); None for a single sample.
+        inside: Which voxels of its region were asked for, bool; None for all of them.
     """
 
     segmentation: Segmentation
     labels: PreparedLabels
     percent: np.ndarray | None
+    inside: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +60,43 @@ class WrittenResult:
         segmentation_node: The segmentation that was written.
         instability_node: A new map of the instability; None for a single sample.
         kept: Names of the structures that were not written because their segments were edited.
+        notes: What the user should know about the scene.
     """
 
     segmentation_node: vtkMRMLSegmentationNode
     instability_node: vtkMRMLScalarVolumeNode | None
     kept: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def prepare_result(segmentation: Segmentation) -> PreparedResult:
-    """Examine the voxels of a result. Uses no MRML, so it may run in a thread."""
+def prepare_result(segmentation: Segmentation, box: OrientedBox | None = None) -> PreparedResult:
+    """Examine the voxels of a result. Uses no MRML, so it may run in a thread.
+
+    Args:
+        segmentation: The result.
+        box: What was asked for of its region; voxels outside of it become background.
+    """
+    inside = None
+    if box is not None and segmentation.region is not None:
+        inside = box.inside(segmentation.region)
+        segmentation = _cut(segmentation, segmentation.region.slices(), inside)
     percent = None if segmentation.instability is None else instability_percent(segmentation)
-    return PreparedResult(segmentation, prepare(segmentation), percent)
+    return PreparedResult(segmentation, prepare(segmentation), percent, inside)
+
+
+def _cut(
+    segmentation: Segmentation, region: tuple[slice, slice, slice], inside: np.ndarray
+) -> Segmentation:
+    """A result of a region with background wherever `inside` is False."""
+    labels = np.where(inside, segmentation.label_map[region], 0)
+    label_map = np.zeros_like(segmentation.label_map)
+    label_map[region] = labels
+    instability = segmentation.instability
+    if instability is not None:
+        values = np.where(inside, instability[region], 0)
+        instability = np.zeros_like(instability)
+        instability[region] = values
+    return replace(segmentation, label_map=label_map, instability=instability)
 
 
 def write_result(
@@ -95,11 +124,12 @@ def write_result(
     """
     segmentation, labels = result.segmentation, result.labels
     kept: tuple[str, ...] = ()
+    before = None if node is None else node.GetParentTransformNode()
     if node is not None:
         protected = protected_structures(node, segmentation.structures, overwrite_edited)
         kept = tuple(structure.name for structure in protected)
         if mode == "update" and segmentation.region is not None:
-            segmentation = _with_labels_outside(segmentation, node, volume_node)
+            segmentation = _with_labels_outside(segmentation, node, volume_node, result.inside)
             labels = prepare(segmentation)
     written = segmentation_to_node(
         segmentation,
@@ -112,13 +142,28 @@ def write_result(
     instability = None
     if result.percent is not None:
         instability = instability_to_node(segmentation, volume_node, percent=result.percent)
-    return WrittenResult(written, instability, kept)
+    notes = () if node is None else _moved(before, node)
+    return WrittenResult(written, instability, kept, notes)
+
+
+def _moved(before: Any, node: vtkMRMLSegmentationNode) -> tuple[str, ...]:
+    """What happened to the parent transform of a segmentation that was written into."""
+    after = node.GetParentTransformNode()
+    if after is before:
+        return ()
+    was = "no transform" if before is None else f'the transform "{before.GetName()}"'
+    now = "no transform" if after is None else f'the transform "{after.GetName()}"'
+    return (
+        f"The segmentation was under {was} and is under {now} now, as its volume is; Undo brings "
+        "the former segments back, but not to their former place.",
+    )
 
 
 def _with_labels_outside(
     segmentation: Segmentation,
     node: vtkMRMLSegmentationNode,
     volume_node: vtkMRMLScalarVolumeNode,
+    inside: np.ndarray | None,
 ) -> Segmentation:
     """Labels of the result in its region, and of the same structures in the node outside it."""
     matches = match_segments(node.GetSegmentation(), segmentation.structures)
@@ -130,7 +175,8 @@ def _with_labels_outside(
         numbers[number] = structure.label
     labels = numbers[before]
     box = segmentation.region.slices()
-    labels[box] = segmentation.label_map[box]
+    new = segmentation.label_map[box]
+    labels[box] = new if inside is None else np.where(inside, new, labels[box])
     return replace(segmentation, label_map=labels)
 
 

@@ -91,7 +91,8 @@ def segmentation_to_node(
     remaining = kept if mode == "replace" else set(segment_ids(node)) - set(matches.values())
     remaining |= kept
     if volume_node is not None:
-        _join_transform(node, volume_node, alone=not remaining)
+        is_free = not remaining and (mode == "replace" or not segment_ids(node))
+        _join_transform(node, volume_node, alone=is_free)
     if mode == "replace":
         for segment_id in set(segment_ids(node)) - kept:
             node.GetSegmentation().RemoveSegment(segment_id)
@@ -161,8 +162,18 @@ def _write(
             segment.SetTerminology(terminology_string(structure))
         mark_as_written(segment, prepared.fingerprints[structure.label])
         marks = prepared.marks[structure.label]
-        remember_prediction(segment, LastPrediction(marks, is_model=True))
+        doubtful = _doubtful(segmentation, structure)
+        remember_prediction(segment, LastPrediction(marks, is_model=True, doubtful=doubtful))
     node.SetAttribute(MODEL_ATTRIBUTE, segmentation.model or None)
+
+
+def _doubtful(segmentation: Segmentation, structure: Structure) -> tuple[tuple[int, int], ...]:
+    """Slices of a structure to correct first, as pairs of axis and number."""
+    doubt = segmentation.doubt
+    if doubt is None:
+        return ()
+    numbers = doubt.ranked(segmentation.structures.index(structure))
+    return tuple((doubt.axis, number) for number in numbers)
 
 
 def _add_segment(node: vtkMRMLSegmentationNode, structure: Structure) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume.geometry import Geometry
+from ..volume.oriented_box import OrientedBox
 from ..volume.region import Region, region_around
 from ..volume.volume import Volume
 from .session import open_session, require_slicer
@@ -88,7 +89,7 @@ def _geometry(
 
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    affine = np.array([[matrix.GetElement(row, col) for col in range(4)] for row in range(4)])
+    affine = _array_of_matrix(matrix)
     affine[:3, 3] += affine[:3, :3] @ first  # an image's extent need not start at 0
     try:
         geometry = Geometry.from_affine_ras(shape, affine)
@@ -135,7 +136,8 @@ def region_from_roi(
 ) -> Region:
     """The voxels of a volume inside a box, with the parent transforms of both applied.
 
-    For a box that is rotated against the volume: the smallest region that contains all of it.
+    For a box that is turned against the volume: the smallest region that contains all of it; see
+    `box_from_roi`.
 
     Raises:
         InputError: If the box has no size or lies outside the volume, or the volume has no voxels.
@@ -148,6 +150,44 @@ def region_from_roi(
         volume_node.TransformPointFromWorld(world, local)
         points.append(local)
     return region_around(geometry, np.array(points))
+
+
+def box_from_roi(
+    roi_node: vtkMRMLMarkupsROINode, volume_node: vtkMRMLScalarVolumeNode
+) -> OrientedBox | None:
+    """A box that is turned against a volume's voxels, in the voxels' index coordinates.
+
+    Returns:
+        None if its sides run along the voxels, so that `region_from_roi` gives it exactly; also
+        under a transform that is not linear, which makes no box of a box.
+    """
+    if not has_size(roi_node) or not is_under_linear(roi_node, volume_node):
+        return None
+    geometry = volume_from_node(volume_node).geometry
+    to_object = np.linalg.inv(_array_of_matrix(roi_node.GetObjectToNodeMatrix()))
+    size = np.array(roi_node.GetSize())
+    columns = []
+    for index in np.vstack([np.zeros(3), np.eye(3)]):
+        local = (geometry.affine_ras @ [*index, 1.0])[:3]
+        world, point = [0.0] * 3, [0.0] * 3
+        volume_node.TransformPointToWorld(list(local), world)
+        roi_node.TransformPointFromWorld(world, point)
+        columns.append((to_object @ [*point, 1.0])[:3] / size)
+    matrix = np.eye(4)
+    matrix[:3, 3] = columns[0]
+    matrix[:3, :3] = (np.array(columns[1:]) - columns[0]).T
+    box = OrientedBox(matrix)
+    return None if box.is_aligned else box
+
+
+def is_under_linear(*nodes: Any) -> bool:
+    """Whether all transforms above some nodes are linear."""
+    parents = (node.GetParentTransformNode() for node in nodes)
+    return all(parent is None or parent.IsTransformToWorldLinear() for parent in parents)
+
+
+def _array_of_matrix(matrix: vtkMatrix4x4) -> np.ndarray:
+    return np.array([[matrix.GetElement(row, col) for col in range(4)] for row in range(4)])
 
 
 def fit_roi(roi_node: vtkMRMLMarkupsROINode, volume_node: vtkMRMLScalarVolumeNode) -> None:

@@ -12,6 +12,7 @@ from ..errors import SDSegError
 from ..inference.progress import Progress, ProgressCallback
 from ..options import RunOptions
 from ..volume.checks import check_usable
+from ..volume.doubt import SliceDoubt
 from ..volume.finding import Finding
 from ..volume.judgement import (
     Measurements,
@@ -68,6 +69,7 @@ class SegmentOperation(Operation[Segmentation]):
             instability=arrays.get("instability"),
             samples=values["samples"],
             region=None if region is None else Region.from_json(region),
+            doubt=SliceDoubt.from_json(values["doubt"]),
         )
 
     @classmethod
@@ -115,12 +117,14 @@ class SegmentOperation(Operation[Segmentation]):
         outputs["label_map"][...] = result.label_map
         if result.instability is not None:
             outputs["instability"][...] = result.instability
+        assert result.doubt is not None
         return Answer(
             values={
                 "structures": [structure.to_json() for structure in result.structures],
                 "model": result.model,
                 "samples": result.samples,
                 "region": None if result.region is None else result.region.to_json(),
+                "doubt": result.doubt.to_json(),
                 "precision": segmenter.precision_of(self.options),
             },
             model=result.model,
@@ -217,4 +221,8 @@ def with_structures(segmentation: Segmentation, structures: tuple[Structure, ...
     kept = np.zeros(256, np.uint8)
     for item in structures:
         kept[item.label] = item.label
-    return replace(segmentation, label_map=kept[segmentation.label_map], structures=structures)
+    doubt = segmentation.doubt
+    if doubt is not None:
+        doubt = doubt.of([segmentation.structures.index(item) for item in structures])
+    labels = kept[segmentation.label_map]
+    return replace(segmentation, label_map=labels, structures=structures, doubt=doubt)

@@ -9,7 +9,7 @@ from functools import cached_property
 from ..families.propagate import PropagateFamily
 from ..inference.device import DeviceChoice
 from ..inference.progress import ProgressCallback, SliceCounter
-from .correction import faded, nothing_at
+from .correction import corrected, past_the_end
 from .estimate import SliceEstimate
 from .mask_part import SliceMask
 from .options import PropagateOptions
@@ -120,7 +120,7 @@ class Propagator:
             estimate = self.network.estimate(run.stack, window.slices, known)
             results = {}
             for z in window.targets:
-                found = estimate.of(z, run.shape)
+                found = estimate.of(z, run.shape).averaged(self._votes_between(z, known))
                 if holding[0] < z < holding[-1]:
                     found = replace(found, presence=found.presence**_RARELY_ABSENT)
                 results[z] = self._decided(found)
@@ -165,9 +165,24 @@ class Propagator:
 
         def compute() -> Results:
             estimate = self.network.estimate(run.stack, window.slices, seen)
-            return {z: self._decided(estimate.of(z, run.shape)) for z in window.targets}
+            results = {}
+            for z in window.targets:
+                nearest = min(seen, key=lambda other: abs(other - z))
+                vote = (seen[nearest], self.config.vote / abs(nearest - z))
+                results[z] = self._decided(estimate.of(z, run.shape).averaged([vote]))
+            return results
 
         return self._remembered(run, window, seen, compute)
+
+    def _votes_between(
+        self, number: int, known: Mapping[int, SliceMask]
+    ) -> list[tuple[SliceMask, float]]:
+        """The drawn masks around a slice and their weights in it, by distance."""
+        before = max(z for z in known if z < number)
+        after = min(z for z in known if z > number)
+        share = (number - before) / (after - before)
+        weight = self.config.vote / min(number - before, after - number) ** 0.5
+        return [(known[before], weight * (1 - share)), (known[after], weight * share)]
 
     def _corrected(self, run: _Run) -> Results:
         """Results near the drawn slices, which fade into the prediction with distance."""
@@ -175,35 +190,29 @@ class Propagator:
         windows = windows_around(run.stack.drawn, run.wanted, self.config.fade, self._sizes)
         for window in windows:
             results.update(self._corrected_window(run, window))
-        return results
+        ended = set(past_the_end(run.stack.mask, run.drawn)).intersection(run.wanted)
+        return {**results, **dict.fromkeys(ended, Computed())}
 
     def _corrected_window(self, run: _Run, window: Window) -> Mapping[int, Computed]:
-        """Results of a window of a correction.
+        """Results of a window of a correction; none if it holds erased slices only.
 
-        If the structure was erased from all its drawn slices, the prediction on the slice farthest
-        from them counts as drawn, so that the network knows what ends in between.
+        An erased slice alone says where the structure ends, but nothing about its border.
         """
         prediction = run.stack.mask
         known = {z: run.drawn[z] for z in window.slices if z in run.drawn}
+        if all(mask.is_empty for mask in known.values()):
+            return {}
         drawn = tuple(known)
-        is_erased = all(mask.is_empty for mask in known.values())
-        if is_erased:
-            farthest = max(window.slices, key=lambda z: _distance(z, drawn))
-            known.setdefault(farthest, prediction.of_slice(farthest))
 
         def compute() -> Results:
-            estimate = None
-            if not all(mask.is_empty for mask in known.values()):
-                estimate = self.network.estimate(run.stack, window.slices, known, prediction)
+            estimate = self.network.estimate(run.stack, window.slices, known, prediction)
             results = {}
             for z in window.targets:
-                given = prediction.of_slice(z)
-                found = nothing_at(given) if estimate is None else estimate.of(z, run.shape)
-                is_absent = found.presence < self.config.presence_threshold
-                is_absent = is_absent and (is_erased or given.is_empty)
+                found = estimate.of(z, run.shape)
                 near = 1 - _distance(z, drawn) / (self.config.fade + 1)
                 weight = near**self.config.fade_power
-                mask = faded(found, given, weight, is_absent)
+                given = prediction.of_slice(z)
+                mask = corrected(found, given, weight, self.config.correction_threshold)
                 results[z] = replace(self._decided(found), mask=mask)
             return results
 

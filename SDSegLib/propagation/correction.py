@@ -1,42 +1,67 @@
-"""The mask of a slice between a correction and the prediction that is corrected."""
+"""What drawn slices say of the prediction that they correct."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from .estimate import OUTSIDE, SliceEstimate
-from .mask_part import SliceMask
+from .estimate import SliceEstimate
+from .mask_part import MaskPart, SliceMask
 
 
-def faded(
-    found: SliceEstimate, prediction: SliceMask, weight: float, is_absent: bool = False
+def corrected(
+    found: SliceEstimate, prediction: SliceMask, weight: float, threshold: float
 ) -> SliceMask:
-    """The voxels where estimate and prediction together are more likely inside than outside.
+    """The mask of a slice between the network's estimate and the prediction.
+
+    Unlike `SliceEstimate.best_mask` it serves the Dice of the whole structure, to which a slice
+    that is unsure gives little, so that few voxels of it should be risked.
 
     Args:
         found: The network's estimate.
         prediction: The mask that is corrected; certain, as far as it counts.
         weight: Of the estimate, 0 … 1; the rest is that of the prediction.
-        is_absent: Whether the estimate is that the structure is not in this slice.
+        threshold: Probability from which a voxel is inside.
     """
-    chance = found.chance()
-    if is_absent:
-        chance = np.zeros_like(chance)
-    corners = np.array(
-        [found.corner, prediction.corner if prediction.voxels.size else found.corner]
-    )
-    stops = np.array([np.add(found.corner, chance.shape), corners[1] + prediction.voxels.shape])
-    low, high = corners.min(0), stops.max(0)
-    together = np.zeros(high - low, np.float32)
-    for corner, part in (
-        (found.corner, weight * chance),
-        (corners[1], (1 - weight) * prediction.voxels),
-    ):
-        row, column = np.subtract(corner, low)
-        together[row : row + part.shape[0], column : column + part.shape[1]] += part
-    return SliceMask.of((int(low[0]), int(low[1])), together > 0.5)
+    inside = replace(found, chance=found.presence * found.chance)
+    together = inside.averaged([(prediction, 1 - weight)])
+    return SliceMask.of(together.corner, together.chance > threshold)
 
 
-def nothing_at(mask: SliceMask) -> SliceEstimate:
-    """The estimate that the structure is not in a slice, on the voxels of a mask."""
-    return SliceEstimate(mask.corner, np.full(mask.voxels.shape, OUTSIDE, np.float32), 0.0)
+def past_the_end(prediction: MaskPart, drawn: Mapping[int, SliceMask]) -> tuple[int, ...]:
+    """Slices of a prediction beyond those that a person erased: the structure has ended there.
+
+    These are the slices without a gap in the prediction from an erased slice on, away from the
+    drawn slices that hold the structure. If all were erased, away from the larger part of the
+    prediction.
+
+    Args:
+        prediction: Along its first axis.
+        drawn: Masks of the drawn slices, empty where they were erased.
+    """
+    holding = [number for number, mask in drawn.items() if not mask.is_empty]
+    predicted = set(prediction.used()) - set(drawn)
+    beyond: set[int] = set()
+    for number, mask in drawn.items():
+        side = _outward(number, holding, prediction) if mask.is_empty else 0
+        at = number + side
+        while side and at in predicted:
+            beyond.add(at)
+            at += side
+    return tuple(sorted(beyond))
+
+
+def _outward(number: int, holding: Sequence[int], prediction: MaskPart) -> int:
+    """1 or −1, away from the structure; 0 where it lies on both sides or cannot be told."""
+    before = sum(other < number for other in holding)
+    after = len(holding) - before
+    if not holding:
+        sizes = {z: int(prediction.cut(z).sum()) for z in prediction.used()}
+        before = sum(size for z, size in sizes.items() if z < number)
+        after = sum(size for z, size in sizes.items() if z > number)
+        return int(np.sign(before - after))
+    if before and after:
+        return 0
+    return 1 if before else -1

@@ -1,13 +1,16 @@
-"""What the network says of a window's slices, read back on the slices' own voxels."""
+"""What is known of a window's slices, on the slices' own voxels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 from torch import Tensor
 
 from .crops import Crops
+from .mask_part import SliceMask
 
 OUTSIDE = -20.0
 """Logit of a voxel beyond its crop."""
@@ -16,17 +19,17 @@ _LEAST_CHANCE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class SliceEstimate:
-    """What the network says of one slice.
+    """What is known of one slice.
 
     Attributes:
-        corner: Row and column of the first voxel of `logits`.
-        logits: Of the mask, given that the structure is in the slice, (h, w) float32; everything
-            around them is outside.
+        corner: Row and column of the first voxel of `chance`.
+        chance: Probability of each voxel, (h, w) float32, given that the structure is in the slice;
+            everything around them is outside.
         presence: Probability that the structure is in the slice.
     """
 
     corner: tuple[int, int]
-    logits: np.ndarray
+    chance: np.ndarray
     presence: float
 
     def best_mask(self) -> tuple[np.ndarray, float]:
@@ -36,18 +39,30 @@ class SliceEstimate:
         it is that with the greatest 2·Σp / (n + Σp), where the upper sum is over the n chosen
         voxels and the lower one over all.
         """
-        chance = self.chance()
-        values = np.sort(chance[chance > _LEAST_CHANCE])[::-1]
+        values = np.sort(self.chance[self.chance > _LEAST_CHANCE])[::-1]
         if not len(values):
-            return np.zeros(chance.shape, bool), 0.0
+            return np.zeros(self.chance.shape, bool), 0.0
         sums = values.cumsum()
         expected = 2 * sums / (np.arange(1, len(values) + 1) + sums[-1])
         best = int(expected.argmax())
-        return chance >= min(values[best], 0.5), float(expected[best])
+        return self.chance >= min(values[best], 0.5), float(expected[best])
 
-    def chance(self) -> np.ndarray:
-        """Probability of each voxel, (h, w), given that the structure is in the slice."""
-        return np.exp(np.minimum(self.logits, 0)) / (1 + np.exp(-np.abs(self.logits)))
+    def averaged(self, votes: Sequence[tuple[SliceMask, float]]) -> SliceEstimate:
+        """The weighted mean with masks.
+
+        Args:
+            votes: Masks of the slice, and their weights; the rest of 1 is the estimate's own.
+        """
+        own = 1 - sum(weight for _, weight in votes)
+        parts = [(self.corner, own * self.chance)]
+        parts += [(mask.corner, weight * mask.voxels) for mask, weight in votes if mask.voxels.size]
+        low = np.min([corner for corner, _ in parts], axis=0)
+        high = np.max([np.add(corner, part.shape) for corner, part in parts], axis=0)
+        mean = np.zeros(high - low, np.float32)
+        for corner, part in parts:
+            row, column = np.subtract(corner, low)
+            mean[row : row + part.shape[0], column : column + part.shape[1]] += part
+        return SliceEstimate((int(low[0]), int(low[1])), mean, self.presence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +100,7 @@ class WindowEstimate:
             other = self._placed(high, regions[1], rows, columns)
             logits = (1 - share) * logits + share * other
         presence = float((1 - share) * self.presence[low] + share * self.presence[high])
-        return SliceEstimate((rows.start, columns.start), logits, presence)
+        return SliceEstimate((rows.start, columns.start), expit(logits), presence)
 
     def _placed(
         self, position: int, region: tuple[slice, slice], rows: slice, columns: slice

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..processes.limits import expect_image, new_array
 from .dicom_files import DEFLATED, UNCOMPRESSED, DicomContent, read_content, refuse_damaged
 from .dicom_stack import Slice
 from .silence import silent_libraries
@@ -90,8 +91,10 @@ def _values(item: Slice, files: dict[Path, _Decoded], is_ct: bool) -> np.ndarray
 
 
 def _room(planes: int, rows: int, columns: int) -> np.ndarray:
+    voxels = planes * rows * columns
+    expect_image(2 * voxels, 4 * voxels)
     try:
-        return np.empty((planes, rows, columns), np.int16)
+        return new_array((planes, rows, columns), np.int16)
     except (MemoryError, ValueError) as error:
         raise InputError(
             f"The series of {columns} × {rows} × {planes} voxels does not fit into memory; choose "

@@ -1,33 +1,21 @@
-"""Read a CT from a NIfTI, NRRD, MetaImage or DICOM file, or from a DICOM folder."""
+"""Read a CT from a NIfTI, NRRD, MetaImage or DICOM file, or from a DICOM folder.
+
+Files are read in a child process, since a damaged file may crash a library or ask for all memory.
+"""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
-from ..volume.straighten import straightened
+from ..processes.guard import call_guarded
+from ..volume.as_json import geometry_from_json, volume_from_json
 from ..volume.volume import Volume
-from .dicom import read_dicom_file, read_series
+from .dicom import FolderContent, Series
 from .dicom_headers import starts_like_dicom
-from .itk_files import read_itk
-from .nifti import GZIP_MAGIC, LARGEST_HEADER, is_nifti, read_nifti
-
-_READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM"
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
-# First bytes of files that users mistake for images, or that contain images, and advice for each.
-_OTHER_FILES = {
-    b"\x89PNG": "It is a picture without a place in the patient (PNG)",
-    b"\xff\xd8\xff": "It is a picture without a place in the patient (JPEG)",
-    b"II*\x00": "It is a picture without a place in the patient (TIFF)",
-    b"MM\x00*": "It is a picture without a place in the patient (TIFF)",
-    b"BM": "It is a picture without a place in the patient (BMP)",
-    b"PK\x03\x04": "It is a ZIP archive; unpack it",
-    b"Rar!": "It is a RAR archive; unpack it",
-}
+from .dicom_phases import Phase
 
 
 def read_volume(
@@ -56,20 +44,32 @@ def read_volume(
         InputError: If there is no such file, if it is damaged, or if it is not one single-channel
             3-D image on a usable grid.
     """
-    path = Path(path)
-    try:
-        is_folder = path.is_dir()
-        if not is_folder and not path.is_file():
-            kind = "is neither a file nor a folder" if path.exists() else "does not exist"
-            raise InputError(f"{path} {kind}; check the spelling.")
-        if is_folder:
-            return read_series(path, series, phase)
-        if series is not None:
-            raise InputError(f"{path} is a file; a series can be chosen only in a DICOM folder.")
-        return _read_file(path, phase, labels)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path} cannot be opened ({reason}); check its access rights.") from error
+    answer = call_guarded(
+        "SDSegLib.reading.calls:volume", Path(path), series=series, phase=phase, labels=labels
+    )
+    values = answer.values
+    acquired = values["acquired"]
+    return replace(
+        volume_from_json(values, answer.arrays["voxels"]),
+        dicom_files=tuple(Path(file) for file in values["dicom_files"]),
+        dicom_frames=tuple(values["dicom_frames"]),
+        acquired=None if acquired is None else geometry_from_json(acquired),
+    )
+
+
+def look_into(folder: Path) -> FolderContent:
+    """The image series of a DICOM folder or file, from headers only; see `dicom.look_into`.
+
+    Raises:
+        InputError: If the folder cannot be opened, or a file in it ends the process that reads it.
+    """
+    values = call_guarded("SDSegLib.reading.calls:content", folder).values
+    return FolderContent([_series(item) for item in values["series"]], tuple(values["notes"]))
+
+
+def list_series(folder: Path) -> list[Series]:
+    """The series of `look_into`."""
+    return look_into(folder).series
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -89,47 +89,11 @@ def is_dicom_file(path: Path) -> bool:
         ) from error
 
 
-def _read_file(path: Path, phase: str | None, labels: bool) -> Volume:
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if starts_like_dicom(head):
-        return read_dicom_file(path, phase)
-    if phase is not None:
-        raise InputError(f"{path} is not DICOM; a phase can be chosen only in a DICOM series.")
-    try:
-        volume = straightened(_reader(path, head)(path, _name(path)), labels)
-        volume.geometry.check()
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return volume
-
-
-def _reader(path: Path, head: bytes) -> Callable[[Path, str], Volume]:
-    """The function that reads a file with these first bytes, regardless of its name."""
-    if not head:
-        raise InputError("The file is empty. Fetch it again.")
-    if is_nifti(_unpacked(path) if head.startswith(GZIP_MAGIC) else head):
-        return read_nifti
-    if head.startswith(b"NRRD"):
-        return partial(read_itk, image_io="NrrdImageIO")
-    if b"ElementType" in head and b"DimSize" in head:
-        return partial(read_itk, image_io="MetaImageIO")
-    for magic, finding in _OTHER_FILES.items():
-        if head.startswith(magic):
-            raise InputError(f"{finding}; give {_READABLE}.")
-    raise InputError(f"It is not an image in a known format or is damaged; give {_READABLE}.")
-
-
-def _unpacked(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            return file.read(LARGEST_HEADER)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"The file is damaged ({error}). Fetch it again.") from error
-
-
-def _name(path: Path) -> str:
-    for suffix in _SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)] or path.name
-    return path.name
+def _series(item: dict[str, Any]) -> Series:
+    """A series as it was before it became JSON, which has lists for tuples and text for paths."""
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in item.items()
+    }
+    values["files"] = tuple(Path(file) for file in item["files"])
+    values["phases"] = tuple(Phase(**phase) for phase in item["phases"])
+    return Series(**values)

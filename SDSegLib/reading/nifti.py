@@ -8,28 +8,34 @@ quaternions and factors that ITK and 3D Slicer accept.
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
 from ..errors import InputError
+from ..processes.limits import expect_image, new_array
 from ..volume.geometry import LARGEST_SHEAR_DEGREES, Geometry
 from ..volume.straighten import straightening_of
 from ..volume.volume import Volume
-from .values import rescaled, with_kept_type
+from .byte_stream import (
+    GZIP_MAGIC,
+    ByteStream,
+    Encoding,
+    cut_short,
+    fill_voxels,
+    most_unpacked,
+    opened,
+)
+from .values import KEPT_TYPES, rescaled_volume, with_kept_type
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_HEADER = 540
-# Deflate cannot compress more than 1032 bytes into one; a header that implies more is wrong.
-_LARGEST_COMPRESSION = 1032
 _HEADER_SIZES = (348, 540)  # NIfTI-1, NIfTI-2; the first number of a file
 _BYTE_ORDERS: tuple[Literal["little"], Literal["big"]] = ("little", "big")
 _SINGLE_FILE, _TWO_FILES = (b"n+1", b"n+2"), (b"ni1", b"ni2")
@@ -48,20 +54,10 @@ def read_nifti(path: Path, name: str) -> Volume:
         InputError: If the file is damaged or is not one single-channel 3-D image; the message
             lacks the path.
     """
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
-        if not packed:
-            return _read(raw, path, name, size)
-        try:
-            with gzip.GzipFile(fileobj=raw) as unpacked:
-                stream = cast(io.BufferedIOBase, unpacked)
-                return _read(stream, path, name, size * _LARGEST_COMPRESSION)
-        except EOFError as error:
-            raise InputError("The file is cut short. Fetch it again.") from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"The file is damaged ({error}). Fetch it again.") from error
+    with opened(path) as file:
+        packed = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        return _read(file, path, name, "gzip" if packed else "raw")
 
 
 def is_nifti(head: bytes) -> bool:
@@ -69,46 +65,40 @@ def is_nifti(head: bytes) -> bool:
     return NiftiHeader.parse(head) is not None
 
 
-def _read(stream: io.BufferedIOBase, path: Path, name: str, most_bytes: int) -> Volume:
-    header = NiftiHeader.parse(stream.read(LARGEST_HEADER))
+def _read(file: BinaryIO, path: Path, name: str, encoding: Encoding) -> Volume:
+    stream = ByteStream(file, encoding)
+    head = stream.peek(LARGEST_HEADER)
+    header = NiftiHeader.parse(head)
     if header is None:
         raise InputError("The file does not start with a NIfTI header.")
     header.check_content()
-    stored = _voxels(stream, header, most_bytes)
     geometry, notes = header.geometry()
+    size = os.fstat(file.fileno()).st_size
+    stored = _voxels(stream, header, most_unpacked(size, encoding))
+    notes = (*notes, *stream.notes)
     if (header.slope, header.intercept) == (1.0, 0.0):
         array = with_kept_type(stored)
     else:
-        array = rescaled(stored, header.slope, header.intercept)
+        array = rescaled_volume(stored, header.slope, header.intercept)
     return Volume(array, geometry, name=name, source=path, notes=notes)
 
 
-def _voxels(stream: io.BufferedIOBase, header: NiftiHeader, most_bytes: int) -> np.ndarray:
-    """The stored numbers, (k, j, i), in the file's byte order."""
-    expected = header.number_type.itemsize
-    for extent in header.shape:
-        expected *= extent
+def _voxels(stream: ByteStream, header: NiftiHeader, most_bytes: int) -> np.ndarray:
+    """The stored numbers, (k, j, i), in this machine's byte order."""
+    kind = header.number_type
+    native = kind.newbyteorder("=")
+    voxels = math.prod(header.shape)
+    expected = voxels * kind.itemsize
     if header.offset + expected > most_bytes:
-        raise _cut_short(most_bytes, header.offset + expected)
-    stored = np.empty(header.shape, header.number_type)
-    target = memoryview(stored.reshape(-1).view(np.uint8).data)
-    stream.seek(header.offset)
-    filled = 0
-    while filled < expected:
-        count = stream.readinto(target[filled:])
-        if not count:
-            raise _cut_short(header.offset + filled, header.offset + expected)
-        filled += count
-    while stream.read(1 << 20):  # gzip compares its checksum only at the end
-        pass
-    return stored
-
-
-def _cut_short(found: int, expected: int) -> InputError:
-    return InputError(
-        f"The file is cut short: the image needs {expected:,} bytes, and it has at most "
-        f"{found:,}. Fetch it again."
-    )
+        raise cut_short(most_bytes, header.offset + expected)
+    is_returned = native.name in KEPT_TYPES and (header.slope, header.intercept) == (1.0, 0.0)
+    expect_image(expected, expected if is_returned else 4 * voxels)
+    stored = (new_array if is_returned else np.empty)(header.shape, kind)
+    found = stream.skip(header.offset)
+    if found < header.offset:
+        raise cut_short(found, header.offset + expected)
+    fill_voxels(stream, stored, expected // header.shape[0], header.offset)
+    return stored if kind == native else stored.byteswap(inplace=True).view(native)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +126,7 @@ class NiftiHeader:
     @property
     def offset(self) -> int:
         """Offset of the voxels in bytes."""
-        return max(int(self.fields["vox_offset"]), 0)
+        return int(self.fields["vox_offset"])
 
     @property
     def slope(self) -> float:
@@ -159,10 +149,16 @@ class NiftiHeader:
         count = int(self.fields["dim"][0])
         size = tuple(int(extent) for extent in self.fields["dim"][1 : count + 1])
         shown = " × ".join(str(extent) for extent in size)
-        if not 1 <= count <= 7 or min(size) < 1 or not np.isfinite(self.fields["vox_offset"]):
+        if not 1 <= count <= 7 or min(size) < 1:
             raise InputError(
                 f"Its header is damaged (it gives the size as {shown or count}); fetch or export "
                 "it again."
+            )
+        offset, end = float(self.fields["vox_offset"]), int(self.fields["sizeof_hdr"]) + 4
+        if not (offset.is_integer() and offset >= end):
+            raise InputError(
+                f"Its header is damaged (it gives the first voxel's position, vox_offset, as byte "
+                f"{offset:g}, and the header takes {end}); fetch or export it again."
             )
         if count < 3:
             raise InputError(f"It is a {count}-D image of {shown} pixels; give a whole volume.")

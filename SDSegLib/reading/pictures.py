@@ -1,24 +1,18 @@
-"""2-D pictures (PNG, JPEG, BMP, TIFF), read as they are stored: colours, grey values or labels."""
+"""2-D pictures (PNG, JPEG, BMP, TIFF), read as they are stored: colours, grey values or labels.
+
+They are read in a child process, since a damaged file may crash a library.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ..processes.guard import call_guarded
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
-# Whole numbers of more than 8 bits; floating-point pictures are mode F.
-_DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def is_picture(path: Path) -> bool:
@@ -38,20 +32,12 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         InputError: If it is missing, damaged, has several pages or more than 8 bits per value.
     """
-    with _opened(path) as picture:
-        if picture.mode in (*_DEEP_MODES, "F"):
-            raise InputError(
-                f"{path} has more than 8 bits per value (Pillow's mode {picture.mode}); save it "
-                "with 8 bits, mapped from the range that matters."
-            )
-        grey = picture.mode in ("1", "L", "LA")
-        return np.array(picture.convert("L" if grey else "RGB"))
+    return call_guarded("SDSegLib.reading.calls:picture", path).arrays["pixels"]
 
 
 def is_colored(path: Path) -> bool:
     """Whether a picture is stored in colour according to its header."""
-    with _opened(path, load=False) as picture:
-        return picture.mode not in ("1", "L", "LA", "F", *_DEEP_MODES)
+    return bool(call_guarded("SDSegLib.reading.calls:colored", path).values)
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -63,35 +49,4 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         InputError: If it is missing, damaged, has several pages or fractional values.
     """
-    with _opened(path) as picture:
-        if picture.mode == "F":
-            raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
-        if picture.mode in _DEEP_MODES:
-            return np.array(picture)
-        if picture.mode in ("P", "PA"):
-            return np.array(picture.getchannel(0))
-        grey = picture.mode in ("1", "L", "LA")
-        return np.array(picture.convert("L" if grey else "RGB"))
-
-
-@contextmanager
-def _opened(path: Path, load: bool = True) -> Iterator[Image]:
-    from PIL import Image, UnidentifiedImageError
-
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the spelling.")
-    try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            if getattr(picture, "n_frames", 1) > 1:
-                raise InputError(f"{path} has several pages; save one picture a file.")
-            if load:
-                picture.load()
-            yield picture
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{path} is not a picture in the format PNG, JPEG, BMP or TIFF, or is damaged."
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path} is too large for a picture; make it smaller.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); fetch it again.") from error
+    return call_guarded("SDSegLib.reading.calls:mask", path).arrays["pixels"]

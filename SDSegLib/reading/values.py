@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..processes.limits import new_array
+
 KEPT_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "float32")
 _INT16 = np.iinfo(np.int16)
 
 
 def with_kept_type(array: np.ndarray) -> np.ndarray:
-    """`array` in native byte order; any type but the kept ones becomes float32."""
-    native = array.dtype.newbyteorder("=")
-    return array.astype(native if native.name in KEPT_TYPES else np.float32, copy=False)
+    """`array`, whose byte order is native; any type but the kept ones becomes float32."""
+    if array.dtype.name in KEPT_TYPES:
+        return array
+    values = new_array(array.shape, np.float32)
+    values[...] = array
+    return values
 
 
 def rescaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
@@ -24,6 +29,15 @@ def rescaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     values = np.empty(stored.shape, np.float32)
     np.multiply(stored, slope, out=values, dtype=np.float64, casting="unsafe")
     values += intercept
+    return values
+
+
+def rescaled_volume(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """As `rescaled`, slice by slice, so that memory holds both arrays and no third."""
+    kind = np.int16 if _fits_int16(stored, slope, intercept) else np.float32
+    values = new_array(stored.shape, kind)
+    for number, plane in enumerate(stored):
+        values[number] = rescaled(plane, slope, intercept)
     return values
 
 

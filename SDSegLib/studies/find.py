@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..reading.dicom import look_into
 from ..reading.dicom_headers import starts_like_dicom
+from ..reading.files import look_into
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _RESULTS = (".seg.nrrd",)
@@ -36,8 +38,9 @@ def find_studies(
     pattern: str | None = None,
     modality: str | None = None,
     phase: str | None = None,
+    pass_over: Callable[[Path, str], None] = lambda path, reason: None,
 ) -> list[Study]:
-    """All studies of a folder, by name.
+    """All studies of a folder, by name. Links to folders are followed once.
 
     Args:
         folder: Where to look, at any depth.
@@ -45,6 +48,8 @@ def find_studies(
         modality: Of the DICOM series wanted; series that do not say theirs are taken as well.
         phase: Number or name of the phase wanted, of series with phases; without it, each phase is
             a study.
+        pass_over: Called with each path that is left out although it might hold a study, and the
+            reason.
 
     Raises:
         InputError: If it is no folder, holds nothing, or two studies would have one name.
@@ -52,7 +57,7 @@ def find_studies(
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; for a single file use sdseg segment.")
     if pattern is None:
-        found = sorted(_below(folder, folder, modality, phase), key=lambda study: study.name)
+        found = sorted(_Search(folder, modality, phase, pass_over).studies(), key=lambda s: s.name)
     else:
         matches = sorted(path for path in folder.glob(pattern) if not _is_hidden(path, folder))
         found = [study for path in matches for study in _matching(path, folder, modality, phase)]
@@ -70,16 +75,81 @@ def find_studies(
     return found
 
 
-def _below(folder: Path, top: Path, modality: str | None, phase: str | None) -> Iterator[Study]:
-    children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    files = [path for path in children if path.is_file()]
-    if any(_is_dicom(path) for path in files):
-        yield from _series_of(folder, top, modality, phase)
-        return
-    yield from (_study(path, top) for path in files if _is_image(path))
-    for path in children:
-        if path.is_dir() and not path.is_symlink():
-            yield from _below(path, top, modality, phase)
+@dataclass
+class _Search:
+    """Walks through a folder: its real folders first, then those that links lead to.
+
+    Attributes:
+        top: The folder.
+        modality: Of the DICOM series wanted.
+        phase: Of the DICOM series wanted.
+        pass_over: Called with what is left out.
+        seen: Device and number of each folder that was looked into.
+        links: Links to folders that are still to be followed.
+    """
+
+    top: Path
+    modality: str | None
+    phase: str | None
+    pass_over: Callable[[Path, str], None]
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    links: deque[Path] = field(default_factory=deque)
+
+    def studies(self) -> Iterator[Study]:
+        """The studies in the folder."""
+        yield from self._below(self.top)
+        while self.links:
+            link = self.links.popleft()
+            if self._leads_up(link):
+                self.pass_over(link, "a link to a folder that this one lies in")
+            elif _identity(link) in self.seen:
+                self.pass_over(link, "a link to a folder that is looked into anyway")
+            else:
+                yield from self._below(link)
+
+    def _below(self, folder: Path) -> Iterator[Study]:
+        try:
+            identity = _identity(folder)
+            children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+            files = [path for path in children if path.is_file()]
+            folders = [path for path in children if path.is_dir()]
+        except OSError as error:
+            self.pass_over(folder, f"cannot be opened: {error.strerror}")
+            return
+        if identity in self.seen:
+            self.pass_over(folder, "was looked into by a link already")
+            return
+        self.seen.add(identity)
+        for path in children:
+            if path.is_symlink() and not path.exists():
+                self.pass_over(path, "a link that leads nowhere")
+            elif path not in files and path not in folders and _is_image(path):
+                self.pass_over(path, "no regular file")
+        if any(_is_dicom(path) for path in files):
+            for link in _links_below(folder):
+                self.pass_over(link, "a link in a folder of DICOM files")
+            yield from _series_of(folder, self.top, self.modality, self.phase)
+            return
+        yield from (_study(path, self.top) for path in files if _is_image(path))
+        for path in folders:
+            if path.is_symlink():
+                self.links.append(path)
+            else:
+                yield from self._below(path)
+
+    def _leads_up(self, link: Path) -> bool:
+        target, top = link.resolve(), self.top.resolve()
+        return target == top or target in top.parents
+
+
+def _links_below(folder: Path) -> Iterator[Path]:
+    for parent, names, _ in os.walk(folder):
+        yield from (Path(parent, name) for name in sorted(names) if Path(parent, name).is_symlink())
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = os.stat(folder)
+    return facts.st_dev, facts.st_ino
 
 
 def _matching(path: Path, top: Path, modality: str | None, phase: str | None) -> list[Study]:
@@ -89,12 +159,16 @@ def _matching(path: Path, top: Path, modality: str | None, phase: str | None) ->
 
 
 def _series_of(folder: Path, top: Path, modality: str | None, phase: str | None) -> Iterator[Study]:
-    content = look_into(folder)
-    known = content.series
-    wanted = [item for item in known if modality is None or item.modality in ("", modality)]
     name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
-    if not known and content.notes:  # damaged files alone: the study fails, with the reason
+    try:
+        content = look_into(folder)
+    except InputError:  # that study fails, with the reason, and the others are done
         yield Study(name, folder)
+        return
+    known = content.series
+    if not known and content.notes:  # damaged files alone: the study fails as well
+        yield Study(name, folder)
+    wanted = [item for item in known if modality is None or item.modality in ("", modality)]
     uids = [item.uid for item in known]
     for item in wanted:
         study = Study(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ..export.inputs import refuse_inputs
 from ..export.results import write_outputs
 from ..inference.progress import ProgressCallback
 from ..operations.base import OpenVolume, run_here
@@ -43,6 +44,16 @@ class StudyOptions:
     def files(self, study: Study) -> dict[str, Path]:
         """Path of each kind of result of a study."""
         return {kind: self.output / f"{study.name}.{ending}" for ending, kind in self.kinds.items()}
+
+    def check(self, studies: Iterable[Study]) -> None:
+        """Check that no result of any study would be the file of another.
+
+        Raises:
+            InputError: Naming the result.
+        """
+        known = list(studies)
+        outputs = [path for study in known for path in self.files(study).values()]
+        refuse_inputs(outputs, [study.source for study in known])
 
     def is_done(self, study: Study) -> bool:
         """Whether a study has all its results and they are not to be overwritten."""
@@ -116,6 +127,7 @@ def segment_study(
 
 def read_study(study: Study, options: StudyOptions, models: ModelStore) -> OpenVolume:
     """The first part of `segment_study`: read a study and judge it."""
+    refuse_inputs(options.files(study).values(), [study.source])
     opened = OpenVolume(read_volume(study.source, study.series, study.phase))
     refuse(SegmentOperation(options.run).judge(opened, models))
     return opened

@@ -43,6 +43,7 @@ class PropagateSettings(StageSettings):
         depths: Slices of a window, drawn alike; a number that stands twice comes up twice as often.
         undrawn_share: Share of windows from volumes in which no organ was drawn.
         organ_share: Share of organs in windows from the other volumes.
+        predicted_share: Share of corrections in windows of organs that a model predicted.
         dice_weight: Weight of the Dice loss.
         presence_weight: Weight of the loss on presence.
         latent_weight: Weight of the latent estimation loss and of the decoding of the true latent;
@@ -55,6 +56,7 @@ class PropagateSettings(StageSettings):
     depths: tuple[int, ...] = (8, 12, 17, 17)
     undrawn_share: float = 0.5
     organ_share: float = 0.4
+    predicted_share: float = 0.5
     dice_weight: float = 0.5
     presence_weight: float = 0.5
     latent_weight: float = 0.5
@@ -65,7 +67,7 @@ class PropagateSettings(StageSettings):
         require(self, "budget", self.budget >= 1, "1 or more")
         require(self, "muon_rate", self.muon_rate > 0, "above 0")
         require(self, "depths", all(depth >= 4 for depth in self.depths), "4 or more each")
-        for name in ("undrawn_share", "organ_share"):
+        for name in ("undrawn_share", "organ_share", "predicted_share"):
             require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         for name in ("dice_weight", "presence_weight", "latent_weight"):
             require(self, name, getattr(self, name) >= 0, "0 or more")
@@ -75,7 +77,14 @@ PROPAGATE = Preset(
     name="propagate",
     family="propagate",
     summary="Carries masks from drawn slices to others; a U-Net that refines a geometric prior.",
-    network=PropagateConfig(widths=(16, 32, 64, 96), trust=True),
+    network=PropagateConfig(
+        widths=(16, 32, 64, 96),
+        trust=True,
+        fade=10,
+        fade_power=0.15,
+        correction_threshold=0.4,
+        vote=0.3,
+    ),
     training=PropagateSettings(
         steps=13000,
         batch=1,
@@ -188,7 +197,12 @@ class PropagateRecipe(Recipe):
         chosen = cast(PropagateSettings, settings)
         config = PropagateConfig.from_json(description.network)
         return WindowBatches(
-            Shapes(cast(list[ShapedVolume], cases), chosen.undrawn_share, chosen.organ_share),
+            Shapes(
+                cast(list[ShapedVolume], cases),
+                chosen.undrawn_share,
+                chosen.organ_share,
+                chosen.predicted_share,
+            ),
             CropSizes(config.crop_sizes, config.crop_coarsest),
             description.input.windows,
             chosen.depths,

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..untrusted import is_plain, shown
+
 Range = tuple[float, float]
+_LARGEST_NUMBER = 1e9
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Expectation:
             ValueError: Naming the entry that is not valid.
         """
         if not isinstance(data, Mapping):
-            raise ValueError(f"expects {data!r} is not an object")
+            raise ValueError(f"expects {shown(data)} is not an object")
         known = ("modality", "region", "appearance", "volumes_ml", "section_cm2")
         modality, region = data.get("modality", ""), data.get("region", "")
         for name, text in (("modality", modality), ("region", region)):
             if not isinstance(text, str):
-                raise ValueError(f"expects.{name} {text!r} is not a text")
+                raise ValueError(f"expects.{name} {shown(text)} is not a text")
+            if not is_plain(text):
+                raise ValueError(f"expects.{name} {shown(text)} holds control characters")
         appearance = _ranges("appearance", data.get("appearance", {}))
         section = data.get("section_cm2")
         if section is not None:
@@ -65,7 +70,7 @@ class Expectation:
 
 def _ranges(name: str, data: Any) -> dict[str, Range]:
     if not isinstance(data, Mapping):
-        raise ValueError(f"expects.{name} {data!r} is not an object")
+        raise ValueError(f"expects.{name} {shown(data)} is not an object")
     return {str(key): _range(f"expects.{name}.{key}", value) for key, value in data.items()}
 
 
@@ -74,8 +79,12 @@ def _range(name: str, value: Any) -> Range:
         low, high = (float(limit) for limit in value)
         if low <= high:
             return low, high
-    raise ValueError(f"{name} {value!r} is not a lowest and a highest number")
+    raise ValueError(f"{name} {shown(value)} is not a lowest and a highest number")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) <= _LARGEST_NUMBER  # neither NaN nor infinity
+    )

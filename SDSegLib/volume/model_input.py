@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+from ..untrusted import shown
+
+LARGEST_SIDE = 8192
+"""Pixels of a tile's side."""
+SPACINGS_MM = (0.02, 100.0)
+LARGEST_VALUE = 1e6
+"""Of windows and of values outside, in HU or any other unit."""
+LARGEST_OFFSET_MM = 2000.0
+MOST_CHANNELS = 256
 
 Pictures = Literal["grey", "rgb"]
 
@@ -43,17 +54,70 @@ class InputDescription:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> InputDescription:
+        """Read `input` of `model.json`.
+
+        Raises:
+            KeyError: If an entry is missing.
+            ValueError: Naming an entry that is not valid.
+            TypeError: If an entry is of another kind.
+        """
         spacing = data["spacing"]
         pictures = data.get("pictures")
         if pictures not in (None, *get_args(Pictures)):
-            raise ValueError(f"pictures {pictures!r} is none of {', '.join(get_args(Pictures))}")
-        return cls(
-            size=(int(data["size"][0]), int(data["size"][1])),
-            spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            raise ValueError(
+                f"pictures {shown(pictures)} is none of {', '.join(get_args(Pictures))}"
+            )
+        rows, columns = (_whole("size", side, LARGEST_SIDE) for side in data["size"][:2])
+        description = cls(
+            size=(rows, columns),
+            spacing=None if spacing is None else _spacing(spacing),
             axes=str(data["axes"]),
-            windows=tuple((float(low), float(high)) for low, high in data["windows"]),
-            slice_offsets_mm=tuple(float(value) for value in data.get("slice_offsets_mm", (0.0,))),
-            repeat=int(data.get("repeat", 1)),
-            outside=float(data.get("outside", -1024.0)),
+            windows=tuple(_window(window) for window in _list("windows", data["windows"])),
+            slice_offsets_mm=tuple(
+                _number("slice_offsets_mm", value, LARGEST_OFFSET_MM)
+                for value in _list("slice_offsets_mm", data.get("slice_offsets_mm", (0.0,)))
+            ),
+            repeat=_whole("repeat", data.get("repeat", 1), MOST_CHANNELS),
+            outside=_number("outside", data.get("outside", -1024.0), LARGEST_VALUE),
             pictures=pictures,
         )
+        if not 1 <= description.channels <= MOST_CHANNELS:
+            raise ValueError(
+                f"windows, slice_offsets_mm and repeat give {description.channels} channels; 1 to "
+                f"{MOST_CHANNELS} are possible"
+            )
+        return description
+
+
+def _list(name: str, values: Any) -> list[Any]:
+    found = list(values)
+    if len(found) > MOST_CHANNELS:
+        raise ValueError(f"{name} has {len(found)} entries; {MOST_CHANNELS} are possible")
+    return found
+
+
+def _number(name: str, value: Any, largest: float) -> float:
+    number = float(value)
+    if not math.isfinite(number) or abs(number) > largest:
+        raise ValueError(f"{name} {shown(value)} is not a number from {-largest:g} to {largest:g}")
+    return number
+
+
+def _whole(name: str, value: Any, largest: int) -> int:
+    number = _number(name, value, largest)
+    if number != int(number) or number < 1:
+        raise ValueError(f"{name} {shown(value)} is not a whole number from 1 to {largest}")
+    return int(number)
+
+
+def _window(window: Any) -> tuple[float, float]:
+    low, high = (_number("windows", limit, LARGEST_VALUE) for limit in window)
+    return low, high
+
+
+def _spacing(spacing: Any) -> tuple[float, float]:
+    low, high = SPACINGS_MM
+    rows, columns = (_number("spacing", value, high) for value in spacing[:2])
+    if min(rows, columns) < low:
+        raise ValueError(f"spacing {shown(spacing)} mm is not from {low:g} to {high:g}")
+    return rows, columns

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .doubt import SliceDoubt
 from .geometry import Geometry
 from .region import Region
 from .structure import Structure
@@ -27,6 +28,8 @@ class Segmentation:
             volume.
         probabilities: Of background and each of the model's structures, float32 (C, k, j, i), if
             requested. They are taken before small components are removed.
+        doubt: Voxels that are expected to be wrong in each slice, for each of `structures`; taken
+            before small components are removed. None if it was not measured.
     """
 
     label_map: np.ndarray
@@ -37,6 +40,7 @@ class Segmentation:
     samples: int = 1
     region: Region | None = None
     probabilities: np.ndarray | None = None
+    doubt: SliceDoubt | None = None
 
     def __post_init__(self) -> None:
         self._check("label map", self.label_map)

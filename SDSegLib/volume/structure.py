@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..untrusted import is_plain, shown
+
+LARGEST_LABEL = 255
+LONGEST_NAME = 256
+
 
 @dataclass(frozen=True)
 class Code:
@@ -16,7 +21,7 @@ class Code:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Code:
-        return cls(str(data["scheme"]), str(data["value"]), str(data["meaning"]))
+        return cls(*(_text(key, data[key]) for key in ("scheme", "value", "meaning")))
 
     def to_json(self) -> dict[str, str]:
         return {"scheme": self.scheme, "value": self.value, "meaning": self.meaning}
@@ -53,9 +58,14 @@ class Structure:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Structure:
         red, green, blue = (int(value) for value in data["color"])
+        if not all(0 <= value <= 255 for value in (red, green, blue)):
+            raise ValueError(f"color {shown(data['color'])} is not three numbers 0 … 255")
+        label = int(data["label"])
+        if not 0 < label <= LARGEST_LABEL:
+            raise ValueError(f"label {shown(data['label'])} is not from 1 to {LARGEST_LABEL}")
         return cls(
-            label=int(data["label"]),
-            name=str(data["name"]),
+            label=label,
+            name=_text("name", data["name"]),
             color=(red, green, blue),
             type=Code.from_json(data["type"]),
             category=Code.from_json(data["category"]) if "category" in data else cls.category,
@@ -90,11 +100,21 @@ def structure_id(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
+def _text(entry: str, value: Any) -> str:
+    text = str(value)
+    if len(text) > LONGEST_NAME or not is_plain(text):
+        raise ValueError(
+            f"{entry} {shown(text)} is not a text of up to {LONGEST_NAME} characters without "
+            "control characters"
+        )
+    return text
+
+
 def _fraction(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise ValueError(
-            f"minimum_component_fraction {value!r} is not a fraction above 0 and up to 1"
+            f"minimum_component_fraction {shown(value)} is not a fraction above 0 and up to 1"
         )
     return float(value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from html import escape
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HOSTS = ("127.0.0.1", "localhost")
+_START = ("/", "/index.html")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -32,6 +34,8 @@ _HEADERS = {
 }
 SECONDS_AFTER_CLOSING = 5.0
 SECONDS_AFTER_LOSS = 300.0
+_NO_MESSAGE = (AttributeError, LookupError, TypeError, ValueError, struct.error)
+"""What wslink raises on bytes that are none of its messages; errors of actions are not among it."""
 _TAKEN_OVER = 4001
 _WAIT_SECONDS = 5.0
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>SDSeg</title>
@@ -45,72 +49,108 @@ h1{{font-size:1.25rem;font-weight:600;color:#fff}}
 class TokenAccess:
     """Refuses requests that do not come from the page that the user opened.
 
-    The token in the URL becomes a cookie, so it does not stay in the address bar. Other web pages
-    can neither read nor send it, and host names that resolve to this computer are refused.
+    The address to open has a token that works once: it is exchanged for a cookie with a secret of
+    its own, so whoever reads the address later, in a history or a log, can do nothing with it.
+    Other web pages can neither read nor send the cookie, and host names that resolve to this
+    computer are refused.
 
     Args:
-        token: By default a new one.
+        on_enter: Called after the token was used.
 
     Attributes:
-        token: The token that the URL must contain.
         port: Port of the server, once it is known.
     """
 
-    def __init__(self, token: str | None = None) -> None:
-        self.token = token or secrets.token_urlsafe(24)
+    def __init__(self, on_enter: Callable[[], None] = lambda: None) -> None:
+        self._on_enter = on_enter
+        self._secret = secrets.token_urlsafe(24)
+        self._token = ""
         self.port = 0
+        self.renew()
 
     @property
     def url(self) -> str:
         """The address to open in a browser, with the token."""
-        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+        return f"http://127.0.0.1:{self.port}/?token={self._token}"
+
+    def renew(self) -> None:
+        """Make a new token; an earlier one that was not used is void."""
+        self._token = secrets.token_urlsafe(24)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Middleware of the web application; it must be the first one."""
-        response = self._refuse(request) or self._enter(request) or await handler(request)
+        response = self._refuse(request) or self._enter(request)
+        if response is None:
+            try:
+                response = await handler(request)
+            except web.HTTPException as error:
+                error.headers.update(_HEADERS)
+                raise
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
 
     def _refuse(self, request: web.Request) -> web.StreamResponse | None:
-        host = urlsplit(f"//{request.headers.get('Host', '')}")
-        if host.hostname not in _HOSTS:
+        host = _split(f"//{request.headers.get('Host', '')}")
+        if host is None or host.hostname not in _HOSTS:
             return _refusal(
                 421,
                 "This address is not served",
                 "SDSeg answers to 127.0.0.1 and localhost only. Use the address that "
                 "“sdseg view” printed.",
             )
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        text = request.headers.get("Origin")
+        origin = None if text is None else _split(text)
+        if text is not None and (origin is None or origin.netloc != request.headers.get("Host")):
             return _refusal(403, "Refused", "Another web page may not use SDSeg.")
-        if not self._has_token(request.query.get("token", "")) and not self._has_token(
-            request.cookies.get(self._cookie, "")
-        ):
+        if not self._is_known(request) and not self._has_token(request):
             return _refusal(
                 403,
-                "The address is not complete",
+                "The address is not complete, or was used already",
                 "Open SDSeg with the whole address that “sdseg view” printed, including the part "
-                "after “token=”. Each start has a new one.",
+                "after “token=”. Each address works once; in the terminal, Enter makes another.",
             )
         return None
 
     def _enter(self, request: web.Request) -> web.StreamResponse | None:
         """Redirect to the address without the token, which becomes a cookie."""
-        if request.path not in ("/", "/index.html") or "token" not in request.query:
+        if request.path not in _START or "token" not in request.query:
             return None
         response = web.Response(status=303, headers={"Location": "/"})
-        response.set_cookie(self._cookie, self.token, httponly=True, samesite="Lax", path="/")
+        if self._has_token(request):
+            self._token = ""
+            self._on_enter()
+            response.set_cookie(self._cookie, self._secret, httponly=True, samesite="Lax", path="/")
         return response
 
-    def _has_token(self, value: str) -> bool:
-        return secrets.compare_digest(value.encode(), self.token.encode())
+    def _has_token(self, request: web.Request) -> bool:
+        """Whether the request is the one that may use up the token."""
+        if request.method != "GET" or request.path not in _START or not self._token:
+            return False
+        return _same(request.query.get("token", ""), self._token)
+
+    def _is_known(self, request: web.Request) -> bool:
+        return _same(request.cookies.get(self._cookie, ""), self._secret)
 
     @property
     def _cookie(self) -> str:
         """Name of the cookie; it contains the port, because cookies are shared between ports."""
         return f"sdseg-{self.port}"
+
+
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address, or None if it is none."""
+    try:
+        parts = urlsplit(address)
+        parts.hostname  # noqa: B018  it is parsed here
+    except ValueError:
+        return None
+    return parts
+
+
+def _same(text: str, secret: str) -> bool:
+    return secrets.compare_digest(text.encode(errors="replace"), secret.encode())
 
 
 class SinglePageAccess:
@@ -151,11 +191,16 @@ class SinglePageAccess:
         """Middleware of the web application."""
         if request.path != "/ws":
             return await handler(request)
+        if not web.WebSocketResponse().can_prepare(request):
+            return web.Response(status=400, text="This is for the page's own connection.")
         if self._is_held:
             return web.Response(status=409, text="Another page holds the session.")
         self._enter()
         try:
             return await handler(request)
+        except _NO_MESSAGE:
+            _log.warning("the page's connection was closed, for it sent something else")
+            return web.Response(status=400)
         finally:
             self._leave()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from trame_client.widgets.html import Div
 from ..errors import InputError
 from ..models.registry import find_model
 from ..mrml.session import adopt_session
+from ..mrml.snapshot import SegmentationSnapshot
 from ..volume.finding import Finding
 from . import trame_private
+from .autosave import Autosave, about_edits
 from .carry_panel import CarryPanel
 from .edit_panel import EditPanel
 from .editing import Editor
 from .image_panel import ImagePanel
 from .model_panel import ModelPanel
 from .page_context import UNEXPECTED, Debounced, Page, PageContext
+from .recovery import Recovery
 from .review_panel import ReviewPanel
 from .run_panel import RunPanel
 from .saving import SavePanel
@@ -45,9 +49,12 @@ class Application:
         server: The trame server, not started yet.
         folder: The private folder.
         model: Name or folder of the model to begin with; None for the one that suits the CT.
+        left: Private folders with edits that killed programs have left, the latest first.
     """
 
-    def __init__(self, server: Any, folder: Path, model: str | None) -> None:
+    def __init__(
+        self, server: Any, folder: Path, model: str | None, left: Sequence[Path] = ()
+    ) -> None:
         self._slices_debounced = Debounced(self._draw_slices, _SLICES_SECONDS)
         self._edits_debounced = Debounced(self._draw_edits, _SLICES_SECONDS)
         app = trame_private.start_application()
@@ -64,7 +71,8 @@ class Application:
         self._worker = SharedWorker()
         self._views = ViewPanel(self._context)
         self._models = ModelPanel(self._context, model, self._after_model)
-        self._segments = SegmentsPanel(self._context, self._after_shown)
+        self._autosave = Autosave(folder, self._context.page.run)
+        self._segments = SegmentsPanel(self._context, self._after_shown, self._keep_edits)
         self._edit = EditPanel(self._context)
         self._carry = CarryPanel(
             self._context,
@@ -83,6 +91,7 @@ class Application:
             lambda: self._segments.has_unsaved_edits,
             self._after_open,
         )
+        self._recovery = Recovery(self._context, list(left), self._image.take_up)
         self._register()
         server.controller.on_exception.add(self._on_exception)
         self._layout = PageLayout(server)
@@ -100,6 +109,7 @@ class Application:
         """A page has connected."""
         self._context.views.redraw()
         self._carry.changed()
+        self._recovery.offer()
 
     def page_closed(self) -> None:
         """The page is closed: end the worker, keep the scene."""
@@ -112,6 +122,15 @@ class Application:
         self._slices_debounced.stop()
         self._edits_debounced.stop()
         self._context.page.stop()
+
+    def _keep_edits(self, snapshot: SegmentationSnapshot | None) -> None:
+        """Keep unsaved edits on disk until they are saved."""
+        study = self._context.study
+        if snapshot is None or study.volume_node is None or study.opened().source is None:
+            self._autosave.forget()
+            return
+        about = about_edits(study.opened(), study.choice, self._context.folder)
+        self._autosave.keep(snapshot, about)
 
     async def _stop_runs(self) -> None:
         self._carry.close()

@@ -123,6 +123,7 @@ class CarryPanel:
         request = self._reading.request
         if request is None:
             self._stop()
+            self._name_doubtful()
         elif self._request is None or request.key != self._request.key:
             self._request = request
             self._result = None
@@ -269,6 +270,15 @@ class CarryPanel:
         if self._method == "grow":
             return read_seeds(self._scene, settings, volume)
         return read_segment(self._scene, settings, volume, self._segment_id, self._choices)
+
+    def _name_doubtful(self) -> None:
+        """Before the first correction of a model's prediction, name the slices to begin with."""
+        drawn = self._reading.drawn
+        if self._method != "propagate" or not self._is_waiting() or drawn is None:
+            return
+        if self._hints.next_slice is None:
+            first = self._scene.to_correct_first(self._segment_id, drawn)
+            self._hints = Carried({}, first, first[0] if first else None)
 
     def _show(self, result: Carried) -> None:
         """Show a result as the preview."""

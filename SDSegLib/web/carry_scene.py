@@ -95,6 +95,13 @@ class CarryScene:
             partial(self._remember, ids, drawn, others),
         )
 
+    def to_correct_first(self, segment_id: str, drawn: Drawn) -> tuple[int, ...]:
+        """Slices of a model's prediction to correct first, the most doubtful first."""
+        last = last_prediction(self.segment(segment_id))
+        if last is None or last.marks.shape != self._context.study.opened().array.shape:
+            return ()
+        return last.to_correct_first(drawn.axis, drawn.numbers)
+
     def take_as_prediction(self, segment_id: str) -> None:
         """Remember a segment's present voxels as a prediction, as one step of undo."""
         last = LastPrediction(SliceMarks.of(self.part(segment_id)), is_model=True)
@@ -120,7 +127,14 @@ class CarryScene:
             last = LastPrediction(marks, is_model=True)
             if drawn is not None:
                 is_model = before is not None and before.is_model and drawn.corrects
-                last = LastPrediction(marks, drawn.axis, drawn.numbers, is_model, drawn.elsewhere)
+                last = LastPrediction(
+                    marks,
+                    drawn.axis,
+                    drawn.numbers,
+                    is_model,
+                    drawn.elsewhere,
+                    before.doubtful if before is not None and is_model else (),
+                )
             remember_prediction(segment, last)
         axis = body_axis(self._context.study.opened().geometry)
         for segment_id, part in others.items():

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..propagation.options import listed
 from ..review.formatting import milliliters_text, seconds_text
+from ..volume.judgement import judge_input
 from ..volume.volume import Volume
 from .carry_jobs import Carried
 from .drawn import Drawn
@@ -73,7 +74,7 @@ def state_of(
         "canCorrect": drawn is not None and drawn.can_correct,
         "hasNoGaps": drawn is not None and drawn.has_no_gaps,
         "chosen": is_chosen,
-        "notes": notes_on(method, drawn, planes, volume.modality),
+        "notes": notes_on(method, drawn, planes, volume),
         "unsure": [number + 1 for number in hints.unsure],
         "next": None if hints.next_slice is None else hints.next_slice + 1,
         "facts": "" if result is None else facts_of(result, not_counted, volume),
@@ -97,15 +98,13 @@ def runs(numbers: tuple[int, ...]) -> list[dict[str, Any]]:
 
 
 def notes_on(
-    method: str, drawn: Drawn | None, planes: tuple[Plane, Plane, Plane], modality: str | None
+    method: str, drawn: Drawn | None, planes: tuple[Plane, Plane, Plane], volume: Volume
 ) -> list[str]:
     """What to know about the image and the drawn slices."""
     notes = []
-    if method == "propagate" and modality not in (None, "CT"):
-        notes.append(
-            f"The image is {modality}, and Propagate was trained on CT. Look at every slice, or "
-            "use Fill between."
-        )
+    if method == "propagate" and volume.modality not in (None, "CT"):
+        found = judge_input(volume)
+        notes += [finding.message for finding in found if finding.kind == "modality"]
     if drawn is None or method == "grow":
         return notes
     plane = planes[drawn.axis]

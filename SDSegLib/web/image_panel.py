@@ -13,8 +13,16 @@ from ..errors import InputError, SDSegError
 from ..resources import sample_ct
 from ..review.formatting import grid_text
 from ..volume.volume import Volume
+from .autosave import LeftEdits
 from .page_context import Action, Answer, PageContext
-from .study import SeriesChoice, Source, read_image, series_to_choose_from, source_of_upload
+from .study import (
+    SeriesChoice,
+    Source,
+    read_image,
+    series_to_choose_from,
+    source_of_upload,
+    try_segmentation,
+)
 
 
 class ImagePanel:
@@ -72,6 +80,28 @@ class ImagePanel:
                 if not opened and source.folder is not None:
                     shutil.rmtree(source.folder, ignore_errors=True)
 
+    async def take_up(self, left: LeftEdits) -> None:
+        """Open a CT with the edits that a killed program has left.
+
+        Raises:
+            InputError: If the CT cannot be read, or is not the one that was edited.
+        """
+        study = self._context.study
+        async with self._opening:
+            try:
+                self._show_busy(f"Reading {left.image.name}…")
+                series, phase = left.about["series"], left.about["phase"]
+                volume = await asyncio.to_thread(read_image, left.image, series, phase)
+                left.check_belongs_to(volume)
+                await self._stop()
+                study.open(volume, left.folder, SeriesChoice(series, phase, "") if series else None)
+                if study.segmentation_node is not None:
+                    left.snapshot.put_into(study.segmentation_node)
+                self._bind()
+                self._after_open()
+            finally:
+                self._show_busy("")
+
     def draw(self) -> None:
         """Show the facts."""
         study = self._context.study
@@ -92,7 +122,7 @@ class ImagePanel:
             return False
         self._context.page.clear_messages()
         if source.image is None:
-            self._open_segmentation(source)
+            await self._open_segmentation(source)
             return False
         self._show_busy(f"Reading {source.image.name}…")
         choices = await asyncio.to_thread(series_to_choose_from, source.image)
@@ -103,22 +133,26 @@ class ImagePanel:
         phase = None if chosen is None else chosen.phase
         self._show_busy(f"Reading {source.image.name}…")
         volume = await asyncio.to_thread(read_image, source.image, series, phase)
+        if source.segmentation is not None:
+            await asyncio.to_thread(try_segmentation, source.segmentation)
+        await self._stop()
+        self._put_into_scene(volume, source, chosen)
+        return True
+
+    async def _stop(self) -> None:
         stopping = self._before_open()
         if asyncio.iscoroutine(stopping):
             await stopping
-        self._put_into_scene(volume, source)
-        return True
 
-    def _put_into_scene(self, volume: Volume, source: Source) -> None:
+    def _put_into_scene(self, volume: Volume, source: Source, choice: SeriesChoice | None) -> None:
         study = self._context.study
-        study.open(volume, source.folder)
+        study.open(volume, source.folder, choice)
         self._bind()
         try:
             if source.segmentation is not None:
                 study.open_segmentation(source.segmentation)
                 self._bind()
         finally:
-            study.drop_upload()
             self._after_open()
 
     def _bind(self) -> None:
@@ -126,9 +160,10 @@ class ImagePanel:
         if study.segmentation_node is not None and study.volume_node is not None:
             self._context.editor.bind(study.segmentation_node, study.volume_node)
 
-    def _open_segmentation(self, source: Source) -> None:
+    async def _open_segmentation(self, source: Source) -> None:
         if self._context.study.volume_node is None or source.segmentation is None:
             raise InputError("This is a segmentation; open its CT first, or send both together.")
+        await asyncio.to_thread(try_segmentation, source.segmentation)
         self._context.study.open_segmentation(source.segmentation)
         self._bind()
         self._after_open()

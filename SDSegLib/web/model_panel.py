@@ -74,7 +74,7 @@ class ModelPanel:
         """
         model = self._model()
         if model is None:
-            raise InputError("No model is installed; install one with: sdseg models install FILE.")
+            raise InputError("No model is installed; install one from its zip file or folder.")
         return replace(
             self._options,
             model=str(model.folder),

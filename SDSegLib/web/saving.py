@@ -101,7 +101,9 @@ def _written(path: Path, write: Callable[[], None]) -> Path:
 
 def _write_scene(app: SlicerApp, path: Path) -> None:
     if not app.io_manager.write_scene(path) or not path.is_file():
-        raise OutputError("The scene could not be written; the terminal says why.")
+        raise OutputError(
+            "The scene could not be written; free space on the temporary disk and save again."
+        )
 
 
 class SavePanel:

@@ -12,7 +12,8 @@ from slicer import vtkMRMLSegmentationNode
 
 from ..errors import InputError
 from ..mrml.segments import fingerprint_as_written, fingerprint_of, segment_ids
-from ..mrml.volumes import array_of, bounding_box
+from ..mrml.snapshot import SegmentationSnapshot
+from ..mrml.volumes import bounding_box
 from ..review.formatting import milliliters_text
 from .page_context import Action, Debounced, PageContext
 
@@ -28,11 +29,18 @@ class SegmentsPanel:
     Args:
         context: Shared parts.
         after_shown: Called after segments were shown or hidden.
+        keep: Called with the segments after they were measured, None if all edits are saved.
     """
 
-    def __init__(self, context: PageContext, after_shown: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: PageContext,
+        after_shown: Callable[[], None],
+        keep: Callable[[SegmentationSnapshot | None], None],
+    ) -> None:
         self._context = context
         self._after_shown = after_shown
+        self._keep = keep
         self._facts: dict[str, SegmentFacts] = {}
         self._saved: dict[str, SegmentFacts] = {}
         self.draw_later = Debounced(self.draw, _DRAW_SECONDS)
@@ -65,6 +73,7 @@ class SegmentsPanel:
     def mark_saved(self) -> None:
         """Mark the current state of the segmentation as saved."""
         self._saved = dict(self._facts)
+        self._keep(None)
 
     def forget(self) -> None:
         """Discard measurements after another segmentation was opened."""
@@ -106,12 +115,14 @@ class SegmentsPanel:
             node = study.segmentation_node
             if node is None:
                 return
-            voxels = voxels_now(node)
+            snapshot = SegmentationSnapshot.of(node)
+            voxels = voxels_of(snapshot, node)
             voxel_ml = study.opened().geometry.voxel_volume_ml
             facts = await asyncio.to_thread(facts_of, voxels, voxel_ml)
             if node is study.segmentation_node:
                 self._facts = facts
                 self.draw()
+                self._keep(snapshot if self.has_unsaved_edits else None)
         finally:
             self._is_measuring = False
 
@@ -181,7 +192,7 @@ class SegmentVoxels:
 
     Attributes:
         id: The segment's ID.
-        layer: Copy of the layer that it shares with others, (k, j, i); None if that is empty.
+        layer: The layer that it shares with others, (k, j, i); None if that is empty.
         label: The segment's value in the layer.
         written: Fingerprint of the voxels that SDSeg wrote; "" for a segment of another origin.
     """
@@ -206,26 +217,18 @@ class SegmentFacts:
     is_edited: bool
 
 
-def voxels_now(node: vtkMRMLSegmentationNode) -> list[SegmentVoxels]:
-    """Copy what `facts_of` needs; layers that segments share are copied once."""
-    copies: dict[str, np.ndarray | None] = {}
-    found = []
-    for segment_id in segment_ids(node):
-        segment = node.GetSegmentation().GetSegment(segment_id)
-        image = segment.GetRepresentation("Binary labelmap")
-        key = "" if image is None else image.GetAddressAsString("")
-        if key not in copies:
-            scalars = None if image is None else image.GetPointData().GetScalars()
-            copies[key] = None if scalars is None else array_of(image).copy()
-        found.append(
-            SegmentVoxels(
-                segment_id,
-                copies[key],
-                segment.GetLabelValue(),
-                fingerprint_as_written(segment),
-            )
+def voxels_of(snapshot: SegmentationSnapshot, node: vtkMRMLSegmentationNode) -> list[SegmentVoxels]:
+    """What `facts_of` needs of a snapshot and the node that it was just made of."""
+    segmentation = node.GetSegmentation()
+    return [
+        SegmentVoxels(
+            record.id,
+            None if record.layer is None else snapshot.layers[record.layer].array,
+            record.label,
+            fingerprint_as_written(segmentation.GetSegment(record.id)),
         )
-    return found
+        for record in snapshot.segments
+    ]
 
 
 def facts_of(segments: list[SegmentVoxels], voxel_ml: float) -> dict[str, SegmentFacts]:

@@ -20,6 +20,8 @@ from ..errors import InputError
 from . import trame_private
 from .access import SinglePageAccess, TokenAccess
 from .application import Application
+from .autosave import has_edits
+from .door import close_door, on_enter_key, write_door
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +37,8 @@ def serve(
     segmentation: Path | None,
     model: str | None,
     port: int,
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, Path], None],
+    on_renewed: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve the page until Ctrl+C, SIGTERM or SIGHUP.
 
@@ -44,7 +47,9 @@ def serve(
         segmentation: Its segmentation.
         model: Name or folder of the first model; None for the one that fits the CT best.
         port: 0 for any that is free.
-        on_ready: Called with the address to open.
+        on_ready: Called with the address to open, which works once, and with a private file that
+            leads a browser there.
+        on_renewed: Called with another address when Enter is pressed in the terminal.
 
     Raises:
         InputError: If the port is taken.
@@ -54,7 +59,8 @@ def serve(
     _check_port(port)
     trame_private.require_drawing()
     with private_folder() as folder:
-        asyncio.run(_serve(image, segmentation, model, port, on_ready, folder))
+        left = left_with_edits(folder.parent)
+        asyncio.run(_serve(image, segmentation, model, port, on_ready, on_renewed, folder, left))
         trame_private.stop_image_encoders()
 
 
@@ -63,8 +69,10 @@ async def _serve(
     segmentation: Path | None,
     model: str | None,
     port: int,
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, Path], None],
+    on_renewed: Callable[[str], None],
     folder: Path,
+    left: list[Path],
 ) -> None:
     stop = _stop_event()
     trame_private.ignore_command_line()
@@ -72,8 +80,9 @@ async def _serve(
     server = Server("sdseg")
     server.state.trame__title = "SDSeg"
     server.state.trame__favicon = "/sdseg/icon.svg"
-    access = TokenAccess()
-    application = Application(server, folder, model)
+    door = folder / "open.html"
+    access = TokenAccess(lambda: close_door(door))
+    application = Application(server, folder, model, left)
     sockets: list[Any] = []
 
     async def close_sockets(code: int) -> None:
@@ -101,10 +110,17 @@ async def _serve(
     await server.ready
     access.port = server.port
     application.open(image, segmentation)
-    on_ready(access.url)
+    on_ready(access.url, write_door(door, access.url))
+
+    def renew() -> None:
+        access.renew()
+        on_renewed(access.url)
+
+    end_keys = on_enter_key(renew)
     try:
         await stop.wait()
     finally:
+        end_keys()
         pages.stop()
         application.close()
         await server.stop()
@@ -140,24 +156,33 @@ def private_folder() -> Iterator[Path]:
     """A temporary folder that only this user can read; removed at the end.
 
     Temporary files of all libraries go there too. Folders of servers that were killed are removed
-    as well.
+    as well, unless they hold edits that were not saved.
     """
-    _remove_orphans(Path(tempfile.gettempdir()))
-    before = tempfile.tempdir
+    for left in _left_behind(Path(tempfile.gettempdir())):
+        if not has_edits(left):
+            shutil.rmtree(left, ignore_errors=True)
+    before, mask = tempfile.tempdir, os.umask(0o077)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     tempfile.tempdir = str(folder)
     try:
         yield folder
     finally:
         tempfile.tempdir = before
+        os.umask(mask)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_orphans(root: Path) -> None:
+def left_with_edits(root: Path) -> list[Path]:
+    """Private folders with unsaved edits that killed servers have left, the latest first."""
+    found = [folder for folder in _left_behind(root) if has_edits(folder)]
+    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+
+
+def _left_behind(root: Path) -> Iterator[Path]:
     for folder in root.glob(f"{_PREFIX}*-*"):
         number = folder.name[len(_PREFIX) :].partition("-")[0]
         if number.isdigit() and not _is_running(int(number)) and _is_mine(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            yield folder
 
 
 def _is_mine(folder: Path) -> bool:

@@ -15,12 +15,13 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from trame_slicer.core import SlicerApp
 
 from ..errors import InputError
+from ..export.segmentation_input import check_segmentation
 from ..mrml.results import PreparedResult, write_result
 from ..mrml.segmentation_node import protected_structures
 from ..mrml.storage import load_segmentation_node
 from ..mrml.volumes import volume_from_node, volume_to_node
-from ..reading.dicom import Series, list_series
-from ..reading.files import is_dicom_file, read_volume
+from ..reading.dicom import Series
+from ..reading.files import is_dicom_file, list_series, read_volume
 from ..review.summary import RunSummary
 from ..volume.finding import Finding
 from ..volume.judgement import refuse_unusable
@@ -56,8 +57,9 @@ def source_of_upload(folder: Path, files: list[Path]) -> Source:
         InputError: If a zip archive cannot be used.
     """
     if len(files) == 1 and is_zip(files[0]):
-        unpacked = folder / "unpacked"
-        files = unpack(files[0], unpacked)
+        unpacked, archive = folder / "unpacked", files[0]
+        files = unpack(archive, unpacked)
+        archive.unlink()
         root = unpacked
     else:
         root = folder
@@ -95,8 +97,15 @@ class SeriesChoice:
 
 
 def series_to_choose_from(path: Path) -> list[SeriesChoice]:
-    """The series of a DICOM folder and their phases, if there are several; else nothing."""
-    found = list_series(path) if path.is_dir() or is_dicom_file(path) else []
+    """The series of a DICOM folder and their phases, if there are several; else nothing.
+
+    Raises:
+        InputError: If it cannot be read, without the name of the private folder.
+    """
+    try:
+        found = list_series(path) if path.is_dir() or is_dicom_file(path) else []
+    except InputError as error:
+        raise InputError(_without_folder(str(error), path)) from error
     choices = [choice for item in found for choice in _choices(item)]
     return choices if len(choices) > 1 else []
 
@@ -115,6 +124,18 @@ def _choices(item: Series) -> list[SeriesChoice]:
         )
         for phase in item.phases
     ]
+
+
+def try_segmentation(path: Path) -> None:
+    """Read a segmentation in a process of its own, before the scene gets it.
+
+    Raises:
+        InputError: If it cannot be read, without the name of the private folder.
+    """
+    try:
+        check_segmentation(path)
+    except InputError as error:
+        raise InputError(_without_folder(str(error), path)) from error
 
 
 def read_image(path: Path, series: str | None = None, phase: str | None = None) -> Volume:
@@ -147,12 +168,14 @@ class Study:
         instability_node: Instability map of the last result, if there is one.
         summary: Of the last run.
         findings: About the CT for the chosen model, the most severe first.
+        choice: Series and phase of the CT, if there were several.
     """
 
     def __init__(self, app: SlicerApp) -> None:
         self._scene = app.scene
         self._volume: Volume | None = None
         self._folder: Path | None = None
+        self.choice: SeriesChoice | None = None
         self.volume_node: vtkMRMLScalarVolumeNode | None = None
         self.segmentation_node: vtkMRMLSegmentationNode | None = None
         self.instability_node: vtkMRMLScalarVolumeNode | None = None
@@ -160,26 +183,29 @@ class Study:
         self.findings: tuple[Finding, ...] = ()
         self._scene.Clear(False)  # without it painting does nothing in the first scene
 
-    def open(self, volume: Volume, folder: Path | None = None) -> None:
+    def open(
+        self,
+        volume: Volume,
+        folder: Path | None = None,
+        choice: SeriesChoice | None = None,
+    ) -> None:
         """Open a CT; what was open before is closed.
 
         Args:
             volume: The CT.
-            folder: Of an upload; removed together with the CT, for DICOM export needs its files.
+            folder: Of an upload; removed together with the CT, for DICOM export needs its files,
+                and so does taking up edits after the program was killed.
+            choice: Series and phase, if there were several.
         """
         self.close()
         self.volume_node = volume_to_node(volume, self._scene)
         # The reader's array is released: the node has the voxels.
         self._volume = replace(volume, array=volume_from_node(self.volume_node).array)
         self._folder = folder
+        self.choice = choice
         self._set_segmentation(
             self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.name} segmentation")
         )
-
-    def drop_upload(self) -> None:
-        """Remove uploaded files that are not needed any more: all except a DICOM series."""
-        if self._volume is not None and not self._volume.dicom_files:
-            self._remove_folder()
 
     def open_segmentation(self, path: Path) -> None:
         """Read a segmentation and replace the current one.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from trame_client.module import vue3
 from trame_slicer.core import SegmentationEditor, SlicerApp
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
@@ -33,10 +34,18 @@ def ignore_command_line() -> None:
 
 
 def quiet() -> None:
-    """Log only warnings and errors of the libraries."""
+    """Log only warnings and errors of the libraries, and no requests: they name the files sent."""
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
+    logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL)
+    logging.getLogger("aiohttp.server").addFilter(_is_own_fault)
     for name in ("trame_client", "trame_rca", "trame_server", "wslink"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _is_own_fault(record: logging.LogRecord) -> bool:
+    """Whether an error of the server is one of this program, not of a malformed request."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, web.HTTPException))
 
 
 def require_drawing() -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import itertools
+import logging
 import re
 import shutil
 import stat
 import zipfile
-import zlib
+from contextlib import suppress
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import ClientError, web
 
+from ..archives import ARCHIVE_ERRORS, problem_with, reason
 from ..errors import InputError
+
+_log = logging.getLogger(__name__)
 
 LARGEST_UPLOAD_BYTES = 4 * 2**30
 LARGEST_UNPACKED_BYTES = 8 * 2**30
@@ -80,14 +86,33 @@ class Uploads:
         if len(self._files) >= MOST_FILES:
             return _refused(413, f"More than {MOST_FILES} files; send one series.")
         path = free_path(self._folder, request.query.get("name", "file"))
+        try:
+            with path.open("xb") as file:
+                async for chunk in request.content.iter_chunked(_CHUNK):
+                    self._bytes += len(chunk)
+                    if self._bytes > LARGEST_UPLOAD_BYTES:
+                        raise InputError("The upload is too large.")
+                    file.write(chunk)
+        except InputError as error:
+            return self._given_up(path, 413, str(error))
+        except (web.RequestPayloadError, ClientError, ConnectionError, EOFError):
+            return self._given_up(path, 400, "The file did not arrive to its end; send it again.")
+        except OSError as error:
+            _log.warning("an upload cannot be kept: %s", error.strerror)
+            return self._given_up(path, 507, "There is no room for it on the temporary disk.")
+        except asyncio.CancelledError:
+            self._given_up(path, 400, "")
+            raise
+        if request.match_info["number"] != str(self._count):
+            return _refused(409, "Another upload has begun; send the files again.")
         self._files.append(path)
-        with path.open("wb") as file:
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                self._bytes += len(chunk)
-                if self._bytes > LARGEST_UPLOAD_BYTES:
-                    return _refused(413, "The upload is too large.")
-                file.write(chunk)
         return web.json_response({})
+
+    def _given_up(self, path: Path, status: int, reason: str) -> web.Response:
+        """Remove what arrived of a file."""
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return _refused(status, reason)
 
     def finish(self, number: int) -> tuple[Path, list[Path]]:
         """Finish the upload; the caller must then remove its folder.
@@ -144,11 +169,17 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
                 raise InputError("The zip archive holds no files; pack the CT's folder again.")
             if len(members) > MOST_FILES:
                 raise InputError(f"The zip archive holds more than {MOST_FILES} files.")
+            for item in members:
+                problem = problem_with(item)
+                if problem is not None:
+                    raise InputError(f"The zip archive cannot be unpacked: {problem}.")
             return _write(opened, members, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise InputError(f"The zip archive is damaged ({error}); pack it again.") from error
-    except RuntimeError as error:  # zipfile raises it if a password is needed
-        raise InputError(f"The zip archive cannot be opened: {error}.") from error
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # zipfile seeks before the file's beginning
+            raise
+        raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
 
 
 def _write(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path) -> list[Path]:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
+from ..review.windows import DEFAULT_WINDOW, WINDOWS
 from .page_context import Action, PageContext
 from .views import SLICE_VIEWS, THREE_D
 
-# Window and level in HU.
-WINDOWS: dict[str, tuple[float, float]] = {
-    "Soft tissue": (400, 40),
-    "Brain": (80, 40),
-    "Bone": (2000, 500),
-    "Lung": (1500, -600),
-    "Wide": (3000, 500),
-}
-DEFAULT_WINDOW = "Soft tissue"
 _VOLUME_PRESET = "CT-Bones"
 
 

@@ -13,9 +13,10 @@ from ..inference.progress import Progress
 from ..models.registry import MODELS_VARIABLE
 from ..operations.base import Operation
 from ..operations.model_store import DEFAULT_BYTES
+from ..processes.child_process import default_python
 from ..volume.volume import Volume
 from . import sentences
-from .process import Settings, default_python
+from .process import Settings
 from .protocol import IDLE_SECONDS
 from .run import (
     Advanced,
@@ -156,6 +157,7 @@ class WorkerClient:
             RuntimeError: If a run is in progress.
             InputError: If the volume's values are not numbers, or a parameter is not allowed.
         """
+        self._take_events()  # what happened since the last poll comes first in the log
         if self.is_busy:
             raise RuntimeError("The worker is busy; cancel the run or wait for its end.")
         operation.check()

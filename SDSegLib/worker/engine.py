@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SDSegError
-from .protocol import Message
+from ..processes.messages import Message
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ class Engine:
     def open(self, key: str, order: Message, array: np.ndarray) -> None:
         """Keep a volume, as a "volume" message describes it."""
         from ..operations.base import OpenVolume
-        from .protocol import volume_from_json
+        from ..volume.as_json import volume_from_json
 
         self._volumes[key] = OpenVolume(volume_from_json(order["volume"], array))
 

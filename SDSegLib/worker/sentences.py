@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import signal
 import sys
+
+from ..processes.endings import exit_text, is_killed, is_memory_error
 
 LESS_MEMORY = "Close other programs, choose a smaller batch, or crop the volume, and try again."
 INSTALL_TORCH = (
@@ -15,26 +15,6 @@ INSTALL_PACKAGE = (
     "In 3D Slicer, enter slicer.util.pip_install('{package}') in the Python console; elsewhere "
     "run: {python} -m pip install {package}"
 )
-_MEMORY_SIGNS = (
-    "out of memory",
-    "allocate memory",  # "can't allocate memory" of PyTorch, "Cannot allocate memory" of the system
-    "bad_alloc",
-    "failed to map segment",
-    "not enough memory",
-    "unable to allocate",
-    "paging file is too small",
-)
-_LAUNCHER_SAW_END = "exit abnormally"
-
-
-def is_memory_error(error: BaseException) -> bool:
-    """Whether an error of any library means that memory ran out."""
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        return True
-    text = str(error).lower()
-    return isinstance(error, (RuntimeError, OSError, ImportError)) and any(
-        sign in text for sign in _MEMORY_SIGNS
-    )
 
 
 def uncaught(error: BaseException, doing: str, importing: bool) -> tuple[str, str]:
@@ -83,18 +63,18 @@ def ended(code: int | None, python: str, was_ready: bool, stderr: str) -> str:
     """The child ended in the middle of a run without a message."""
     said = next((line for line in reversed(stderr.splitlines()) if line.strip()), "").strip()
     quoted = f": {said.rstrip('.')}" if said else ""
-    if _is_killed(code, stderr):
+    if is_killed(code, stderr):
         return (
             "The worker was killed from outside; systems do that when memory runs out. "
             f"{LESS_MEMORY}"
         )
     if not was_ready:
         return (
-            f"The worker did not start: {python} ended at once ({_exit(code)}){quoted}. Check that "
-            "it is a Python 3.10 or later with the packages that SDSeg needs."
+            f"The worker did not start: {python} ended at once ({exit_text(code)}){quoted}. Check "
+            "that it is a Python 3.10 or later with the packages that SDSeg needs."
         )
     return (
-        f"The worker ended unexpectedly ({_exit(code)}){quoted}. Try again; if it comes back, "
+        f"The worker ended unexpectedly ({exit_text(code)}){quoted}. Try again; if it comes back, "
         "choose another device or report it with the log."
     )
 
@@ -135,24 +115,3 @@ def client_failed(reason: str) -> str:
         f"The run was lost by an error in the program ({reason}). Try again; if it comes back, "
         "report it with the log."
     )
-
-
-def _is_killed(code: int | None, stderr: str) -> bool:
-    if sys.platform == "win32":
-        return False
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return True
-    # 3D Slicer's launcher prints this about the interpreter that it started, then exits with 1; a
-    # crash also leaves the trace of faulthandler.
-    return _LAUNCHER_SAW_END in stderr and "Fatal Python error" not in stderr
-
-
-def _exit(code: int | None) -> str:
-    if code is None:
-        return "it closed its pipe"
-    if code < 0:
-        try:
-            return signal.Signals(-code).name
-        except ValueError:
-            return f"signal {-code}"
-    return f"exit code {code:#x}" if code > 255 else f"exit code {code}"

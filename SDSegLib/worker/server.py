@@ -18,12 +18,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import CancelledError, SDSegError
+from ..processes.channel import Channel
+from ..processes.memory import Block, unlink
+from ..processes.messages import Message
 from ..version import VERSION
 from . import sentences
-from .channel import Channel
 from .engine import Engine, VolumeNotOpenError
-from .protocol import IDLE_SECONDS, PROTOCOL, Message
-from .shared_arrays import Block, unlink
+from .protocol import IDLE_SECONDS, PROTOCOL
 
 if TYPE_CHECKING:
     from ..inference.progress import Progress

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..inference.progress import Progress
 from ..operations.base import ArraySpec
+from ..processes.child_process import ChildProcess
+from ..processes.messages import Message
+from ..volume.as_json import volume_to_json
 from . import sentences
 from .process import Settings, WorkerProcess
-from .protocol import PROTOCOL, Message, volume_to_json
+from .protocol import PROTOCOL
 from .run import Advanced, Begun, Ended, Outbox, ProcessChanged, Run, State, VolumeInWorker
 from .shared_arrays import SharedArrays
 
@@ -320,12 +323,13 @@ class Supervisor:
 
     # Messages.
 
-    def _hear(self, child: WorkerProcess, message: Message | None) -> None:
+    def _hear(self, child: ChildProcess, message: Message | None) -> None:
         """Pass a message on; called on the child's reading thread."""
         self._inbox.put(partial(self._on_message, child, message))
 
-    def _on_message(self, child: WorkerProcess, message: Message | None) -> None:
-        if child is not self._child:
+    def _on_message(self, sender: ChildProcess, message: Message | None) -> None:
+        child = self._child
+        if child is None or sender is not child:
             return
         self._silence = 0.0
         if message is None:

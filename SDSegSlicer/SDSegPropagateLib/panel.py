@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from SDSegSlicerLib.wrappedLabels import WrappedLabels, showText
 from slicer.i18n import tr as _
 
 _UI = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "SDSegPropagate.ui"
@@ -38,6 +39,7 @@ class Panel:
             "down": self.ui.downButton,
             "all": self.ui.allButton,
         }
+        self._labels = WrappedLabels((self.ui.messageText, self.ui.statusLabel))
         self._connect()
         self.draw()
 
@@ -69,6 +71,7 @@ class Panel:
     def release(self) -> None:
         """Let go of the widgets, before the editor deletes them."""
         self.session = None
+        self._labels.release()
         while self._connections:
             widget, signal, function = self._connections.pop()
             widget.disconnect(signal, function)
@@ -194,7 +197,7 @@ class Panel:
                 )
         self.ui.messageFrame.setVisible(bool(text))
         self.ui.messageFrame.setStyleSheet(boxStyle(kind, "messageFrame"))
-        self.ui.messageText.setText(text)
+        showText(self.ui.messageText, text)
         self.ui.turnButton.setVisible(isTilted)
 
     def _drawProgress(self) -> None:
@@ -206,24 +209,19 @@ class Panel:
         ui.progressBar.setRange(0, progress.total if isCounting else 0)
         if isCounting:
             ui.progressBar.setValue(progress.done)
-        ui.statusLabel.setText("" if session is None else _status(session))
+        showText(ui.statusLabel, "" if session is None else _status(session))
         hasPreview = session is not None and session.hasPreview
         ui.applyButton.setEnabled(session is not None and session.canApply)
         ui.cancelButton.setEnabled(hasPreview)
-        ui.nextButton.setEnabled(
-            session is not None
-            and session.result is not None
-            and session.result.next_slice is not None
-        )
+        ui.nextButton.setEnabled(session is not None and session.nextSlice is not None)
 
     def _drawLists(self) -> None:
         session = self.session
         target = None if session is None else session.target
-        result = None if session is None else session.result
         drawn = [] if target is None else list(target.drawn.numbers)
-        unsure = [] if target is None or result is None else list(result.unsure)
+        unsure = [] if target is None else list(session.unsureSlices)
         self._fill("drawnList", drawn, None if target is None else target.drawn.axis)
-        self._fill("unsureList", unsure, None if result is None else result.axis)
+        self._fill("unsureList", unsure, None if session is None else session.axis)
         self.ui.correctCheckBox.setEnabled(target is not None and target.hasPrediction)
         self.ui.correctCheckBox.setChecked(target is not None and target.drawn.correct)
         self.ui.addButton.setEnabled(target is not None)

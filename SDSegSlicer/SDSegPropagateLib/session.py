@@ -148,6 +148,27 @@ class Session(VTKObservationMixin):
         return target is None or any(parallelView(target, axis) is not None for axis in range(3))
 
     @property
+    def unsureSlices(self) -> tuple[int, ...]:
+        """Slices to look at, the least certain first: the preview's, else the model's."""
+        if self.result is not None:
+            return self.result.unsure
+        return () if self.target is None else self.target.doubtful
+
+    @property
+    def nextSlice(self) -> int | None:
+        """The slice whose correction helps most; None if that is not known."""
+        if self.result is not None:
+            return self.result.next_slice
+        return next(iter(self.unsureSlices), None)
+
+    @property
+    def axis(self) -> int | None:
+        """Array axis across the preview's or the drawn slices; None if it cannot be told."""
+        if self.result is not None:
+            return self.result.axis
+        return None if self.target is None else self.target.axis
+
+    @property
     def isWaiting(self) -> bool:
         """Whether the preview waits for a run of Segment."""
         return self._requests.isWaiting
@@ -244,14 +265,14 @@ class Session(VTKObservationMixin):
     def jumpTo(self, number: int) -> None:
         """Show a slice in all views."""
         target = self.target
-        axis = self._axis()
+        axis = self.axis
         if target is not None and axis is not None:
             jumpTo(target, axis, number, self._shownMask(target))
 
     def jumpToNext(self) -> None:
         """Show the slice whose correction helps most."""
-        if self.result is not None and self.result.next_slice is not None:
-            self.jumpTo(self.result.next_slice)
+        if self.nextSlice is not None:
+            self.jumpTo(self.nextSlice)
 
     def turnViews(self) -> None:
         """Turn the slice views to the volume's slices."""
@@ -428,11 +449,6 @@ class Session(VTKObservationMixin):
 
     def _shownMask(self, target: Target) -> MaskPart:
         return target.mask if self.result is None else self.result.part
-
-    def _axis(self) -> int | None:
-        if self.result is not None:
-            return self.result.axis
-        return None if self.target is None else self.target.drawn.axis
 
     def _hide(self) -> None:
         self._preview.hide()

@@ -94,6 +94,20 @@ class Target:
         return self.last is not None and self.last.marks.shape == self.mask.shape
 
     @property
+    def doubtful(self) -> tuple[int, ...]:
+        """Slices of a model's result to correct first, the most doubtful first."""
+        if self.last is None or not self.hasPrediction:
+            return ()
+        return self.last.to_correct_first(self.drawn.axis, self.drawn.numbers)
+
+    @property
+    def axis(self) -> int | None:
+        """Array axis across the drawn slices, else across those to correct first."""
+        if self.drawn.axis is None and self.last is not None and self.last.doubtful:
+            return self.last.doubtful[0][0]
+        return self.drawn.axis
+
+    @property
     def bodyAxis(self) -> int:
         """The array axis along the body."""
         return body_axis(self.grid.geometry)
@@ -155,7 +169,9 @@ class Target:
         elsewhere: tuple[tuple[int, int], ...] = (),
     ) -> None:
         """Take the segment's present voxels as a prediction with these drawn slices."""
-        last = LastPrediction(SliceMarks.of(self.mask), axis, drawn, isModel, elsewhere)
+        doubtful = self.last.doubtful if self.last is not None and isModel else ()
+        marks = SliceMarks.of(self.mask)
+        last = LastPrediction(marks, axis, drawn, isModel, elsewhere, doubtful)
         remember_prediction(self.segment, last)
 
 

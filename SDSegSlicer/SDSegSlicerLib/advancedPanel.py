@@ -17,6 +17,7 @@ from SDSegLib.version import VERSION
 
 from .background import Background, closeWorker, sharedWorker
 from .widgets import MessageArea
+from .wrappedLabels import showText
 
 _FOLDER_SETTING = "SDSeg/ModelFolder"
 _WIDGETS = {
@@ -56,11 +57,14 @@ class AdvancedPanel:
         """Update from the parameter node, the worker's log and the reason against mirroring."""
         several = _("a map of the uncertainty is made")
         single = _("2 or more show where it is unsure")
-        self._ui.samplesFacts.setText(several if parameters.samples > 1 else single)
+        showText(self._ui.samplesFacts, several if parameters.samples > 1 else single)
         self._ui.mirrorCheckBox.setEnabled(not mirrorProblem)
-        self._ui.mirrorFacts.setText(mirrorProblem or _("twice the time"))
+        showText(self._ui.mirrorFacts, mirrorProblem or _("twice the time"))
         self._ui.stopWorkerButton.setEnabled(not isBusy)
-        text = "\n".join(sharedWorker().log)
+        client = sharedWorker()
+        if not client.is_busy:
+            client.poll()  # what happened since the last run, for the log
+        text = "\n".join(client.log)
         if text != self._ui.logView.plainText:
             self._ui.logView.setPlainText(text)
             bar = self._ui.logView.verticalScrollBar()
@@ -69,6 +73,8 @@ class AdvancedPanel:
     def showLog(self) -> None:
         """Unfold the section and show the log."""
         self._ui.advancedSection.collapsed = False
+        slicer.app.processEvents()  # its place is known once it is laid out
+        self._ui.contentArea.ensureWidgetVisible(self._ui.logView)
         self._ui.logView.setFocus()
 
     def logText(self) -> str:

@@ -13,6 +13,7 @@ from . import requirements
 from .background import Background
 from .requirements import Package
 from .widgets import MessageArea, boxStyle
+from .wrappedLabels import showText
 
 _WHEELS_SETTING = "SDSeg/WheelsFolder"
 
@@ -20,18 +21,23 @@ _WHEELS_SETTING = "SDSeg/WheelsFolder"
 class DependencyPanel:
     """Asks for consent, installs packages, and imports them in a child process as a test.
 
+    Attributes:
+        problem: Why nothing can be segmented now: what is going on; "" if nothing is.
+
     Args:
         ui: The window's widgets.
         messages: Shows errors.
+        onChange: Called when an installation or a trial begins or ends.
     """
 
-    def __init__(self, ui: Any, messages: MessageArea) -> None:
+    def __init__(self, ui: Any, messages: MessageArea, onChange: Callable[[], None]) -> None:
         self._ui = ui
+        self._onChange = onChange
         self._messages = messages
         self._onReady: Callable[[], None] = lambda: None
         self._packages: tuple[Package, ...] = ()
         self._check: Background | None = None
-        self._isBusy = False
+        self.problem = ""
         ui.dependencyFrame.setStyleSheet(boxStyle("info", "dependencyFrame"))
         ui.dependencyFrame.setVisible(False)
         ui.wheelsFolderEdit.setCurrentPath(str(qt.QSettings().value(_WHEELS_SETTING, "")))
@@ -45,7 +51,7 @@ class DependencyPanel:
     @property
     def isBusy(self) -> bool:
         """Whether packages are being installed or tested."""
-        return self._isBusy
+        return bool(self.problem)
 
     @property
     def areThere(self) -> bool:
@@ -75,14 +81,14 @@ class DependencyPanel:
             f"<li><b>{package.name}</b> {package.lowest} {_('or later')} ({package.size})</li>"
             for package in missing
         )
-        self._ui.dependencyText.setText(
-            _(
-                "{purpose} needs Python packages that are not installed yet: <ul>{lines}</ul>They "
-                "go into 3D Slicer's own Python and nowhere else. The download comes from "
-                "pypi.org or pytorch.org and can take minutes; no image leaves this computer."
-            ).format(purpose=purpose, lines=lines)
+        text = _(
+            "{purpose} needs Python packages that are not installed yet: <ul>{lines}</ul>They "
+            "go into 3D Slicer's own Python and nowhere else. The download comes from "
+            "pypi.org or pytorch.org and can take minutes; no image leaves this computer."
         )
+        showText(self._ui.dependencyText, text.format(purpose=purpose, lines=lines))
         self._ui.dependencyFrame.setVisible(True)
+        self._ui.contentArea.verticalScrollBar().setValue(0)  # it is the first in the panel
         return False
 
     def hide(self) -> None:
@@ -99,7 +105,7 @@ class DependencyPanel:
         qt.QSettings().setValue(_WHEELS_SETTING, folder)
         missing = requirements.missingPackages(self._packages)
         self._messages.clear()
-        self._setBusy(_("Installing…"))
+        self._setBusy(_("Installing…"), _("Packages are being installed; that can take minutes."))
         problem = _("The installation stopped; the error log says why.")
         try:
             requirements.install(missing, folder)
@@ -112,7 +118,9 @@ class DependencyPanel:
                 self._messages.show(problem)
         if problem:
             return
-        self._setBusy(_("Trying the packages…"))
+        self._setBusy(
+            _("Trying the packages…"), _("The packages are being tried; that takes some seconds.")
+        )
         packages = self._packages
         self._check = Background(
             lambda: requirements.importProblem(packages), _("The trial of the packages")
@@ -140,8 +148,8 @@ class DependencyPanel:
         self.hide()
         self._onReady()
 
-    def _setBusy(self, text: str) -> None:
-        self._isBusy = bool(text)
+    def _setBusy(self, text: str, sentence: str = "") -> None:
+        self.problem = sentence
         self._ui.installPackagesButton.setText(text or _("Install"))
         for widget in (
             self._ui.installPackagesButton,
@@ -149,4 +157,5 @@ class DependencyPanel:
             self._ui.wheelsFolderEdit,
         ):
             widget.setEnabled(not text)
+        self._onChange()
         slicer.app.processEvents()

@@ -6,12 +6,15 @@ import slicer
 from SDSegPropagateLib.register import EFFECT_NAME, registerEffect
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from .wrappedLabels import showText
 
 _NODE_TAG = "SDSegEditor"
 _UNDO_STATES = 10
 
 
-class EditorPanel:
+class EditorPanel(VTKObservationMixin):
     """The section Edit; the editor is made when it is first needed.
 
     Args:
@@ -19,14 +22,18 @@ class EditorPanel:
     """
 
     def __init__(self, ui: Any) -> None:
+        VTKObservationMixin.__init__(self)
         self._ui = ui
+        self._isUndoing = False
         self._parameters: Any = None
-        self._undoable: str | None = None
+        self._saved = 0  # states that runs have saved and that were not brought back yet
+        self._wasEdited = False  # the editor's effects save states too, and do not tell how many
         self._isOpen = False
         self.editor: Any = None
-        ui.editFacts.setText(
-            _("Segments that are changed here stay as they are in the next run, unless you say so.")
+        text = _(
+            "Segments that are changed here stay as they are in the next run, unless you say so."
         )
+        showText(ui.editFacts, text)
         ui.editSection.connect("contentsCollapsed(bool)", self._onCollapsed)
         ui.carryButton.connect("clicked()", self.carry)
 
@@ -43,9 +50,10 @@ class EditorPanel:
             self._bind(node, parameters.resultVolume)
 
     def canUndo(self, parameters: Any) -> bool:
-        """Whether a run changed the shown result and the change can be undone."""
+        """Whether the shown result was changed and the change can be undone."""
         node = parameters.resultSegmentation
-        return node is not None and self._undoable == node.GetID()
+        isBound = self.editor is not None and self.editor.segmentationNode() is node
+        return node is not None and isBound and (self._saved > 0 or self._wasEdited)
 
     def saveUndoState(
         self, node: vtkMRMLSegmentationNode, volumeNode: vtkMRMLScalarVolumeNode
@@ -53,12 +61,29 @@ class EditorPanel:
         """Save the state of a segmentation for undo, before a run of a volume changes it."""
         self._bind(node, volumeNode)
         self.editor.saveStateForUndo()
-        self._undoable = node.GetID()
+        self._saved = min(self._saved + 1, _UNDO_STATES)
 
-    def undo(self) -> None:
-        """Undo the last change; further calls undo earlier ones, as in the Segment Editor."""
-        if self.editor is not None and self.editor.segmentationNode() is not None:
+    def undo(self) -> bool:
+        """Undo the last change; further calls undo earlier ones, as in the Segment Editor.
+
+        Returns:
+            Whether anything was changed.
+        """
+        node = None if self.editor is None else self.editor.segmentationNode()
+        if node is None:
+            return False
+        before = _stateOf(node)
+        self._isUndoing = True
+        try:
             self.editor.undo()
+        finally:
+            self._isUndoing = False
+        hasChanged = _stateOf(node) != before
+        if self._saved > 0:
+            self._saved -= 1
+        elif not hasChanged:
+            self._wasEdited = False
+        return hasChanged
 
     def select(self, segmentId: str) -> None:
         """Choose a segment, if the editor is open and has it."""
@@ -77,7 +102,7 @@ class EditorPanel:
 
     def release(self) -> None:
         """Release all nodes when the scene or the window is closed."""
-        self._undoable = None
+        self._forgetStates(None)
         if self.editor is not None:
             self.editor.setActiveEffect(None)
             self.editor.setSegmentationNode(None)
@@ -121,9 +146,24 @@ class EditorPanel:
         if self.editor.mrmlSegmentEditorNode() is None:
             self.editor.setMRMLSegmentEditorNode(_editorNode())
         if self.editor.segmentationNode() is not node:
-            self._undoable = None
             self.editor.setSegmentationNode(node)
+            self._forgetStates(node)
         self.editor.setSourceVolumeNode(volumeNode if node is not None else None)
+
+    def _forgetStates(self, node: vtkMRMLSegmentationNode | None) -> None:
+        """The editor shows another segmentation, whose history is empty."""
+        self.removeObservers()
+        self._saved, self._wasEdited = 0, False
+        if node is not None:
+            segmentation = node.GetSegmentation()
+            self.addObserver(
+                segmentation, segmentation.SourceRepresentationModified, self._onEdited
+            )
+
+    def _onEdited(self, caller: Any, event: Any) -> None:
+        """Somebody draws in the panel's editor; runs and undo change the segments as well."""
+        if not self._isUndoing and self.editor.activeEffect() is not None:
+            self._wasEdited = True
 
     def _make(self) -> None:
         self.editor = slicer.qMRMLSegmentEditorWidget()
@@ -140,6 +180,16 @@ class EditorPanel:
         self._ui.editorPlace.layout().addWidget(self.editor)
         if self._isOpen:
             self.editor.installKeyboardShortcuts()
+
+
+def _stateOf(node: vtkMRMLSegmentationNode) -> list[Any]:
+    """Changes whenever a segment does."""
+    segmentation, state = node.GetSegmentation(), []
+    for number in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(number)
+        image = segment.GetRepresentation("Binary labelmap")
+        state += [segment.GetName(), segment.GetMTime(), image and image.GetMTime()]
+    return state
 
 
 def _editorNode() -> Any:

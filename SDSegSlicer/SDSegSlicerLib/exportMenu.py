@@ -129,7 +129,12 @@ class ExportMenu:
         if not path:
             return ""
         qt.QSettings().setValue(_FOLDER_SETTING, str(Path(path).parent))
-        return path if path.lower().endswith(suffix) else path + suffix
+        if path.lower().endswith(suffix):
+            return path  # the file dialog has asked about it
+        path += suffix
+        question = _('The file "{path}" exists. Replace it?').format(path=path)
+        isFree = not Path(path).exists()
+        return path if isFree or slicer.util.confirmYesNoDisplay(question, _("Export")) else ""
 
 
 def writeSegNrrd(node: vtkMRMLSegmentationNode, path: str) -> None:

@@ -14,13 +14,21 @@ from SDSegLib.models.fit import Examination, examine
 from SDSegLib.models.registry import InstalledModel
 from SDSegLib.mrml.results import is_instability
 from SDSegLib.mrml.sequences import frames_of
-from SDSegLib.mrml.volumes import fit_roi, has_size, region_from_roi, volume_from_node
+from SDSegLib.mrml.volumes import (
+    box_from_roi,
+    fit_roi,
+    has_size,
+    is_under_linear,
+    region_from_roi,
+    volume_from_node,
+)
 from SDSegLib.review.formatting import grid_text
 from SDSegLib.volume.finding import of_severity
 from SDSegLib.volume.volume import Volume
 
 from .background import Background
 from .widgets import boxStyle
+from .wrappedLabels import showText
 
 
 class InputPanel(VTKObservationMixin):
@@ -135,6 +143,19 @@ class InputPanel(VTKObservationMixin):
         self._asked = asked
 
     @property
+    def isCt(self) -> bool:
+        """Whether the volume is a CT: it says so, or its values are those of one."""
+        if self._volume is None or self.isChecking or self.examination is None:
+            return False
+        kinds = {finding.kind for finding in self.examination.findings}
+        isUsable = not of_severity(self.examination.findings, "refuse")
+        return (
+            isUsable
+            and self._volume.modality in (None, "CT")
+            and not kinds & {"range", "hu-offset", "modality"}
+        )
+
+    @property
     def isChecking(self) -> bool:
         """Whether the voxels are being checked, or the findings are not shown yet."""
         return self._check is not None
@@ -149,11 +170,9 @@ class InputPanel(VTKObservationMixin):
             self._ui.allFramesCheckBox.setText(
                 _("All {count} frames of the sequence").format(count=frames.count)
             )
-        self._ui.inputFacts.setText(self._facts(bool(asked)))
-        self._ui.inputFacts.setVisible(self._volume is not None)
+        showText(self._ui.inputFacts, self._facts(bool(asked)))
         texts = [self._error] if self._error else [finding.message for finding in findings]
-        self._ui.inputFindings.setText("\n".join(texts))
-        self._ui.inputFindings.setVisible(bool(texts))
+        showText(self._ui.inputFindings, "\n".join(texts))
         if self._node is None:
             self.problem = _("Choose a CT volume first.")
         elif self._error:
@@ -214,8 +233,7 @@ class RegionPanel(VTKObservationMixin):
             self._observe(parameters.region)
         self.problem = ""
         text = self._facts(parameters)
-        self._ui.regionFacts.setText(text)
-        self._ui.regionFacts.setVisible(bool(text))
+        showText(self._ui.regionFacts, text)
 
     def stop(self) -> None:
         """Release the box."""
@@ -241,10 +259,20 @@ class RegionPanel(VTKObservationMixin):
         try:
             volume = volume_from_node(parameters.inputVolume)
             region = region_from_roi(parameters.region, parameters.inputVolume)
+            box = box_from_roi(parameters.region, parameters.inputVolume)
         except SDSegError as error:
             self.problem = str(error)
             return self.problem
-        share = math.prod(region.shape) / volume.array.size
+        count = math.prod(region.shape)
+        if box is not None:
+            percent = 100 * min(box.voxels, count) / volume.array.size
+            return _("A turned box, {percent:.0f} % of the volume").format(percent=percent)
+        share = count / volume.array.size
+        if not is_under_linear(parameters.region, parameters.inputVolume):
+            return _(
+                "The smallest box of voxels around it, {percent:.0f} % of the volume, because a "
+                "transform is not linear"
+            ).format(percent=100 * share)
         voxels = " × ".join(str(count) for count in region.shape[::-1])
         return _("{voxels} voxels, {percent:.0f} % of the volume").format(
             voxels=voxels, percent=100 * share

@@ -14,6 +14,7 @@ from SDSegLib.models.registry import InstalledModel, list_models
 from SDSegLib.volume.sides import mirror_problem
 
 from .widgets import colorIcon
+from .wrappedLabels import showText
 
 _MOST_ROWS = 6
 _COLUMNS = 2
@@ -80,7 +81,7 @@ class ModelPanel:
             ).format(name=wanted)
         else:
             self.problem = _("No model is installed; install one under Advanced.")
-        self._ui.modelFacts.setText(self._facts(examination))
+        showText(self._ui.modelFacts, self._facts(examination))
         self._ui.modelFacts.setToolTip("" if examination is None else examination.reasons)
         self._ui.modelCardButton.setEnabled(self.current is not None)
         self._showCard()
@@ -185,7 +186,7 @@ class StructureList:
             if item.checkState() != state:
                 item.setCheckState(state)
         self._isFilling = False
-        self._ui.structureFacts.setText(self._facts(len(ticked & set(self._names))))
+        showText(self._ui.structureFacts, self._facts(len(ticked & set(self._names))))
 
     def wanted(self) -> tuple[str, ...]:
         """Names of the ticked structures; empty for all."""

@@ -8,6 +8,7 @@ from SDSegLib.families.description import ModelDescription
 from SDSegLib.mrml.segmentation_node import protected_structures
 
 from .parameters import OutputMode
+from .wrappedLabels import showText
 
 
 class OutputPanel:
@@ -41,12 +42,12 @@ class OutputPanel:
         button = self._ui.updateRadioButton if isUpdate else self._ui.replaceRadioButton
         button.setChecked(True)
         edited = self._editedNames(node, model)
-        self._ui.editedFacts.setVisible(bool(edited))
         self._ui.overwriteEditedCheckBox.setVisible(bool(edited))
         text = _("Edited by hand, stays as it is: {names}")
         if parameters.overwriteEdited:
             text = _("Edited by hand, will be overwritten: {names}")
-        self._ui.editedFacts.setText(text.format(names=", ".join(edited)))
+        names = ", ".join(edited)
+        showText(self._ui.editedFacts, text.format(names=names) if edited else "")
 
     def _followInput(self) -> None:
         """After a change of the input, write into a new segmentation unless the user chooses one.

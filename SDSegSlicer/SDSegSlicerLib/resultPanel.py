@@ -12,6 +12,7 @@ from SDSegLib.review.formatting import milliliters_text, seconds_text
 from SDSegLib.review.summary import RunSummary, SliceToReview
 
 from .widgets import colorIcon, fitTable, prepareTable
+from .wrappedLabels import showText
 
 _MOST_STRUCTURE_ROWS = 8
 _MOST_SLICE_ROWS = 7
@@ -72,7 +73,7 @@ class ResultPanel:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 table.setItem(row, column, item)
         fitTable(table, _MOST_STRUCTURE_ROWS)
-        self._ui.resultFacts.setText("\n".join([names, *_facts(summary)]))
+        showText(self._ui.resultFacts, "\n".join([names, *_facts(summary)]))
 
     def _onDoubleClicked(self, row: int, column: int) -> None:
         """Show the centre of a structure in the slice views."""
@@ -102,7 +103,7 @@ def _facts(summary: RunSummary) -> list[str]:
     lines = [time, _device(summary.device)]
     about = [summary.model]
     if summary.samples > 1:
-        about.append(_("mean of {count} samples").format(count=summary.samples))
+        about.append(_("mean of {count} repetitions").format(count=summary.samples))
     if summary.frames > 1:
         about.append(_("{count} frames, volumes of the last one").format(count=summary.frames))
     lines.append(", ".join(about))
@@ -141,10 +142,9 @@ class ReviewPanel:
         self._summary: RunSummary | None = None
         self._isFilling = False
         table = ui.reviewTable
-        table.setColumnCount(4)
-        table.setHorizontalHeaderLabels([_("Structure"), _("Slice"), _("Unsure"), _("Checked")])
+        table.setColumnCount(3)
+        table.setHorizontalHeaderLabels([_("Checked"), _("Slice"), _("Unsure")])
         prepareTable(table)
-        table.horizontalHeaderItem(3).setTextAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
         table.connect("currentCellChanged(int,int,int,int)", self._goTo)
         table.connect("cellClicked(int,int)", self._goTo)
         table.connect("itemChanged(QTableWidgetItem*)", self._onItemChanged)
@@ -170,7 +170,7 @@ class ReviewPanel:
         hasMap = parameters.instabilityMap is not None
         self._ui.overlayCheckBox.setEnabled(hasMap)
         self._ui.overlaySlider.setEnabled(hasMap and parameters.showInstability)
-        self._ui.reviewFacts.setText(_introduction(summary))
+        showText(self._ui.reviewFacts, _introduction(summary))
 
     def _fill(self, summary: RunSummary) -> None:
         isSameList = self._summary is not None and _places(summary) == _places(self._summary)
@@ -184,7 +184,7 @@ class ReviewPanel:
             table.setCurrentCell(-1, -1)
             fitTable(table, _MOST_SLICE_ROWS)
         for row, item in enumerate(summary.slices):
-            table.item(row, 3).setCheckState(qt.Qt.Checked if item.is_checked else qt.Qt.Unchecked)
+            table.item(row, 0).setCheckState(qt.Qt.Checked if item.is_checked else qt.Qt.Unchecked)
         self._isFilling = False
         done = sum(item.is_checked for item in summary.slices)
         self._ui.reviewCount.setText(
@@ -196,16 +196,13 @@ class ReviewPanel:
             qt.QTableWidgetItem(colorIcon(item.color), item.structure),
             qt.QTableWidgetItem(str(item.number)),
             qt.QTableWidgetItem(f"{100 * item.instability:.0f} %"),
-            qt.QTableWidgetItem(""),
         )
         for column, cell in enumerate(cells):
             flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
-            if column == 3:
+            if column == 0:
                 flags |= qt.Qt.ItemIsUserCheckable
-            else:
-                cell.setTextAlignment(
-                    (qt.Qt.AlignRight if column else qt.Qt.AlignLeft) | qt.Qt.AlignVCenter
-                )
+            side = qt.Qt.AlignRight if column else qt.Qt.AlignLeft
+            cell.setTextAlignment(side | qt.Qt.AlignVCenter)
             cell.setFlags(flags)
             self._ui.reviewTable.setItem(row, column, cell)
 
@@ -222,7 +219,7 @@ class ReviewPanel:
         self._onChosen(item)
 
     def _onItemChanged(self, cell: Any) -> None:
-        if self._isFilling or self._summary is None or cell.column() != 3:
+        if self._isFilling or self._summary is None or cell.column() != 0:
             return
         isChecked = cell.checkState() == qt.Qt.Checked
         self._parameters.summary = self._summary.with_checked(cell.row(), isChecked).to_text()
@@ -246,11 +243,11 @@ def _places(summary: RunSummary) -> list[tuple[str, int, float]]:
 def _introduction(summary: RunSummary) -> str:
     if summary.samples == 1:
         return _(
-            "A single sample does not say where the result is unsure. Several samples do, and "
-            "give the slices to look at first."
+            "One run does not say where the result is unsure. Several repetitions do: where they "
+            "differ, look first."
         )
     if not summary.slices:
-        return _("The samples agree everywhere; there is no slice to look at first.")
+        return _("The repetitions agree everywhere; there is no slice to look at first.")
     return _("Look at these slices first; the least sure come first.")
 
 

@@ -13,9 +13,12 @@ from SDSegLib.review.formatting import time_left_text
 from SDSegLib.worker.run import State
 
 from .segmentationRun import SegmentationRun
+from .wrappedLabels import showText
 
 POLL_MS = 40
 _METER_MS = 10
+_LONG_START_SECONDS = 1.5
+_SETTLE_MS = 500  # after a run: the views draw the result
 DOUBLE_CLICK_SECONDS = 0.5
 
 
@@ -28,7 +31,8 @@ class RunController:
 
     Attributes:
         run: The current or last run.
-        longestPause: Longest pause of the window during the last run, in seconds.
+        longestPause: Longest pause of the window during the last run and until its result is
+            drawn, in seconds; known half a second after the end.
     """
 
     def __init__(
@@ -42,6 +46,10 @@ class RunController:
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
+        self._settling = qt.QTimer()
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(_SETTLE_MS)
+        self._settling.connect("timeout()", self._onSettled)
 
     @property
     def isBusy(self) -> bool:
@@ -55,6 +63,7 @@ class RunController:
         """
         if self.isBusy:
             raise SDSegError(_("A segmentation is going on; cancel it first."))
+        self._settling.stop()
         self._meter.start()
         run.start()
         self.run = run
@@ -72,6 +81,7 @@ class RunController:
         if self.run is not None and self.run.isBusy:
             self.run.cancel()
         self._timer.stop()
+        self._settling.stop()
 
     def _poll(self) -> None:
         if self.run is None:
@@ -87,14 +97,18 @@ class RunController:
 
     def _end(self, run: SegmentationRun) -> None:
         self._timer.stop()
-        self.longestPause = self._meter.stop()
-        logging.info(
-            "SDSeg: longest pause of the window %.0f ms, of which writing the result %.0f ms",
-            1000 * self.longestPause,
-            1000 * run.writeSeconds,
-        )
         self._onEnd(run)
         self._onChange()
+        self._settling.start()
+
+    def _onSettled(self) -> None:
+        """The result is drawn."""
+        self.longestPause = self._meter.stop()
+        logging.info(
+            "SDSeg: longest pause of the window %.0f ms; writing the result took %.0f ms",
+            1000 * self.longestPause,
+            1000 * (self.run.writeSeconds if self.run is not None else 0.0),
+        )
 
 
 class StallMeter:
@@ -164,15 +178,13 @@ class RunBar:
             button.setText(_("&Segment"))
             button.setEnabled(not problem)
             button.setToolTip(problem or _("Find the ticked structures in the volume."))
-            self._ui.statusLabel.setText(problem)
-            self._ui.statusLabel.setVisible(bool(problem))
+            showText(self._ui.statusLabel, problem)
             return
         button.setText(_("Cancelling…") if run.isCancelling else _("&Cancel"))
         button.setEnabled(not run.isCancelling)
         button.setToolTip(_("Stop; nothing in the scene is changed."))
         self._drawProgress(run)
-        self._ui.statusLabel.setText(self._status(run))
-        self._ui.statusLabel.setVisible(True)
+        showText(self._ui.statusLabel, self._status(run))
 
     def _drawProgress(self, run: SegmentationRun) -> None:
         bar, progress = self._ui.progressBar, run.progress
@@ -188,7 +200,9 @@ class RunBar:
         if run.isCancelling:
             return _("Stopping after the slices that are being computed…")
         if run.state is State.STARTING or progress is None:
-            return _("Starting the worker and loading the model; later runs skip this…")
+            if run.age < _LONG_START_SECONDS:  # as after a first run: the model is loaded
+                return _("Reading the volume…")
+            return _("Loading the model; later runs skip this…")
         if progress.message:
             return progress.message
         if progress.total == 0:

@@ -16,10 +16,11 @@ from SDSegLib.errors import SDSegError
 from SDSegLib.inference.progress import Progress
 from SDSegLib.mrml.results import PreparedResult, prepare_result, write_result
 from SDSegLib.mrml.sequences import SegmentationSequence, frames_of
-from SDSegLib.mrml.volumes import region_from_roi
+from SDSegLib.mrml.volumes import box_from_roi, region_from_roi
 from SDSegLib.operations.segment import SegmentOperation
 from SDSegLib.options import RunOptions
 from SDSegLib.review.summary import RunSummary, summarise
+from SDSegLib.volume.oriented_box import OrientedBox
 from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.run import State
 
@@ -105,6 +106,7 @@ class SegmentationRun:
         self._beforeWriting = beforeWriting
         self._scene = settings.volumeNode.GetScene()
         self._preparing: Background | None = None
+        self._box: OrientedBox | None = None
         self._started = time.monotonic()
         self._frames = frames_of(settings.volumeNode) if settings.allFrames else None
         self._sequence: SegmentationSequence | None = None
@@ -115,6 +117,11 @@ class SegmentationRun:
     @property
     def isBusy(self) -> bool:
         return self.state.is_busy
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was made, that is, since the click."""
+        return time.monotonic() - self._started
 
     @property
     def isCancelling(self) -> bool:
@@ -196,6 +203,7 @@ class SegmentationRun:
         settings = self.settings
         if settings.roiNode is not None:
             region = region_from_roi(settings.roiNode, settings.volumeNode)
+            self._box = box_from_roi(settings.roiNode, settings.volumeNode)
             self.options = replace(settings.options, region=region)
         operation = SegmentOperation(self.options.check())
         if self._frames is None:
@@ -212,13 +220,16 @@ class SegmentationRun:
         if result is None or report is None:
             raise RuntimeError("the worker is done without a result")
         notes = (*(finding.message for finding in report.findings), *report.messages)
-        self._preparing = Background(
-            lambda: (
-                prepare_result(result),
-                summarise(result, report.device, report.seconds, report.load_seconds, notes),
-            ),
-            _("Measuring the result"),
-        )
+        box = self._box
+
+        def measure() -> tuple[PreparedResult, RunSummary]:
+            prepared = prepare_result(result, box)
+            summary = summarise(
+                prepared.segmentation, report.device, report.seconds, report.load_seconds, notes
+            )
+            return prepared, summary
+
+        self._preparing = Background(measure, _("Measuring the result"))
 
     def _write(self, preparing: Background) -> None:
         """Write the result into the scene; only this step changes it."""
@@ -255,7 +266,7 @@ class SegmentationRun:
         )
         self.resultNode = written.segmentation_node
         self.instabilityNode = written.instability_node
-        self._finish(summary, written.kept)
+        self._finish(replace(summary, notes=(*summary.notes, *written.notes)), written.kept)
 
     def _writeFrame(
         self, sequence: SegmentationSequence, prepared: PreparedResult, summary: RunSummary

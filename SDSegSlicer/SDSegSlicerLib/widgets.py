@@ -8,6 +8,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .wrappedLabels import showText
+
 _COLORS = {
     "error": ("#fbe3e1", "#b3261e", "#410e0b"),
     "warning": ("#fff3d1", "#b98900", "#3f2e00"),
@@ -58,7 +60,7 @@ class MessageArea:
             kind: "error", "warning" or "info"; only the first offers the log.
         """
         self._text = text
-        self._ui.messageText.setText(_breakable(text))
+        showText(self._ui.messageText, _breakable(text))
         self._ui.messageFrame.setStyleSheet(boxStyle(kind, "messageFrame"))
         for button in (self._ui.messageLogButton, self._ui.messageCopyButton):
             button.setVisible(kind == "error")
@@ -67,7 +69,7 @@ class MessageArea:
     def clear(self) -> None:
         """Hide the message."""
         self._text = ""
-        self._ui.messageText.setText("")
+        showText(self._ui.messageText, "")
         self._ui.messageFrame.setVisible(False)
 
     def _copy(self) -> None:
@@ -104,6 +106,14 @@ def fitTable(table: Any, mostRows: int) -> None:
     table.verticalHeader().setDefaultSectionSize(height)
     rows = min(max(1, table.rowCount), mostRows)
     table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * height + 4)
+
+
+def takeKeyboardFocus(selector: Any) -> None:
+    """Let Tab reach a node selector, whose inner box passes the focus on to the outer widget."""
+    for box in slicer.util.findChildren(selector, className="*ComboBox"):
+        if box.className() != selector.className():
+            box.setFocusProxy(None)
+            box.setFocusPolicy(qt.Qt.StrongFocus)
 
 
 def colorIcon(color: tuple[int, int, int]) -> qt.QIcon:

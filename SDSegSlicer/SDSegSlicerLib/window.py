@@ -19,7 +19,9 @@ from SDSegLib.worker.run import State
 
 from .advancedPanel import AdvancedPanel
 from .background import releaseVolumes, sharedWorker
+from .deletedChoices import DeletedChoices
 from .dependencyPanel import DependencyPanel
+from .earlierResults import EarlierResults
 from .editorPanel import EditorPanel
 from .exportMenu import ExportMenu
 from .inputPanel import InputPanel, RegionPanel
@@ -30,7 +32,10 @@ from .requirements import PACKAGES
 from .resultPanel import MEASURE_SAMPLES, InstabilityOverlay, ResultPanel, ReviewPanel
 from .runControl import RunBar, RunController
 from .segmentationRun import RunSettings, SegmentationRun
-from .widgets import MessageArea
+from .shownVolume import ShownVolume
+from .widgets import MessageArea, takeKeyboardFocus
+from .windowPanel import WindowPanel
+from .wrappedLabels import WrappedLabels
 
 _DRAW_DELAY_MS = 50
 _FIRST_TAG = 0  # of a new wrapper's first GUI; 3D Slicer's `connectGui` does not return it
@@ -57,13 +62,20 @@ class Window(VTKObservationMixin):
         self._timer.setInterval(_DRAW_DELAY_MS)
         self._timer.connect("timeout()", self.update)
         self.messages = MessageArea(ui, self._showLog, lambda: self.advanced.logText())
+        self._labels = WrappedLabels(vars(ui).values())
+        for selector in (ui.inputSelector, ui.regionSelector, ui.outputSelector):
+            takeKeyboardFocus(selector)
         self.input = InputPanel(ui, self._timer.start)
+        self.shown = ShownVolume(ui, self._timer.start)
+        self.display = WindowPanel(ui)
+        self.earlier = EarlierResults(ui)
+        self.deleted = DeletedChoices(lambda text: self.messages.show(text, "info"))
         self.model = ModelPanel(ui)
         self.structures = StructureList(ui)
         self.region = RegionPanel(ui, self._timer.start)
         self.output = OutputPanel(ui)
         self.advanced = AdvancedPanel(ui, self.messages, self._onModelsChanged)
-        self.dependencies = DependencyPanel(ui, self.messages)
+        self.dependencies = DependencyPanel(ui, self.messages, self.update)
         self.runBar = RunBar(ui, self.segment, self.cancel)
         self.controller = RunController(self.update, self._onRunEnded)
         self.editor = EditorPanel(ui)
@@ -83,6 +95,7 @@ class Window(VTKObservationMixin):
         self.addObserver(
             self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
         )
+        self.deleted.follow(self.parameters)
         self.model.reload()
         self.update()
 
@@ -92,11 +105,12 @@ class Window(VTKObservationMixin):
             self.connectParameters()
         self.model.reload()
         self.editor.enter()
-        self._suggestInput()
+        self.shown.follow()
         self.update()
 
     def leave(self) -> None:
         """The user opens another module."""
+        self.shown.stop()
         self.editor.leave()
 
     def releaseScene(self) -> None:
@@ -105,6 +119,7 @@ class Window(VTKObservationMixin):
         releaseVolumes()
         self._disconnectParameters()
         self.overlay.hide()
+        self.earlier.forget()
         self.editor.release()
         self.input.stop()
         self.region.stop()
@@ -116,11 +131,14 @@ class Window(VTKObservationMixin):
         self._disconnectParameters()
         self.overlay.hide()
         self.editor.release()
+        self.shown.stop()
         for part in (self.input, self.region, self.advanced, self.dependencies, self.export):
             part.stop()
+        self._labels.release()
 
     def _disconnectParameters(self) -> None:
         self.removeObservers()
+        self.deleted.follow(None)
         if self.parameters is not None and self._guiTag is not None:
             self.parameters.disconnectGui(self._guiTag)
         self.parameters, self._guiTag = None, None
@@ -142,7 +160,9 @@ class Window(VTKObservationMixin):
 
     def _draw(self) -> None:
         parameters, isBusy = self.parameters, self.controller.isBusy
+        self.shown.update(parameters)
         self.input.update(parameters, self.model.models)
+        self.display.update(parameters, self.input.isCt)
         self.model.update(parameters, self.input.examination)
         current = self.model.current
         description = None if current is None else current.description
@@ -150,6 +170,7 @@ class Window(VTKObservationMixin):
         self.region.update(parameters)
         self.output.update(parameters, description)
         self.advanced.update(parameters, isBusy, self.model.mirrorProblem)
+        self.earlier.update(parameters)
         summary = RunSummary.from_text(parameters.summary)
         self.result.update(parameters, summary, self.editor.canUndo(parameters) and not isBusy)
         self.review.update(parameters, summary, isBusy)
@@ -175,9 +196,8 @@ class Window(VTKObservationMixin):
         sharedWorker().warm_up(SegmentOperation(wanted))
 
     def _problem(self) -> str:
-        if self.dependencies.isBusy:
-            return _("Packages are being installed; that can take minutes.")
-        problems = (part.problem for part in (self.input, self.model, self.region, self.output))
+        parts = (self.dependencies, self.input, self.model, self.region, self.output)
+        problems = (part.problem for part in parts)
         return next(filter(None, problems), "")
 
     # Reactions to clicks
@@ -282,11 +302,12 @@ class Window(VTKObservationMixin):
         )
 
     def _undo(self) -> None:
-        self.editor.undo()
-        self.messages.show(
-            _("The last change was taken back. The table still shows what the last run found."),
-            "info",
-        )
+        text = _("There is nothing more to take back.")
+        if self.editor.undo():
+            text = _(
+                "The last change was taken back. The table still shows what the last run found."
+            )
+        self.messages.show(text, "info")
         self.update()
 
     def _onSliceChosen(self, item: SliceToReview) -> None:
@@ -298,12 +319,3 @@ class Window(VTKObservationMixin):
 
     def _showLog(self) -> None:
         self.advanced.showLog()
-
-    def _suggestInput(self) -> None:
-        """Choose the volume shown in the slice views, never another one of the scene."""
-        if self.parameters.inputVolume is not None:
-            return
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        node = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "")
-        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
-            self.parameters.inputVolume = node

@@ -19,7 +19,14 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "Testing" / "Python"))
 sys.path.insert(0, str(ROOT))
 
-from web_parts import ServerProcess, a_browser, a_context, open_sample, segment  # noqa: E402
+from web_parts import (  # noqa: E402
+    ServerProcess,
+    a_browser,
+    a_context,
+    open_sample,
+    segment,
+    use_cookie,
+)
 
 # From a key to the next picture of the axial view, in ms, as the page sees it.
 STEP = """(key) => new Promise((resolve) => {
@@ -78,7 +85,8 @@ def measure(page: Any, server: ServerProcess, steps: int) -> list[tuple[str, flo
 
 
 def enter(page: Any, server: ServerProcess) -> None:
-    page.goto(server.url)
+    use_cookie(page, server)
+    page.goto(server.base)
     page.wait_for_selector("#try-sample")
 
 

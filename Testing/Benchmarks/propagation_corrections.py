@@ -19,7 +19,6 @@ from SDSegLib.volume.volume import Volume
 COUNTS = (1, 2, 3)
 WAYS = ("worst", "proposed", "random")
 _AROUND = 3  # slices around prediction and reference that may be corrected
-_APART = 3  # slices between proposed ones
 _RANDOM_DRAWS = 3
 
 
@@ -33,19 +32,20 @@ def corrections(item: Item, propagator: Propagator) -> list[dict[str, Any]]:
     volume = read_volume(item.image)
     assert item.label is not None
     labels = np.asarray(read_volume(item.label).array)
-    prediction = load_segmenter(HEAD_NECK).segment(volume, probabilities=True)
-    chances = prediction.probabilities
-    assert chances is not None
+    prediction = load_segmenter(HEAD_NECK).segment(volume)
+    assert prediction.doubt is not None
+    places = {structure.label: n for n, structure in enumerate(prediction.structures)}
     rows = []
     for number, name in organ_names().items():
         wanted, found = labels == number, prediction.label_map == number
         if np.count_nonzero(wanted.any((1, 2))) < 3 or not found.any():
             continue
+        proposed = prediction.doubt.ranked(places[number], count=max(COUNTS))
         rows.append(
             {
                 "volume": item.name,
                 "name": name,
-                **_of_organ(volume, wanted, found, chances[number], propagator),
+                **_of_organ(volume, wanted, found, list(proposed), propagator),
             }
         )
     return rows
@@ -55,7 +55,7 @@ def _of_organ(
     volume: Volume,
     wanted: np.ndarray,
     found: np.ndarray,
-    chance: np.ndarray,
+    proposed: list[int],
     propagator: Propagator,
 ) -> dict[str, Any]:
     used = np.flatnonzero((wanted | found).any((1, 2)))
@@ -64,7 +64,7 @@ def _of_organ(
     worst = sorted(errors, key=lambda z: -errors[z])
     random = np.random.default_rng(0)
     draws = [random.permutation(list(errors)).tolist() for _ in range(_RANDOM_DRAWS)]
-    orders = {"worst": [worst], "proposed": [proposed(found, chance)], "random": draws}
+    orders = {"worst": [worst], "proposed": [proposed], "random": draws}
     result: dict[str, Any] = {"before": dice(found, wanted)}
     for way, chosen in orders.items():
         both = [
@@ -74,23 +74,6 @@ def _of_organ(
         alone, carried = np.mean(both, axis=0).T.tolist()
         result[way] = {"alone": alone, "carried": carried}
     return result
-
-
-def proposed(found: np.ndarray, chance: np.ndarray) -> list[int]:
-    """Slices of a prediction in the order of their doubt, at least three slices apart.
-
-    The doubt of a slice is the number of voxels that are expected to be wrong in it.
-
-    Args:
-        found: The prediction, bool (k, j, i).
-        chance: Probability of each voxel according to the model that made it.
-    """
-    doubt = np.where(found, 1 - chance, chance).sum((1, 2))
-    order: list[int] = []
-    for z in np.argsort(-doubt, kind="stable").tolist():
-        if all(abs(z - other) >= _APART for other in order):
-            order.append(z)
-    return order
 
 
 def _corrected(
@@ -104,8 +87,6 @@ def _corrected(
     replaced = found.copy()
     replaced[chosen] = wanted[chosen]
     alone = dice(replaced, wanted)
-    if not wanted[chosen].any():
-        return alone, alone
     options = PropagateOptions(slices=tuple(sorted(chosen)), axis="k", carry="all", correct=True)
     results = propagator.carry(Stack.of(volume, replaced, options), options)
     carried = replaced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(autouse=True)
+def no_unforeseen_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Errors that a reader does not expect are a sentence for the user, and a failure of the test.
+
+    A test that provokes one on purpose has the mark `unforeseen`.
+    """
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if hasattr(record, "unforeseen"):
+                found.append(record.getMessage())
+
+    guard, collector = logging.getLogger("SDSegLib.processes.guard"), Collector()
+    level = guard.level
+    guard.addHandler(collector)
+    guard.setLevel(logging.INFO)
+    yield
+    guard.removeHandler(collector)
+    guard.setLevel(level)
+    assert not found or request.node.get_closest_marker("unforeseen"), "\n".join(found)
 
 
 @pytest.fixture(scope="session")

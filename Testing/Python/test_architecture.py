@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "SDSegLib"
 ROOMS: dict[str, set[str]] = {
     "volume": set(),
-    "reading": {"volume"},
+    "processes": set(),
+    "reading": {"volume", "processes"},
     "review": {"volume"},
     "networks": set(),
     "diffusion": set(),
@@ -20,9 +21,9 @@ ROOMS: dict[str, set[str]] = {
     "inference": {"volume", "diffusion", "families", "models"},
     "propagation": {"volume", "networks", "families", "models", "inference"},
     "operations": {"volume", "models", "inference", "propagation"},
-    "worker": {"volume", "models", "inference", "propagation", "operations"},
+    "worker": {"volume", "processes", "models", "inference", "propagation", "operations"},
     "mrml": {"volume", "propagation"},
-    "export": {"volume", "reading", "propagation", "mrml"},
+    "export": {"volume", "processes", "reading", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
     "training": {
         "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from SDSegLib.propagation.marks import SliceMarks
 from SDSegLib.propagation.mask_part import MaskPart
 from SDSegLib.propagation.options import PropagateOptions
 from SDSegLib.reading.files import read_volume
+from SDSegLib.volume.judgement import judge_input
 from SDSegLib.volume.volume import Volume
 from SDSegLib.web.carry_jobs import Carried, Job, NewestJob, PropagateJob
 from SDSegLib.web.carry_state import notes_on, runs, takes_text
@@ -309,11 +311,12 @@ def test_a_job_that_fails_leaves_its_error_until_the_next_one() -> None:
 
 
 def test_an_image_that_is_no_ct_is_named_for_propagate_only() -> None:
-    planes = planes_of(a_body().geometry)
-    (note,) = notes_on("propagate", None, planes, "MR")
-    assert "The image is MR, and Propagate was trained on CT" in note
-    assert not notes_on("fill", None, planes, "MR")
-    assert not notes_on("propagate", None, planes, None)
+    body = a_body()
+    planes, mr = planes_of(body.geometry), replace(body, modality="MR")
+    assert notes_on("propagate", None, planes, mr) == [judge_input(mr)[0].message]
+    assert "modality is MR, not CT" in judge_input(mr)[0].message
+    assert not notes_on("fill", None, planes, mr)
+    assert not notes_on("propagate", None, planes, body)
 
 
 def test_what_apply_takes_is_named_largest_first_and_in_short() -> None:
@@ -328,7 +331,7 @@ def test_what_apply_takes_is_named_largest_first_and_in_short() -> None:
 
 def test_slices_drawn_before_in_another_plane_are_named() -> None:
     drawn = Drawn(2, (25,), corrects=True, can_correct=True, elsewhere=((0, 9), (0, 14)))
-    (note,) = notes_on("propagate", drawn, planes_of(a_body().geometry), "CT")
+    (note,) = notes_on("propagate", drawn, planes_of(a_body().geometry), a_body())
     assert note == "The axial slices that were drawn before (10, 15) stay as they are."
 
 

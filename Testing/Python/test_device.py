@@ -49,7 +49,7 @@ def test_on_a_mac_the_second_choice_is_mps(pretend) -> None:
 
 def test_a_device_that_was_asked_for_is_not_replaced(pretend) -> None:
     pretend(cuda="failed a test computation (no kernel image)")
-    with pytest.raises(InputError, match=r"cuda failed a test .*; choose --device auto or cpu"):
+    with pytest.raises(InputError, match=r"cuda failed a test .*; choose the device auto or cpu"):
         choose_device("cuda")
     with pytest.raises(InputError, match="Unknown device 'gpu'; choose one of auto, cuda, mps"):
         choose_device("gpu")

@@ -36,17 +36,26 @@ def corrected(widget: Any, application: Any) -> tuple[Any, Any, Any]:
 def test_one_click_carries_a_correction_and_the_rest_of_the_prediction_stays(
     widget: Any, corrected: tuple[Any, Any, Any]
 ) -> None:
+    from SDSegPropagateLib.views import shownSlice
+
     ct, node, editor = corrected
     predicted = mask_of(node, "Larynx", ct)
     mandible = mask_of(node, "Mandible", ct)
     widget.ui.carryButton.click()
     effect = editor.activeEffect().self()
     assert "No slice has been changed since the prediction" in effect.panel.ui.messageText.text
+    first = effect.session.unsureSlices  # as the model that made the prediction says
+    assert first
+    assert effect.session.nextSlice == first[0]
+    assert effect.panel.ui.unsureList.count == len(first)
+    effect.panel.ui.nextButton.click()
+    assert shownSlice(effect.session.target, 0) == first[0]
     paint_box(node, "Larynx", ct)  # slices 2, 3 and 4
     painted = mask_of(node, "Larynx", ct)
     process_events(0.05)
     assert effect.session.target.drawn.numbers == (2, 3, 4)
     assert effect.session.target.drawn.correct
+    assert all(abs(number - 3) > 3 for number in effect.session.unsureSlices)
     widget.ui.carryButton.click()
     process_until(lambda: effect.session.error or effect.session.result, SECONDS)
     assert effect.session.error == ""

@@ -113,6 +113,15 @@ def test_earlier_drawn_slices_count_again_and_undo_brings_them_back() -> None:
     assert last_prediction(node.GetSegmentation().GetSegment("organ")) is None
 
 
+def test_doubtful_slices_are_kept_until_they_or_their_neighbours_are_drawn() -> None:
+    last = LastPrediction(SliceMarks.of(a_blob()), doubtful=((0, 9), (0, 3), (0, 6)), is_model=True)
+    again = LastPrediction.from_text(last.to_text())
+    assert again == last
+    assert again.to_correct_first(None, ()) == (9, 3, 6)
+    assert again.to_correct_first(0, (2,)) == (9, 6)
+    assert again.to_correct_first(1, (2,)) == ()
+
+
 def test_slices_drawn_across_another_axis_are_protected() -> None:
     mask = MaskPart.of(a_blob())
     last = LastPrediction(SliceMarks.of(mask), 0, (3, 5))
@@ -144,11 +153,13 @@ def test_what_a_program_takes_from_a_segment_does_not_count_as_drawn() -> None:
 def test_marks_of_another_grid_and_damaged_tags_are_ignored() -> None:
     last = LastPrediction(SliceMarks.of(a_blob()), 0, (3,))
     assert LastPrediction.from_text(last.to_text()) == last
+    before = last.to_text().replace("2;0;k3;;;", "1;0;k3;;")  # of a segment saved earlier
+    assert LastPrediction.from_text(before) == last
     other = np.zeros((14, 18, 20), bool)
     other[[2, 7], 3:9, 4:12] = True
     assert drawn_in(MaskPart.of(other), last) == DrawnSlices(0, (2, 7))
     whole = last.to_text()
-    for text in ("", "2" + whole[1:], whole[:9], whole.replace(";k3;", ";x3;"), "1;0;ka;;" + whole):
+    for text in ("", "3" + whole[1:], whole[:9], whole.replace(";k3;", ";x3;"), "1;0;ka;;" + whole):
         assert LastPrediction.from_text(text) is None, text
 
 

@@ -258,3 +258,27 @@ def test_without_torch_on_the_computer_the_module_opens_and_says_what_to_do(
     assert "<b>torch</b> 2.5 or later" in result.stdout
     assert "safetensors" not in result.stdout
     assert "Packages are missing: torch. Open the module SDSeg and click Segment" in result.stdout
+
+
+def test_segment_waits_and_says_why_while_packages_are_installed_and_tried(
+    widget: Any, application: Any, without_torch: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui, seen = widget.ui, []
+    makes = application.pip.makes
+
+    def install(arguments: Any) -> None:
+        seen.append((ui.segmentButton.enabled, ui.statusLabel.text))
+        makes(arguments)
+
+    application.pip.makes = install
+    choose_ct(widget)
+    ui.segmentButton.click()
+    assert ui.segmentButton.enabled
+    ui.installPackagesButton.click()
+    assert seen == [(False, "Packages are being installed; that can take minutes.")]
+    assert not ui.segmentButton.enabled
+    assert ui.statusLabel.text == "The packages are being tried; that takes some seconds."
+    assert ui.segmentButton.toolTip == ui.statusLabel.text
+    process_until(lambda: widget.window.controller.isBusy, 120)
+    finish(widget)
+    assert ui.segmentButton.enabled

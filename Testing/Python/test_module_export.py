@@ -141,3 +141,29 @@ def test_an_old_pydicom_is_said_in_words(
     assert not action.enabled
     assert "pydicom 2.4.4" in action.toolTip
     assert "QuantitativeReporting" in action.toolTip
+
+
+def test_a_name_without_its_ending_does_not_replace_a_file_unasked(
+    widget: Any, application: Any, tmp_path: Path
+) -> None:
+    choose_ct(widget)
+    segment(widget)
+    path = tmp_path / "result.seg.nrrd"
+    path.write_text("of somebody else", encoding="utf-8")
+    typed = str(tmp_path / "result")
+    export = widget.window.export
+
+    application.dialogs.expect("Export", typed)
+    application.dialogs.expect("exists. Replace it?", "No")
+    export.segNrrdAction.trigger()
+    assert path.read_text(encoding="utf-8") == "of somebody else"
+    assert not widget.window.messages.text
+
+    application.dialogs.expect("Export", typed)
+    application.dialogs.expect(f'"{path}" exists', "Yes")
+    export.segNrrdAction.trigger()
+    assert widget.window.messages.text == f"Written: {path}"
+    with_ending = str(tmp_path / "other.seg.nrrd")  # the file dialog asks for itself
+    application.dialogs.expect("Export", with_ending)
+    export.segNrrdAction.trigger()
+    assert Path(with_ending).is_file()

@@ -238,3 +238,21 @@ def test_the_sample_is_the_file_whose_checksum_is_registered() -> None:
     module = ROOT / "SDSegSlicer" / "SDSegSlicerLib" / "sampleData.py"
     sample = ROOT / "Resources" / "Samples" / "head-neck-ct.nii.gz"
     assert sha256_of(sample) in module.read_text(encoding="utf-8")
+
+
+SHARED = ("inference", "models", "families", "operations", "mrml", "volume", "worker",
+          "propagation", "review", "networks", "diffusion")  # fmt: skip
+
+
+def test_errors_of_the_library_advise_no_command_line() -> None:
+    """What the module, the page and scripts show; the command line adds its commands by itself."""
+    found = []
+    for path in [path for name in SHARED for path in (ROOT / "SDSegLib" / name).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Raise) or node.exc is None:
+                continue
+            parts = [item.value for item in ast.walk(node.exc) if isinstance(item, ast.Constant)]
+            text = "".join(part for part in parts if isinstance(part, str))
+            if re.search(r"--[a-z]|\bsdseg [a-z]", text) and "--overwrite" not in text:
+                found.append(f"{path.name}:{node.lineno}: {text}")
+    assert not found

@@ -79,9 +79,9 @@ def test_a_click_on_a_slice_moves_the_views_there_and_it_is_ticked_off(
 
     widget.ui.checkedNextButton.click()
     assert table.currentRow() == 1
-    assert table.item(0, 3).checkState() == qt.Qt.Checked
+    assert table.item(0, 0).checkState() == qt.Qt.Checked
     assert widget.ui.reviewCount.text == f"1 of {len(slices)} checked"
-    table.item(0, 3).setCheckState(qt.Qt.Unchecked)
+    table.item(0, 0).setCheckState(qt.Qt.Unchecked)
     assert widget.ui.reviewCount.text == f"0 of {len(slices)} checked"
     for _ in slices:
         widget.ui.checkedNextButton.click()
@@ -130,7 +130,7 @@ def test_the_overlay_lies_over_the_ct_and_goes_without_a_trace(
 def test_edits_survive_the_run_that_measures_the_instability(widget: Any) -> None:
     ct = choose_ct(widget)
     node = segment(widget).resultNode
-    assert "single sample" in widget.ui.reviewFacts.text
+    assert "One run does not say" in widget.ui.reviewFacts.text
     assert widget.ui.reviewControls.isHidden()
     paint_box(node, "Larynx", ct)
     segment_id = node.GetSegmentation().GetSegmentIdBySegmentName("Larynx")

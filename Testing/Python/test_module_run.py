@@ -445,3 +445,47 @@ def test_the_model_that_suits_the_volume_is_proposed(widget: Any) -> None:
     choose_ct(widget, replace(body, modality=None, array=body.array + np.int16(1024)))
     assert "No installed model is for this image." in widget.ui.modelFacts.text
     assert not widget.ui.segmentButton.enabled
+
+
+def test_the_longest_pause_includes_drawing_the_result(
+    widget: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The views draw a large result after the run has ended; that pause is the one that is felt."""
+    import qt
+
+    controller = widget.window.controller
+    ended = controller._onEnd
+
+    def draw(run: Any) -> None:
+        ended(run)
+        qt.QTimer.singleShot(0, lambda: time.sleep(0.4))
+
+    monkeypatch.setattr(controller, "_onEnd", draw)
+    choose_ct(widget)
+    segment(widget)
+    process_until(lambda: controller.longestPause > 0, 10)
+    assert controller.longestPause >= 0.39
+
+
+def test_a_warm_run_does_not_speak_of_loading_and_the_log_is_in_order(widget: Any) -> None:
+    from SDSegSlicerLib.background import sharedWorker
+
+    shown: set[str] = set()
+    choose_ct(widget)
+    waiting = sharedWorker()._outbox._events  # of the worker that gets ready, not taken yet
+    wait_until(lambda: any("loaded" in getattr(event, "text", "") for event in list(waiting)), 60)
+    segment(widget)
+    widget.window.parameters.samples = 2
+    widget.ui.segmentButton.click()
+
+    def look() -> bool:
+        shown.add(widget.ui.statusLabel.text)
+        return not widget.window.controller.isBusy
+
+    process_until(look, 60)
+    assert not [text for text in shown if "oading" in text or "tarting" in text]
+    lines = widget.ui.logView.plainText.splitlines()
+    times = [line[:8] for line in lines]
+    assert times == sorted(times), lines
+    starts = [number for number, line in enumerate(lines) if "Start segmenting" in line]
+    assert starts[0] > next(n for n, line in enumerate(lines) if "loaded" in line), lines

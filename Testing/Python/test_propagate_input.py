@@ -129,7 +129,7 @@ def test_a_volume_of_one_slice_stays(models: ModelStore) -> None:
     assert (result.changed, result.next_slice, result.unsure) == ((), None, ())
 
 
-def test_an_end_that_was_erased_is_erased_around(models: ModelStore) -> None:
+def test_beyond_an_erased_slice_all_is_erased(models: ModelStore) -> None:
     """The prediction goes on past the end of the structure; somebody erases one slice there."""
     z, y, x = grid()
     tube = np.hypot(y - 24, x - 26) < 8
@@ -139,8 +139,9 @@ def test_an_end_that_was_erased_is_erased_around(models: ModelStore) -> None:
         a_ct(truth), prediction, slices=[12], correct=True, device="cpu", models=models
     )
     assert result.drawn == (12,)
-    assert not result.mask[11:16].any()
-    assert np.array_equal(result.mask[:8], prediction[:8])
+    assert not result.mask[12:].any()
+    assert np.array_equal(result.mask[:12], prediction[:12])
+    assert result.changed == (13, 14, 15)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_a_damaged_model_is_named(tmp_path: Path, models: ModelStore) -> None:
     weights = broken / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-100])
-    with pytest.raises(ModelError, match="damaged or were changed"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is cut short"):
         propagate(volume, given, model=str(broken), device="cpu", models=models)
     weights.unlink()
     with pytest.raises(ModelError, match=r"lacks model\.safetensors; reinstall"):

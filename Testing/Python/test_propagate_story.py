@@ -129,8 +129,8 @@ def test_a_correction_stays_near_and_other_slices_stay_as_they_are(
         volume, prediction, slices=[middle], correct=True, device="cpu", models=models
     )
     assert np.array_equal(result.mask[middle], truth[middle])
-    assert set(result.changed) == set(range(middle - 8, middle + 9)) - {middle}
-    far = [z for z in range(len(truth)) if abs(z - middle) > 8]
+    assert set(result.changed) == set(range(middle - 10, middle + 11)) - {middle}
+    far = [z for z in range(len(truth)) if abs(z - middle) > 10]
     assert np.array_equal(result.mask[far], prediction[far])
     for step in (-1, 1):
         near = middle + step

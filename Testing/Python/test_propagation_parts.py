@@ -8,6 +8,7 @@ import pytest
 from SDSegLib.errors import InputError
 from SDSegLib.mrml.fill_between import fill_between_slices
 from SDSegLib.propagation.classic import copy_nearest, interpolate_distances
+from SDSegLib.propagation.correction import corrected, past_the_end
 from SDSegLib.propagation.estimate import SliceEstimate
 from SDSegLib.propagation.marks import SliceMarks, drawn_slices
 from SDSegLib.propagation.mask_part import MaskPart, SliceMask
@@ -180,16 +181,61 @@ def test_the_mask_of_greatest_expected_dice() -> None:
     """Where nothing reaches one half, the likeliest voxels are still the best answer."""
     chance = np.full((20, 20), 0.001, np.float32)
     chance[5:10, 5:10] = 0.4
-    estimate = SliceEstimate((0, 0), np.log(chance / (1 - chance)), presence=1.0)
+    estimate = SliceEstimate((0, 0), chance, presence=1.0)
     mask, expected = estimate.best_mask()
     assert np.array_equal(mask, chance > 0.1)
     assert expected == pytest.approx(2 * 10 / (25 + 10), abs=1e-3)
-    certain = np.where(chance > 0.1, 20.0, -20.0).astype(np.float32)
+    certain = np.where(chance > 0.1, 1.0, 0.0).astype(np.float32)
     mask, expected = SliceEstimate((0, 0), certain, presence=1.0).best_mask()
     assert np.array_equal(mask, chance > 0.1)
     assert expected == pytest.approx(1, abs=1e-3)
-    nothing = SliceEstimate((0, 0), np.full((3, 3), -20, np.float32), presence=1.0)
+    nothing = SliceEstimate((0, 0), np.zeros((3, 3), np.float32), presence=1.0)
     assert not nothing.best_mask()[0].any()
+
+
+def test_masks_and_an_estimate_are_averaged_where_any_of_them_lies() -> None:
+    estimate = SliceEstimate((4, 4), np.full((2, 2), 0.8, np.float32), presence=0.9)
+    drawn = SliceMask((5, 5), np.ones((3, 2), bool))
+    both = estimate.averaged([(drawn, 0.25), (SliceMask.of((0, 0), np.zeros((3, 3), bool)), 0.15)])
+    assert (both.corner, both.chance.shape, both.presence) == ((4, 4), (4, 3), 0.9)
+    expected = np.zeros((4, 3), np.float32)
+    expected[:2, :2] = 0.6 * 0.8
+    expected[1:, 1:] += 0.25
+    np.testing.assert_allclose(both.chance, expected, atol=1e-6)
+
+
+def test_a_correction_risks_few_voxels_of_an_unsure_slice() -> None:
+    chance = np.array([[0.9, 0.5], [0.5, 0.1]], np.float32)
+    given = SliceMask.of((0, 0), np.array([[0, 0], [1, 0]], bool))
+    sure = corrected(SliceEstimate((0, 0), chance, presence=1.0), given, 1.0, 0.4)
+    assert np.array_equal(sure.voxels, chance > 0.4)
+    unsure = corrected(SliceEstimate((0, 0), chance, presence=0.5), given, 1.0, 0.4)
+    assert np.array_equal(unsure.voxels, [[True]])
+    far = corrected(SliceEstimate((0, 0), chance, presence=0.5), given, 0.3, 0.4)
+    assert (far.corner, far.voxels.shape) == ((1, 0), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("holding", "erased", "ended"),
+    [
+        ((), (14,), (15, 16, 17)),  # away from the larger part
+        ((), (4,), ()),  # there is nothing beyond
+        ((), (6,), (5,)),
+        ((8,), (12,), (13, 14, 15, 16, 17)),
+        ((8, 16), (12,), ()),  # a gap within the structure
+        ((12,), (14,), (15, 16, 17)),
+    ],
+)
+def test_beyond_an_erased_slice_the_prediction_ends(
+    holding: tuple[int, ...], erased: tuple[int, ...], ended: tuple[int, ...]
+) -> None:
+    mask = np.zeros((24, 8, 8), bool)
+    mask[5:18, 2:6, 2:6] = True
+    mask[20, 2:6, 2:6] = True  # past a gap
+    mask[list(erased)] = False
+    prediction = MaskPart.of(mask)
+    drawn = {number: prediction.of_slice(number) for number in (*holding, *erased)}
+    assert past_the_end(prediction, drawn) == ended
 
 
 def test_the_next_slice_is_where_most_is_unsure() -> None:

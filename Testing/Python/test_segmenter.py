@@ -17,6 +17,7 @@ from SDSegLib.inference.device import DeviceChoice
 from SDSegLib.inference.progress import Progress
 from SDSegLib.inference.segmenter import Segmenter
 from SDSegLib.models.folder import load_family
+from SDSegLib.volume.doubt import SliceDoubt
 
 CPU = DeviceChoice(torch.device("cpu"), "test")
 
@@ -92,6 +93,34 @@ def test_a_wanted_structure_is_the_same_whatever_else_is_asked_for(segmenter: Se
     alone = segmenter.segment(a_body(), [structure.id])
     assert [item.name for item in alone.structures] == [structure.name]
     np.testing.assert_array_equal(alone.label_map > 0, everything == label)
+
+
+@pytest.mark.parametrize(
+    ("order", "flips"), [((0, 1, 2), ()), ((2, 0, 1), (1,)), ((1, 2, 0), (0, 2))]
+)
+def test_doubt_counts_the_voxels_that_are_expected_to_be_wrong(
+    segmenter: Segmenter, order: tuple[int, ...], flips: tuple[int, ...]
+) -> None:
+    volume = stored_as(a_body(), order, flips)
+    structures = [segmenter.description.structures[place].id for place in (2, 0)]
+    result = segmenter.segment(volume, structures, probabilities=True)
+    assert result.doubt is not None
+    assert result.probabilities is not None
+    assert result.doubt.axis == order.index(0)
+    others = tuple(axis for axis in range(3) if axis != result.doubt.axis)
+    given = result.probabilities.argmax(0)
+    for place, structure in enumerate(result.structures):
+        chance = result.probabilities[structure.label]
+        wrong = np.where(given == structure.label, 1 - chance, chance).sum(others)
+        assert wrong.max() > 10
+        np.testing.assert_allclose(result.doubt.voxels[place], wrong, atol=0.12 * wrong.max())
+        first, *rest = result.doubt.ranked(place)
+        assert wrong[first] > 0.9 * wrong.max()
+        assert rest
+        assert all(abs(first - other) >= 3 for other in rest)
+    again = SliceDoubt.from_json(result.doubt.to_json())
+    assert again.axis == result.doubt.axis
+    np.testing.assert_allclose(again.voxels, result.doubt.voxels, atol=0.051)
 
 
 def test_an_unknown_structure_is_named_with_those_there_are(segmenter: Segmenter) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,51 @@ def test_the_source_is_read_for_lines_that_nobody_runs(application: Any, tmp_pat
     lines = [int(problem.split(":")[1]) for problem in problems_in(path)]
     assert lines == [2, 4, 5, 6, 7]
     assert not problems_in(EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("self.ui.advancedButton.setCollapsed(True)", "ctkCollapsibleButton, which has no"),
+        ("self.ui.volumeSelector.nodes()", "qMRMLNodeComboBox, which has no 'nodes'"),
+        ("self.ui.applyButtom.click()", "no widget 'applyButtom'"),
+        ("self.ui.statusLabel.setTxet('a')", "QLabel, which has no 'setTxet'"),
+        ("self.section.setCollapsed(True)", "self.section is a ctkCollapsibleButton"),
+        ("timer.setIntervall(5)", "timer is a QTimer"),
+    ],
+)
+def test_calls_of_widgets_that_do_not_exist_are_found_without_running_them(
+    application: Any, tmp_path: Path, line: str, words: str
+) -> None:
+    from slicer_standin.static_check import problems_in
+
+    shutil.copytree(EXAMPLE.parent / "Resources", tmp_path / "Resources")
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import ctk, qt\n"
+        "class Widget:\n"
+        "    def never(self):\n"
+        "        self.section = ctk.ctkCollapsibleButton()\n"
+        "        self.section.collapsed = True\n"
+        "        timer = qt.QTimer()\n"
+        "        timer.setInterval(5)\n"
+        "        self.ui.advancedButton.collapsed = True\n"
+        f"        {line}\n",
+        encoding="utf-8",
+    )
+    (problem,) = problems_in(path)
+    assert words in problem
+
+
+def test_the_stand_in_offers_nothing_that_the_headers_do_not_have(application: Any) -> None:
+    from slicer_standin.fields import fields
+    from slicer_standin.known_calls import check_classes
+
+    class ctkMenuButton:  # noqa: N801
+        vars().update(fields("*", collapsed=(bool, False)))
+
+    with pytest.raises(AttributeError, match="collapsed, setCollapsed"):
+        check_classes([ctkMenuButton])
 
 
 def test_the_module_names_only_what_slicer_has(application: Any) -> None:

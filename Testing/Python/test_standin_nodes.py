@@ -12,6 +12,10 @@ import pytest
 from standin_fixtures import add_node, application, example, module_widget, process_events
 
 
+def listed(selector: Any) -> tuple[Any, ...]:
+    return tuple(selector.nodeFromIndex(number) for number in range(selector.nodeCount()))
+
+
 def test_selectors_follow_the_scene(example: Any) -> None:
     import slicer
 
@@ -20,26 +24,26 @@ def test_selectors_follow_the_scene(example: Any) -> None:
     selector.connect("currentNodeChanged(vtkMRMLNode*)", changes.append)
     assert selector.currentNode() is None
     first, second = add_node("ScalarVolume", "CT 1"), add_node("ScalarVolume", "CT 2")
-    assert selector.nodes() == (first, second)
+    assert listed(selector) == (first, second)
     assert selector.currentNode() is first  # without "None" the first one is chosen
     assert example.ui.segmentationSelector.currentNode() is None
     second.SetName("PET")
     second.SetHideFromEditors(True)
-    assert selector.nodes() == (first,)
+    assert listed(selector) == (first,)
     second.SetHideFromEditors(False)
     selector.setCurrentNode(second)
     assert selector.currentNodeID == second.GetID()
     slicer.mrmlScene.RemoveNode(second)
     assert selector.currentNode() is first
     label_map = add_node("LabelMapVolume", "Labels")
-    assert label_map in selector.nodes()
+    assert label_map in listed(selector)
     selector.showChildNodeTypes = False
-    assert selector.nodes() == (first,)
+    assert listed(selector) == (first,)
     selector.addAttribute("vtkMRMLScalarVolumeNode", "Modality", "CT")
-    assert selector.nodes() == ()
+    assert listed(selector) == ()
     first.SetAttribute("Modality", "CT")
     first.Modified()
-    assert selector.nodes() == (first,)
+    assert listed(selector) == (first,)
     assert changes == [first, second, first, None, first]
     valid: list[bool] = []
     selector.connect("currentNodeChanged(bool)", valid.append)
@@ -57,7 +61,7 @@ def test_closing_the_scene_empties_selectors_and_parameters(example: Any) -> Non
     example.parameters.samples = 8
     slicer.mrmlScene.Clear(False)
     process_events()
-    assert example.ui.volumeSelector.nodes() == ()
+    assert listed(example.ui.volumeSelector) == ()
     assert example.ui.segmentationSelector.currentNode() is None
     assert (example.parameters.volume, example.parameters.samples) == (None, 3)
     again = add_node("ScalarVolume", "Next patient")
@@ -205,3 +209,32 @@ def test_parameters_survive_in_a_scene_file(example: Any, tmp_path: Path, suffix
     assert (parameters.mode.name, parameters.limit) == ("FAST", 5)
     assert parameters.folder == Path("/data/x y")
     assert example.ui.samplesSpinBox.value == 12
+
+
+def test_what_3d_slicer_does_not_survive_is_trouble(application: Any) -> None:
+    import slicer
+
+    node = add_node("Segmentation", "Organs")
+    node.CreateDefaultDisplayNodes()
+    slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
+    assert "crashes" in application.errors.pop()
+    slicer.mrmlScene.RemoveNode(node)
+    node.GetSegmentation().AddEmptySegment("a")
+    assert "Failed to access subject hierarchy node" in application.errors[0]
+    application.errors.clear()
+    whole = add_node("Segmentation", "Organs")
+    whole.CreateDefaultDisplayNodes()
+    slicer.mrmlScene.RemoveNode(whole)
+
+
+def test_a_deleted_choice_is_replaced_by_the_row_above_as_in_a_combo_box(example: Any) -> None:
+    import slicer
+
+    selector = example.ui.volumeSelector
+    selector.noneEnabled = True
+    first, second = add_node("ScalarVolume", "CT 1"), add_node("ScalarVolume", "CT 2")
+    selector.setCurrentNode(second)
+    slicer.mrmlScene.RemoveNode(second)
+    assert selector.currentNode() is first  # which nobody has chosen
+    slicer.mrmlScene.RemoveNode(first)
+    assert selector.currentNode() is None

@@ -52,7 +52,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> ShapedVolume:
 
 def batches(volume: ShapedVolume, seed: int = 0, **changes: int) -> WindowBatches:
     given = {"budget": 3, "length": 100, **changes}
-    shapes = Shapes([volume], 0.4, 0.4)
+    shapes = Shapes([volume], 0.4, 0.4, 0.5)
     return WindowBatches(shapes, SIZES, WINDOWS, (6, 9), given["budget"], seed, given["length"])
 
 
@@ -96,7 +96,7 @@ def test_the_image_goes_with_the_structure(volume: ShapedVolume) -> None:
     hu = np.array(volume.hu)
     hu[a_ball(hu.shape, 11)] = -500
     dark = ShapedVolume("dark", hu, SPACING, volume.organs, volume.folder)
-    dataset = WindowBatches(Shapes([dark], 0.4, 1.0), SIZES, WINDOWS, (6,), 3, 0, 100)
+    dataset = WindowBatches(Shapes([dark], 0.4, 1.0, 0.5), SIZES, WINDOWS, (6,), 3, 0, 100)
     soft = CHANNELS.index("soft_window")
     for number in range(6):
         batch = dataset[number]
@@ -136,7 +136,7 @@ def test_a_model_s_prediction_is_shown_where_it_lies(volume: ShapedVolume) -> No
     half = Shape.of(f"{ORGAN} 1", volume.shapes[1].on_grid(volume.hu.shape))
     assert half is not None
     predicted = replace(volume, shapes=volume.organs, predictions={1: (half,)})
-    dataset = WindowBatches(Shapes([predicted], 0.4, 1.0), SIZES, WINDOWS, (9,), 3, 0, 100)
+    dataset = WindowBatches(Shapes([predicted], 0.4, 1.0, 0.5), SIZES, WINDOWS, (9,), 3, 0, 100)
     given, shown = CHANNELS.index("has_prediction"), CHANNELS.index("prediction")
     count, outside, inside, truth = 0, 0.0, 0.0, 0.0
     for number in range(12):
@@ -157,13 +157,27 @@ def test_a_model_s_prediction_is_shown_where_it_lies(volume: ShapedVolume) -> No
 
 def test_corrected_slices_are_rather_the_wrong_ones() -> None:
     random, holding = np.random.default_rng(0), np.arange(2, 12)
-    wrong = np.array([0, 0, 0, 0, 200, 0, 0, 0, 0, 0])
-    drawn = [draw_corrected(holding, wrong, random) or () for _ in range(200)]
-    assert {len(one) for one in drawn} == {1, 2, 3}
+    wrong = np.zeros(20)
+    wrong[6] = 200
+    drawn = [draw_corrected(holding, 20, wrong, random) or () for _ in range(200)]
+    assert {len(one) for one in drawn} <= {1, 2, 3}
     assert sum(6 in one for one in drawn) > 120
-    alike = [draw_corrected(holding, None, random) or () for _ in range(200)]
+    assert {z for one in drawn for z in one} == set(holding.tolist())
+    alike = [draw_corrected(holding, 20, None, random) or () for _ in range(200)]
     assert sum(6 in one for one in alike) < 70
-    assert draw_corrected(holding[:2], None, random) is None
+    assert draw_corrected(holding[:2], 20, None, random) is None
+
+
+def test_a_person_also_erases_a_prediction_past_the_end() -> None:
+    random, holding = np.random.default_rng(0), np.arange(2, 12)
+    wrong = np.zeros(20)
+    wrong[[13, 14]] = 90
+    drawn = [draw_corrected(holding, 20, wrong, random) or () for _ in range(100)]
+    assert sum(13 in one or 14 in one for one in drawn) > 60
+    unsure = [draw_corrected(holding, 20, None, random) or () for _ in range(300)]
+    erased = sum(any(z not in holding for z in one) for one in unsure)
+    assert 20 < erased < 150
+    assert max(z for one in unsure for z in one) == holding[-1] + 3
 
 
 def test_what_is_drawn_is_right() -> None:
@@ -207,7 +221,7 @@ def test_cut_shaken_and_predicted_masks_resemble_the_structure() -> None:
 def test_volumes_without_structures_are_refused(volume: ShapedVolume) -> None:
     empty = ShapedVolume("empty", volume.hu, SPACING, (), volume.folder)
     with pytest.raises(InputError, match="no structure to learn from"):
-        Shapes([empty], 0.4, 0.4)
+        Shapes([empty], 0.4, 0.4, 0.5)
 
 
 def test_losses_count_slices_that_are_not_known() -> None:

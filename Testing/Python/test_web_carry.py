@@ -135,6 +135,10 @@ def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
         page.select_option("#overwriting", "none")
         page.keyboard.press("c")
         page.wait_for_selector("#carry-waiting")
+        first = page.inner_text("#carry-next").split(": ")[1]  # as the model says
+        assert page.inner_text("#carry-unsure .slice-chip >> nth=0") == first
+        page.keyboard.press("n")
+        wait_for(lambda: page.inner_text("#slice-Red").startswith(f"{first} /"))
         page.keyboard.press("c")
         assert "correct a slice first" in message(page, "warning")
         page.click("#tool-paint")
@@ -149,8 +153,8 @@ def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
         assert np.array_equal(carried["Larynx"][55], corrected["Larynx"][55])
         changed = used(carried["Larynx"] ^ corrected["Larynx"])
         assert changed
-        assert min(changed) >= 50
-        assert max(changed) <= 62
+        assert min(changed) >= 46
+        assert max(changed) <= 66
         others = [name for name in found if name != "Larynx"]
         assert all(np.array_equal(carried[name], found[name]) for name in others)
 
@@ -199,8 +203,8 @@ def test_a_structure_made_elsewhere_can_be_declared_a_prediction_and_corrected(
     changed = used(before ^ after)
     assert changed
     assert 56 not in changed
-    assert min(changed) >= 49
-    assert max(changed) <= 63
+    assert min(changed) >= 45
+    assert max(changed) <= 65
     for _ in range(3):
         page.click("#undo")
     page.wait_for_selector("#carry-prediction")

@@ -24,6 +24,7 @@ from web_parts import (
     save,
     segment,
     stroke,
+    use_cookie,
     wait_for,
 )
 from worker_parts import SHARED_MEMORY, blocks_of, is_running, posix_only
@@ -91,7 +92,8 @@ def test_a_second_tab_is_told_and_may_take_over_with_all_edits(
         first.click("#redo:enabled")
 
         second = context.new_page()
-        second.goto(server.url)
+        use_cookie(second, server)
+        second.goto(server.base)
         second.wait_for_selector("#veil:has-text('open in another tab')")
         assert first.is_visible("#undo:enabled"), "the first tab goes on"
         second.click("#veil button")

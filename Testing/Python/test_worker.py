@@ -35,11 +35,11 @@ from worker_parts import (
 from SDSegLib.errors import InputError
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.operations.segment import SAME_AGAIN, SegmentOperation
+from SDSegLib.processes.child_process import LIBRARY_FOLDER
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.region import Region
 from SDSegLib.volume.volume import Volume
 from SDSegLib.worker.client import WorkerClient
-from SDSegLib.worker.process import LIBRARY_FOLDER
 from SDSegLib.worker.run import State, VolumeInWorker
 
 
@@ -301,7 +301,7 @@ def test_a_library_in_a_folder_of_any_script(tmp_path: Path) -> None:
     (folder / "SDSegLib").symlink_to(LIBRARY_FOLDER / "SDSegLib")
     script = folder / "application.py"  # its folder is the first on its path
     script.write_text(
-        "import sys, SDSegLib.worker.process as process\n"
+        "import sys, SDSegLib.processes.child_process as process\n"
         "from pathlib import Path\n"
         "from SDSegLib.operations.segment import SegmentOperation\n"
         "from SDSegLib.options import RunOptions\n"

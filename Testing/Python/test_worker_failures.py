@@ -35,15 +35,16 @@ from worker_parts import (
 
 from SDSegLib.errors import InputError
 from SDSegLib.operations.segment import SegmentOperation
+from SDSegLib.processes import child_process as process_module
+from SDSegLib.processes.child_process import LIBRARY_FOLDER
+from SDSegLib.processes.memory import Block, new_name
+from SDSegLib.processes.messages import Message, decode, encode
 from SDSegLib.volume.volume import Volume
-from SDSegLib.worker import process as process_module
 from SDSegLib.worker import sentences
 from SDSegLib.worker import supervisor as supervisor_module
 from SDSegLib.worker.client import WorkerClient
-from SDSegLib.worker.process import LIBRARY_FOLDER
-from SDSegLib.worker.protocol import PROTOCOL, Message, decode, encode
+from SDSegLib.worker.protocol import PROTOCOL
 from SDSegLib.worker.run import State
-from SDSegLib.worker.shared_arrays import Block, new_name
 
 pytestmark = pytest.mark.slow
 

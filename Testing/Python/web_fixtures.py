@@ -34,10 +34,10 @@ def start_server(tmp_path: Path, tiny_models: Path) -> Iterator[Callable[..., Se
     """Starts servers that end with the test."""
     servers: list[ServerProcess] = []
 
-    def begin(*arguments: str) -> ServerProcess:
+    def begin(*arguments: str, temporary: Path | None = None) -> ServerProcess:
         folder = tmp_path / f"server-{len(servers)}"
         folder.mkdir()
-        servers.append(ServerProcess(folder, tiny_models, *arguments))
+        servers.append(ServerProcess(folder, tiny_models, *arguments, temporary=temporary))
         return servers[-1]
 
     yield begin

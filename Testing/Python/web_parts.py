@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -57,15 +58,18 @@ class ServerProcess:
         folder: Where its temporary files go, and its log.
         models: The user's model folder.
         arguments: Of the command.
+        temporary: Where its temporary files go; by default a folder of its own.
 
     Attributes:
-        url: With the token.
+        url: With the token, which works once.
         temporary: Where the private folder is made.
     """
 
-    def __init__(self, folder: Path, models: Path, *arguments: str) -> None:
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir(parents=True)
+    def __init__(
+        self, folder: Path, models: Path, *arguments: str, temporary: Path | None = None
+    ) -> None:
+        self.temporary = temporary or folder / "temporary"
+        self.temporary.mkdir(parents=True, exist_ok=True)
         self._log = folder / "server.log"
         environment = {
             **os.environ,
@@ -84,10 +88,15 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             cwd=folder,
         )
-        found = wait_for(lambda: re.search(r"http://\S+", self.log()) or not self.is_running)
+        try:
+            found = wait_for(lambda: re.search(r"http://\S+", self.log()) or not self.is_running)
+        except AssertionError:  # nobody else knows of it yet
+            self.end(signal.SIGKILL)
+            raise
         assert self.is_running, self.log()
         assert not isinstance(found, bool)
         self.url = found[0]
+        self._cookie = ""
 
     @property
     def is_running(self) -> bool:
@@ -104,19 +113,34 @@ class ServerProcess:
 
     @property
     def cookie(self) -> str:
-        return f"sdseg-{self.base.rpartition(':')[2]}={self.token}"
+        """The cookie of this server's page; the first call uses the token up."""
+        if not self._cookie:
+            connection = http.client.HTTPConnection(self.base.removeprefix("http://"), timeout=30)
+            connection.request("GET", f"/?token={self.token}")
+            answer = connection.getresponse()
+            assert answer.status == 303, answer.read()
+            self._cookie = answer.headers["Set-Cookie"].partition(";")[0]
+            connection.close()
+        return self._cookie
 
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
+    def readers(self) -> list[int]:
+        """Process IDs of its reading processes."""
+        return self._children(b"SDSegLib.processes")
+
     def workers(self) -> list[int]:
         """Process numbers of the child processes that segment."""
+        return self._children(b"SDSegLib.worker")
+
+    def _children(self, module: bytes) -> list[int]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
                 command = (folder / "cmdline").read_bytes()
-                if int(parent) == self.process.pid and b"SDSegLib.worker" in command:
+                if int(parent) == self.process.pid and module in command:
                     found.append(int(folder.name))
         return found
 
@@ -192,9 +216,16 @@ def a_page(browser: Any, server: ServerProcess) -> Iterator[Any]:
 
 
 def enter(page: Any, server: ServerProcess) -> None:
-    """Open the page, from the token to the first button."""
-    page.goto(server.url)
+    """Open the page, up to its first button."""
+    use_cookie(page, server)
+    page.goto(server.base)
     page.wait_for_selector("#tab-segment")
+
+
+def use_cookie(page: Any, server: ServerProcess) -> None:
+    """Give a browser window the cookie that the server's address gave once."""
+    name, _, value = server.cookie.partition("=")
+    page.context.add_cookies([{"name": name, "value": value, "url": server.base}])
 
 
 def open_sample(page: Any) -> None:

@@ -18,7 +18,6 @@ from .slices import draw_slices
 
 LEAST_WINDOWS = 2
 _BUDGET_SIDE = 64
-_PREDICTED = 0.5
 
 
 class Shapes:
@@ -28,13 +27,18 @@ class Shapes:
         volumes: With their structures.
         undrawn_share: Share of windows from volumes without organs, if there are both kinds.
         organ_share: Share of organs in the windows from volumes that have them.
+        predicted_share: Share of corrections in the windows of organs that a model predicted.
 
     Raises:
         InputError: If there is no structure at all.
     """
 
     def __init__(
-        self, volumes: Sequence[ShapedVolume], undrawn_share: float, organ_share: float
+        self,
+        volumes: Sequence[ShapedVolume],
+        undrawn_share: float,
+        organ_share: float,
+        predicted_share: float,
     ) -> None:
         usable = [volume for volume in volumes if volume.shapes]
         if not usable:
@@ -45,6 +49,7 @@ class Shapes:
         self._weights = weights / max(weights.sum(), 1)
         self._undrawn_share = undrawn_share
         self._organ_share = organ_share
+        self._predicted_share = predicted_share
 
     def draw(self, random: np.random.Generator) -> tuple[ShapedVolume, Shape, Shape | None]:
         """A volume, one of its structures, and perhaps what a model gave of it."""
@@ -56,7 +61,7 @@ class Shapes:
         is_made = made and random.random() >= self._organ_share
         shape = _one_of(made if is_made else volume.organs, random)
         predictions = volume.predictions_of(shape)
-        if predictions and random.random() < _PREDICTED:
+        if predictions and random.random() < self._predicted_share:
             return volume, shape, _one_of(predictions, random)
         return volume, shape, None
 

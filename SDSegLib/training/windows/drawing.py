@@ -11,6 +11,7 @@ _ONE_SLICE, _ONE_SIDE, _EVERY = 0.25, 0.45, 0.85
 _GAPS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 19)
 _GAP_WEIGHTS = (0.07, 0.08, 0.16, 0.1, 0.1, 0.15, 0.1, 0.1, 0.1, 0.04)
 _EMPTY_DRAWN = 0.04
+_ERASED_REACH, _ERASED_WEIGHT = 3, 0.3
 _CUT = 0.12
 _LEAST_SMOOTH = 0.75
 
@@ -52,14 +53,17 @@ def draw_known(
 
 
 def draw_corrected(
-    holding: np.ndarray, wrong: np.ndarray | None, random: np.random.Generator
+    holding: np.ndarray, depth: int, wrong: np.ndarray | None, random: np.random.Generator
 ) -> tuple[int, ...] | None:
     """Positions of one to three slices of a prediction that a person corrected.
 
+    Slices without the structure come up too: a person erases the prediction there.
+
     Args:
         holding: Positions of the slices that hold the structure.
-        wrong: For each of them the wrong pixels of the prediction, which are drawn more often;
-            None if they are alike.
+        depth: Slices of the window.
+        wrong: For each slice the wrong pixels of the prediction, which are drawn more often; None
+            if all slices near the structure are alike.
         random: Source of the draw.
 
     Returns:
@@ -67,11 +71,16 @@ def draw_corrected(
     """
     if len(holding) < 3:
         return None
-    count = min(int(random.choice([1, 1, 2, 3])), len(holding) - 1)
-    weights = np.ones(len(holding))
+    weights = np.zeros(depth)
+    weights[max(holding[0] - _ERASED_REACH, 0) : holding[-1] + 1 + _ERASED_REACH] = _ERASED_WEIGHT
+    weights[holding] = 1
     if wrong is not None:
-        weights = wrong.astype(float) ** random.uniform(0, 2) + 0.1
-    chosen = random.choice(holding, count, replace=False, p=weights / weights.sum())
+        power = random.uniform(0, 2)
+        weights = np.where(wrong > 0, wrong.astype(float) ** power, 0.0)
+        weights[holding] += 0.1
+    count = int(random.choice([1, 1, 2, 3]))
+    count = min(count, len(holding) - 1, int(np.count_nonzero(weights)))
+    chosen = random.choice(depth, count, replace=False, p=weights / weights.sum())
     return tuple(sorted(int(one) for one in chosen))
 
 

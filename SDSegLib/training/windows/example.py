@@ -55,8 +55,8 @@ def plan_window(run: SliceRun, sizes: CropSizes, random: np.random.Generator) ->
     holding, guess = run.holding, run.prediction
     corrects = guess is not None or random.random() < _CORRECTING
     if corrects and random.random() < _FEW_CORRECTED:
-        wrong = None if guess is None else (run.truth ^ guess)[holding].sum((1, 2))
-        known = draw_corrected(holding, wrong, random)
+        wrong = None if guess is None else (run.truth ^ guess).sum((1, 2))
+        known = draw_corrected(holding, depth, wrong, random)
     else:
         known = draw_known(holding, depth, random)
     if known is None:

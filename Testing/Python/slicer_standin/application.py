@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 
 from .input_output import qSlicerCoreIOManager
 from .modules import qSlicerModuleManager
@@ -71,8 +71,9 @@ class qSlicerApplication(QApplication):
     def _prepare(self, scene: Any, logic: Any) -> None:
         """A cache folder, without which scene bundles are not read, and the colour tables."""
         cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
-        Path(self.cachePath).mkdir(parents=True, exist_ok=True)
-        cache.SetRemoteCacheDirectory(self.cachePath)
+        folder = self._temporary / "Cache"
+        folder.mkdir(parents=True, exist_ok=True)
+        cache.SetRemoteCacheDirectory(str(folder))
         manager.SetCacheManager(cache)
         scene.SetCacheManager(cache)
         scene.SetDataIOManager(manager)
@@ -96,7 +97,6 @@ class qSlicerApplication(QApplication):
 
     slicerHome = property(lambda self: str(self._temporary / "Slicer"))
     extensionsInstallPath = property(lambda self: str(self._temporary / "Extensions"))
-    cachePath = property(lambda self: str(self._temporary / "Cache"))
     slicerUserSettingsFilePath = property(lambda self: QSettings().fileName())
     slicerRevisionUserSettingsFilePath = property(
         lambda self: str(self._temporary / f"Slicer-{self.revision}.ini")
@@ -123,9 +123,6 @@ class qSlicerApplication(QApplication):
     def applicationLogic(self) -> Any:
         return self._logic
 
-    def moduleLogic(self, name: str) -> Any:
-        return self._manager.module(name).logic()
-
     def moduleManager(self) -> qSlicerModuleManager:
         return self._manager
 
@@ -137,9 +134,6 @@ class qSlicerApplication(QApplication):
 
     def ioManager(self) -> qSlicerCoreIOManager:
         return self._io
-
-    def mainWindow(self) -> QWidget | None:
-        return slicer.util.mainWindow()
 
     def userSettings(self) -> QSettings:
         return QSettings()
@@ -162,12 +156,6 @@ class qSlicerApplication(QApplication):
         if not self._paused:
             raise RuntimeError("resumeRender without pauseRender")
         self._paused -= 1
-
-    def translate(self, context: str, text: str) -> str:
-        return text
-
-    def moduleDocumentationUrl(self, name: str) -> str:
-        return f"{self.documentationBaseUrl}/user_guide/modules/{name.lower()}.html"
 
     def restart(self) -> None:
         raise RuntimeError("The stand-in cannot restart; no test should get here")

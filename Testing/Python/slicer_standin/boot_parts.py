@@ -8,6 +8,8 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+from .known_calls import check_classes
+
 # Further names that the wheel's `slicer` shows and 3D Slicer's has not.
 NOT_IN_SLICER = [
     "MRMLNodeNotFoundException", "MessageDialog", "NodeModify", "RenderBlocker",
@@ -53,6 +55,10 @@ def publish(slicer: Any, qt: Any, ctk_classes: tuple[type, ...]) -> None:
         parts.modules.qSlicerScriptedLoadableModule,
         parts.modules.qSlicerScriptedLoadableModuleWidget,
     )
+    check_classes([*widgets, parts.application.qSlicerApplication, *ctk_classes,
+                   parts.application.ErrorLogModel, parts.views.qSlicerLayoutManager,
+                   parts.effects.qSlicerSegmentEditorAbstractEffect,
+                   parts.effects.qSlicerSegmentEditorScriptedEffect])  # fmt: skip
     for cls in widgets + others:
         setattr(slicer, cls.__name__, cls)
     qt.QUiLoader = parts.ui_loader.QUiLoader

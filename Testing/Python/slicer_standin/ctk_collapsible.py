@@ -61,7 +61,7 @@ class ctkCollapsibleButton(_Folding, QAbstractButton):
     vars().update(
         fields(
             collapsed=(bool, False),
-            collapsedHeight=(int, 0),
+            collapsedHeight=(int, 10),
             contentsFrameShape=(int, int(QFrame.NoFrame)),
             contentsFrameShadow=(int, int(QFrame.Plain)),
             contentsLineWidth=(int, 1),
@@ -90,13 +90,14 @@ class ctkCollapsibleButton(_Folding, QAbstractButton):
 
     def sizeHint(self) -> QSize:
         width = self.fontMetrics().horizontalAdvance(self.text) + 40
-        hint = QSize(width, self._header())
+        hint = QSize(width, self._header() + self.collapsedHeight)
         if self.layout() and not self.collapsed:
             hint = hint.expandedTo(self.layout().totalSizeHint())
         return hint
 
     def minimumSizeHint(self) -> QSize:
-        hint = QSize(40, self._header())
+        width = self.fontMetrics().horizontalAdvance(self.text) + 40
+        hint = QSize(width, self._header() + (self.collapsedHeight if self.collapsed else 0))
         if self.layout() and not self.collapsed:
             hint = hint.expandedTo(self.layout().totalMinimumSize())
         return hint

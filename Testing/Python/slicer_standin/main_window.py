@@ -12,9 +12,14 @@ from PySide6.QtWidgets import (
     QLabel,
     QMainWindow,
     QScrollArea,
+    QSizePolicy,
+    QSpacerItem,
+    QVBoxLayout,
     QWidget,
 )
+from shiboken6 import Shiboken
 
+from .ctk_collapsible import ctkCollapsibleButton
 from .signals import StandinSignal
 from .view_widgets import make_views
 
@@ -65,9 +70,8 @@ class qSlicerMainWindow(QMainWindow):
         self._modules.setMinimumWidth(180)
         bar.addWidget(self._modules)
         self._selector = qSlicerModuleSelectorToolBar(self)
-        self._panel = QScrollArea()
-        self._panel.setWidgetResizable(True)
-        self._panel.setHorizontalScrollBarPolicy(Qt.ScrollBarAsNeeded)
+        self._panel = _module_panel()
+        self._shown: QWidget | None = None
         dock = QDockWidget()
         dock.setObjectName("PanelDockWidget")
         dock.setTitleBarWidget(QLabel("  3DSlicer"))
@@ -84,7 +88,33 @@ class qSlicerMainWindow(QMainWindow):
     def _showModule(self, title: str, widget: QWidget) -> None:
         self._modules.clear()
         self._modules.addItem(title)
-        if self._panel.widget() is not None:
-            self._panel.takeWidget().hide()
-        self._panel.setWidget(widget)
-        widget.show()
+        layout = self._panel.widget().layout()
+        if self._shown is not None and Shiboken.isValid(self._shown):
+            layout.removeWidget(self._shown)
+            self._shown.setVisible(False)
+            self._shown.setParent(None)
+        self._shown = widget
+        widget.layout().setContentsMargins(0, 0, 0, 0)
+        layout.insertWidget(1, widget, 1)
+        widget.setSizePolicy(QSizePolicy.Ignored, widget.sizePolicy.verticalPolicy())
+        widget.setVisible(True)
+
+
+def _module_panel() -> QScrollArea:
+    """A scroll area with the help section, a place for the module, and a spacer, as the real one.
+
+    A module that is left loses its parent.
+    """
+    content = QWidget()
+    layout = QVBoxLayout(content)
+    layout.setContentsMargins(0, 0, 0, 0)
+    help_section = ctkCollapsibleButton("Help && Acknowledgement")
+    help_section.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Minimum)
+    help_section.collapsed = True
+    layout.addWidget(help_section)
+    layout.addItem(QSpacerItem(0, 0, QSizePolicy.Minimum, QSizePolicy.MinimumExpanding))
+    panel = QScrollArea()
+    panel.setWidgetResizable(True)
+    panel.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+    panel.setWidget(content)
+    return panel

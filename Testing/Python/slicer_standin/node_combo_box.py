@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import vtk
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QLineEdit, QWidget
+from shiboken6 import Shiboken
 
 from .fields import checked, fields
 from .observing import Observer
 from .signals import StandinSignal
 
 _ANY = object()
+
+
+def _leave(box: qMRMLNodeComboBox) -> Any:
+    """What a selector does before a node is removed; does not keep the selector alive."""
+    reference = weakref.ref(box)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def leave(scene: Any, event: Any, node: Any) -> None:
+        found = reference()
+        if found is not None and Shiboken.isValid(found) and not scene.IsClosing():
+            found._leave(node)
+
+    return leave
 
 
 class qMRMLNodeComboBox(QWidget):
@@ -49,6 +64,7 @@ class qMRMLNodeComboBox(QWidget):
         self._combo.setMinimumContentsLength(8)
         self._combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
         layout.addWidget(self._combo)
+        self._combo.setFocusProxy(self)  # which takes no focus by default: Tab passes it by
         self._combo.connect("activated(int)", self._onActivated)
         self._scene: Any = None
         self._node: Any = None
@@ -59,6 +75,8 @@ class qMRMLNodeComboBox(QWidget):
         self._actions: list[tuple[str, Any]] = []
         self._sceneObserver = Observer(self._refresh)
         self._nodeObserver = Observer(self._refresh)
+        self._removal: tuple[Any, int] | None = None
+        self._leaving: Any = None
         self._refresh()
 
     # Scene and nodes
@@ -70,17 +88,22 @@ class qMRMLNodeComboBox(QWidget):
         if scene is self._scene:
             return
         self._sceneObserver.clear()
+        if self._removal is not None:
+            self._removal[0].RemoveObserver(self._removal[1])
+            self._removal = None
         self._scene = scene
         for event in ("NodeAdded", "NodeRemoved", "EndBatchProcess", "EndClose", "EndImport"):
             if scene is not None:
                 self._sceneObserver.observe(scene, getattr(scene, f"{event}Event"))
+        if scene is not None:
+            self._removal = (
+                scene,
+                scene.AddObserver(scene.NodeAboutToBeRemovedEvent, _leave(self)),
+            )
         self._refresh()
 
     def nodeCount(self) -> int:
         return len(self._listed)
-
-    def nodes(self) -> tuple[Any, ...]:
-        return tuple(self._listed)
 
     def nodeFromIndex(self, index: int) -> Any:
         return self._listed[index] if 0 <= index < len(self._listed) else None
@@ -171,9 +194,6 @@ class qMRMLNodeComboBox(QWidget):
         if name:
             self._node.SetName(name)
 
-    def model(self) -> Any:
-        return self._combo.model()
-
     def _changed(self, name: str) -> None:
         self._refresh()
 
@@ -199,6 +219,8 @@ class qMRMLNodeComboBox(QWidget):
     def _refresh(self) -> None:
         if self._scene is not None and self._scene.IsBatchProcessing():
             return
+        if self._leaving is not None and self._leaving.GetScene() is None:
+            self._leaving = None
         before = self._listed
         self._nodeObserver.clear()
         self._listed = []
@@ -208,7 +230,9 @@ class qMRMLNodeComboBox(QWidget):
             for node in everything:
                 if any(node.IsA(kind) for kind in self.nodeTypes):
                     self._nodeObserver.observe(node, vtk.vtkCommand.ModifiedEvent)
-            self._listed = [node for node in everything if self._fits(node)]
+            self._listed = [
+                node for node in everything if node is not self._leaving and self._fits(node)
+            ]
         self._combo.setEnabled(self._scene is not None)
         node = self._node if self._node in self._listed else None
         if (
@@ -223,6 +247,23 @@ class qMRMLNodeComboBox(QWidget):
             if new not in before:
                 self.nodeAdded.emit(new)
         self._select(node)
+
+    def _leave(self, node: Any) -> None:
+        """A node is about to be removed: as in a QComboBox, the row above becomes the chosen one.
+
+        It does so although nobody has chosen it, and before the node is gone.
+        """
+        if node not in self._listed or self._scene.IsBatchProcessing():
+            return
+        first = 1 if self.noneEnabled else 0
+        row = self._listed.index(node) + first
+        was_chosen = node is self._node
+        self._leaving = node
+        self._listed.remove(node)
+        if was_chosen:
+            self._select(self.nodeFromIndex(max(row - 1, 0) - first))
+        else:
+            self._fill(self._node)
 
     def _menu(self) -> list[tuple[str, Any]]:
         kinds = self.nodeTypes

@@ -40,7 +40,15 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     currentSegmentIDChanged = StandinSignal("currentSegmentIDChanged(QString)")
     vars().update(
         fields(
-            "*",
+            "segmentationNodeSelectorVisible",
+            "sourceVolumeNodeSelectorVisible",
+            "autoShowSourceVolumeNode",
+            "switchToSegmentationsButtonVisible",
+            "undoEnabled",
+            "maximumNumberOfUndoStates",
+            "readOnly",
+            "effectColumnCount",
+            "jumpToSelectedSegmentEnabled",
             segmentationNodeSelectorVisible=(bool, True),
             sourceVolumeNodeSelectorVisible=(bool, True),
             autoShowSourceVolumeNode=(bool, True),

@@ -23,6 +23,7 @@ from .methods import forget_single_shots
 from .packaging import PipRecorder, make_packaging
 from .qt_module import make_qt
 from .sample_data import make_sample_data
+from .scene_guard import SceneGuard
 from .translation import make_i18n
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class StandinSession:
         self.app = slicer.app = _application
         boot_parts.publish(slicer, qt, CTK_CLASSES)
         self.app._begin(self._mrml, version)
+        self._guard = SceneGuard(self._mrml.scene, self._on_offence)
         logging.getLogger().addHandler(self.app.errorLogModel())
         for key, title, _ in mrml_session._LOGICS:
             logic = getattr(logics, key).logic()
@@ -115,6 +117,7 @@ class StandinSession:
         forget_single_shots()
         self.mainWindow.delete()
         self.app.processEvents()
+        self._guard.stop()
         self.app._end()
         logging.getLogger().removeHandler(self.app.errorLogModel())
         self.scene.Clear(True)
@@ -134,6 +137,10 @@ class StandinSession:
         self.errors.append(text)
         self.app.errorLogModel()._write("CRITICAL", "Stream", text)
         sys.stderr.write(text)
+
+    def _on_offence(self, sentence: str) -> None:
+        self.errors.append(sentence)
+        self.app.errorLogModel()._write("CRITICAL", "Qt", sentence)
 
     def _on_qt_message(self, kind: QtMsgType, context: Any, message: str) -> None:
         if kind == QtMsgType.QtDebugMsg or any(part in message for part in _QUIET):

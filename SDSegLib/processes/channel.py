@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from .protocol import Message, decode, encode
+from .messages import Message, decode, encode
 
 _LOOK_SECONDS = 0.02
 _READ_BYTES = 65536

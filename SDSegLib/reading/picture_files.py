@@ -1,0 +1,96 @@
+"""2-D pictures, read as they are stored in this process; `pictures` does it in one that may die."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..processes.limits import TooLargeError, expect_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+# Whole numbers of more than 8 bits; floating-point pictures are mode F.
+_DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def read_picture_here(path: Path) -> np.ndarray:
+    """Read a picture.
+
+    Transparency is ignored, a palette is resolved, and a rotation stored by the camera (EXIF) is
+    not applied, so that a picture and its mask keep the same rows and columns.
+
+    Returns:
+        uint8, (H, W) for a grey picture, (H, W, 3) for red, green and blue.
+
+    Raises:
+        InputError: If it is missing, damaged, has several pages or more than 8 bits per value.
+    """
+    with _opened(path) as picture:
+        if picture.mode in (*_DEEP_MODES, "F"):
+            raise InputError(
+                f"{path} has more than 8 bits per value (Pillow's mode {picture.mode}); save it "
+                "with 8 bits, mapped from the range that matters."
+            )
+        grey = picture.mode in ("1", "L", "LA")
+        return np.array(picture.convert("L" if grey else "RGB"))
+
+
+def is_colored_here(path: Path) -> bool:
+    """Whether a picture is stored in colour according to its header."""
+    with _opened(path, load=False) as picture:
+        return picture.mode not in ("1", "L", "LA", "F", *_DEEP_MODES)
+
+
+def read_mask_here(path: Path) -> np.ndarray:
+    """Read a mask as it is stored: palette indices and 16-bit values are kept.
+
+    Returns:
+        Whole numbers, (H, W); or uint8, (H, W, 3) if it is stored in colour.
+
+    Raises:
+        InputError: If it is missing, damaged, has several pages or fractional values.
+    """
+    with _opened(path) as picture:
+        if picture.mode == "F":
+            raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
+        if picture.mode in _DEEP_MODES:
+            return np.array(picture)
+        if picture.mode in ("P", "PA"):
+            return np.array(picture.getchannel(0))
+        grey = picture.mode in ("1", "L", "LA")
+        return np.array(picture.convert("L" if grey else "RGB"))
+
+
+@contextmanager
+def _opened(path: Path, load: bool = True) -> Iterator[Image]:
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():
+        kind = "is a folder, pipe or device" if path.exists() else "does not exist"
+        raise InputError(f"{path} {kind}; check the spelling.")
+    try:
+        with Image.open(path, formats=_FORMATS) as picture:
+            if getattr(picture, "n_frames", 1) > 1:
+                raise InputError(f"{path} has several pages; save one picture a file.")
+            if load:
+                pixels = 4 * picture.width * picture.height
+                expect_image(pixels, pixels)
+                picture.load()
+            yield picture
+    except TooLargeError as error:
+        raise InputError(f"{path}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is not a picture in the format PNG, JPEG, BMP or TIFF, or is damaged."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} is too large for a picture; make it smaller.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); fetch it again.") from error

@@ -1,0 +1,103 @@
+"""Text and numbers from files of others: JSON with limits, values shortened for messages."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+LARGEST_JSON_BYTES = 16 * 2**20
+_MOST_DIGITS = 20
+_DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlong = 40
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+_SHORT.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """The `repr` of a value, shortened so that it fits into a message."""
+    return _SHORT.repr(value)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has no control characters, which a terminal would obey, and no marks that
+    reverse the direction of writing.
+    """
+    return plain(text) == text
+
+
+def plain(text: str, kept: str = "") -> str:
+    r"""A text with control characters and direction marks as escapes, such as "\x1b".
+
+    Args:
+        text: Any text.
+        kept: Control characters that stay, such as line breaks.
+    """
+    return "".join(
+        character if character in kept or not _is_control(character) else _escape(character)
+        for character in text
+    )
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as RFC 8259 has it: no NaN, no infinity, no number that Python cannot hold.
+
+    Raises:
+        ValueError: With the reason, in a few words.
+    """
+    try:
+        return json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole_number
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
+    """Read and parse a JSON file in UTF-8; see `parse_json`.
+
+    Args:
+        path: A regular file.
+        largest: Most bytes that it may have.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is too large or not valid.
+    """
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest // 2**20} MB")
+    return parse_json(content.decode("utf-8"))
+
+
+def _is_control(character: str) -> bool:
+    return character in _DIRECTION_MARKS or unicodedata.category(character) in ("Cc", "Cs")
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(text.lstrip('-'))} digits")
+    return int(text)

@@ -1,0 +1,61 @@
+"""How much of each slice of a result is expected to be wrong, and which slices to correct first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_LEAST = 0.5
+"""Slices with fewer voxels that are expected to be wrong are not proposed."""
+
+
+@dataclass(frozen=True, eq=False)
+class SliceDoubt:
+    """Voxels that are expected to be wrong.
+
+    A model's probability p of a voxel that it gives to a structure says that the voxel is wrong
+    with probability 1 − p; that of a voxel that it does not give to it, that it is missing with p.
+    Errors of which the model is certain do not show.
+
+    Attributes:
+        axis: Array axis (0 = k) of the volume across the model's slices.
+        voxels: Their number, float32 (structures, slices).
+    """
+
+    axis: int
+    voxels: np.ndarray
+
+    def of(self, places: list[int]) -> SliceDoubt:
+        """That of some structures."""
+        return SliceDoubt(self.axis, self.voxels[places])
+
+    def ranked(self, place: int, count: int = 10, apart: int = 3) -> tuple[int, ...]:
+        """The slices of a structure to correct first, the most doubtful one first.
+
+        A correction is carried to the neighbours of a slice, so the slices are some way apart.
+
+        Args:
+            place: The structure's row in `voxels`.
+            count: At most so many.
+            apart: At least so many slices from each other.
+        """
+        doubt = self.voxels[place]
+        chosen: list[int] = []
+        for number in np.argsort(-doubt, kind="stable").tolist():
+            if len(chosen) == count or doubt[number] < _LEAST:
+                break
+            if all(abs(number - other) >= apart for other in chosen):
+                chosen.append(number)
+        return tuple(chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types; voxels are rounded to tenths."""
+        rows = [[round(float(value), 1) for value in row] for row in self.voxels]
+        return {"axis": self.axis, "voxels": rows}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SliceDoubt:
+        """What `to_json` gave."""
+        return cls(int(data["axis"]), np.asarray(data["voxels"], np.float32))
