@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..reading.dicom_headers import starts_like_dicom
-from ..reading.files import list_series
+from ..reading.files import look_into
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _RESULTS = (".seg.nrrd",)
@@ -161,10 +161,13 @@ def _matching(path: Path, top: Path, modality: str | None, phase: str | None) ->
 def _series_of(folder: Path, top: Path, modality: str | None, phase: str | None) -> Iterator[Study]:
     name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
     try:
-        known = list_series(folder)
+        content = look_into(folder)
     except InputError:  # that study fails, with the reason, and the others are done
         yield Study(name, folder)
         return
+    known = content.series
+    if not known and content.notes:  # damaged files alone: the study fails as well
+        yield Study(name, folder)
     wanted = [item for item in known if modality is None or item.modality in ("", modality)]
     uids = [item.uid for item in known]
     for item in wanted:

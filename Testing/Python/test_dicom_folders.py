@@ -8,13 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_maker import SAGITTAL, ct_values, write_enhanced, write_screenshot, write_series
+from dicom_maker import (
+    SAGITTAL,
+    ct_values,
+    write_enhanced,
+    write_report,
+    write_screenshot,
+    write_series,
+)
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
 from SDSegLib.errors import InputError
 from SDSegLib.reading.dicom import list_series, look_into
 from SDSegLib.reading.files import read_volume
+from SDSegLib.studies.find import find_studies
 
 HU = ct_values(5)
 BACK = ct_values(5) // 2
@@ -303,6 +311,19 @@ def test_deflated_files_are_read_and_damaged_ones_named(tmp_path: Path) -> None:
         file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"5 damaged DICOM files and no image: slice-000\.dcm"):
         read_volume(tmp_path)
+
+
+def test_a_folder_of_damaged_files_is_a_study_that_fails(tmp_path: Path) -> None:
+    for file in deflated(tmp_path / "damaged"):
+        file.write_bytes(file.read_bytes()[:-200])
+    write_series(tmp_path / "good", HU)
+    write_report(tmp_path / "report" / "sr.dcm")
+
+    damaged, good = find_studies(tmp_path)
+
+    assert (damaged.name, good.name) == ("damaged", "good")
+    with pytest.raises(InputError, match=r"5 damaged DICOM files and no image: slice-000\.dcm"):
+        read_volume(damaged.source, damaged.series, damaged.phase)
 
 
 def test_deflate_bomb_is_refused(tmp_path: Path) -> None:
