@@ -200,7 +200,7 @@ class RunBar:
         if run.isCancelling:
             return _("Stopping after the slices that are being computed…")
         if run.state is State.STARTING or progress is None:
-            if run.age < _LONG_START_SECONDS:  # as after a first run: the model is loaded
+            if run.frame > 0 or run.age < _LONG_START_SECONDS:  # the model is loaded already
                 return _("Reading the volume…")
             return _("Loading the model; later runs skip this…")
         if progress.message:

@@ -189,7 +189,7 @@ def test_colour_and_other_modalities(person: Person) -> None:
     assert person.ui.allButton.enabled  # a warning, no refusal
     stated = volume_to_node(replace(mr, modality=None))
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
-    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), stated)
+    item = hierarchy.GetItemByDataNode(stated)  # a second item would hide the attribute at times
     hierarchy.SetItemAttribute(item, "DICOM.Modality", "MR")
     person.editor.setSourceVolumeNode(stated)
     assert "The image's modality is MR, not CT" in message(person)
