@@ -201,6 +201,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--cycles", type=int, default=1000)
+    parser.add_argument("--every", type=int, default=50, help="cycles between readings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="JSON with all readings")
     arguments = parser.parse_args()
@@ -208,6 +209,7 @@ def main() -> None:
         outcome = run_cycles(
             arguments.cycles,
             Path(folder),
+            arguments.every,
             seed=arguments.seed,
             tell=lambda line: print(line, flush=True),  # noqa: T201
         )

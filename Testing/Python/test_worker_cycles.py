@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from process_parts import ROOT, child_environment
 from worker_parts import posix_only
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from worker_cycles import ENDINGS, run_cycles
 
 
 @posix_only
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
 def test_nothing_is_left_and_nothing_grows(tmp_path: Path) -> None:
-    lines: list[str] = []
-    outcome = run_cycles(2 * len(ENDINGS), tmp_path, every=4, tell=lines.append)
-    assert outcome.wrong == 0
-    assert outcome.whole_runs == 4
-    assert outcome.orphans == 0
-    first, *_, last = outcome.readings
-    assert (last.files, last.threads, last.blocks) == (first.files, first.threads, first.blocks)
-    assert last.megabytes < first.megabytes + 20
-    assert len(lines) == len(outcome.readings)
-    ended = {name.partition(":")[2].strip() for name in outcome.endings}
+    """In a process of its own, whose files and threads are those of the worker's client alone."""
+    output = tmp_path / "cycles.json"
+    program = ROOT / "Testing" / "worker_cycles.py"
+    done = subprocess.run(
+        [sys.executable, program, "--cycles", "12", "--every", "4", "--output", output],
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(output.read_text(encoding="utf-8"))
+    assert (outcome["whole_runs"], outcome["wrong"], outcome["orphans"]) == (4, 0, 0)
+    first, *_, last = outcome["readings"]
+    for held in ("files", "threads", "blocks"):
+        assert last[held] == first[held], held
+    assert last["megabytes"] < first["megabytes"] + 20
+    ended = {name.partition(":")[2].strip() for name in outcome["endings"]}
     assert ended >= {"failed", "cancelled"}
