@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import zipfile
 import zlib
@@ -34,6 +35,24 @@ def problem_with(item: zipfile.ZipInfo) -> str | None:
     return None
 
 
+def is_damage(error: OSError) -> bool:
+    """Whether an error while an archive is read comes from the archive and not from the disk.
+
+    Damaged places of members make `zipfile` seek before the file's beginning; bzip2 gives errors
+    without a number.
+    """
+    return error.errno in (None, errno.EINVAL, errno.EOVERFLOW)
+
+
 def reason(error: BaseException) -> str:
-    """What is wrong with an archive, in words."""
-    return str(error).rstrip(".") or type(error).__name__
+    """What is wrong with an archive, in words.
+
+    The messages of `zipfile` name members, whose names may be those of patients.
+    """
+    if isinstance(error, EOFError):
+        return "it is cut short"
+    if isinstance(error, (zlib.error, lzma.LZMAError)) or "CRC" in str(error):
+        return "its content does not match its checksum or cannot be unpacked"
+    if isinstance(error, NotImplementedError):
+        return "it is packed in a way that is not known"
+    return "its directory and its content do not belong together"

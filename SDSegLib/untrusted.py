@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import reprlib
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_DIGITS = 20
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
 _DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _SHORT = reprlib.Repr()
@@ -46,14 +49,19 @@ def plain(text: str, kept: str = "") -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON as RFC 8259 has it: no NaN, no infinity, no number that Python cannot hold.
+    """Parse JSON as RFC 8259 has it: no NaN, no infinity, no number that Python cannot hold, no
+    name twice in an object.
 
     Raises:
         ValueError: With the reason, in a few words.
     """
     try:
         return json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole_number
+            text,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole_number,
+            object_pairs_hook=_different_names,
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -77,6 +85,32 @@ def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
     return parse_json(content.decode("utf-8"))
 
 
+def whole_number(value: object) -> int:
+    """A whole number from JSON, which may also be a text of digits.
+
+    Raises:
+        ValueError: If it is something else, such as a fraction or true.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return int(value)
+    raise ValueError(f"{shown(value)} is not a whole number")
+
+
+def text_of(value: object) -> str:
+    """A text from JSON.
+
+    Raises:
+        ValueError: If it is something else, or holds nothing but spaces.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    raise ValueError(f"{shown(value)} is not a text")
+
+
 def _is_control(character: str) -> bool:
     return character in _DIRECTION_MARKS or unicodedata.category(character) in ("Cc", "Cs")
 
@@ -95,6 +129,14 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the number {text[:40]} is too large")
     return value
+
+
+def _different_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
+        raise ValueError(f"it names {shown(twice)} twice")
+    return found
 
 
 def _whole_number(text: str) -> int:

@@ -6,7 +6,7 @@ Importing this package imports neither PyTorch nor any family.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import ModelError
 
@@ -19,11 +19,16 @@ FAMILIES = {
     "published": "SDSegLib.families.published:PublishedFamily",
     "direct": "SDSegLib.families.direct:DirectFamily",
     "propagate": "SDSegLib.families.propagate:PropagateFamily",
+    "foundation": "SDSegLib.families.foundation:FoundationFamily",
 }
 """By the name in `model.json`: module and class, imported when a model of the family is built."""
 
-FAMILIES_OF_ANY_STRUCTURE = frozenset({"propagate"})
-"""Families that carry a mask of any structure from slice to slice and segment none of their own."""
+Use = Literal["segment", "carry", "start"]
+"""What a model is for: it segments its own structures, carries a mask of any structure from slice
+to slice, or gives other models a start."""
+
+OTHER_USES: dict[str, Use] = {"propagate": "carry", "foundation": "start"}
+"""The use of families that segment no structures of their own."""
 
 
 def family_class(name: str) -> type[Family]:

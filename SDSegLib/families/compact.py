@@ -10,9 +10,24 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from ..errors import ModelError
-from ..networks.compact import Fusion, LabelMapAutoencoder, LightVisionEncoder, one_hot
+from ..networks.codes import (
+    LENGTH,
+    FieldAutoencoder,
+    class_codes,
+    code_field,
+    code_logits,
+    latent_channels,
+)
+from ..networks.compact import (
+    FieldFusion,
+    Fusion,
+    LabelMapAutoencoder,
+    LightVisionEncoder,
+    one_hot,
+)
 from ..networks.segmentation_unet import VisionUNet
 from ..networks.unet import DenoisingUNet, UNetConfig
+from ..untrusted import shown
 from .base import LatentFamily, NetworkPart, read_sizes
 from .description import ModelDescription
 
@@ -23,8 +38,8 @@ class CompactConfig:
 
     Attributes:
         factor: Pixels per latent position along each side.
-        latent_channels: z.
-        autoencoder_channels: Width of the label-map autoencoder.
+        latent_channels: z; with codes it follows from them and the factor instead.
+        autoencoder_channels: Width of the label-map autoencoder, if there are no codes.
         autoencoder_blocks: Its residual blocks, in encoder and decoder each.
         encoder_channels: Widths of the vision encoder at half and at latent resolution.
         encoder_blocks: Its residual blocks at each resolution.
@@ -40,6 +55,8 @@ class CompactConfig:
         unet_attention: Downsampling rates of the latent at which attention is used.
         unet_heads: Attention heads.
         dropout: Dropout of the UNet during training.
+        codes: Length of the codes of classes, 16, so that no network has a channel for each class
+            and the autoencoder needs no training; None for one-hot label maps.
     """
 
     factor: int = 4
@@ -58,6 +75,7 @@ class CompactConfig:
     unet_attention: tuple[int, ...] = (4,)
     unet_heads: int = 4
     dropout: float = 0.1
+    codes: int | None = None
 
     @property
     def tile_factor(self) -> int:
@@ -65,10 +83,15 @@ class CompactConfig:
         latent_side = self.factor * 2 ** (len(self.unet_mult) - 1)
         return math.lcm(latent_side, 2 ** max(0, len(self.encoder_filters or ()) - 1))
 
+    @property
+    def z(self) -> int:
+        """Channels of a latent."""
+        return self.latent_channels if self.codes is None else latent_channels(self.factor)
+
     def unet(self, skip_channels: int = 0) -> UNetConfig:
         return UNetConfig(
-            in_channels=self.latent_channels + self.condition_channels + skip_channels,
-            out_channels=self.latent_channels,
+            in_channels=self.z + self.condition_channels + skip_channels,
+            out_channels=self.z,
             model_channels=self.unet_channels,
             channel_mult=self.unet_mult,
             num_res_blocks=self.unet_blocks,
@@ -79,28 +102,47 @@ class CompactConfig:
 
 
 class CompactFamily(LatentFamily):
-    """Vision encoder, UNet that predicts z0, and autoencoder of one-hot label maps."""
+    """Vision encoder, UNet that predicts z0, and autoencoder of label maps.
+
+    Label maps are one-hot, or fields of codes (`networks.codes`), which have the same number of
+    channels for any number of classes.
+    """
 
     DEFAULT_BATCH: ClassVar[dict[str, int]] = {"cuda": 64, "mps": 16, "cpu": 16}
     TRAINING = "SDSegLib.training.compact"
 
-    autoencoder: LabelMapAutoencoder
+    autoencoder: LabelMapAutoencoder | FieldAutoencoder
+    class_codes: Tensor | None
 
     def __init__(self, description: ModelDescription) -> None:
         self.config = read_sizes(CompactConfig, description.network)
+        _check_codes(self.config.codes)
         super().__init__(description)
         config = self.config
-        self.autoencoder = LabelMapAutoencoder(
+        codes = None if config.codes is None else class_codes(self.num_classes)
+        self.register_buffer("class_codes", codes, persistent=False)
+        self.autoencoder = self._autoencoder()
+        self.vision_encoder = self._vision_encoder(description.input.channels)
+        self.fusion = self._fusion()
+        skip_channels = 0 if self.fusion is None else self.fusion.channels
+        self.unet = DenoisingUNet(config.unet(skip_channels))
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of a label map as networks see it: C, or the length of codes."""
+        return self.num_classes if self.config.codes is None else self.config.codes
+
+    def _autoencoder(self) -> LabelMapAutoencoder | FieldAutoencoder:
+        config = self.config
+        if config.codes is not None:
+            return FieldAutoencoder(config.factor)
+        return LabelMapAutoencoder(
             num_classes=self.num_classes,
             latent_channels=config.latent_channels,
             channels=config.autoencoder_channels,
             num_res_blocks=config.autoencoder_blocks,
             factor=config.factor,
         )
-        self.vision_encoder = self._vision_encoder(description.input.channels)
-        self.fusion = self._fusion()
-        skip_channels = 0 if self.fusion is None else self.fusion.channels
-        self.unet = DenoisingUNet(config.unet(skip_channels))
 
     def _vision_encoder(self, in_channels: int) -> VisionUNet | LightVisionEncoder:
         config = self.config
@@ -115,11 +157,12 @@ class CompactFamily(LatentFamily):
             return VisionUNet(
                 in_channels=in_channels,
                 filters=config.encoder_filters,
-                num_classes=self.num_classes,
+                num_classes=self.map_channels,
                 supervised=config.encoder_supervised,
                 condition_channels=config.condition_channels,
                 factor=config.factor,
                 skip=config.encoder_skip,
+                gives_field=config.codes is not None,
             )
         return LightVisionEncoder(
             in_channels=in_channels,
@@ -137,13 +180,15 @@ class CompactFamily(LatentFamily):
                 "Only a vision encoder that is a U-Net sees a label map by itself; set "
                 "encoder_filters, or encoder_skip to false."
             )
+        if self.config.codes is not None:
+            return FieldFusion(self.config.factor)
         return Fusion(self.num_classes, self.config.factor)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         rows, columns = self.description.input.size
         factor = self.config.factor
-        return (self.config.latent_channels, rows // factor, columns // factor)
+        return (self.config.z, rows // factor, columns // factor)
 
     def parts(self) -> tuple[NetworkPart, ...]:
         decoder = (self.autoencoder.decoder, *([] if self.fusion is None else [self.fusion]))
@@ -167,7 +212,17 @@ class CompactFamily(LatentFamily):
         return self.unet(z_t, condition, timestep)
 
     def encode_label_map(self, label_map: Tensor, class_id: Tensor | None = None) -> Tensor:
-        return self.autoencoder.encode(one_hot(label_map, self.num_classes))
+        return self.autoencoder.encode(self.label_map_channels(label_map))
+
+    def label_map_channels(self, label_map: Tensor) -> Tensor:
+        """A label map (N, H, W) as networks see it: one-hot (N, C, H, W), or a field of codes."""
+        if self.class_codes is None:
+            return one_hot(label_map, self.num_classes)
+        return code_field(label_map, self.class_codes)
+
+    def class_logits(self, given: Tensor) -> Tensor:
+        """Class logits (N, C, H, W) from what a network gives: these, or a field of codes."""
+        return given if self.class_codes is None else code_logits(given, self.class_codes)
 
     def probabilities(
         self, condition: Tensor, noise: Tensor | None = None, steps: int = 1
@@ -178,5 +233,19 @@ class CompactFamily(LatentFamily):
 
     def decode(self, z0: Tensor, condition: Tensor) -> Tensor:
         """Latent (N, z, h, w) and condition → class logits (N, C, H, W)."""
-        logits = self.autoencoder.decode(z0)
-        return logits if self.fusion is None else self.fusion(logits, condition)
+        decoded = self.autoencoder.decode(z0)
+        fused = decoded if self.fusion is None else self.fusion(decoded, condition)
+        return self.class_logits(fused)
+
+
+def _check_codes(codes: object) -> None:
+    """Check the length of codes in a description.
+
+    Raises:
+        ModelError: If there are no codes of this length.
+    """
+    if codes is not None and (type(codes) is not int or codes != LENGTH):
+        raise ModelError(
+            f"The codes of classes have {LENGTH} numbers, not {shown(codes)}; set network.codes to "
+            f"{LENGTH}, or leave it out for one channel a class."
+        )

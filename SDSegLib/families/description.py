@@ -12,7 +12,7 @@ from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
 from ..volume.structure import Structure
-from . import FAMILIES, FAMILIES_OF_ANY_STRUCTURE
+from . import FAMILIES, OTHER_USES, Use
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -43,7 +43,7 @@ class ModelDescription:
         diffusion: Noise schedule and prediction type; not used by a family without a reverse
             process.
         input: Axes, spacing, windows and tile size.
-        structures: Labels 1 … N; none for a family in `FAMILIES_OF_ANY_STRUCTURE`.
+        structures: Labels 1 … N; none unless `use` is "segment".
         expects: Modality, region and appearance of the images that the model was trained for.
         training: Data, citation and how it was trained.
         license: SPDX identifier of the license of the weights; empty if not stated.
@@ -149,9 +149,14 @@ class ModelDescription:
             raise ValueError("two structures share a name")
 
     @property
+    def use(self) -> Use:
+        """What the model is for."""
+        return OTHER_USES.get(self.family, "segment")
+
+    @property
     def segments(self) -> bool:
-        """Whether it segments structures of its own, rather than carrying a mask of any."""
-        return self.family not in FAMILIES_OF_ANY_STRUCTURE
+        """Whether it segments structures of its own."""
+        return self.use == "segment"
 
     def _check_numbers(self) -> None:
         diffusion = self.diffusion

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..resources import resource_folder
-from ..untrusted import plain, read_json, shown
-from ..volume.structure import LARGEST_LABEL, LONGEST_NAME, Code, Structure
+from ..untrusted import plain, read_json, shown, text_of, whole_number
+from ..volume.same_structures import common_labels
+from ..volume.structure import (
+    LARGEST_LABEL,
+    LEFT,
+    LONGEST_NAME,
+    RIGHT,
+    Code,
+    Structure,
+    structure_id,
+)
 
 PRIVATE_SCHEME = "99SDSEG"
+_SIDES = {"left": LEFT, "right": RIGHT}
+_LONGEST_CODE = 16  # characters of a DICOM short string
+_TREATMENT_WORDS = frozenset(
+    ("ptv", "ctv", "gtv", "itv", "target", "boost", "ring", "body", "external", "couch", "table",
+     "bolus", "isocenter", "l", "r")
+)  # fmt: skip
 COLORS = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
     (204, 121, 167), (145, 60, 205), (128, 174, 128), (241, 214, 145), (177, 122, 101),
@@ -38,7 +56,7 @@ def read_structures(name_or_path: str) -> tuple[Structure, ...]:
     path, structures = _read(name_or_path)
     labels = [structure.label for structure in structures]
     if not labels or labels != list(range(1, len(labels) + 1)):
-        raise InputError(f"The labels in {path} are {labels}, not 1 … N without gaps.")
+        raise InputError(f"The labels in {path} are {shown(labels)}, not 1 … N without gaps.")
     return structures
 
 
@@ -80,6 +98,10 @@ def _read(name_or_path: str) -> tuple[Path, tuple[Structure, ...]]:
             f"{path} is not a label list ({error}); it should be like "
             '{"1": "Liver", "2": "Spleen"} or a list as in model.json.'
         ) from error
+    counts = Counter(item.id for item in structures)
+    twice = [item.name for item in structures if counts[item.id] > 1]
+    if twice:
+        raise InputError(f"{path} gives several labels the name {shown(twice[0])}; correct it.")
     return path, structures
 
 
@@ -100,7 +122,77 @@ def structures_named(names: Mapping[int, str]) -> tuple[Structure, ...]:
     )
 
 
+def structures_called(names: Sequence[str]) -> tuple[Structure, ...]:
+    """Structures 1 … N with these names, in this order.
+
+    Those of the lists included with the program get their codes and colours from there. Others have
+    private codes, and the modifier Left or Right if one of these words is in the name.
+    """
+    found = structures_named(dict(enumerate(names, start=1)))
+    structures = [_with_side(item) for item in found]
+    for name in known_lists():
+        listed = {item.label: item for item in read_structures(name)}
+        for label, known in common_labels(found, tuple(listed.values())).items():
+            structures[label - 1] = replace(
+                listed[known],
+                label=label,
+                name=found[label - 1].name,
+                minimum_component_fraction=None,
+            )
+    return tuple(structures)
+
+
+def names_of_structures(names: Iterable[str]) -> list[str]:
+    """Those of some names that say nothing but which structure it is.
+
+    All their words are in the names of the lists included with the program, or are usual for
+    targets and aids of radiotherapy, with one number of up to two digits. Other names may hold
+    anything, such as a patient's name.
+    """
+    known = _known_words()
+    found = []
+    for name in names:
+        words = structure_id(name).split("-")
+        others = [word for word in words if word not in known]
+        is_number = [word.isdecimal() and len(word) <= 2 for word in others]
+        if len(others) < len(words) and len(others) <= 1 and all(is_number):
+            found.append(name)
+    return found
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    listed = [item.id for name in known_lists() for item in read_structures(name)]
+    return frozenset(word for text in listed for word in text.split("-")) | _TREATMENT_WORDS
+
+
+def _with_side(item: Structure) -> Structure:
+    """A structure with a private code whose side is in the modifier, not in the type."""
+    words = item.name.split()
+    sides = [word for word in words if word.lower() in _SIDES]
+    if len(sides) != 1 or len(words) == 1:
+        return item
+    rest = " ".join(word for word in words if word not in sides)
+    meaning = rest[:1].upper() + rest[1:]
+    value = "".join(c for c in meaning.title() if c.isalnum())[:_LONGEST_CODE]
+    return replace(
+        item,
+        type=Code(PRIVATE_SCHEME, value, meaning),
+        modifier=_SIDES[sides[0].lower()],
+    )
+
+
 def _structures(data: Any) -> tuple[Structure, ...]:
     if isinstance(data, list):
         return tuple(Structure.from_json(item) for item in data)
-    return structures_named({int(label): str(name) for label, name in dict(data).items()})
+    if not isinstance(data, dict):
+        raise ValueError(f"{shown(data)} is neither an object nor a list")
+    names: dict[int, str] = {}
+    for key, value in data.items():
+        label, name = whole_number(key), text_of(value)
+        if label < 0:
+            raise ValueError(f"the label {label} is negative")
+        if label in names:
+            raise ValueError(f"it gives the label {label} two names")
+        names[label] = name
+    return structures_named(names)

@@ -12,8 +12,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..archives import ARCHIVE_ERRORS, problem_with, reason
+from ..archives import ARCHIVE_ERRORS, is_damage, problem_with, reason
 from ..errors import InputError, ModelError, OutputError
+from ..families import Use
 from ..families.description import ModelDescription
 from ..resources import resource_folder
 from ..unfinished import unfinished_folder
@@ -66,14 +67,14 @@ def user_folder() -> Path:
     """The user's model folder, kept on updates: `SDSEG_MODELS` or the platform's data folder."""
     chosen = os.environ.get(MODELS_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
-    return _user_data_folder() / "models"
+        return Path(os.path.expanduser(chosen))
+    return user_data_folder() / "models"
 
 
 def list_models() -> tuple[list[InstalledModel], list[str]]:
     """All models that segment, the user's first, and the errors of folders that are not usable.
 
-    Models that carry masks of any structure are not among them; see `propagation_models`.
+    Models for another use are not among them; see `propagation_models` and `foundation_model`.
     """
     models, problems = installed_models()
     return [model for model in models if model.description.segments], problems
@@ -81,20 +82,22 @@ def list_models() -> tuple[list[InstalledModel], list[str]]:
 
 def propagation_models() -> list[InstalledModel]:
     """All usable models that carry a mask of any structure, the user's first."""
-    return [model for model in installed_models()[0] if not model.description.segments]
+    return models_for("carry")
 
 
 def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
     """The model that carries masks from slice to slice: the wanted one, or the first installed.
 
     Raises:
-        ModelError: If there is none, or the wanted one segments structures of its own.
+        ModelError: If there is none, or the wanted one is for another use.
     """
     found = propagation_models()
-    if wanted is not None and wanted.description.segments:
+    if wanted is not None and wanted.description.use != "carry":
         known = ", ".join(model.description.name for model in found) or "none"
+        is_own = wanted.description.segments
+        what = "segments its own structures and cannot" if is_own else "cannot"
         raise ModelError(
-            f"The model {wanted.description.name} segments its own structures and cannot carry a "
+            f"The model {wanted.description.name} {what} carry a "
             f"drawn mask; installed for that are: {known}."
         )
     if wanted is None and not found:
@@ -105,6 +108,26 @@ def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
             f"from its zip file or folder.{broken}"
         )
     return wanted or found[0]
+
+
+def foundation_model() -> InstalledModel:
+    """The model with whose weights learning from few cases begins.
+
+    Raises:
+        ModelError: If none is installed.
+    """
+    found = models_for("start")
+    if not found:
+        raise ModelError(
+            "No model to begin with is installed; install the program again, or begin with a model "
+            "that segments."
+        )
+    return found[0]
+
+
+def models_for(use: Use) -> list[InstalledModel]:
+    """All usable models of one use, the user's first."""
+    return [model for model in installed_models()[0] if model.description.use == use]
 
 
 def installed_models() -> tuple[list[InstalledModel], list[str]]:
@@ -146,8 +169,9 @@ def find_model(name_or_folder: str) -> InstalledModel:
     for model in models:
         if model.description.name == name_or_folder:
             return model
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
+    # Unlike those of pathlib, these do not fail for unknown users and names that are too long.
+    folder = Path(os.path.expanduser(name_or_folder))
+    if os.path.isdir(folder):
         return InstalledModel(folder, read_description(folder), bundled=False)
     known = ", ".join(model.description.name for model in models) or "none"
     broken = f" Not usable: {' '.join(problems)}" if problems else ""
@@ -177,15 +201,19 @@ def models_for_volumes(name_or_folder: str | None) -> list[InstalledModel]:
     return [model]
 
 
-def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
+def install_model(
+    source: Path, overwrite: bool = False, expected: tuple[str, str] | None = None
+) -> InstalledModel:
     """Copy a model from a folder or a zip file into the user's folder, verified and atomic.
 
     Args:
         source: A model folder, or a zip file that contains one.
         overwrite: Replace an installed model of the same name.
+        expected: Name and version that it must have.
 
     Raises:
-        ModelError: If the source is not a model, is damaged, or is already installed.
+        ModelError: If the source is not a model, is damaged, is another one than expected, or is
+            already installed.
         OutputError: If the user's folder cannot be written.
     """
     root = user_folder()
@@ -200,6 +228,11 @@ def install_model(source: Path, overwrite: bool = False) -> InstalledModel:
             else:
                 raise ModelError(f"{source} does not exist; name a model folder or a zip file.")
             description = _checked(fresh, source)
+            if expected not in (None, (description.name, description.version)):
+                raise ModelError(
+                    f"{source} holds {description.name} {description.version}, and "
+                    f"{' '.join(expected or ())} was expected; nothing was installed."
+                )
             target = root / _safe_name(description.name)
             if not overwrite:
                 _refuse_known(description.name, target)
@@ -267,18 +300,21 @@ def remove_model(name: str) -> Path:
     Only the files of a model are deleted, and only in a folder of its own directly inside the
     user's model folder.
 
+    Args:
+        name: Name or folder of a model; of a damaged one, whose own name cannot be read, its folder
+            or the name of that.
+
     Raises:
         ModelError: If there is none of that name, or it lies elsewhere.
         OutputError: If the folder holds other files, or cannot be deleted.
     """
-    model = find_model(name)
-    folder = model.folder
+    folder = _folder_to_remove(name)
     if folder.is_symlink():
         raise ModelError(
             f"The model {name} is a link in {folder} to {folder.resolve()}, which SDSeg did not "
             "make; remove the link yourself."
         )
-    if model.bundled or folder.resolve().parent != user_folder().resolve():
+    if folder.resolve().parent != user_folder().resolve():
         raise ModelError(f"The model {name} in {folder} was not installed by you; it stays.")
     try:
         check_replaceable(folder, overwrite=True)
@@ -292,7 +328,23 @@ def remove_model(name: str) -> Path:
     return folder
 
 
-def _user_data_folder() -> Path:
+def _folder_to_remove(name: str) -> Path:
+    """The folder of the user's model with this name, else of a damaged one that is called so."""
+    own = [model for model in installed_models()[0] if not model.bundled]
+    for model in own:
+        if model.description.name == name:
+            return model.folder
+    called = Path(os.path.expanduser(name))
+    folder = user_folder() / called if called.name == name else called
+    if folder.parent.resolve() == user_folder().resolve() and os.path.isfile(folder / DESCRIPTION):
+        try:
+            read_description(folder)
+        except ModelError:
+            return folder
+    return find_model(name).folder
+
+
+def user_data_folder() -> Path:
     """The folder that platformdirs would return; 3D Slicer's Python lacks that package."""
     try:
         import platformdirs
@@ -344,7 +396,7 @@ def _unzip(source: Path, target: Path) -> None:
             ) from error
         raise ModelError(f"{source} is damaged: {reason(error)}. Fetch it again.") from error
     except OSError as error:
-        if error.errno is not None:
+        if not is_damage(error):
             raise
         raise ModelError(f"{source} is damaged: {reason(error)}. Fetch it again.") from error
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .codes import FIELD_LIMIT, LENGTH
+
 GROUPS = 16
 LOWEST_PROBABILITY = 1e-4
 
@@ -34,8 +36,10 @@ class ResidualBlock(nn.Module):
 class LabelMapAutoencoder(nn.Module):
     """Encodes a one-hot label map to one latent and decodes it to logits of all classes.
 
+    Or a field of codes to a latent, and this to a field.
+
     Args:
-        num_classes: Classes with background, C.
+        num_classes: Classes with background, C; or the length of codes.
         latent_channels: z.
         channels: Width.
         num_res_blocks: Residual blocks in encoder and decoder each.
@@ -106,7 +110,24 @@ class Fusion(nn.Module):
         """
         decoded, encoder = self.exponents
         own = functional.pixel_shuffle(condition[:, -self.channels :], self.factor)
-        return decoded * logits + encoder * own.clamp(min=LOWEST_PROBABILITY).log()
+        return decoded * logits + encoder * self._logits(own)
+
+    def _logits(self, own: Tensor) -> Tensor:
+        return own.clamp(min=LOWEST_PROBABILITY).log()
+
+
+class FieldFusion(Fusion):
+    """The same for fields of codes, whose inner products with the codes are logits.
+
+    Args:
+        factor: As for `Fusion`.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__(LENGTH, factor)
+
+    def _logits(self, own: Tensor) -> Tensor:
+        return FIELD_LIMIT * own
 
 
 class LightVisionEncoder(nn.Module):

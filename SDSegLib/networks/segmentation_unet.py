@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .codes import limited
+
 SLOPE = 0.01
 
 
@@ -113,13 +115,15 @@ class VisionUNet(SegmentationUNet):
     Args:
         in_channels: Windows × context slices.
         filters: As for `SegmentationUNet`.
-        num_classes: C, with background, of the logits that are supervised.
+        num_classes: Channels of the heads: C, with background, for logits of classes, or the length
+            of their codes.
         supervised: As for `SegmentationUNet`.
         condition_channels: Channels of the condition latent, K.
         factor: Ratio of image to latent size, f.
         skip: Whether the class probabilities of the U-Net itself are appended to the condition
             latent, with each block of f × f pixels as channels of one position. No gradient flows
             back through them; they are trained only by the loss on `with_logits`.
+        gives_field: Whether the heads give fields of codes, which are appended instead.
     """
 
     def __init__(
@@ -131,9 +135,11 @@ class VisionUNet(SegmentationUNet):
         condition_channels: int,
         factor: int,
         skip: bool = False,
+        gives_field: bool = False,
     ) -> None:
         super().__init__(in_channels, filters, num_classes, supervised)
         self.skip = skip
+        self.gives_field = gives_field
         self.factor = factor
         self.condition = nn.Sequential(
             nn.PixelUnshuffle(factor), nn.Conv2d(filters[0] * factor**2, condition_channels, 1)
@@ -157,7 +163,9 @@ class VisionUNet(SegmentationUNet):
         condition = self.condition(finest)
         if not self.skip or logits is None:
             return condition
-        own = functional.pixel_unshuffle(logits.detach().float().softmax(dim=1), self.factor)
+        own = logits.detach().float()
+        own = limited(own) if self.gives_field else own.softmax(dim=1)
+        own = functional.pixel_unshuffle(own, self.factor)
         return torch.cat([condition, own.to(condition.dtype)], dim=1)
 
 
