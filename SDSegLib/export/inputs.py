@@ -8,13 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError
-from ..reading.dicom_headers import starts_like_dicom
+from ..reading.dicom_headers import SEGMENTATION_STORAGE, starts_like_dicom
 
 _HEADERS = (".nhdr", ".mhd")
 """Endings of headers that name the file with the voxels."""
 _LONGEST_HEADER = 65536
 _BEGINNING = 4096
-_SEGMENTATION_STORAGE = b"1.2.840.10008.5.1.4.1.1.66.4"
 
 
 def refuse_inputs(
@@ -69,5 +68,5 @@ def _is_dicom_image(path: Path) -> bool:
     with suppress(OSError):
         with path.open("rb") as file:
             start = file.read(_BEGINNING)
-        return starts_like_dicom(start) and _SEGMENTATION_STORAGE not in start
+        return starts_like_dicom(start) and SEGMENTATION_STORAGE.encode() not in start
     return False

@@ -12,11 +12,18 @@ import numpy as np
 
 from ..errors import InputError
 from ..reading.files import read_volume
+from ..volume.same_voxels import on_same_voxels
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Code, Structure, structure_id
 from ..volume.volume import Volume
 from .atomic import atomic_together
-from .label_files import structures_in
+from .label_files import (
+    is_dicom_segmentation,
+    read_label_file,
+    read_segment,
+    structures_in,
+    whole_numbers,
+)
 from .label_map import write_label_map
 from .seg_nrrd import write_seg_nrrd
 from .segmentation_input import begin_to_check
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 SEGMENTATION = ".seg.nrrd"
 _COLOR = (128, 174, 128)
 _TISSUE = Code("SCT", "85756007", "Tissue")
-_HIGHEST_LABEL = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,7 @@ class MaskFile:
         structure: The chosen one.
         mask: Its voxels.
         segment: Of a `.seg.nrrd` file, where the chosen one is.
+        notes: Remarks of the file's reader for the user, one sentence each.
     """
 
     path: Path
@@ -51,6 +58,7 @@ class MaskFile:
     structure: Structure
     mask: MaskPart
     segment: _Segment | None = None
+    notes: tuple[str, ...] = ()
 
     def write(
         self, result: Propagation, path: Path, overwrite: bool = False, is_correction: bool = False
@@ -150,7 +158,8 @@ class _Segment:
 def opened_mask(
     path: Path, volume: Volume, wanted: str | None = None, names: Sequence[Structure] = ()
 ) -> Iterator[MaskFile]:
-    """Read a label map or `.seg.nrrd` file; a copy can be written inside the `with` block.
+    """Read a label map, `.seg.nrrd` file or DICOM Segmentation; a copy can be written inside the
+    `with` block.
 
     Args:
         path: The file.
@@ -160,10 +169,19 @@ def opened_mask(
 
     Raises:
         InputError: If the file cannot be read, lies on another grid, or has no such structure.
-        MissingPackageError: For `.seg.nrrd` without the package slicer-core.
+        MissingPackageError: For `.seg.nrrd` without the package slicer-core, for DICOM without
+            highdicom.
     """
     if not path.name.lower().endswith(SEGMENTATION):
-        yield _label_map(path, volume, wanted, names)
+        if path.is_dir():
+            raise InputError(
+                f"{path} is a folder; give one file with the mask: a label map, a .seg.nrrd file "
+                "or a DICOM Segmentation."
+            )
+        if is_dicom_segmentation(path):
+            yield _dicom_segmentation(path, volume, wanted)
+        else:
+            yield _label_map(path, volume, wanted, names)
         return
     from ..mrml.edit_grid import edit_grid, segment_on_grid
     from ..mrml.find_segment import find_segment
@@ -196,6 +214,33 @@ def opened_mask(
         )
 
 
+def _dicom_segmentation(path: Path, volume: Volume, wanted: str | None) -> MaskFile:
+    from ..propagation.mask_part import MaskPart
+
+    structures = structures_in(path)
+    labels = [item.label for item in structures]
+    chosen = _choose(path, wanted, labels, {item.label: item for item in structures})
+    flattened = read_label_file(path)
+    return MaskFile(
+        path=path,
+        volume=volume,
+        segmentation=Segmentation(
+            _on_voxels_of(volume, flattened, path), volume.geometry, structures
+        ),
+        structure=structures[labels.index(chosen)],
+        mask=MaskPart.of(_on_voxels_of(volume, read_segment(path, chosen), path) > 0),
+        notes=flattened.notes,
+    )
+
+
+def _on_voxels_of(volume: Volume, labels: Volume, path: Path) -> np.ndarray:
+    """Labels on the volume's voxels; a DICOM Segmentation has only slices that hold something."""
+    found = on_same_voxels(labels, volume.geometry)
+    if found is None or np.count_nonzero(found) < np.count_nonzero(labels.array):
+        raise _other_grid(path, volume)
+    return found
+
+
 def _label_map(
     path: Path, volume: Volume, wanted: str | None, names: Sequence[Structure]
 ) -> MaskFile:
@@ -205,20 +250,9 @@ def _label_map(
     known = {item.label: item for item in (structures_in(path) or names)}
     if not read.geometry.matches(volume.geometry):
         raise _other_grid(path, volume)
-    label_map = _whole_numbers(path, read.array)
+    label_map = whole_numbers(path, read.array)
     labels = [int(label) for label in np.flatnonzero(np.bincount(label_map.ravel())) if label]
-    shown = ", ".join(_called(label, known) for label in labels) or "none"
-    chosen = labels[0] if labels else 0
-    if wanted is not None:
-        chosen = _chosen(wanted, labels, known)
-        if not chosen:
-            raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
-    if wanted is None and len(labels) > 1:
-        raise InputError(
-            f"{path} holds {len(labels)} structures (labels {shown}); choose one with --segment."
-        )
-    if not labels:
-        raise InputError(f"{path} is empty; draw the structure on at least one slice.")
+    chosen = _choose(path, wanted, labels, known)
     structures = tuple(
         known.get(label, Structure(label, f"Segment {label}", _COLOR, type=_TISSUE))
         for label in labels
@@ -229,7 +263,31 @@ def _label_map(
         segmentation=Segmentation(label_map, volume.geometry, structures),
         structure=structures[labels.index(chosen)],
         mask=MaskPart.of(label_map == chosen),
+        notes=read.notes,
     )
+
+
+def _choose(
+    path: Path, wanted: str | None, labels: Sequence[int], known: Mapping[int, Structure]
+) -> int:
+    """The label that is wanted, or the only one.
+
+    Raises:
+        InputError: If there is no such label, or none, or several and none is wanted.
+    """
+    shown = ", ".join(_called(label, known) for label in labels) or "none"
+    if wanted is not None:
+        chosen = _chosen(wanted, labels, known)
+        if not chosen:
+            raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
+        return chosen
+    if len(labels) > 1:
+        raise InputError(
+            f"{path} holds {len(labels)} structures (labels {shown}); choose one with --segment."
+        )
+    if not labels:
+        raise InputError(f"{path} is empty; draw the structure on at least one slice.")
+    return labels[0]
 
 
 def _called(label: int, known: Mapping[int, Structure]) -> str:
@@ -243,26 +301,6 @@ def _chosen(wanted: str, labels: Sequence[int], known: Mapping[int, Structure]) 
         return int(text)
     named = [label for label in labels if label in known and known[label].id == structure_id(text)]
     return named[0] if len(named) == 1 else 0
-
-
-def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
-    """A label map as uint8.
-
-    Raises:
-        InputError: If it holds other values than 0 … 255.
-    """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{path} holds NaN or infinity, not labels; save whole numbers.")
-    low, high = array.min(), array.max()
-    if low < 0 or high > _HIGHEST_LABEL:
-        raise InputError(
-            f"{path} holds values from {low:g} to {high:g}; labels are 0 to {_HIGHEST_LABEL}. Is "
-            "it the mask?"
-        )
-    labels = array.astype(np.uint8)
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
-    return labels
 
 
 def _other_grid(path: Path, volume: Volume) -> InputError:

@@ -40,7 +40,8 @@ def read_and_forget(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
     from ..reading.nrrd import check_nrrd
 
     if not source.is_file():
-        kind = "is no file" if source.exists() else "does not exist"
+        kind = "is neither a file nor a folder" if source.exists() else "does not exist"
+        kind = "is a folder, not a file" if source.is_dir() else kind
         raise InputError(f"{source} {kind}; check the spelling.")
     with private_scene() as scene:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..volume.layers import LayeredLabels
 from ..volume.segmentation import Segmentation
 from ..volume.structure import ANATOMICAL_STRUCTURE, Code, Structure
 from .segments import segment_ids
@@ -16,6 +17,7 @@ from .volumes import array_of, volume_from_node, vtk_matrix
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkSegment
 
+_LABELMAP = "Binary labelmap"
 _MOST_SEGMENTS = 255
 _TISSUE = Code("SCT", "85756007", "Tissue")
 
@@ -35,22 +37,68 @@ def segmentation_from_node(
         InputError: If the node has no segments or too many, or lies under another transform than
             the volume.
     """
+    ids = _exportable(node)
+    return Segmentation(
+        label_map=labels_on_grid(node, volume_node, ids),
+        geometry=volume_from_node(volume_node).geometry,
+        structures=_structures(node, ids),
+        model=model,
+    )
+
+
+def layers_from_node(
+    node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolumeNode
+) -> LayeredLabels:
+    """All segments on a volume's grid, each of them whole also where they overlap.
+
+    Args:
+        node: As for `segmentation_from_node`.
+        volume_node: Volume whose grid they get.
+
+    Returns:
+        Copies of the voxels, independent of MRML, with the segments' order as labels 1 … N.
+
+    Raises:
+        InputError: As for `segmentation_from_node`.
+    """
+    ids = _exportable(node)
     segmentation = node.GetSegmentation()
-    count = segmentation.GetNumberOfSegments()
+    together: dict[str, list[str]] = {}
+    for segment_id in ids:
+        image = segmentation.GetSegment(segment_id).GetRepresentation(_LABELMAP)
+        key = segment_id if image is None else image.GetAddressAsString("")
+        together.setdefault(key, []).append(segment_id)
+    layers = []
+    for members in together.values():
+        table = np.array([0, *(ids.index(member) + 1 for member in members)], np.uint8)
+        layers.append(table[labels_on_grid(node, volume_node, members)])
+    return LayeredLabels(
+        layers=tuple(layers),
+        geometry=volume_from_node(volume_node).geometry,
+        structures=_structures(node, ids),
+    )
+
+
+def _exportable(node: vtkMRMLSegmentationNode) -> list[str]:
+    """IDs of the segments.
+
+    Raises:
+        InputError: If there are none or too many.
+    """
+    count = node.GetSegmentation().GetNumberOfSegments()
     if not 0 < count <= _MOST_SEGMENTS:
         raise InputError(
             f'The segmentation "{node.GetName()}" has {count} segments; between 1 and '
             f"{_MOST_SEGMENTS} can be exported."
         )
-    ids = segment_ids(node)
-    return Segmentation(
-        label_map=labels_on_grid(node, volume_node, ids),
-        geometry=volume_from_node(volume_node).geometry,
-        structures=tuple(
-            _structure(label, segmentation.GetSegment(segment_id))
-            for label, segment_id in enumerate(ids, start=1)
-        ),
-        model=model,
+    return segment_ids(node)
+
+
+def _structures(node: vtkMRMLSegmentationNode, ids: list[str]) -> tuple[Structure, ...]:
+    segmentation = node.GetSegmentation()
+    return tuple(
+        _structure(label, segmentation.GetSegment(segment_id))
+        for label, segment_id in enumerate(ids, start=1)
     )
 
 

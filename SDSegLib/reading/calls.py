@@ -38,6 +38,13 @@ def content(source: Path) -> Returned:
     return {"series": described, "notes": list(found.notes)}, {}
 
 
+def patient(source: Path) -> Returned:
+    """Who the patient of a DICOM file is."""
+    from .dicom_patient import patient_of
+
+    return patient_of(source), {}
+
+
 def picture(source: Path) -> Returned:
     """The pixels of a picture."""
     from .picture_files import read_picture_here

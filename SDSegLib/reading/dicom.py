@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..untrusted import plain
 from ..volume.geometry import Geometry
 from ..volume.straighten import straightened
 from ..volume.volume import Volume
-from .dicom_headers import DicomImage, FoundInFolder, find_in_folder, read_image
+from .dicom_headers import (
+    SEGMENTATION_STORAGE,
+    DicomImage,
+    FoundInFolder,
+    find_in_folder,
+    read_image,
+)
 from .dicom_phases import Phase, chosen_phase, phases_of
 from .dicom_pixels import decode
 from .dicom_series import ImageGroup, grouped, without_strays
@@ -136,6 +143,26 @@ def read_series(folder: Path, series: str | None = None, phase: str | None = Non
 
 
 @silent_libraries()
+def read_grid(folder: Path, series: str | None = None) -> tuple[Geometry, str]:
+    """The grid of one series as it was acquired, from headers only, and its FrameOfReferenceUID.
+
+    Args:
+        folder: Folder with its files.
+        series: As for `read_series`.
+
+    Raises:
+        InputError: As for `read_series`.
+    """
+    groups = grouped(find_in_folder(folder).images)
+    if not groups:
+        raise InputError(f"{folder} holds no DICOM images; give the folder of the CT.")
+    images = groups[_chosen(groups, folder, series)].images
+    slices, _ = without_strays([item for image in images for item in slices_of(image)])
+    _, geometry, _ = stack(chosen_phase(without_copies(slices)[0], None, folder))
+    return geometry, images[0].text("FrameOfReferenceUID")
+
+
+@silent_libraries()
 def read_dicom_file(path: Path, phase: str | None = None) -> Volume:
     """Read a single DICOM file: one slice, or all frames of a multi-frame image.
 
@@ -149,6 +176,10 @@ def read_dicom_file(path: Path, phase: str | None = None) -> Volume:
     image = read_image(path)
     if image.text("SOPClassUID") == _DICOM_DIRECTORY or path.name.upper() == "DICOMDIR":
         raise InputError(f"{path} is only a table of contents; give its folder {path.parent}.")
+    if image.text("SOPClassUID") == SEGMENTATION_STORAGE:
+        raise InputError(
+            f"{path} is a DICOM Segmentation, not an image; give the folder of its CT's series."
+        )
     if image.size is None:
         raise InputError(
             f"{path} is a DICOM file without an image ({image.text('Modality') or 'no modality'}); "
@@ -267,7 +298,7 @@ def _chosen(groups: list[ImageGroup], folder: Path, wanted: str | None) -> int:
     ]
     if wanted is not None and len(matching) == 1:
         return matching[0] - 1
-    listed = "".join(f"\n  {series}" for series in _describe(groups))
+    listed = "".join(f"\n  {plain(str(series))}" for series in _describe(groups))
     if wanted is None:
         raise InputError(
             f"{folder} holds {len(groups)} image series; choose one by number or UID with "

@@ -51,6 +51,8 @@ _TAGS = (
 _PATIENT_TAGS = ("PatientID", "PatientName")
 _FRAME_TAGS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _NOT_SOURCE_IMAGES = {"SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "REG", "SR", "PR", "KO", "DOC", "AU"}
+SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
+"""SOP class of DICOM Segmentations."""
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _SCOUTS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 
@@ -155,12 +157,14 @@ class FoundInFolder:
 
     Attributes:
         images: DICOM images, by path.
+        structures: Structure sets and segmentations, by path; `others` counts them too.
         others: Number of other DICOM objects, by modality ("RTSTRUCT", "SR", …).
         damaged: Files that are or should be DICOM and cannot be read.
         not_dicom: All other files.
     """
 
     images: list[DicomImage] = field(default_factory=list)
+    structures: list[DicomImage] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     damaged: list[Path] = field(default_factory=list)
     not_dicom: list[Path] = field(default_factory=list)
@@ -324,6 +328,8 @@ def _sort_in(file: Path, found: FoundInFolder) -> DicomImage | None:
     modality = image.text("Modality")
     if modality in _NOT_SOURCE_IMAGES:
         found.others[modality] += 1
+        if modality in ("RTSTRUCT", "SEG"):
+            found.structures.append(image)
     elif image.size is not None:
         found.images.append(image)
     elif image.class_name.endswith("Image Storage"):  # its header was cut short

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..untrusted import plain
 from .dicom_files import read_content
 from .dicom_headers import read_image
 from .dicom_stack import Slice, at_one_place, sorted_along_normal
@@ -114,7 +115,7 @@ def chosen_phase(slices: list[Slice], wanted: str | None, source: Path) -> list[
                 "out."
             )
         return slices
-    listed = "".join(f"\n  {phase}" for phase, _ in phases)
+    listed = "".join(f"\n  {plain(str(phase))}" for phase, _ in phases)
     if wanted is None:
         raise InputError(
             f"{source} holds {len(phases)} images at one place: phases, echoes or reconstructions; "

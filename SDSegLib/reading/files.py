@@ -17,6 +17,8 @@ from .dicom import FolderContent, Series
 from .dicom_headers import starts_like_dicom
 from .dicom_phases import Phase
 
+_BEGINNING = 4096
+
 
 def read_volume(
     path: Path | str,
@@ -29,7 +31,8 @@ def read_volume(
     A sheared grid, as of a tilted gantry, is straightened: see `straighten`.
 
     Args:
-        path: A NIfTI, NRRD or MetaImage file, a DICOM file, or a folder with DICOM files.
+        path: A NIfTI, NRRD or MetaImage file, a DICOM file, a folder with DICOM files, or a 3D
+            Slicer scene (.mrb), of which the volume is read that its segmentation was drawn on.
         series: Series of a DICOM folder: its UID, or its number in the list of the error message.
             Needed only if the folder contains several.
         phase: Phase, echo or reconstruction of a DICOM series with several images at each place:
@@ -72,17 +75,38 @@ def list_series(folder: Path) -> list[Series]:
     return look_into(folder).series
 
 
+def patient_id(volume: Volume) -> str:
+    """PatientID, with its issuer, of the DICOM files that a volume was read from; "" for others.
+
+    It tells patients apart; do not show it or write it into a file.
+    """
+    if not volume.dicom_files:
+        return ""
+    return str(call_guarded("SDSegLib.reading.calls:patient", volume.dicom_files[0]).values)
+
+
 def is_dicom_file(path: Path) -> bool:
     """Whether a regular file starts like a DICOM file.
 
     Raises:
         InputError: If it cannot be opened.
     """
-    if not path.is_file():
-        return False
+    return path.is_file() and starts_like_dicom(beginning_of(path))
+
+
+def beginning_of(path: Path) -> bytes:
+    """The first bytes of a regular file, which tell its format.
+
+    Raises:
+        InputError: If it is none or cannot be opened.
+    """
     try:
+        if not path.is_file():
+            kind = "is neither a file nor a folder" if path.exists() else "does not exist"
+            kind = "is a folder, not a file" if path.is_dir() else kind
+            raise InputError(f"{path} {kind}; check the spelling.")
         with path.open("rb") as file:
-            return starts_like_dicom(file.read(4096))
+            return file.read(_BEGINNING)
     except OSError as error:
         raise InputError(
             f"{path} cannot be opened ({error.strerror or error}); check its access rights."

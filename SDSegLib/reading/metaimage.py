@@ -52,16 +52,7 @@ _BYTE_ORDER = ("binarydatabyteordermsb", "elementbyteordermsb")
 
 
 def read_metaimage(path: Path, name: str) -> Volume:
-    """Read one 3-D image.
-
-    Args:
-        path: The image, or its header if the voxels are in other files.
-        name: Name of the volume.
-
-    Raises:
-        InputError: If the file is damaged or is not one single-channel 3-D image; the message
-            lacks the path.
-    """
+    """Read one 3-D image; with the arguments and errors of `nrrd.read_nrrd`."""
     return _header(path).volume(path, name)
 
 

@@ -21,17 +21,7 @@ _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_picture_here(path: Path) -> np.ndarray:
-    """Read a picture.
-
-    Transparency is ignored, a palette is resolved, and a rotation stored by the camera (EXIF) is
-    not applied, so that a picture and its mask keep the same rows and columns.
-
-    Returns:
-        uint8, (H, W) for a grey picture, (H, W, 3) for red, green and blue.
-
-    Raises:
-        InputError: If it is missing, damaged, has several pages or more than 8 bits per value.
-    """
+    """As `pictures.read_picture`, in this process."""
     with _opened(path) as picture:
         if picture.mode in (*_DEEP_MODES, "F"):
             raise InputError(
@@ -43,20 +33,13 @@ def read_picture_here(path: Path) -> np.ndarray:
 
 
 def is_colored_here(path: Path) -> bool:
-    """Whether a picture is stored in colour according to its header."""
+    """As `pictures.is_colored`, in this process."""
     with _opened(path, load=False) as picture:
         return picture.mode not in ("1", "L", "LA", "F", *_DEEP_MODES)
 
 
 def read_mask_here(path: Path) -> np.ndarray:
-    """Read a mask as it is stored: palette indices and 16-bit values are kept.
-
-    Returns:
-        Whole numbers, (H, W); or uint8, (H, W, 3) if it is stored in colour.
-
-    Raises:
-        InputError: If it is missing, damaged, has several pages or fractional values.
-    """
+    """As `pictures.read_mask`, in this process."""
     with _opened(path) as picture:
         if picture.mode == "F":
             raise InputError(f"{path} holds fractions, not labels; save whole numbers.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -15,9 +16,10 @@ from .dicom_headers import starts_like_dicom
 from .metaimage import read_metaimage
 from .nifti import LARGEST_HEADER, is_nifti, read_nifti
 from .nrrd import read_nrrd
+from .slicer_scene import is_scene, scene_volume
 
 _READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM"
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".mrb")
 # First bytes of files that users mistake for images, or that contain images, and advice for each.
 _OTHER_FILES = {
     b"\x89PNG": "It is a picture without a place in the patient (PNG)",
@@ -36,21 +38,7 @@ def read_volume_here(
     phase: str | None = None,
     labels: bool = False,
 ) -> Volume:
-    """Read one volume with its position in the patient.
-
-    Args:
-        path: A NIfTI, NRRD or MetaImage file, a DICOM file, or a folder with DICOM files.
-        series: Series of a DICOM folder: its UID, or its number in the list of the error message.
-            Needed only if the folder contains several.
-
-    Returns:
-        Values as stored, or scaled as in the header; int8 … int32 and float32 are kept, other
-        types become float32. `notes` contains remarks for the user.
-
-    Raises:
-        InputError: If there is no such file, if it is damaged, or if it is not one single-channel
-            3-D image on a usable grid.
-    """
+    """As `files.read_volume`, in this process."""
     try:
         is_folder = path.is_dir()
         if not is_folder and not path.is_file():
@@ -76,6 +64,9 @@ def _read_file(path: Path, phase: str | None, labels: bool) -> Volume:
         raise InputError(f"{path}: {error}") from error
     if starts_like_dicom(head):
         return read_dicom_file(path, phase)
+    if is_scene(path):
+        with scene_volume(path) as file:
+            return replace(_read_file(file, phase, labels), name=_name(path), source=path)
     if phase is not None:
         raise InputError(f"{path} is not DICOM; a phase can be chosen only in a DICOM series.")
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from .structure import Structure
+from .structure import LEFT, RIGHT, Structure
 
 _SIDES = {"l": "left", "r": "right"}
 _GENERIC = frozenset(("85756007", "91723000", "123037004"))
@@ -19,22 +20,46 @@ def common_labels(sources: Sequence[Structure], targets: Sequence[Structure]) ->
     of the words; or else if their codes are. A name or code that several have matches none.
     """
     found: dict[int, int] = {}
-    for key_of in (_name, _words, _codes):
+    for key_of in (_name, _words, codes_of):
         rest = [item for item in sources if item.label not in found]
-        left = [item for item in targets if item.label not in found.values()]
+        taken = set(found.values())
+        left = [item for item in targets if item.label not in taken]
         ours, theirs = _unique(rest, key_of), _unique(left, key_of)
         found |= {ours[key].label: theirs[key].label for key in ours if key in theirs}
     return found
+
+
+def codes_of(item: Structure) -> tuple[str, str, tuple[str, str] | None] | None:
+    """Scheme and value of a structure's type, and those of its side or other modifier.
+
+    None if they do not say which structure it is: private codes, and such as "Tissue".
+    """
+    kind, modifier = item.type, item.modifier
+    if kind.scheme.startswith(_PRIVATE) or kind.value in _GENERIC:
+        return None
+    side = None if modifier is None else (modifier.scheme, modifier.value)
+    return kind.scheme, kind.value, side
+
+
+def side_of(item: Structure) -> str:
+    """The side of the patient, "left" or "right", by the code, or else by the name; "" for none."""
+    by_code = {LEFT.value: "left", RIGHT.value: "right"}
+    if item.modifier is not None and item.modifier.value in by_code:
+        return by_code[item.modifier.value]
+    words = {_SIDES.get(word, word) for word in item.id.split("-")}
+    sides = words & {"left", "right"}
+    return sides.pop() if len(sides) == 1 else ""
 
 
 def _unique(
     structures: Sequence[Structure], key_of: Callable[[Structure], Hashable]
 ) -> dict[Hashable, Structure]:
     keys = [key_of(item) for item in structures]
+    counts = Counter(keys)
     return {
         key: item
         for key, item in zip(keys, structures, strict=True)
-        if key is not None and keys.count(key) == 1
+        if key is not None and counts[key] == 1
     }
 
 
@@ -44,11 +69,3 @@ def _name(item: Structure) -> Hashable:
 
 def _words(item: Structure) -> Hashable:
     return tuple(sorted(_SIDES.get(word, word) for word in item.id.split("-"))) or None
-
-
-def _codes(item: Structure) -> Hashable:
-    kind, modifier = item.type, item.modifier
-    if kind.scheme.startswith(_PRIVATE) or kind.value in _GENERIC:
-        return None
-    side = None if modifier is None else (modifier.scheme, modifier.value)
-    return kind.scheme, kind.value, side

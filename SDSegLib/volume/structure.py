@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..untrusted import is_plain, shown
+from ..untrusted import is_plain, shown, whole_number
 
 LARGEST_LABEL = 255
 LONGEST_NAME = 256
@@ -21,7 +21,9 @@ class Code:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Code:
-        return cls(*(_text(key, data[key]) for key in ("scheme", "value", "meaning")))
+        return cls(
+            *(_text(key, _digits_as_text(data[key])) for key in ("scheme", "value", "meaning"))
+        )
 
     def to_json(self) -> dict[str, str]:
         return {"scheme": self.scheme, "value": self.value, "meaning": self.meaning}
@@ -57,10 +59,10 @@ class Structure:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Structure:
-        red, green, blue = (int(value) for value in data["color"])
+        red, green, blue = (whole_number(value) for value in data["color"])
         if not all(0 <= value <= 255 for value in (red, green, blue)):
             raise ValueError(f"color {shown(data['color'])} is not three numbers 0 … 255")
-        label = int(data["label"])
+        label = whole_number(data["label"])
         if not 0 < label <= LARGEST_LABEL:
             raise ValueError(f"label {shown(data['label'])} is not from 1 to {LARGEST_LABEL}")
         return cls(
@@ -101,13 +103,17 @@ def structure_id(name: str) -> str:
 
 
 def _text(entry: str, value: Any) -> str:
-    text = str(value)
-    if len(text) > LONGEST_NAME or not is_plain(text):
+    if not isinstance(value, str) or len(value) > LONGEST_NAME or not is_plain(value):
         raise ValueError(
-            f"{entry} {shown(text)} is not a text of up to {LONGEST_NAME} characters without "
+            f"{entry} {shown(value)} is not a text of up to {LONGEST_NAME} characters without "
             "control characters"
         )
-    return text
+    return value
+
+
+def _digits_as_text(value: Any) -> Any:
+    """A code that was written as a number as the text that it is; anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _fraction(value: Any) -> float | None:
