@@ -96,7 +96,7 @@ def case_of(facts: dict[str, Any], image: np.ndarray, label_map: np.ndarray) -> 
 
 
 def _digest(item: Item, collection: Collection, description: InputDescription) -> str:
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "name": item.name,
         "files": [file_state(path) for path in (item.image, item.label) if path is not None],
@@ -105,6 +105,8 @@ def _digest(item: Item, collection: Collection, description: InputDescription) -
         "modality": collection.modality,
         "grid": grid_facts(description),
     }
+    if item.series is not None:
+        content["series"] = item.series
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 

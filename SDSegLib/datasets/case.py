@@ -159,15 +159,32 @@ def _matrices(
 
 
 def _largest_share(label_map: Tensor, rows: Tensor, columns: Tensor, num_classes: int) -> Tensor:
-    """Resample label maps uint8 (K, H, W): each pixel gets the label that covers most of it."""
+    """Resample label maps uint8 (K, H, W): each pixel gets the label that covers most of it.
+
+    Each structure is resampled in its own box only: of 117 structures most are small.
+    """
+    from scipy.ndimage import find_objects
+
     best = resample_in_plane((label_map == 0).float(), rows, columns)
     winner = torch.zeros(best.shape, dtype=torch.uint8)
-    for label in range(1, num_classes):
-        drawn = label_map == label
-        if not bool(drawn.any()):
+    for label, box in enumerate(find_objects(label_map.numpy(), num_classes - 1), start=1):
+        if box is None:
             continue
-        share = resample_in_plane(drawn.float(), rows, columns)
-        more = share > best
-        winner[more] = label
-        best = torch.maximum(best, share)
+        slices, height, width = box
+        row_matrix, column_matrix = rows[:, height], columns[:, width]
+        target_rows, target_columns = _reached(row_matrix), _reached(column_matrix)
+        share = resample_in_plane(
+            (label_map[box] == label).float(),
+            row_matrix[target_rows],
+            column_matrix[target_columns],
+        )
+        target = slices, target_rows, target_columns
+        winner[target][share > best[target]] = label
+        torch.maximum(best[target], share, out=best[target])
     return winner
+
+
+def _reached(matrix: Tensor) -> slice:
+    """The pixels to which a resampling matrix (targets, sources) gives any weight."""
+    places = matrix.any(dim=1).nonzero()[:, 0].tolist()
+    return slice(places[0], places[-1] + 1) if places else slice(0, 0)

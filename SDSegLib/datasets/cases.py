@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..reading.files import read_volume
 from ..reading.pictures import read_mask, read_picture
 from ..volume.judgement import judge_input, refuse
 from ..volume.model_input import InputDescription
+from ..volume.placement import placed_on
 from ..volume.volume import Volume
 from .cache import cached
 from .case import Case, picture_case, volume_case
@@ -56,9 +58,18 @@ def load_items(
         def make() -> Case:
             return load_item(item, collection, description, num_classes)
 
-        return make() if cache is None else cached(cache, item, collection, description, make)
+        case = make() if cache is None else cached(cache, item, collection, description, make)
+        return _not_drawn(case, collection.set_aside_in(item))
 
     return load_in_threads(items, load)
+
+
+def _not_drawn(case: Case, labels: frozenset[int]) -> Case:
+    """A case as if structures had not been drawn in it."""
+    if not labels & case.drawn:
+        return case
+    kept = np.where(np.isin(case.label_map, sorted(labels)), np.uint8(0), case.label_map)
+    return replace(case, label_map=kept, drawn=case.drawn - labels)
 
 
 def load_item(
@@ -139,14 +150,44 @@ def _volume_item(
     modality: str | None,
     hounsfield: bool,
 ) -> Case:
-    assert item.label is not None
-    volume = read_volume(item.image)
-    label_map = recipe.read(item.label)
-    if not volume.geometry.matches(label_map.geometry, TOLERANCE_MM):
+    volume, labels = read_labelled(item, recipe, modality, hounsfield)
+    drawn = recipe.drawn(labels, num_classes, item.label)
+    return volume_case(item.name, volume, labels, drawn, description, num_classes, hounsfield)
+
+
+def read_labelled(
+    item: Item, recipe: LabelRecipe, modality: str | None, hounsfield: bool
+) -> tuple[Volume, np.ndarray]:
+    """Read a volume and its label map, which has to lie on the same voxels.
+
+    Args:
+        item: With a label map.
+        recipe: How values become labels.
+        modality: DICOM modality; only of "CT" the values are judged.
+        hounsfield: Whether values that are no HU are refused.
+
+    Returns:
+        The volume, and labels on its grid.
+
+    Raises:
+        InputError: Naming the file that cannot be used.
+    """
+    if item.label is None:
+        raise InputError(f"{item.name} has no label map; leave it out.")
+    volume = read_volume(item.image, item.series)
+    label_map = recipe.read(item.label, item.image, item.series)
+    for note in label_map.notes:
+        log.warning("%s: %s", item.name, note)
+    # Programs store named segments only as far as they reach; a map of numbers covers its image.
+    partly = recipe.rule == "names"
+    labels = placed_on(label_map.array, label_map.geometry, volume.geometry, TOLERANCE_MM, partly)
+    if labels is None:
         raise InputError(
             f"The label map {item.label} ({_size(label_map.array.shape)} voxels) is not on the "
             f"grid of its image {item.image} ({_size(volume.array.shape)}); resample it there."
         )
+    if np.count_nonzero(labels) < np.count_nonzero(label_map.array):
+        log.warning("%s: the segmentation reaches beyond the image and was cut there", item.name)
     if modality == "CT":
         findings = judge_input(volume)
         refuse(findings)
@@ -154,9 +195,7 @@ def _volume_item(
             log.warning("%s: %s", item.name, finding.message)
     if hounsfield:
         _refuse_normalised(volume, item.image)
-    labels = label_map.array
-    drawn = recipe.drawn(labels, num_classes)
-    return volume_case(item.name, volume, labels, drawn, description, num_classes, hounsfield)
+    return volume, labels
 
 
 def _refuse_normalised(volume: Volume, path: Path) -> None:

@@ -1,14 +1,18 @@
-"""Data sets by name: published layouts, the layouts of nnU-Net, folders of pairs, packed files."""
+"""Data sets by name: published layouts, nnU-Net's, DICOM, folders of pairs, packed files."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .abdominal import amos, flare, word
 from .collection import Collection
+from .dicom_plans import dicom
+from .doubtful import read_set_aside
 from .folder import folder
 from .nnunet import nnunet
 from .packed import open_packed
@@ -22,6 +26,7 @@ from .published import (
     refuge2_cup,
     sts3d,
 )
+from .totalsegmentator import totalsegmentator
 
 _OPENERS: dict[str, Callable[..., Collection]] = {
     "btcv13": btcv13,
@@ -32,7 +37,12 @@ _OPENERS: dict[str, Callable[..., Collection]] = {
     "cvc-clinicdb": cvc_clinicdb,
     "kvasir-seg": kvasir_seg,
     "head-neck-oar": head_neck_oar,
+    "totalsegmentator": totalsegmentator,
+    "amos": amos,
+    "flare": flare,
+    "word": word,
     "nnunet": nnunet,
+    "dicom": dicom,
     "folder": folder,
     "packed": open_packed,
 }
@@ -42,6 +52,7 @@ _NUMBERS: dict[str, Callable[[str], int | float]] = {
     "seed": int,
     "channel": int,
 }
+_SET_ASIDE = "set_aside"
 _CHOICES = {"absent": ("background", "unknown")}
 
 
@@ -59,7 +70,8 @@ def open_dataset(name: str, root: Path, **options: Any) -> Collection:
         name: One of `dataset_names`.
         root: The folder that the publication's archive unpacks to, or the packed file.
         options: Options of the data set, for example `validation=0.1`, `seed=1`; numbers may be
-            given as text.
+            given as text. Every data set takes `set_aside`, a file of `doubtful.write_references`:
+            the references that are set aside there count as not drawn.
 
     Raises:
         InputError: If the name or an option is unknown, or if a file or folder is missing; it
@@ -71,14 +83,38 @@ def open_dataset(name: str, root: Path, **options: Any) -> Collection:
     known = dataset_options(name)
     unknown = [option for option in options if option not in known]
     if unknown:
-        takes = f"it takes {', '.join(known)}" if known else "it takes none"
-        raise InputError(f"The data set {name} has no option {', '.join(unknown)}; {takes}.")
-    return opener(Path(root), **{key: _typed(key, value) for key, value in options.items()})
+        raise InputError(
+            f"The data set {name} has no option {', '.join(unknown)}; it takes {', '.join(known)}."
+        )
+    set_aside = options.pop(_SET_ASIDE, None)
+    given = {key: _typed(key, value) for key, value in options.items()}
+    collection = opener(Path(root), **given)
+    return collection if set_aside is None else _without(collection, Path(set_aside))
 
 
 def dataset_options(name: str) -> tuple[str, ...]:
     """Options that a data set accepts."""
-    return tuple(inspect.signature(_OPENERS[name]).parameters)[1:]
+    return (*tuple(inspect.signature(_OPENERS[name]).parameters)[1:], _SET_ASIDE)
+
+
+def _without(collection: Collection, path: Path) -> Collection:
+    """The collection without references that were set aside."""
+    wanted = read_set_aside(path)
+    cases = {item.name for item in collection.items("all")}
+    names = {item.name for item in collection.structures}
+    found = {
+        case: structures & names
+        for case, structures in wanted.items()
+        if case in cases and structures & names
+    }
+    if wanted and not found:
+        raise InputError(
+            f"{path} sets aside references of {len(wanted)} cases, but none of them is in "
+            f"{collection.title}; give the file that was written for this data."
+        )
+    count = sum(map(len, found.values()))
+    note = f"{count} references count as not drawn, as {path.name} says."
+    return replace(collection, set_aside=found, notes=(*collection.notes, note))
 
 
 def parse_options(texts: Iterable[str]) -> dict[str, Any]:

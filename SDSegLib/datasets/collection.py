@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -27,12 +27,16 @@ class Item:
     Attributes:
         name: Unique in its collection.
         image: File or DICOM folder, or the packed file that contains this item.
-        label: Label map; None if there is none, or it is in the packed file.
+        label: Label file or folder of masks; None if there is none, or it is in the packed file.
+        series: Series of a DICOM folder that holds several; None for the only one.
+        patient: Items of one patient have the same; empty if each is a patient.
     """
 
     name: str
     image: Path
     label: Path | None
+    series: str | None = None
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Collection:
             resizes whole slices to the tile, regardless of their spacing.
         source: Origin of the data and definition of the splits, for model cards.
         notes: Remarks on the files that were found, one sentence each.
+        set_aside: Names of structures that count as not drawn, by the item's name.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Collection:
     source: str = ""
     notes: tuple[str, ...] = ()
     whole_slices: bool = False
+    set_aside: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -84,6 +90,11 @@ class Collection:
     def expects(self) -> Expectation:
         """Value of `expects` in the description of a model trained on this collection."""
         return Expectation(self.modality or "", self.region)
+
+    def set_aside_in(self, item: Item) -> frozenset[int]:
+        """Labels of an item that count as not drawn."""
+        names = self.set_aside.get(item.name, frozenset())
+        return frozenset(one.label for one in self.structures if one.name in names)
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The items of "train", "validation", "test" or "all".
@@ -117,7 +128,8 @@ def hold_out(
         fraction: Share of the patients to hold out, at least one unless it is 0.
         seed: A different seed gives a different choice.
         patients: Regular expression that finds the patient in an item's name (its first group if
-            it has one), where a patient has several items. Without it each item is a patient.
+            it has one), where a patient has several items. Without it `Item.patient` counts, or
+            else each item is a patient.
 
     Returns:
         Remaining and held-out items, both in the order of `items`.
@@ -155,7 +167,7 @@ def _order(seed: int, name: str) -> bytes:
 
 def _patients(items: Sequence[Item], pattern: str | None) -> dict[str, str]:
     if pattern is None:
-        return {item.name: item.name for item in items}
+        return {item.name: item.patient or item.name for item in items}
     try:
         expression = re.compile(pattern)
     except re.error as error:

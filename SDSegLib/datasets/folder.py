@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..export.label_files import structures_in
 from ..models.labels import read_structures, structures_named
 from ..reading.files import read_volume
 from ..reading.pictures import LOSSY_SUFFIXES, PICTURE_SUFFIXES, read_mask
-from ..volume.same_structures import common_labels
-from ..volume.structure import Structure
+from ..volume.structure import LARGEST_LABEL, Structure
+from .case_files import items_in
 from .collection import SPLITS, Collection, Item, hold_out, usual_share
 from .files import (
     VOLUME_SUFFIXES,
@@ -28,6 +27,7 @@ from .files import (
     refuse_missing,
 )
 from .nnunet import structures_beside
+from .own_names import joined_structures, structures_of_files
 from .proposal import picture_input
 from .recipe import Absent, LabelRecipe, Rule, whole_numbers
 
@@ -83,14 +83,16 @@ def folder(
 ) -> Collection:
     """Pairs of image and label files.
 
-    The layouts are: a folder of images beside one of label maps with the same names; folders
-    `train`, `validation` and `test` with such pairs in them; a folder per case.
+    The layouts are: a folder of images beside one of label maps with the same names; a folder per
+    case; 3D Slicer scenes; volumes beside `.seg.nrrd` files (see `case_files.items_in`); and
+    folders `train`, `validation` and `test` with such cases in them.
 
     Args:
         root: Folder of the data set.
         images: Folder of the images; by default "images" and some other usual names.
         labels: Folder of the label maps; by default "labels" or "masks".
-        image: Name of the image in a case's folder, for example "ct.nii.gz".
+        image: Name of the image in a case's folder, for example "ct.nii.gz"; by default found by
+            looking.
         label: Name of the label map in a case's folder.
         label_suffix: Suffix of label files after the image's name, for example "_mask".
         names: A label list included with SDSeg, or a JSON file {"1": "Liver"}; without it the
@@ -107,6 +109,7 @@ def folder(
     if rule is not None and rule not in RULES:
         raise InputError(f"Unknown rule {rule!r}; choose one of {', '.join(RULES)}.")
     parts = _parts(root, _FileNames(images, labels, image, label, label_suffix))
+    notes = _leave_out_unlabelled(parts, root)
     _refuse_twice(parts)
     if "test" not in parts:
         parts["train"], parts["test"] = hold_out(parts["train"], test, seed, patients)
@@ -130,6 +133,7 @@ def folder(
         recipe=recipe,
         input=picture_input(colored) if is_2d else None,
         source=f"{root.resolve().name}, split with seed {seed}",
+        notes=notes,
     )
 
 
@@ -146,10 +150,29 @@ def _parts(root: Path, names: _FileNames) -> dict[str, tuple[Item, ...]]:
     return {"train": tuple(_pairs(root, names))}
 
 
+def _leave_out_unlabelled(parts: dict[str, tuple[Item, ...]], root: Path) -> tuple[str, ...]:
+    """Take cases of a collection without a segmentation out of the splits, and say how many.
+
+    Raises:
+        InputError: If none is left to train on.
+    """
+    every = [item for items in parts.values() for item in items]
+    for split, items in parts.items():
+        parts[split] = tuple(item for item in items if item.label is not None)
+    count = sum(item.label is None for item in every)
+    if not count:
+        return ()
+    if not parts["train"]:
+        raise InputError(f"No case of {root} has a segmentation yet; draw and correct some first.")
+    return (f"{count} of {len(every)} cases have no segmentation yet and are left out.",)
+
+
 def _holds_pairs(root: Path, names: _FileNames) -> bool:
     if names.image is not None:
         return any(root.glob(f"*/{names.image}"))
-    return _sub_folder(root, names.images, IMAGE_FOLDERS) is not None
+    if _sub_folder(root, names.images, IMAGE_FOLDERS) is not None:
+        return True
+    return names.images is None and bool(items_in(root))
 
 
 def _pairs(root: Path, names: _FileNames) -> list[Item]:
@@ -157,6 +180,10 @@ def _pairs(root: Path, names: _FileNames) -> list[Item]:
         return _case_folders(root, names)
     images = _sub_folder(root, names.images, IMAGE_FOLDERS)
     labels = _sub_folder(root, names.labels, LABEL_FOLDERS)
+    if images is None and names.images is None and names.labels is None:
+        found = items_in(root)
+        if found:
+            return found
     if images is None or labels is None:
         part, usual = ("images", IMAGE_FOLDERS) if images is None else ("labels", LABEL_FOLDERS)
         raise InputError(
@@ -215,7 +242,9 @@ def _labels(
     absent: Absent,
     beside: Sequence[Structure],
 ) -> tuple[tuple, LabelRecipe]:
-    own = _own_names(items) if not is_2d and rule is None else ()
+    own: tuple[Structure, ...] = ()
+    if not is_2d and rule is None:
+        own = joined_structures(items, structures_of_files(items))
     if names is None and not own:
         return labels_in(items, is_2d, rule, absent, beside)
     structures = own if names is None else read_structures(names)
@@ -233,31 +262,6 @@ def _labels(
             f"{len(structures)}; leave the rule out."
         )
     return structures, LabelRecipe(rule, absent=absent)
-
-
-def _own_names(items: Sequence[Item]) -> tuple[Structure, ...]:
-    """Structures 1 … N that the label files themselves name; () if they hold numbers only.
-
-    Raises:
-        InputError: If some name their structures and others do not.
-    """
-    found: list[Structure] = []
-    without = None
-    for item in items:
-        assert item.label is not None
-        structures = structures_in(item.label)
-        if not structures:
-            without = item.label
-        known = common_labels(structures, found)
-        for one in structures:
-            if one.label not in known:
-                found.append(replace(one, label=len(found) + 1))
-    if found and without is not None:
-        raise InputError(
-            f"{without} holds numbers without names, and other label files name their structures; "
-            "save all in one way."
-        )
-    return tuple(found)
 
 
 def labels_in(
@@ -299,7 +303,7 @@ def labels_in(
         raise InputError(
             f"The label files ({listed(item.name for item in items)}) are all empty; check them."
         )
-    if len(found) > MOST_LABELS:
+    if len(found) > (MOST_LABELS if is_2d else LARGEST_LABEL):
         raise InputError(
             f"The label files hold {len(found)} different values, too many for structures. If they "
             "are masks of black and white with blurred borders, say so with rule=bright; if some "

@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import InputError
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
-from ..untrusted import read_json
-from ..volume.structure import Structure
+from ..untrusted import plain, read_json, shown, text_of, whole_number
+from ..volume.structure import LONGEST_NAME, Structure
 from .collection import Collection, Item, hold_out, usual_share
 from .files import (
     VOLUME_SUFFIXES,
@@ -22,10 +22,11 @@ from .files import (
     refuse_missing,
 )
 from .proposal import picture_input
-from .recipe import Absent, LabelRecipe
+from .recipe import LARGEST_VALUE, Absent, LabelRecipe
 
 DESCRIPTION = "dataset.json"
 IGNORED = "ignore"
+VALIDATION_FOLDERS = (("imagesVa", "labelsVa"), ("imagesVal", "labelsVal"))
 _LARGEST_LABEL = 255
 
 
@@ -58,14 +59,18 @@ def nnunet(
     seed: int = 0,
     patients: str | None = None,
 ) -> Collection:
-    """A data set with `dataset.json`, `imagesTr`, `labelsTr` and perhaps `imagesTs`, `labelsTs`.
+    """A data set with `dataset.json`, `imagesTr` and `labelsTr`.
+
+    Further folders with label maps are `imagesTs` for the test, and `imagesVa` or `imagesVal` for
+    validation, as in AMOS and WORD.
 
     Args:
         root: Folder of the data set.
         channel: Which of several channels to use.
         names: Label list or JSON file with codes that replaces the names in `dataset.json`.
         absent: "unknown" if an organ that a label map lacks may not have been drawn.
-        validation: Share of the training patients to hold out; by default a fifth.
+        validation: Share of the training patients to hold out; by default a fifth, or none if
+            there is a folder for validation.
         seed: A different seed holds out other patients.
         patients: Regular expression that finds the patient in a case's name.
     """
@@ -93,8 +98,14 @@ def nnunet(
         test = _items(root / "imagesTs", root / "labelsTs", suffixes, channel, facts)
     elif (root / "imagesTs").is_dir():
         notes.append("The images in imagesTs have no label maps and are left out.")
-    share = usual_share(items, patients) if validation is None else validation
+    given: list[Item] = []
+    for images_name, labels_name in VALIDATION_FOLDERS:
+        if (root / images_name).is_dir() and (root / labels_name).is_dir():
+            given = _items(root / images_name, root / labels_name, suffixes, channel, facts)
+    usual = 0.0 if given else usual_share(items, patients)
+    share = usual if validation is None else validation
     train, held = hold_out(items, share, seed, patients)
+    held = (*given, *held)
     values = {value: label for label, value in enumerate(sorted(facts.names), start=1)}
     structures = structures_named({values[value]: name for value, name in facts.names.items()})
     if names is not None:
@@ -116,8 +127,9 @@ def nnunet(
         test=tuple(test),
         recipe=LabelRecipe("values", tuple(sorted(values.items())), absent=absent),
         input=picture_input(colored) if is_2d else None,
-        source=f"{facts.title or root.resolve().name}; {share:.0%} of the training patients for "
-        f"validation, seed {seed}",
+        source=f"{facts.title or root.resolve().name}; "
+        + ("its own images and " if given else "")
+        + f"{share:.0%} of the training patients for validation, seed {seed}",
         notes=tuple(notes),
     )
 
@@ -180,20 +192,33 @@ def read_dataset_json(path: Path) -> DatasetJson:
     try:
         data = read_json(path)
         channels = data.get("channel_names", data.get("modality", {}))
-        listed = tuple(_stem(entry["image"]) for entry in data.get("training", []))
+        by_number = {whole_number(key): _shown(name) for key, name in channels.items()}
         return DatasetJson(
-            title=str(data.get("name", "")),
-            channels=tuple(str(channels[key]) for key in sorted(channels, key=int)),
+            title=_shown(data.get("name", "")),
+            channels=tuple(by_number[number] for number in sorted(by_number)),
             names=_names(data["labels"], path),
-            listed=listed,
-            count=int(data["numTraining"]) if "numTraining" in data else None,
+            listed=tuple(_stem(text_of(entry["image"])) for entry in data.get("training", [])),
+            count=whole_number(data["numTraining"]) if "numTraining" in data else None,
         )
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
-            f"{path} is not what nnU-Net or the Decathlon writes ({error!r}); correct it."
+            f"{path} is not what nnU-Net or the Decathlon writes ({_reason(error)}); correct it."
         ) from error
+
+
+def _shown(value: Any) -> str:
+    """A text for display: of one line, and not longer than names are."""
+    return plain(str(value))[:LONGEST_NAME]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {shown(error.args[0])}"
+    if isinstance(error, ValueError):
+        return str(error)
+    return "an entry is of another kind"
 
 
 def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
@@ -205,7 +230,10 @@ def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
                 f"{path} has a region of several labels ({key!r}), which is not supported; save "
                 "each structure under a label of its own."
             )
-        number, name = (int(key), str(value)) if key.isdigit() else (int(value), key)
+        written, name = (key, text_of(value)) if key.isdecimal() else (value, text_of(key))
+        number = whole_number(written)
+        if not 0 <= number <= LARGEST_VALUE:
+            raise ValueError(f"the label {number} is not from 0 to {LARGEST_VALUE}")
         if number in names:
             raise InputError(f"{path} gives the label {number} two names; correct it.")
         names[number] = name
@@ -216,7 +244,7 @@ def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
 
 
 def _stem(image: str) -> str:
-    name = Path(str(image)).name
+    name = plain(Path(image).name)
     for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
         name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
     return name

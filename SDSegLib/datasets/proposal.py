@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from ..reading.files import read_volume
 from ..volume.model_input import InputDescription
 from ..volume.orientation import reorientation_to
-from .collection import Collection
+from .collection import Collection, Item
 from .files import load_in_threads
 
 log = logging.getLogger(__name__)
@@ -38,9 +37,9 @@ def input_for(collection: Collection) -> InputDescription:
         return collection.input
     items = collection.train or collection.items("all")
     step = max(1, len(items) // MOST_MEASURED)
-    paths = [item.image for item in items[::step][:MOST_MEASURED]]
-    log.info("measuring %d images of %s", len(paths), collection.title)
-    measured = load_in_threads(paths, _measure)
+    chosen = items[::step][:MOST_MEASURED]
+    log.info("measuring %d images of %s", len(chosen), collection.title)
+    measured = load_in_threads(chosen, _measure)
     spacing, extent, low, high = np.median(np.array(measured), axis=0)
     wanted = max(STEP_MM, round(max(spacing, extent / SIDE) / STEP_MM) * STEP_MM)
     side = round(float(wanted), 2)
@@ -58,9 +57,9 @@ def input_for(collection: Collection) -> InputDescription:
     )
 
 
-def _measure(path: Path) -> tuple[float, float, float, float]:
+def _measure(item: Item) -> tuple[float, float, float, float]:
     """Smaller in-plane spacing and larger in-plane extent in mm; low and high values."""
-    volume = read_volume(path)
+    volume = read_volume(item.image, item.series)
     turn = reorientation_to(volume.geometry, AXES)
     spacing = turn.spacing(volume.geometry)[1:]
     shape = turn.apply(volume.array).shape[1:]

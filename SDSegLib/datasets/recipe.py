@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from ..export.label_files import read_label_file, structures_in
 from ..models.labels import structures_named
 from ..reading.files import read_volume
 from ..volume.same_structures import common_labels
+from ..volume.structure import Structure
 from ..volume.volume import Volume
 
 Rule = Literal["values", "positive", "bright", "green", "names"]
@@ -34,7 +36,8 @@ class LabelRecipe:
         values: Pairs (value in the file, label); 0 is background and need not be named, and label
             0 drops a structure.
         smallest: Connected components (face neighbours) of a label with fewer voxels are dropped.
-        names: Pairs (name of a structure, label) for the rule "names".
+        names: Pairs (name of a structure, label) for the rule "names"; several names may have one
+            label.
         absent: Meaning of a structure missing from a label map: not present in the patient
             ("background"), or perhaps not drawn ("unknown").
     """
@@ -45,18 +48,39 @@ class LabelRecipe:
     absent: Absent = "background"
     names: tuple[tuple[str, int], ...] = ()
 
-    def read(self, path: Path) -> Volume:
+    def in_files(self, structures: Sequence[Structure]) -> tuple[Structure, ...]:
+        """The structures of label files by their values there instead of their labels.
+
+        Where values are dropped or merged, label maps of other programs have the labels, so these
+        stay.
+        """
+        values = {label: value for value, label in self.values}
+        if self.rule != "values" or 0 in values or len(values) < len(self.values):
+            return tuple(structures)
+        return tuple(replace(item, label=values.get(item.label, item.label)) for item in structures)
+
+    def read(self, path: Path, image: Path | None = None, series: str | None = None) -> Volume:
         """Read a label map of a volume, in labels.
+
+        Args:
+            path: Label file, or folder of masks.
+            image: Image that it was drawn on. A DICOM structure set gets its grid.
+            series: Series of the image's folder, if that holds several.
 
         Raises:
             InputError: If it cannot be read, or naming values that are not labels.
         """
-        named = self.rule == "names"
-        stored = read_label_file(path) if named else read_volume(path, labels=True)
-        return replace(stored, array=self.of_volume(stored.array, path))
+        recipe = self
+        if self.rule == "names":
+            recipe = replace(self, rule="values", values=self._values_in(path))
+            wanted = [value for value, label in recipe.values if label]
+            stored = read_label_file(path, wanted, image, series)
+        else:
+            stored = read_volume(path, labels=True)
+        return replace(stored, array=recipe.of_volume(stored.array, path))
 
     def of_volume(self, array: np.ndarray, path: Path) -> np.ndarray:
-        """Convert the values of a label map to labels.
+        """Convert the values of a label map to labels; for all rules but "names".
 
         Args:
             array: (k, j, i), any real number type.
@@ -68,8 +92,6 @@ class LabelRecipe:
         Raises:
             InputError: Naming values that are not labels.
         """
-        if self.rule == "names":
-            return replace(self, rule="values", values=self._values_in(path)).of_volume(array, path)
         labels = np.empty(array.shape, np.uint8)
         for values, target in zip(array, labels, strict=True):
             target[:] = self._lookup(whole_numbers(values, path), path)
@@ -78,7 +100,7 @@ class LabelRecipe:
     def _values_in(self, path: Path) -> tuple[tuple[int, int], ...]:
         """Pairs (value, label) of a file; structures that are not wanted become background."""
         structures = structures_in(path)
-        common = common_labels(structures, structures_named({n: name for name, n in self.names}))
+        common = labels_by_name(structures, self.names)
         return tuple((item.label, common.get(item.label, 0)) for item in structures)
 
     def of_mask(self, mask: np.ndarray, path: Path) -> np.ndarray:
@@ -92,11 +114,29 @@ class LabelRecipe:
         labels = self._lookup(whole_numbers(mask, path), path)
         return without_small_components(labels[None], self.smallest)[0]
 
-    def drawn(self, labels: np.ndarray, num_classes: int) -> frozenset[int]:
-        """Labels that a label map is complete for."""
+    def drawn(
+        self, labels: np.ndarray, num_classes: int, path: Path | None = None
+    ) -> frozenset[int]:
+        """Labels that a label map is complete for.
+
+        Args:
+            labels: The label map, in labels.
+            num_classes: C, with background.
+            path: Where it was read. If that is a folder of masks, it is complete for the structures
+                that have a mask there, even an empty one.
+        """
+        if self.rule == "names" and path is not None and path.is_dir():
+            return frozenset(label for _, label in self._values_in(path) if label)
         if self.absent == "background":
             return frozenset(range(1, num_classes))
         return frozenset(int(v) for v in np.flatnonzero(_counts(labels)) if v > 0)
+
+    def unknown_in(self, path: Path) -> frozenset[int]:
+        """Labels of structures without a mask in a folder of masks; none for other label files."""
+        if self.rule != "names" or not path.is_dir():
+            return frozenset()
+        known = {label for _, label in self._values_in(path)}
+        return frozenset(label for _, label in self.names if label and label not in known)
 
     def _lookup(self, values: np.ndarray, path: Path) -> np.ndarray:
         largest = int(values.max(initial=0))
@@ -121,6 +161,23 @@ class LabelRecipe:
             f"{path} holds the values {shown}{more}, which name no structure; known are "
             f"{', '.join(str(value) for value in known)}. Correct the file or the list of labels."
         )
+
+
+def labels_by_name(
+    structures: Sequence[Structure], names: Sequence[tuple[str, int]]
+) -> dict[int, int]:
+    """The label of each structure of a file that has a name.
+
+    Args:
+        structures: Of the file, by their values.
+        names: Pairs (name, label).
+
+    Returns:
+        Labels by values.
+    """
+    targets = structures_named({n: name for n, (name, _) in enumerate(names, start=1)})
+    common = common_labels(structures, targets)
+    return {value: names[target - 1][1] for value, target in common.items()}
 
 
 def without_small_components(labels: np.ndarray, smallest: int) -> np.ndarray:

@@ -113,7 +113,7 @@ def read_hounsfield(item: Item) -> tuple[np.ndarray, tuple[float, float, float]]
     Raises:
         InputError: If the file cannot be used as a CT.
     """
-    volume = read_volume(item.image)
+    volume = read_volume(item.image, item.series)
     findings = judge_input(volume)
     refuse(findings)
     values = finite_values(volume.array)
@@ -136,7 +136,7 @@ def read_labels(item: Item) -> np.ndarray:
     """
     if item.label is None:
         raise InputError(f"{item.name} has no label map.")
-    image, labels = read_volume(item.image), read_volume(item.label, labels=True)
+    image, labels = read_volume(item.image, item.series), read_volume(item.label, labels=True)
     if not image.geometry.matches(labels.geometry, _TOLERANCE_MM):
         raise InputError(
             f"The label map {item.label} is not on the grid of its CT {item.image}; resample it "
