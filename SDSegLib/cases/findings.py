@@ -1,0 +1,259 @@
+"""What is wrong or doubtful about the cases of a collection as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..datasets.doubtful import LEAST_CASES, check_references, cohort_of, measure_reference
+from ..datasets.files import load_in_threads
+from ..errors import SDSegError
+from ..volume.layers import SAME_PLACE_MM
+from ..volume.same_structures import codes_of
+from ..volume.structure import Structure
+from .collection import CaseCollection, CollectedCase
+from .sides import CaseSides, measure_sides, mirrored
+
+Kind = Literal["not-in-index", "files", "structures", "side", "patient", "unusual"]
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class CaseFinding:
+    """Something about a collection that the user should know.
+
+    Attributes:
+        kind: What it is about.
+        cases: Names of the cases, or of folders that are none.
+        message: One sentence with the way out.
+    """
+
+    kind: Kind
+    cases: tuple[str, ...]
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"kind": self.kind, "cases": list(self.cases), "message": self.message}
+
+
+def check_cases(collection: CaseCollection) -> tuple[CaseFinding, ...]:
+    """Findings about a collection.
+
+    Reads all segmentations; of the CT those where a side is doubtful, and all where there are
+    enough cases to know what is usual.
+
+    Raises:
+        InputError: If the index is damaged.
+    """
+    cases, where = collection.cases(), collection.path
+    return (
+        *_unknown_folders(collection),
+        *_files(cases, where),
+        *_names_and_codes(cases, where),
+        *_patients(cases, where),
+        *_sides(cases, where),
+        *_unusual(cases, where),
+    )
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _unknown_folders(collection: CaseCollection) -> Iterator[CaseFinding]:
+    for folder in collection.unknown_folders():
+        yield CaseFinding(
+            "not-in-index",
+            (folder.name,),
+            f"{folder.name} is not in the index; take it up with sdseg cases add "
+            f"{collection.path} --folder {folder}, or move it out of the folder.",
+        )
+
+
+def _files(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+    for case in cases:
+        missing = [
+            path.name
+            for path in (case.ct, case.segmentation)
+            if path is not None and not os.path.isfile(path)
+        ]
+        if missing:
+            yield CaseFinding(
+                "files",
+                (case.name,),
+                f"{case.name} lacks {' and '.join(missing)}; put the file back, or remove the case "
+                "and add it again.",
+            )
+            continue
+        now = {item.name for item in case.structures_in_file()}
+        before = {item.name for item in case.structures}
+        if now != before:
+            yield CaseFinding(
+                "files",
+                (case.name,),
+                f"The file of {case.name} holds other structures than the index "
+                f"({_shown(sorted(now)) or 'none'}); if that is meant, take them up with sdseg "
+                f"cases set {where} {case.name} --state {case.state}.",
+            )
+
+
+# --- names and codes ------------------------------------------------------------------------------
+
+
+def _names_and_codes(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+    """Structures of one name with several codes, or of one code with several names."""
+    by_name: dict[str, dict[Any, list[tuple[str, Structure]]]] = defaultdict(_lists)
+    by_code: dict[Any, dict[str, list[tuple[str, Structure]]]] = defaultdict(_lists)
+    for case in cases:
+        for item in case.structures:
+            code = codes_of(item)
+            if code is not None:
+                by_name[item.id][code].append((case.name, item))
+                by_code[code][item.id].append((case.name, item))
+    for codes in by_name.values():
+        if len(codes) > 1:
+            (first, item), (second, other) = (found[0] for found in list(codes.values())[:2])
+            yield CaseFinding(
+                "structures",
+                _names_of(codes),
+                f"{item.name} has the code {_code(item)} in {first} and {_code(other)} in "
+                f"{second}; if they are the same, give both one code, else other names, in 3D "
+                f"Slicer, and then sdseg cases set {where} {second} --segmentation FILE.",
+            )
+    for names in by_code.values():
+        if len(names) > 1:
+            (first, item), (second, other) = (found[0] for found in list(names.values())[:2])
+            yield CaseFinding(
+                "structures",
+                _names_of(names),
+                f"{item.name} in {first} and {other.name} in {second} have one code, "
+                f"{_code(item)}, and count as one structure; give both one name, or correct the "
+                f"code, in 3D Slicer, and then sdseg cases set {where} {second} --segmentation "
+                "FILE.",
+            )
+
+
+def _lists() -> dict[Any, list[tuple[str, Structure]]]:
+    return defaultdict(list)
+
+
+def _names_of(groups: dict[Any, list[tuple[str, Structure]]]) -> tuple[str, ...]:
+    return tuple(sorted({name for found in groups.values() for name, _ in found}))
+
+
+def _code(item: Structure) -> str:
+    side = "" if item.modifier is None else f" {item.modifier.meaning or item.modifier.value}"
+    return f"{item.type.scheme} {item.type.value}{side}"
+
+
+# --- patients -------------------------------------------------------------------------------------
+
+
+def _patients(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+    """Cases that are left out although others of the same patient are learned from."""
+    for case in cases:
+        if case.state != "left-out":
+            continue
+        others = [
+            other.name
+            for other in cases
+            if other.patient == case.patient and other.state in ("segmented", "corrected")
+        ]
+        if others:
+            yield CaseFinding(
+                "patient",
+                (case.name, *others),
+                f"{case.name} is left out, but {_shown(others)} of the same patient "
+                f"{'is' if len(others) == 1 else 'are'} learned from, so its figures would be too "
+                "good; leave all of that patient out, or say that it is another one (sdseg cases "
+                f"set {where} {case.name} --patient TEXT).",
+            )
+
+
+# --- sides ----------------------------------------------------------------------------------------
+
+
+def _sides(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+    there = [case for case in cases if case.segmentation and os.path.isfile(case.segmentation)]
+    measured = load_in_threads(there, _measured)
+    usable = {}
+    for case, found in zip(there, measured, strict=True):
+        if isinstance(found, str):
+            yield CaseFinding("files", (case.name,), found)
+        else:
+            usable[case.name] = found
+    against_others = mirrored(usable)
+    for name, found in usable.items():
+        way_out = (
+            "if names are exchanged or the image is mirrored, correct it and give the case the new "
+            f"segmentation (sdseg cases set {where} {name} --segmentation FILE), or remove it."
+        )
+        if found.doubtful:
+            shown = _shown([f"{item} on the {side}" for item, side in found.doubtful])
+            message = f"{name} has {shown} of the body; {way_out}"
+            yield CaseFinding("side", (name,), message)
+        elif name in against_others:
+            message = f"{name} has {against_others[name]}, unlike all other cases; {way_out}"
+            yield CaseFinding("side", (name,), message)
+
+
+def _measured(case: CollectedCase) -> CaseSides | str:
+    try:
+        return measure_sides(case.read_labels(), case.read_ct)
+    except SDSegError as error:
+        return str(error)
+
+
+# --- shapes ---------------------------------------------------------------------------------------
+
+
+def _unusual(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+    """Structures whose size or tissue is unlike that in all other cases."""
+    checked = [
+        case
+        for case in cases
+        if case.state in ("corrected", "left-out")
+        and case.segmentation is not None
+        and os.path.isfile(case.segmentation)
+    ]
+    counts = Counter(item.id for case in checked for item in case.structures)
+    common = {name for name, count in counts.items() if count >= LEAST_CASES}
+    if not common:
+        return
+    shapes = load_in_threads(checked, lambda case: _shapes(case, common))
+    measured = {case.name: one for case, one in zip(checked, shapes, strict=True)}
+    if not cohort_of(measured.values()).usual:
+        return
+    titles = {item.id: item.name for case in checked for item in case.structures}
+    for one in check_references(measured).set_aside:
+        yield CaseFinding(
+            "unusual",
+            (one.case,),
+            f"{titles[one.structure]} of {one.case} is unlike that of the other cases: "
+            f"{one.doubts[0]}; look at it, and correct it or leave the case out (sdseg cases set "
+            f"{where} {one.case} --state left-out) if it is no anatomy.",
+        )
+
+
+def _shapes(case: CollectedCase, common: Collection[str]) -> dict[str, dict[str, float]]:
+    """Measurements by structure's id; none for files that cannot be read, which is said before."""
+    try:
+        labels, volume = case.read_labels(), case.read_ct()
+        if not volume.geometry.matches(labels.geometry, SAME_PLACE_MM):
+            return {}
+        names = {item.label: item.id for item in labels.structures if item.id in common}
+        found: dict[str, dict[str, float]] = {}
+        for layer in labels.layers:
+            found |= measure_reference(volume, layer, names)
+    except SDSegError:
+        return {}
+    return found
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -1,0 +1,69 @@
+"""The CT and the segmentation of a folder that holds one case in the plain layout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..datasets.files import LABEL_SUFFIXES
+from ..errors import InputError
+from ..reading.files import is_dicom_file
+from .index import CT, SEGMENTATION
+
+_LABEL_STEMS = ("organs", "segmentation", "labels", "label", "mask", "seg")
+_BY_FILES = "add it by its files: sdseg cases add CASES CT SEGMENTATION"
+
+
+def find_files(folder: Path) -> tuple[Path, Path | None]:
+    """CT and segmentation of a folder.
+
+    Raises:
+        InputError: If it is no folder, or does not hold one CT and up to one segmentation.
+    """
+    if not folder.is_dir():
+        kind = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {kind}; give the folder of a case.")
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be opened ({error.strerror}).") from error
+    files = [path for path in paths if path.is_file()]
+    volumes = [path for path in files if _stem(path) is not None]
+    segmentations = [path for path in volumes if _is_segmentation(path)]
+    images = [path for path in volumes if path not in segmentations]
+    ct = _only(folder, images, "CT", CT)
+    if ct is None:
+        ct = _dicom(folder, paths)
+    if ct is None:
+        raise InputError(f"{folder} holds no CT ({CT}, another volume file, or DICOM files).")
+    return ct, _only(folder, segmentations, "segmentation", SEGMENTATION)
+
+
+def _stem(path: Path) -> str | None:
+    """Name without the ending, in lower case; None for a file that is no volume."""
+    name = path.name.lower()
+    suffix = next((s for s in LABEL_SUFFIXES if s != ".dcm" and name.endswith(s)), None)
+    return None if suffix is None else name[: -len(suffix)]
+
+
+def _is_segmentation(path: Path) -> bool:
+    return path.name.lower().endswith(".seg.nrrd") or _stem(path) in _LABEL_STEMS
+
+
+def _only(folder: Path, found: list[Path], what: str, usual: str) -> Path | None:
+    if len(found) < 2:
+        return found[0] if found else None
+    named = [path for path in found if path.name == usual or _stem(path) == "ct"]
+    if len(named) == 1:
+        return named[0]
+    names = ", ".join(path.name for path in found[:5])
+    raise InputError(f"{folder} holds {len(found)} files that may be the {what} ({names}); "
+                     f"{_BY_FILES}.")  # fmt: skip
+
+
+def _dicom(folder: Path, paths: list[Path]) -> Path | None:
+    """The folder itself or its only subfolder, if the files in it are DICOM."""
+    if any(is_dicom_file(path) for path in paths):
+        return folder
+    inner = [path for path in paths if path.is_dir() and os.listdir(path)]
+    return inner[0] if len(inner) == 1 else None
