@@ -45,7 +45,7 @@ def main() -> None:
     )
     card = card_of(family, arguments.figures)
     written = write_model_folder(
-        arguments.output, description, family.state_dict(), card, overwrite=True
+        arguments.output, description, family.state_dict(), card, half=True, overwrite=True
     )
     sys.stdout.write(f"{arguments.output}: SHA-256 {written.weights_sha256}\n")
 

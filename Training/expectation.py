@@ -31,7 +31,7 @@ def main() -> None:
     collection = open_dataset(arguments.dataset, arguments.data)
     found: dict[str, list[float]] = defaultdict(list)
     for item in collection.items(arguments.split):
-        volume = read_volume(item.image)
+        volume = read_volume(item.image, item.series)
         for name, value in measure_appearance(volume).items():
             found[name].append(value)
         assert item.label is not None

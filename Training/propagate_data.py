@@ -12,7 +12,6 @@ prints the digests of volumes, for example to reserve further ones.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from SDSegLib.cases.keys import image_digest
 from SDSegLib.datasets.collection import Item
 from SDSegLib.datasets.shaped_volume import read_hounsfield
 from SDSegLib.errors import InputError
@@ -58,7 +58,7 @@ def refuse_reserved(hu: np.ndarray, name: str) -> None:
     Raises:
         InputError: If its values are those of a reserved volume.
     """
-    original = reserved_digests().get(digest(hu))
+    original = reserved_digests().get(image_digest(hu))
     if original is not None:
         raise InputError(
             f"{name} has the values of {original}, which is for test or validation and must not be "
@@ -71,17 +71,10 @@ def reserved_digests() -> dict[str, str]:
     return json.loads((HERE / "propagate-reserved.json").read_text(encoding="utf-8"))
 
 
-def digest(hu: np.ndarray) -> str:
-    """A digest of HU, int16 (k, j, i) from −1024 to 3071; other axes or sides do not change it."""
-    counts = np.bincount(np.asarray(hu).ravel().astype(np.int32) + 1024)
-    facts = [sorted(hu.shape), counts.tolist()]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-
-
 def digests_of(paths: Iterable[Path]) -> dict[str, str]:
     """Names of volumes by their digest; a volume is named by its folder and file."""
     return {
-        digest(read_hounsfield(Item(path.name, path, None))[0]): "/".join(path.parts[-2:])
+        image_digest(read_hounsfield(Item(path.name, path, None))[0]): "/".join(path.parts[-2:])
         for path in paths
     }
 

@@ -13,11 +13,13 @@ import json
 import logging
 import os
 import pickle
+import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, BinaryIO
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -26,10 +28,34 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from ..errors import InputError, OutputError
+from ..untrusted import is_plain, plain, read_json, text_of
 
 log = logging.getLogger(__name__)
 
 MEGABYTE = 10**6
+_LONGEST_REASON = 200
+_DAMAGES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BadZipFile,
+    BufferError,
+    EOFError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zlib.error,
+)
+"""What `torch.load` raises on damaged files."""
+
+
+class CheckpointError(InputError):
+    """What a run has saved is damaged, or of another network; it cannot go on with it."""
 
 
 def save_parts(content: Any, path: Path, megabytes: float | None = None) -> None:
@@ -71,20 +97,42 @@ def load_parts(path: Path) -> Any:
     """Read a checkpoint of `save_parts`; only tensors and plain values are loaded.
 
     Raises:
-        InputError: If the checkpoint does not exist or is damaged.
+        InputError: If a file of the checkpoint does not exist.
+        CheckpointError: If it is damaged.
     """
     try:
         index = _read_index(path)
         if index is None:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as stream:
+                return _loaded(stream)
         data = b"".join((path.parent / name).read_bytes() for name in index["parts"])
         if hashlib.sha256(data).hexdigest() != index["sha256"]:
-            raise InputError(f"The parts of {path} are damaged or were changed; copy them again.")
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            raise CheckpointError(
+                f"The parts of {path} are damaged or were changed; copy them again."
+            )
+        return _loaded(io.BytesIO(data))
     except FileNotFoundError as error:
         raise InputError(f"There is no file {error.filename}, which {path} needs.") from error
-    except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+    except _DAMAGES as error:
+        raise damaged(path, error) from error
+
+
+def _loaded(stream: BinaryIO) -> Any:
+    """The content of a file of `torch.save`, after its checksums, which `torch.load` ignores."""
+    with ZipFile(stream) as archive:
+        if archive.testzip() is not None:
+            raise BadZipFile("its content does not match its checksums")
+    stream.seek(0)
+    return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """The error for a file of a run that cannot be read or does not fit."""
+    reason = (str(error).splitlines() or [""])[0][:_LONGEST_REASON] or type(error).__name__
+    return CheckpointError(
+        f"{path} cannot be read or does not fit ({plain(reason)}); copy it again, or remove "
+        f"{path.parent} to begin anew."
+    )
 
 
 def is_saved(path: Path) -> bool:
@@ -139,13 +187,13 @@ def _read_index(path: Path) -> dict[str, Any] | None:
     if not index.is_file():
         return None
     try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-        names = [str(name) for name in content["parts"]]
-        if any(Path(name).name != name for name in names):
-            raise InputError(f"{index} names parts in other folders; it is not a checkpoint.")
-        return {"parts": names, "sha256": str(content["sha256"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{index} is damaged ({error}); copy it again.") from error
+        content = read_json(index)
+        names = [text_of(name) for name in content["parts"]]
+        if any(Path(name).name != name or not is_plain(name) for name in names):
+            raise CheckpointError(f"{index} names parts in other folders; it is not a checkpoint.")
+        return {"parts": names, "sha256": text_of(content["sha256"])}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise damaged(index, error) from error
 
 
 def _parts_of(path: Path) -> list[str]:

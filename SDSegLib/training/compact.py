@@ -5,7 +5,7 @@ All values of the preset are ours; those that were tried are in the training log
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from ..errors import InputError, ModelError
 from ..families.compact import CompactConfig, CompactFamily
 from ..families.description import ModelDescription
 from ..families.direct import DirectFamily
+from ..families.foundation import HEADS, FoundationFamily
 from ..models.folder import load_networks
-from ..networks.compact import one_hot
+from ..networks.codes import LENGTH
+from ..networks.compact import LabelMapAutoencoder, one_hot
 from ..networks.segmentation_unet import VisionUNet
 from ..volume.model_input import InputDescription
 from .losses import deep_supervision, dice_and_cross_entropy, latent_l1, without_undrawn
-from .recipe import LatentRecipe, Weights, sizes_to_json, widened
+from .recipe import LatentRecipe, Weights, sizes_to_json, widened, with_more_rows
 from .settings import InputChoice, Preset, StageSettings, require
 from .stage import Batch, Stage
 
@@ -42,9 +44,12 @@ class LabelMapAutoencoderSettings(StageSettings):
     Attributes:
         latent_noise: Standard deviation of noise added to the latent, relative to that of the
             latent itself; it makes the decoder robust to small errors of the UNet.
+        further: Whether an autoencoder that the initial weights bring is trained further, as one
+            is for structures that are new.
     """
 
     latent_noise: float = 0.05
+    further: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +133,14 @@ COMPACT = Preset(
     ),
 )
 
+COMPACT_CODES = replace(
+    COMPACT,
+    name="compact-codes",
+    summary="The same with a code for each structure, so that any number of them costs the same.",
+    network=replace(COMPACT.network, codes=LENGTH),
+    autoencoder=None,
+)
+
 
 class LabelMapAutoencoderStage(Stage):
     """Trains the label-map autoencoder; stores mean and standard deviation of the latent (buffers).
@@ -146,7 +159,7 @@ class LabelMapAutoencoderStage(Stage):
         self.criterion = dice_and_cross_entropy()
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        autoencoder = self.family.autoencoder
+        autoencoder = self._autoencoder
         label_map = batch["label_map"]
         raw = autoencoder.encoder(one_hot(label_map, self.family.num_classes))
         self._track(raw.detach().float())
@@ -167,8 +180,14 @@ class LabelMapAutoencoderStage(Stage):
         )
         mean = raw.mean(dim=(0, 2, 3), keepdim=True)
         std = raw.std(dim=(0, 2, 3), keepdim=True)
-        self.family.autoencoder.latent_mean.lerp_(mean, share)
-        self.family.autoencoder.latent_std.lerp_(std, share)
+        self._autoencoder.latent_mean.lerp_(mean, share)
+        self._autoencoder.latent_std.lerp_(std, share)
+
+    @property
+    def _autoencoder(self) -> LabelMapAutoencoder:
+        autoencoder = self.family.autoencoder
+        assert isinstance(autoencoder, LabelMapAutoencoder)
+        return autoencoder
 
 
 class DiffusionStage(Stage):
@@ -183,6 +202,13 @@ class DiffusionStage(Stage):
     Raises:
         InputError: If the settings would leave a required network untrained.
     """
+
+    FOR_ADAMW = (
+        "vision_encoder.output_block",
+        "vision_encoder.deep_supervision_heads",
+        "unet.input_blocks.0",
+        "unet.out",
+    )
 
     family: CompactFamily
     settings: CompactSettings
@@ -227,17 +253,18 @@ class DiffusionStage(Stage):
         estimate = family.schedule.estimate_z0(
             prediction, z_t, timestep, family.description.diffusion.prediction
         )
-        logits = family.autoencoder.decode(estimate).float()
+        given = family.autoencoder.decode(estimate).float()
+        logits = family.class_logits(given).float()
         latent = latent_l1(estimate, z0, logits, drawn)
         decoded = self.criterion(without_undrawn(logits, drawn), label_map[:, None])
         total = decoded + self.settings.latent_weight * latent
         parts = {"latent": latent, "decoded": decoded}
         if family.fusion is not None:
-            both = family.fusion(logits.detach(), condition).float()
+            both = family.class_logits(family.fusion(given.detach(), condition)).float()
             parts["fused"] = self.criterion(without_undrawn(both, drawn), label_map[:, None])
             total = total + parts["fused"]
         if self.supervised is not None:
-            known = [without_undrawn(one.float(), drawn) for one in levels]
+            known = [without_undrawn(family.class_logits(one).float(), drawn) for one in levels]
             parts["encoder"] = self.supervised(known, label_map[:, None].float())
             total = total + self.settings.encoder_weight * parts["encoder"]
         return total, parts
@@ -259,7 +286,7 @@ class DiffusionStage(Stage):
 class CompactRecipe(LatentRecipe):
     """Two stages; can start from compact models with other inputs, and from a `direct` U-Net."""
 
-    presets = (COMPACT,)
+    presets = (COMPACT, COMPACT_CODES)
 
     def fit_network(
         self, preset: Preset, seen: InputDescription, num_classes: int
@@ -285,18 +312,44 @@ class CompactRecipe(LatentRecipe):
         other = load_networks(folder)
         if isinstance(other, DirectFamily):
             return _encoder_from_direct(family, other, folder)
+        if isinstance(other, FoundationFamily) and isinstance(family.vision_encoder, VisionUNet):
+            own = family.vision_encoder.state_dict()
+            family.vision_encoder.load_state_dict(other.start_of(own, folder))
+            return {"vision_encoder"}
         return super().begin_with_folder(family, folder)
 
     def adapt(self, state: Weights, other: CompactFamily, family: CompactFamily) -> Weights:
         if STEM in state:
             before, after = (_channels(one.description) for one in (other, family))
             state = {**state, STEM: rearranged(state[STEM], before, after)}
+        own = family.state_dict()
+        if family.config.codes != other.config.codes:
+            raise ModelError(
+                f"{other.description.name} has network.codes={other.config.codes} and cannot begin "
+                f"a model with network.codes={family.config.codes}; give both the same."
+            )
+        if family.config.codes is None and family.num_classes > other.num_classes:
+            state = _with_more_classes(state, own, family)
         if family.fusion is None:
             return state
-        own = family.state_dict()
         new = {name: value for name, value in own.items() if name.startswith("fusion.")}
         wide = widened(state[FIRST_CONVOLUTION], family.unet.config.in_channels)
         return {**new, **state, FIRST_CONVOLUTION: wide}
+
+
+def _with_more_classes(state: Weights, own: Weights, family: CompactFamily) -> Weights:
+    """Weights of a model with fewer classes; those of new classes begin at zero."""
+    encoder = "autoencoder.encoder.1.weight"
+    decoder = [name for name in state if name.startswith(_last_layer_of_decoder(own))]
+    heads = [name for name in state if name.removeprefix("vision_encoder.").startswith(HEADS)]
+    state = with_more_rows(state, own, heads)
+    state = with_more_rows(state, own, decoder, family.config.factor**2)
+    return {**state, encoder: widened(state[encoder], own[encoder].shape[1])}
+
+
+def _last_layer_of_decoder(own: Weights) -> str:
+    numbers = [int(n.split(".")[2]) for n in own if n.startswith("autoencoder.decoder.")]
+    return f"autoencoder.decoder.{max(numbers)}."
 
 
 def _encoder_from_direct(family: CompactFamily, other: DirectFamily, folder: Path) -> set[str]:

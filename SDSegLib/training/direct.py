@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..families.direct import DirectConfig, DirectFamily
+from ..families.foundation import HEADS, FoundationFamily
+from ..models.folder import load_networks
 from ..networks.segmentation_unet import without_monai_names
 from ..volume.model_input import InputDescription
 from .compact import COMPACT
 from .losses import deep_supervision, without_undrawn
-from .recipe import Recipe, sizes_to_json
+from .recipe import Recipe, Weights, sizes_to_json, with_more_rows
 from .settings import Preset, StageSettings
 from .stage import Batch, Stage
 
@@ -46,6 +49,8 @@ DIRECT = Preset(
 class DirectStage(Stage):
     """Deep supervision as in nnU-Net: each level has half the weight of the next finer one."""
 
+    FOR_ADAMW = ("network.output_block", "network.deep_supervision_heads")
+
     family: DirectFamily
     settings: DirectSettings
 
@@ -55,11 +60,14 @@ class DirectStage(Stage):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Resume runs of earlier versions, whose network had its parameters in another order."""
+        super().on_load_checkpoint(checkpoint)
         prefix = "trained.network."
         names = [name.removeprefix(prefix) for name in checkpoint["state_dict"] if prefix in name]
         before = [without_monai_names(name) for name in names]
         order = [before.index(name) for name, _ in self.family.network.named_parameters()]
         for optimizer in checkpoint["optimizer_states"]:
+            if "state" not in optimizer:  # Muon, which those versions did not have
+                continue
             states = optimizer["state"]
             optimizer["state"] = {n: states[o] for n, o in enumerate(order) if o in states}
 
@@ -89,6 +97,17 @@ class DirectRecipe(Recipe):
 
     def forward(self, family: DirectFamily, image: Tensor) -> object:
         return family.network.all_logits(image)
+
+    def begin_with_folder(self, family: DirectFamily, folder: Path) -> set[str]:
+        other = load_networks(folder)
+        if not isinstance(other, FoundationFamily):
+            return super().begin_with_folder(family, folder)
+        family.network.load_state_dict(other.start_of(family.network.state_dict(), folder))
+        return {"network"}
+
+    def adapt(self, state: Weights, other: DirectFamily, family: DirectFamily) -> Weights:
+        names = [name for name in state if name.removeprefix("network.").startswith(HEADS)]
+        return with_more_rows(state, family.state_dict(), names)
 
 
 RECIPE = DirectRecipe()

@@ -36,15 +36,16 @@ class HeldOutDice(Callback):
         self.best_step = 0
         self.without_gain = 0
         self.has_stopped = False
+        self.shares = 0
 
     def on_train_batch_end(
         self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        every, step = module.settings.validate_every, trainer.global_step
-        if not every or (step % every and step != module.settings.steps):
+        if not self._is_time(trainer, module):
             return
+        step = trainer.global_step
         dice, by_structure = self._score(trainer, module)
         names = [item.id for item in module.family.description.structures]
         values = {"dice": dice}
@@ -53,6 +54,19 @@ class HeldOutDice(Callback):
             logger.log_metrics(values, step)
         log.info("step %d: Dice %.4f on %d held-out cases", step, dice, len(self.cases))
         self._judge(trainer, module, dice)
+
+    def _is_time(self, trainer: Trainer, module: Stage) -> bool:
+        settings, step = module.settings, trainer.global_step
+        is_end = trainer.should_stop or step == settings.steps
+        shares = int(module.done * settings.validations)
+        if trainer.world_size > 1:
+            shares = int(trainer.strategy.broadcast(shares))
+        is_share, self.shares = shares > self.shares, shares
+        return (
+            is_end
+            or is_share
+            or bool(settings.validate_every and not step % settings.validate_every)
+        )
 
     def _score(self, trainer: Trainer, module: Stage) -> tuple[float, Tensor]:
         rank, world = trainer.global_rank, trainer.world_size
@@ -86,6 +100,7 @@ class HeldOutDice(Callback):
             "best_step": self.best_step,
             "without_gain": self.without_gain,
             "has_stopped": self.has_stopped,
+            "shares": self.shares,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

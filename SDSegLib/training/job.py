@@ -16,12 +16,13 @@ from ..families import build_family
 from ..families.base import Family
 from ..families.description import ModelDescription
 from ..models.folder import write_model_folder
+from ..untrusted import read_json, shown
 from ..version import VERSION
-from .checkpoints import entries_below, is_saved, load_parts, save_parts
+from .checkpoints import damaged, entries_below, is_saved, load_parts, save_parts
 from .overrides import flattened
 from .recipe import LatentRecipe, begin_with, recipe_of
 from .run import Machine, is_main_process, run_stage
-from .settings import Preset
+from .settings import Preset, StageSettings
 from .stage import Stage
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class TrainingJob:
         held_out: Cases to validate on; may be empty.
         output: Folder of the run.
         sources: Initial weights; see `begin_with`.
+        needs_all: Whether a structure that no case to train on knows about is an error.
     """
 
     preset: Preset
@@ -49,6 +51,7 @@ class TrainingJob:
     held_out: list[Case]
     output: Path
     sources: tuple[Path, ...] = ()
+    needs_all: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,15 @@ def train(job: TrainingJob, machine: Machine) -> TrainingProgress:
         OutputError: If something cannot be written.
     """
     recipe, preset = recipe_of(job.description.family), job.preset
-    recipe.check_cases(job.training, job.description)
+    if job.needs_all:
+        recipe.check_cases(job.training, job.description)
     torch.manual_seed(preset.training.seed)
     family = build_family(job.description)
     given = begin_with(family, job.sources)
-    has_first_stage = preset.autoencoder is not None and "autoencoder" not in given
-    if isinstance(recipe, LatentRecipe) and has_first_stage:
+    has_first_stage = preset.autoencoder is not None and (
+        "autoencoder" not in given or getattr(preset.autoencoder, "further", False)
+    )
+    if isinstance(recipe, LatentRecipe) and has_first_stage and _has_weights(family):
         progress = _train_autoencoder(family, recipe, job, machine)
         if not progress.is_finished:
             return progress
@@ -101,6 +107,11 @@ def train(job: TrainingJob, machine: Machine) -> TrainingProgress:
     return replace(progress, model=model)
 
 
+def _has_weights(family: Family) -> bool:
+    """Whether there is anything to train in the family's autoencoder."""
+    return any(True for _ in family.get_submodule("autoencoder").parameters())
+
+
 def _train_autoencoder(
     family: Family, recipe: LatentRecipe, job: TrainingJob, machine: Machine
 ) -> TrainingProgress:
@@ -108,7 +119,10 @@ def _train_autoencoder(
     settings, done = job.preset.autoencoder, job.output / "autoencoder.pt"
     network = family.get_submodule("autoencoder")
     if is_saved(done):
-        network.load_state_dict(load_parts(done))
+        try:
+            network.load_state_dict(load_parts(done))
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise damaged(done, error) from error
         return TrainingProgress(True, "autoencoder", settings.steps, settings.steps)
     stage = recipe.autoencoder_stage(family, settings)
     progress = _run(stage, "autoencoder", job.output / "autoencoder", job, machine)
@@ -124,17 +138,52 @@ def _run(
 ) -> TrainingProgress:
     settings = stage.settings
     done = folder / "done.json"
-    found = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else None
-    if found is None or (found["step"] < settings.steps and not found["has_stopped"]):
+    found = _read_done(done) if done.is_file() else None
+    if found is None or not _is_enough(found, settings):
         recipe = recipe_of(job.description.family)
         dataset = recipe.dataset(job.training, job.description, settings)
-        held_out = job.held_out if name == "training" and settings.validate_every else []
+        held_out = job.held_out if name == "training" and settings.validates else []
         found = run_stage(name, stage, dataset, held_out, folder, machine)
         if found["is_finished"] and is_main_process():
             done.write_text(json.dumps(found) + "\n", encoding="utf-8")
     return TrainingProgress(
         found["is_finished"], name, found["step"], settings.steps, dice=found["held_out_dice"]
     )
+
+
+def _read_done(path: Path) -> dict[str, Any]:
+    """What `run_stage` gave for a stage that is finished.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    kinds: dict[str, tuple[type, ...]] = {
+        "is_finished": (bool,),
+        "has_stopped": (bool,),
+        "step": (int,),
+        "held_out_dice": (int, float, type(None)),
+    }
+    try:
+        found = read_json(path)
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        for name, allowed in kinds.items():
+            if type(found[name]) not in allowed:
+                raise ValueError(f"{name} is {shown(found[name])}")
+        if type(found.get("seconds", 0.0)) not in (int, float):
+            raise ValueError(f"seconds is {shown(found['seconds'])}")
+        return found
+    except KeyError as error:
+        raise damaged(path, ValueError(f"it lacks {error}")) from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def _is_enough(found: dict[str, Any], settings: StageSettings) -> bool:
+    """Whether a finished stage is also finished by settings that may have been raised since."""
+    if found["has_stopped"] or found["step"] >= settings.steps:
+        return True
+    return bool(settings.minutes) and found.get("seconds", 0.0) >= 60 * settings.minutes
 
 
 def _facts(job: TrainingJob, progress: TrainingProgress) -> dict[str, Any]:
@@ -167,16 +216,21 @@ def weights_of(
 
     Raises:
         InputError: If there is no checkpoint.
+        CheckpointError: If it is damaged, or of another network.
     """
-    last = load_parts(folder / "last.ckpt")
-    state, step = last["state_dict"], int(last["global_step"])
-    family = build_family(description)
-    family.load_state_dict(entries_below(state, FAMILY))
-    averaged = entries_below(state, AVERAGED)
-    if use_best and is_saved(folder / "best.ckpt"):
-        best = load_parts(folder / "best.ckpt")
-        averaged, step = best["state"], int(best["step"])
-    family.load_state_dict(averaged, strict=False)
+    path = folder / "last.ckpt"
+    last, family = load_parts(path), build_family(description)
+    try:
+        state, step = last["state_dict"], int(last["global_step"])
+        family.load_state_dict(entries_below(state, FAMILY))
+        averaged = entries_below(state, AVERAGED)
+        if use_best and is_saved(folder / "best.ckpt"):
+            path = folder / "best.ckpt"
+            best = load_parts(path)
+            averaged, step = best["state"], int(best["step"])
+        family.load_state_dict(averaged, strict=False)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
     return family.state_dict(), step
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 60
+_STEP = re.compile(r"[0-9]{1,12}")
 
 
 class CurveLogger(Logger):
@@ -65,14 +67,24 @@ class CurveLogger(Logger):
         self._started = True
 
     def _read_before(self, step: int) -> None:
+        """Read the rows of the runs before; those that are damaged are left out."""
         if not self.path.is_file():
             return
-        with self.path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            self._columns = list(reader.fieldnames or ["step"])
-            for row in reader:
-                if row["step"].isdigit() and int(row["step"]) < step:
-                    self._rows[int(row["step"])] = row
+        try:
+            with self.path.open(newline="", encoding="utf-8") as stream:
+                reader = csv.DictReader(stream)
+                columns = list(reader.fieldnames or ["step"])
+                rows = [row for row in reader if None not in row and None not in row.values()]
+        except (OSError, ValueError, csv.Error):
+            log.warning("%s is damaged and begins anew", self.path)
+            return
+        if "step" not in columns or len({*columns}) < len(columns):
+            log.warning("%s is damaged and begins anew", self.path)
+            return
+        self._columns = columns
+        for row in rows:
+            if _STEP.fullmatch(row["step"]) and int(row["step"]) < step:
+                self._rows[int(row["step"])] = row
 
     def _write_all(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,8 +65,35 @@ class MuonWithAdamW(Optimizer):
         for weight, matrix in zip(self._weights, self._matrices, strict=True):
             matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
         self._adamw.step()
-        self._muon.step()
+        if all(matrix.is_cuda for matrix in self._matrices):
+            self._muon.step()
+        else:
+            self._step_in_float32()
         return loss
+
+    def _step_in_float32(self) -> None:
+        """The step of `torch.optim.Muon`, which computes in bfloat16, in float32.
+
+        Processors without instructions for bfloat16 take ten times as long for it.
+        """
+        for group in self._muon.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for matrix in group["params"]:
+                gradient = matrix.grad
+                if gradient is None:
+                    continue
+                state = self._muon.state[matrix]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(gradient)
+                mean = state["momentum_buffer"]
+                mean.lerp_(gradient, 1.0 - momentum)
+                update = gradient.lerp(mean, momentum) if group["nesterov"] else mean
+                update = orthogonal(
+                    update.float(), group["ns_coefficients"], group["ns_steps"], group["eps"]
+                )
+                rows, columns = matrix.shape
+                matrix.mul_(1.0 - rate * group["weight_decay"])
+                matrix.add_(update, alpha=-rate * max(1.0, rows / columns) ** 0.5)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of both optimisers."""
@@ -82,6 +109,27 @@ class MuonWithAdamW(Optimizer):
             group["lr"] = rate
         self._adamw.load_state_dict(state_dict["adamw"])
         self._muon.load_state_dict(state_dict["muon"])
+
+
+def orthogonal(
+    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """A matrix with the singular vectors of another one and singular values near 1.
+
+    Args:
+        matrix: Of any shape, in the precision to compute in.
+        coefficients: Of the Newton-Schulz iteration x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x.
+        steps: Number of iterations.
+        eps: Least norm to divide by.
+    """
+    a, b, c = coefficients
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    found = matrix.T if is_tall else matrix
+    found = found / found.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = found @ found.T
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    return found.T if is_tall else found
 
 
 def convolutions_for_muon(network: nn.Module, without: Iterable[str]) -> list[nn.Parameter]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.optim import AdamW, Optimizer
 from torch.utils.data import Dataset
 
 from ..datasets.shaped_volume import ShapedVolume
@@ -19,15 +18,14 @@ from ..networks.propagation import LatentPropagation, known_positions
 from ..propagation.crops import CropSizes
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
-from .muon import BETAS, MuonWithAdamW, all_but, convolutions_for_muon
+from .muon import BETAS
 from .recipe import Recipe, sizes_to_json
-from .settings import Preset, StageSettings, require
+from .settings import Optimiser, Preset, StageSettings, require
 from .stage import Batch, Stage
 from .window_losses import mask_losses, presence_loss
 from .windows.dataset import Shapes, WindowBatches
 
 HU_WINDOWS = ((-1000.0, 1500.0), (-160.0, 240.0))
-_FOR_ADAMW = ("encoder.stem", "at_full.2")  # layers next to input and output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +35,6 @@ class PropagateSettings(StageSettings):
     A batch is `budget` slices of 64 × 64, so `batch` stays 1.
 
     Attributes:
-        optimizer: "muon" for the weights of convolutions, with AdamW for all others, or "adamw".
-        muon_rate: Highest rate of Muon.
         budget: Pixels of a batch, in slices of 64 × 64.
         depths: Slices of a window, drawn alike; a number that stands twice comes up twice as often.
         undrawn_share: Share of windows from volumes in which no organ was drawn.
@@ -50,8 +46,7 @@ class PropagateSettings(StageSettings):
             form "latent" only.
     """
 
-    optimizer: Literal["muon", "adamw"] = "muon"
-    muon_rate: float = 5e-3
+    optimizer: Optimiser = "muon"
     budget: int = 48
     depths: tuple[int, ...] = (8, 12, 17, 17)
     undrawn_share: float = 0.5
@@ -65,7 +60,6 @@ class PropagateSettings(StageSettings):
         super().__post_init__()
         require(self, "batch", self.batch == 1, "1; training.budget sets the windows of a batch")
         require(self, "budget", self.budget >= 1, "1 or more")
-        require(self, "muon_rate", self.muon_rate > 0, "above 0")
         require(self, "depths", all(depth >= 4 for depth in self.depths), "4 or more each")
         for name in ("undrawn_share", "organ_share", "predicted_share"):
             require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
@@ -116,6 +110,8 @@ class PropagateStage(Stage):
     """
 
     AVERAGES_BUFFERS = True  # statistics of batch normalisation
+    FOR_ADAMW = ("network.encoder.stem", "network.at_full.2")
+    ADAMW_BETAS = BETAS
 
     family: PropagateFamily
     settings: PropagateSettings
@@ -146,24 +142,6 @@ class PropagateStage(Stage):
             total = total + settings.latent_weight * (latent + coded)
             parts |= {"latent": latent, "decoded": dice_again}
         return total, parts
-
-    def optimizer(self) -> Optimizer:
-        settings, network = self.settings, self.family.network
-        if settings.optimizer == "adamw":
-            return AdamW(
-                network.parameters(),
-                lr=settings.rate,
-                weight_decay=settings.weight_decay,
-                betas=BETAS,
-            )
-        weights = convolutions_for_muon(network, _FOR_ADAMW)
-        return MuonWithAdamW(
-            weights,
-            all_but(network, weights),
-            settings.muon_rate,
-            settings.rate,
-            settings.weight_decay,
-        )
 
 
 class PropagateRecipe(Recipe):

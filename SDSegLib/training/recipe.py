@@ -269,6 +269,24 @@ def widened(weight: Tensor, channels: int) -> Tensor:
     return torch.cat([weight, zeros], dim=1)
 
 
+def with_more_rows(state: Weights, own: Weights, names: Iterable[str], rows: int = 1) -> Weights:
+    """Weights of a model with fewer classes, whose heads get zeros for the classes that are new.
+
+    Args:
+        state: Weights of the other model, by name.
+        own: Weights of this one, for the sizes.
+        names: Weights and biases whose first dimension grows with the number of classes.
+        rows: Entries of that dimension for each class; class by class.
+    """
+    wider = dict(state)
+    for name in names:
+        weight = state[name]
+        missing = len(own[name]) - len(weight)
+        if missing > 0 and missing % rows == 0:
+            wider[name] = torch.cat([weight, weight.new_zeros(missing, *weight.shape[1:])])
+    return wider
+
+
 def sizes_to_json(network: Any) -> dict[str, Any]:
     """A flat dataclass of network sizes as JSON types."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(network).items()}

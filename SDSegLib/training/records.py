@@ -19,10 +19,12 @@ FILE = "settings.json"
 # Settings that may differ when a run is resumed: they change its duration, not a step's result.
 FREE = (
     "steps",
+    "minutes",
     "cool_down",
     "checkpoint_minutes",
     "log_every",
     "validate_every",
+    "validations",
     "validation_slices",
     "patience",
 )

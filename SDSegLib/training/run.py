@@ -22,7 +22,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..datasets.cases import Case
-from .checkpoints import Checkpoints, PartsIO, is_saved
+from .checkpoints import Checkpoints, PartsIO, damaged, is_saved
 from .held_out import HeldOutDice
 from .logs import CurveLogger, Journal, StepBar
 from .stage import Stage
@@ -46,6 +46,7 @@ class Machine:
         is_stopped: Called after each step; true saves and stops.
         part_megabytes: Split checkpoints into parts of at most this size; None for one file.
         console: Console for the progress bar.
+        report: Called after each step with its number and the losses.
     """
 
     accelerator: str = "auto"
@@ -58,6 +59,7 @@ class Machine:
     is_stopped: Callable[[], bool] | None = None
     part_megabytes: float | None = None
     console: Console | None = None
+    report: Callable[[int, dict[str, float]], None] | None = None
 
 
 class StepSampler(Sampler[int]):
@@ -122,7 +124,7 @@ def run_stage(
     folder: Path,
     machine: Machine,
 ) -> dict[str, Any]:
-    """Train until the stage's steps are done; continue from `folder/last.ckpt` if it exists.
+    """Train until steps or minutes are over; go on from `folder/last.ckpt` if it exists.
 
     Args:
         title: Name of the stage, for the screen.
@@ -133,17 +135,20 @@ def run_stage(
         machine: Device and time limit.
 
     Returns:
-        JSON types: `is_finished` (all steps taken, or stopped early), `step`, `has_stopped` (early,
-        because Dice no longer rose), `held_out_dice` (the best; None without validation).
+        JSON types: `is_finished` (all steps taken, time over, or stopped early), `step`, `seconds`,
+        `has_stopped` (early, because Dice no longer rose), `held_out_dice` (the best; None without
+        validation).
     """
     settings = stage.settings
     last = folder / "last.ckpt"
     validation = HeldOutDice(held_out, folder / "best.ckpt", machine.part_megabytes)
     callbacks: list[Callback] = [
         Journal(settings.log_every),
+        *([TimeBudget()] if settings.minutes else []),
         *([validation] if held_out else []),
         Checkpoints(last, settings.checkpoint_minutes, machine.deadline, machine.is_stopped),
         StepBar(title, settings.steps, machine.console),
+        *([StepReport(machine.report)] if machine.report is not None else []),
     ]
     trainer = Trainer(
         default_root_dir=folder,
@@ -176,7 +181,7 @@ def run_stage(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         started = time.monotonic()
         batches = Batches(stage, dataset, machine.workers)
-        trainer.fit(stage, batches, ckpt_path=str(last) if is_saved(last) else None)
+        _fit(trainer, stage, batches, last)
     log.info(
         "%s: step %d of %d, %.0f s",
         title,
@@ -185,11 +190,68 @@ def run_stage(
         time.monotonic() - started,
     )
     return {
-        "is_finished": trainer.global_step >= settings.steps or validation.has_stopped,
+        "is_finished": stage.done >= 1 or validation.has_stopped,
         "step": trainer.global_step,
+        "seconds": stage.seconds,
         "has_stopped": validation.has_stopped,
         "held_out_dice": validation.best if validation.best_step else None,
     }
+
+
+def _fit(trainer: Trainer, stage: Stage, batches: Batches, last: Path) -> None:
+    """Train, from a checkpoint if there is one.
+
+    Raises:
+        CheckpointError: If the checkpoint is not one of this stage.
+    """
+    if not is_saved(last):
+        trainer.fit(stage, batches)
+        return
+    try:
+        trainer.fit(stage, batches, ckpt_path=str(last))
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        if stage.has_learnt:
+            raise
+        raise damaged(last, e) from e
+
+
+class StepReport(Callback):
+    """Calls a function after each step."""
+
+    def __init__(self, report: Callable[[int, dict[str, float]], None]) -> None:
+        self._report = report
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._report(trainer.global_step, {name: float(value) for name, value in outputs.items()})
+
+
+def quiet() -> None:
+    """Suppress Lightning's own messages; plans and reports have the relevant information."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        ".*add the following callbacks.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+
+
+class TimeBudget(Callback):
+    """Ends a stage when its minutes are over; all devices stop after the same step."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        is_over = module.done >= 1
+        if trainer.world_size > 1:
+            is_over = trainer.strategy.reduce_boolean_decision(is_over, all=False)
+        if is_over:
+            trainer.should_stop = True
 
 
 class StopRequest:

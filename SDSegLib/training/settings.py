@@ -6,28 +6,34 @@ Every setting is a number, a word, a Boolean or several numbers, so that
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..diffusion.description import DiffusionDescription
 
 Decay = Literal["cosine", "constant"]
+Optimiser = Literal["adamw", "muon"]
+FIRST_STAGE_SHARE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageSettings:
-    """Budget, optimiser (AdamW) and averaged weights of one stage.
+    """Budget, optimiser and averaged weights of one stage.
 
     Attributes:
-        steps: Optimiser steps.
+        steps: Optimiser steps; with `minutes` at most.
+        minutes: Time in which the stage ends with a model, however many steps that gives; the rate
+            falls with the time. 0 to take all steps. Pauses between runs do not count.
         batch: Slices per step, on each device.
         accumulate: Batches whose gradients are added up before each step.
-        rate: Highest learning rate.
+        optimizer: "adamw", or "muon" for the weights of convolutions with AdamW for all others.
+        rate: Highest learning rate of AdamW.
+        muon_rate: Highest learning rate of Muon.
         scale_rate: Multiply `rate` by the slices of a step on all devices together.
         warm_up: Steps until the highest rate is reached.
         decay: Rate after warm-up: "cosine" falls to zero at the last step, "constant" stays.
         cool_down: Last steps over which a constant rate falls to zero along a straight line.
-        weight_decay: Weight decay of AdamW.
+        weight_decay: Weight decay of both.
         gradient_clip: Highest norm of all gradients together; 0 for no limit.
         ema_decay: Decay of the averaged weights (exponential moving average), which are written
             to the model folder.
@@ -40,15 +46,19 @@ class StageSettings:
         log_every: Steps between entries of the logs.
         checkpoint_minutes: Time between checkpoints; 0 for one after each step.
         validate_every: Steps between validations on the held-out cases; 0 for none.
+        validations: Validations at equal shares of the stage, besides those of `validate_every`.
         validation_slices: Slices of each held-out volume that a validation uses.
         patience: Validations in a row without a better Dice after which training stops; 0 to
             continue to the last step.
     """
 
     steps: int
+    minutes: float = 0.0
     batch: int
     accumulate: int = 1
+    optimizer: Optimiser = "adamw"
     rate: float
+    muon_rate: float = 5e-3
     scale_rate: bool = False
     warm_up: int = 0
     decay: Decay = "cosine"
@@ -64,8 +74,14 @@ class StageSettings:
     log_every: int = 10
     checkpoint_minutes: float = 5.0
     validate_every: int = 0
+    validations: int = 0
     validation_slices: int = 16
     patience: int = 0
+
+    @property
+    def validates(self) -> bool:
+        """Whether held-out cases are needed."""
+        return bool(self.validate_every or self.validations)
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -76,9 +92,11 @@ class StageSettings:
         for name in ("steps", "batch", "accumulate", "log_every", "validation_slices"):
             require(self, name, getattr(self, name) >= 1, "1 or more")
         for name in (
+            "minutes",
             "warm_up",
             "cool_down",
             "validate_every",
+            "validations",
             "patience",
             "seed",
             "checkpoint_minutes",
@@ -87,6 +105,7 @@ class StageSettings:
         for name in ("weight_decay", "gradient_clip", "elastic"):
             require(self, name, getattr(self, name) >= 0, "0 or more")
         require(self, "rate", self.rate > 0, "above 0")
+        require(self, "muon_rate", self.muon_rate > 0, "above 0")
         require(self, "ema_decay", 0 <= self.ema_decay < 1, "0 up to below 1")
 
 
@@ -137,3 +156,21 @@ class Preset:
     autoencoder: Any = None
     diffusion: DiffusionDescription = field(default_factory=DiffusionDescription)
     input: InputChoice = field(default_factory=InputChoice)
+
+
+def within_minutes(preset: Preset, minutes: float) -> Preset:
+    """A preset whose stages take some time together, whatever the number of steps.
+
+    Args:
+        preset: With steps as the most that are taken.
+        minutes: A first stage gets `FIRST_STAGE_SHARE` of it.
+    """
+    first = preset.autoencoder
+    if first is None:
+        return replace(preset, training=replace(preset.training, minutes=minutes))
+    own = FIRST_STAGE_SHARE * minutes
+    return replace(
+        preset,
+        autoencoder=replace(first, minutes=own),
+        training=replace(preset.training, minutes=minutes - own),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ..datasets.cases import Case
 from ..families.base import Family
 from ..volume.slices import apply_windows
+from .muon import MuonWithAdamW, all_but, convolutions_for_muon
 from .settings import StageSettings
 from .validation import dice_of
 
@@ -39,6 +41,10 @@ class Stage(LightningModule):
 
     KEEPS_FAMILY = True
     AVERAGES_BUFFERS = False
+    FOR_ADAMW: tuple[str, ...] = ()
+    """Layers that Muon leaves to AdamW, those next to input and output, named as in `trained`."""
+    ADAMW_BETAS = (0.9, 0.999)
+    """Where AdamW is the only optimiser."""
 
     family: Family
     averaged: AveragedModel
@@ -58,6 +64,27 @@ class Stage(LightningModule):
             self.family = family
         else:
             object.__setattr__(self, "family", family)
+        self.has_learnt = False  # whether a step was taken in this run
+        self._seconds_before = 0.0
+        self._started: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the stage has been trained, in all runs together."""
+        now = 0.0 if self._started is None else time.monotonic() - self._started
+        return self._seconds_before + now
+
+    @property
+    def done(self) -> float:
+        """Share of the stage that is behind, 0 … 1, by steps or by time, whichever is further."""
+        return self._done_after(self.global_step)
+
+    def _done_after(self, step: int) -> float:
+        settings = self.settings
+        share = step / settings.steps
+        if settings.minutes:
+            share = max(share, self.seconds / (60 * settings.minutes))
+        return min(1.0, share)
 
     @abstractmethod
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,11 +106,19 @@ class Stage(LightningModule):
     def optimizer(self) -> Optimizer:
         """The optimiser of the trained networks, at its highest rate."""
         settings = self.settings
-        rate = settings.rate
+        rates = [settings.rate, settings.muon_rate]
         if settings.scale_rate:
-            rate *= settings.batch * settings.accumulate * self.trainer.world_size
+            samples = settings.batch * settings.accumulate * self.trainer.world_size
+            rates = [rate * samples for rate in rates]
+        if settings.optimizer == "muon":
+            weights = convolutions_for_muon(self.trained, self.FOR_ADAMW)
+            others = all_but(self.trained, weights)
+            return MuonWithAdamW(weights, others, rates[1], rates[0], settings.weight_decay)
         return torch.optim.AdamW(
-            self.trained.parameters(), lr=rate, weight_decay=settings.weight_decay
+            self.trained.parameters(),
+            lr=rates[0],
+            weight_decay=settings.weight_decay,
+            betas=self.ADAMW_BETAS,
         )
 
     def configure_optimizers(self) -> Any:
@@ -95,11 +130,17 @@ class Stage(LightningModule):
         settings = self.settings
         if step < settings.warm_up:
             return (step + 1) / settings.warm_up
+        if settings.minutes:
+            step = round(self._done_after(step) * settings.steps)
         if settings.decay == "constant":
             left = settings.steps - step
             return max(0.0, min(1.0, left / settings.cool_down)) if settings.cool_down else 1.0
         done = (step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
+
+    def on_train_start(self) -> None:
+        """Start the clock of this run."""
+        self._started = time.monotonic()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the noise of this batch with its number."""
@@ -111,12 +152,18 @@ class Stage(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self.averaged.update_parameters(self.trained)
+        self.has_learnt = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Count the batch after which a checkpoint is saved as completed; Lightning does not."""
+        checkpoint["seconds"] = self.seconds
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for part in ("total", "current"):
             progress[part]["completed"] = progress[part]["processed"]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the clock of the run that saved the checkpoint."""
+        self._seconds_before = float(checkpoint.get("seconds", 0.0))
 
     @contextmanager
     def averaged_weights(self) -> Iterator[Family]:
