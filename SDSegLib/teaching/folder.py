@@ -1,0 +1,160 @@
+"""The folder of a run beside its output, with what it needs to go on after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..datasets.cache import file_state
+from ..errors import InputError, OutputError
+from ..untrusted import read_json
+from ..version import VERSION
+from .cases import TeachCases
+from .options import RUN_LOCK, RUN_STATE, TeachOptions
+from .start import Start
+from .unfinished import CHOICES, seconds_spent
+
+log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_SAVES = 2.0
+
+
+@contextmanager
+def run_folder(options: TeachOptions, cases: TeachCases, start: Start) -> Iterator[Path]:
+    """The folder of a run beside its output, for this process alone.
+
+    It holds networks and label maps of the cases and is removed when the model is there.
+
+    Raises:
+        InputError: If another process teaches there, or the run in it is another one.
+        OutputError: If it cannot be made.
+    """
+    folder = options.run_folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = FileLock(folder / RUN_LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"A model is being taught in {options.output} already; wait for it, or choose another "
+            "output."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"The run cannot be kept beside {options.output} ({error.strerror or error}); choose "
+            "another folder."
+        ) from error
+    try:
+        _keep_state(folder, _state_of(options, cases, start))
+        yield folder
+    finally:
+        lock.release()
+
+
+def _state_of(options: TeachOptions, cases: TeachCases, start: Start) -> dict[str, Any]:
+    """What must be the same when a run goes on; a digest, without names of cases or paths."""
+    files = [
+        [item.name, *(file_state(path) for path in (item.image, item.label) if path is not None)]
+        for item in cases.items
+    ]
+    facts = [
+        files,
+        [structure.to_json() for structure in cases.structures],
+        start.model.description.weights_sha256,
+        options.seed,
+        VERSION,
+    ]
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return {"format": 1, "digest": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _keep_state(folder: Path, state: dict[str, Any]) -> None:
+    """Keep what a run in the folder has learnt if it is this one; else begin anew.
+
+    Raises:
+        OutputError: If the folder cannot be written.
+    """
+    path = folder / RUN_STATE
+    try:
+        if not os.path.lexists(path):
+            _clear(folder, but=(RUN_LOCK, CHOICES))  # what is there is of an unknown run
+        elif _known_digest(path) == state["digest"]:
+            return
+        else:
+            log.warning("cases or options changed since the run was stopped; it begins anew")
+            _clear(folder, but=(RUN_LOCK,))
+        _write_state(path, state)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be changed ({error.strerror or error}); remove it by hand."
+        ) from error
+
+
+def _known_digest(path: Path) -> str | None:
+    """Digest of the run in a folder; None if its state is damaged."""
+    try:
+        known = read_json(path)
+        seconds_spent(known)
+        return known.get("digest")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _clear(folder: Path, but: tuple[str, ...]) -> None:
+    for entry in folder.iterdir():
+        if entry.name in but:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(state), encoding="utf-8")
+    os.replace(fresh, path)
+
+
+class Clock:
+    """Time of all runs together that went on with the same folder.
+
+    Args:
+        folder: Of the run.
+        minutes: Of the whole run.
+        began: When this part of it began, on the clock of `time.monotonic`.
+    """
+
+    def __init__(self, folder: Path, minutes: float, began: float) -> None:
+        self._path = folder / RUN_STATE
+        self._state = read_json(self._path)
+        self._began = began - seconds_spent(self._state)
+        self._saved = time.monotonic()
+        self.total = 60 * minutes
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds of the minutes that are left; at least one."""
+        return max(1.0, self.total - self.spent)
+
+    def save(self, at_once: bool = False) -> None:
+        """Keep the time, at most every few seconds unless it has to be at once."""
+        if at_once or time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES:
+            self._saved = time.monotonic()
+            _write_state(self._path, {**self._state, "spent": round(self.spent, 1)})

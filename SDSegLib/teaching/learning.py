@@ -1,0 +1,255 @@
+"""Cases on the model's grid, and one training of a network on some of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..datasets.case import Case, volume_case
+from ..datasets.cases import load_items
+from ..datasets.collection import Item
+from ..errors import InputError
+from ..export.label_files import whole_numbers
+from ..families import build_family
+from ..families.base import segmentation_family
+from ..families.description import ModelDescription
+from ..reading.files import read_volume
+from ..training.compact import COMPACT
+from ..training.direct import DIRECT
+from ..training.job import TrainingJob, train
+from ..training.run import Machine, quiet
+from ..training.settings import Preset
+from .start import Start
+
+if TYPE_CHECKING:
+    from ..training.job import TrainingProgress
+
+MOST_STEPS = 1_000_000
+_TRIAL_STEPS = 2
+_ANEW = {"optimizer": "muon", "rate": 8e-3, "muon_rate": 2e-2}
+_FURTHER = {"optimizer": "adamw", "rate": 2e-4}
+"""Optimiser for structures that are new, and for a model that is taught further."""
+_FURTHER_STEPS = {False: (10, 100), True: (30, 300)}
+"""Steps for each case, and at least, without and with left-out cases."""
+_AUTOENCODER_SHARE = 0.2
+"""Of the time, for the label-map autoencoder where structures are new to it."""
+
+
+def most_steps(start: Start, cases: int, is_measured: bool) -> int:
+    """Steps after which learning ends although time is left.
+
+    A model that is taught further learns what is new in few steps, and with more of them it forgets
+    what its own many cases had taught it (see the training log). Left-out cases show that; where
+    there are none, fewer steps are taken.
+
+    Args:
+        start: What is begun with.
+        cases: Number of cases to learn from.
+        is_measured: Whether left-out cases decide how much of it is kept.
+    """
+    if start.parent is None or start.is_wider:
+        return MOST_STEPS
+    each, least = _FURTHER_STEPS[is_measured]
+    return max(least, each * cases)
+
+
+def teach_preset(start: Start, minutes: float, seed: int, steps: int = MOST_STEPS) -> Preset:
+    """How a network learns in a given time, or a number of steps."""
+    preset = COMPACT if start.model.description.family == "compact" else DIRECT
+    shared: dict[str, Any] = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch": 8,
+        "warm_up": 20,
+        "ema_decay": 0.99,
+        "elastic": 4.0,
+        "ema_warm_up": True,
+        "validate_every": 0,
+        "checkpoint_minutes": 0.5,
+        "log_every": 5,
+        "seed": seed,
+    }
+    known = start.parent is not None
+    autoencoder = None
+    has_codes = start.model.description.network.get("codes") is not None
+    if preset.autoencoder is not None and start.is_wider and not has_codes:
+        mine = {**shared, "minutes": _AUTOENCODER_SHARE * minutes, "further": True}
+        autoencoder = replace(preset.autoencoder, **mine)
+        shared["minutes"] = (1 - _AUTOENCODER_SHARE) * minutes
+    rates = _FURTHER if known else _ANEW
+    training = replace(preset.training, **rates, **shared)
+    return replace(preset, training=training, autoencoder=autoencoder)
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """Trains networks on cases of one model's grid.
+
+    Attributes:
+        start: What is begun with.
+        description: Of the new model.
+        cases: Cases on its grid with its labels, by name.
+        device: Lightning's name of the device.
+        seed: Of all random numbers.
+        precision: Lightning's name.
+        is_measured: Whether left-out cases decide how much of the result is kept.
+    """
+
+    start: Start
+    description: ModelDescription
+    cases: Mapping[str, Case]
+    device: str
+    seed: int
+    precision: str
+    is_measured: bool = True
+
+    def learn(
+        self,
+        names: Sequence[str],
+        seconds: float,
+        folder: Path,
+        sources: Sequence[Path],
+        report: Callable[[int, dict[str, float]], None],
+        is_stopped: Callable[[], bool],
+        held_out: Sequence[str] = (),
+        validations: int = 0,
+    ) -> TrainingProgress:
+        """Train for some time, or go on with a training in the folder; its `model` is the result.
+
+        Args:
+            names: Cases to learn from.
+            seconds: How long, in all runs together.
+            folder: Of the training.
+            sources: Model folders to begin with.
+            report: Called after each step with its number and losses.
+            is_stopped: Called after each step; true saves and stops.
+            held_out: Cases by which the best of the weights on the way are chosen.
+            validations: How often that is done.
+        """
+        steps = most_steps(self.start, len(names), self.is_measured)
+        preset = teach_preset(self.start, seconds / 60, self.seed, steps)
+        if held_out:
+            preset = replace(preset, training=replace(preset.training, validations=validations))
+        job = TrainingJob(
+            preset,
+            self.description,
+            [self.cases[name] for name in names],
+            [self.cases[name] for name in held_out],
+            folder,
+            tuple(sources),
+            needs_all=False,  # a structure may have been drawn in the left-out cases alone
+        )
+        machine = Machine(
+            accelerator=self.device,
+            precision=self.precision,
+            is_stopped=is_stopped,
+            report=report,
+        )
+        quiet()
+        return train(job, machine)
+
+
+def on_grid(
+    items: Sequence[Item], collection: Any, description: ModelDescription, start: Start
+) -> dict[str, Case]:
+    """Cases on the grid of a model, with its labels, by name.
+
+    Args:
+        items: The cases.
+        collection: Their data set.
+        description: The new model.
+        start: Its labels.
+    """
+    cases = load_items(items, collection, description.input, collection.num_classes)
+    return {
+        item.name: relabelled(case, start.labels) for item, case in zip(items, cases, strict=True)
+    }
+
+
+def completed(
+    case: Case, item: Item, parent_map: Path, description: ModelDescription, start: Start
+) -> Case:
+    """A case with the parent's own result for structures that were not drawn in it.
+
+    It is taken where nothing was drawn, so that the new model does not forget these structures.
+
+    Args:
+        case: On the grid, with the labels of the new model.
+        item: Its files.
+        parent_map: Label map of the parent for it.
+        description: The new model.
+        start: Its labels.
+    """
+    missing = start.known - case.drawn
+    if not missing:
+        return case
+    volume = read_volume(item.image)
+    stored = read_volume(parent_map, labels=True)
+    if not stored.geometry.matches(volume.geometry, 0.01):
+        raise InputError(f"{parent_map} is not on the voxels of its CT any more; remove it.")
+    predicted = whole_numbers(parent_map, stored.array)
+    classes = len(description.structures) + 1
+    whole = volume_case(
+        item.name, volume, predicted, start.known, description.input, classes
+    ).label_map
+    added = np.isin(whole, sorted(missing)) & (case.label_map == 0)
+    label_map = np.where(added, whole, case.label_map).astype(np.uint8)
+    return replace(case, label_map=label_map, drawn=case.drawn | missing)
+
+
+def relabelled(case: Case, labels: Mapping[int, int]) -> Case:
+    """A case with other label numbers; labels that are not named become background."""
+    table = np.zeros(256, np.uint8)
+    for before, after in labels.items():
+        table[before] = after
+    drawn = frozenset(labels[label] for label in case.drawn if label in labels)
+    return replace(case, label_map=table[case.label_map], drawn=drawn)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast networks of a size are here.
+
+    Attributes:
+        precision: Lightning's name of the faster precision for learning.
+        slice_seconds: To segment one tile.
+    """
+
+    precision: str
+    slice_seconds: float
+
+
+def pace_of(description: ModelDescription, device: str, batch: int = 4) -> Pace:
+    """Try some steps of a network of this size.
+
+    On a GPU, and on a CPU whose instructions know bfloat16, that is faster; on others it is slower.
+    """
+    family = segmentation_family(build_family(description)).to(device)
+    image = torch.zeros(batch, description.input.channels, *description.input.size, device=device)
+    if device == "cpu":
+        seconds = {}
+        for name, mixed in (("32-true", False), ("bf16-mixed", True)):
+            for _ in range(_TRIAL_STEPS):  # the last one counts
+                started = time.process_time()  # other programs do not count
+                with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                    features = family.condition(image[:1])  # bfloat16 may take ten times as long
+                features.float().square().mean().backward()
+                seconds[name] = time.process_time() - started
+        precision = min(seconds, key=lambda name: seconds[name])
+    else:
+        fast = device == "cuda" and torch.cuda.is_bf16_supported()
+        precision = "bf16-mixed" if fast else "32-true"
+    family.eval()
+    taken = 0.0
+    with torch.inference_mode():
+        for _ in range(_TRIAL_STEPS):
+            started = time.perf_counter()
+            float(family.probabilities(family.condition(image)).sum())
+            taken = time.perf_counter() - started
+    return Pace(precision, taken / batch)

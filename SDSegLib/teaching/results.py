@@ -1,0 +1,135 @@
+"""What a run measured, in figures and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..datasets.collection import Item
+from ..inference.segmenter import Segmenter
+from ..reading.files import read_volume
+from .curve import in_words
+from .options import LeftOutScore, TeachResult
+from .plan import Plan
+from .start import Start
+
+FEW_STEPS = 100
+"""Of learning: with fewer, a new structure is hardly learnt."""
+BETTER = 0.0005
+"""By how much mean Dice must rise, for a model to count as better."""
+
+
+def points_of(scores: Sequence[LeftOutScore], plan: Plan, start: Start) -> list[tuple[int, float]]:
+    """Cases learnt from and mean Dice of others, of earlier teachings of the model and of this."""
+    before = start.model.description.training.get("learning_curve")
+    points = []
+    if start.parent is not None and isinstance(before, dict):
+        points = [(int(row["cases"]), float(row["dice"])) for row in before.get("points", ())]
+    folds = plan.folds or ([plan.last] if plan.last.measure else [])
+    for fold in folds:
+        found = [score.after for score in scores if score.case in fold.measure]
+        if found:
+            points.append((len(fold.learn), sum(found) / len(found)))
+    return points
+
+
+def figures_of(result: TeachResult) -> dict[str, Any]:
+    """`figures` of the model: Dice of left-out cases for each structure, without their names."""
+    rows = []
+    for name in dict.fromkeys(score.structure for score in result.scores):
+        before, after = result.mean(name)
+        count = sum(score.structure == name for score in result.scores)
+        assert after is not None
+        row: dict[str, Any] = {"name": name, "dice": round(after, 3), "cases": count}
+        if before is not None:
+            row["dice_before"] = round(before, 3)
+        rows.append(row)
+    if not rows:
+        return {}
+    before, after = result.mean()
+    assert after is not None
+    figures: dict[str, Any] = {
+        "command": "sdseg teach",
+        "structures": rows,
+        "mean_dice": round(after, 3),
+        "cases": len({score.case for score in result.scores}),
+    }
+    if before is not None:
+        figures["mean_dice_before"] = round(before, 3)
+    return figures
+
+
+def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
+    """What the user should know about a result, one sentence each."""
+    parent = start.model.description.name
+    count, known = len(plan.last.learn) + len(plan.last.measure), len(plan.known)
+    if result.patients < 2:
+        yield (
+            "There was no second patient, so nothing is known about other patients: look at every "
+            "slice of what this model gives."
+        )
+    elif known == count:
+        yield (
+            f"{parent} had learnt from all these cases before, so they cannot show which of the "
+            "two is better: compare both on the next CT."
+        )
+    elif known:
+        yield (
+            f"{parent} had learnt from {known} of the {count} cases before; only the others were "
+            "measured."
+        )
+    if plan.is_one_new:
+        yield (
+            "The only new patient was measured with a network that did not learn from it, so its "
+            "Dice shows what was kept; what the model gained by it, only another CT can show."
+        )
+    missing = [
+        item.name
+        for item in start.structures
+        if item.label in start.labels.values()
+        and item.name not in {score.structure for score in result.scores}
+    ]
+    if result.scores and missing:
+        yield (
+            f"{', '.join(missing)} was drawn in the cases of one patient only, so nothing is known "
+            "about other patients."
+        )
+    sentence = in_words(result.curve)
+    if sentence:
+        yield sentence
+    gain = gain_of(result.scores)
+    if start.parent is not None and start.is_wider and gain is not None and gain < -BETTER:
+        yield (
+            f"The structures that {start.model.description.name} knew became worse on the cases "
+            f"that were left out: mean Dice fell by {-gain:.3f}."
+        )
+
+
+def remark_on_steps(steps: int) -> str:
+    """What the user should know if the time was enough for few steps only; "" if not."""
+    if steps >= FEW_STEPS:
+        return ""
+    return (
+        f"The time was enough for {steps} steps of learning only; some hundred are needed. Give "
+        "more minutes, or let no other program compute meanwhile."
+    )
+
+
+def gain_of(scores: Sequence[LeftOutScore]) -> float | None:
+    """By how much Dice rose, mean over cases and then over structures; None if unknown."""
+    rises: dict[str, list[float]] = {}
+    for score in scores:
+        if score.before is not None:
+            rises.setdefault(score.structure, []).append(score.after - score.before)
+    if not rises:
+        return None
+    return sum(sum(row) / len(row) for row in rises.values()) / len(rises)
+
+
+def doubt_of(item: Item, segmenter: Segmenter) -> float:
+    """Voxels that are probably wrong, as a share of those of all structures."""
+    result = segmenter.segment_with(read_volume(item.image), segmenter.options)
+    if result.doubt is None:
+        return 0.0
+    wrong = float(result.doubt.voxels.sum())
+    return wrong / max(1.0, float((result.label_map > 0).sum()))
