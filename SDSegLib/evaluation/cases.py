@@ -48,6 +48,9 @@ class CasePair:
         reference: Label map.
         read_reference: Reads `reference` and converts it to the labels that are compared.
         beside: Structures that are named for its label map by another file, by their values.
+        series: Series of a DICOM folder that holds several; None for the only one.
+        unknown: Labels of structures of which the reference says nothing, not even that they are
+            not there: those without a mask in a folder of masks.
     """
 
     name: str
@@ -55,6 +58,8 @@ class CasePair:
     reference: Path
     read_reference: Callable[[Path], Volume] = read_label_map
     beside: tuple[Structure, ...] = ()
+    series: str | None = None
+    unknown: frozenset[int] = frozenset()
 
     @property
     def is_2d(self) -> bool:
@@ -122,7 +127,8 @@ def cases_of(collection: Collection, split: str) -> FoundCases:
         InputError: If there is no such split, it is empty, or the data set is a packed file.
     """
     items = collection.items(split)
-    found = _found(items, _reader(collection.recipe, None))
+    found = _found(items)
+    found = replace(found, pairs=_read_by(collection, None, found.pairs))
     if not found.pairs:
         raise InputError(
             f"{collection.title} has no label files in the split {split} to compare with; packed "
@@ -215,10 +221,9 @@ def in_labels_of(
             f"{_names(description.structures)}; and {_names(collection.structures)}."
         )
     table = tuple(common.get(label, 0) for label in range(len(collection.structures) + 1))
-    read = _reader(collection.recipe, table)
     names = {item.label: item.name for item in description.structures}
     compared = {label: names[label] for label in sorted(common.values())}
-    return tuple(replace(pair, read_reference=read) for pair in pairs), compared
+    return _read_by(collection, table, pairs), compared
 
 
 def by_names(
@@ -314,15 +319,12 @@ def refuse_other_dimensions(description: ModelDescription, pairs: tuple[CasePair
         )
 
 
-def _found(
-    cases: Iterable[CaseFiles | Item],
-    read: Callable[[Path], Volume] = read_label_map,
-    beside: tuple[Structure, ...] = (),
-) -> FoundCases:
+def _found(cases: Iterable[CaseFiles | Item], beside: tuple[Structure, ...] = ()) -> FoundCases:
     pairs, skipped = [], []
     for case in cases:
         if case.label is not None:
-            pairs.append(CasePair(case.name, case.image, case.label, read, beside))
+            series = case.series if isinstance(case, Item) else None
+            pairs.append(CasePair(case.name, case.image, case.label, beside=beside, series=series))
         elif case.image is not None:
             skipped.append(case.name)
     return FoundCases(tuple(pairs), tuple(skipped))
@@ -339,16 +341,53 @@ def _cases_in_two_folders(images: Path, labels: Path) -> list[CaseFiles]:
     ]
 
 
-def _reader(recipe: LabelRecipe, table: tuple[int, ...] | None) -> Callable[[Path], Volume]:
-    return partial(_read_reference, recipe=recipe, table=table)
+def _read_by(
+    collection: Collection, table: tuple[int, ...] | None, pairs: Sequence[CasePair]
+) -> tuple[CasePair, ...]:
+    """The cases with references that are read by a data set's recipe."""
+    recipe = collection.recipe
+    aside = {
+        item.name: collection.set_aside_in(item)
+        for item in (collection.items("all") if collection.set_aside else ())
+    }
+    found = []
+    for pair in pairs:
+        hidden = aside.get(pair.name, frozenset())
+        read = partial(
+            _read_reference,
+            recipe=recipe,
+            table=table,
+            image=pair.image,
+            series=pair.series,
+            hidden=hidden,
+        )
+        unknown = frozenset(
+            label if table is None else table[label]
+            for label in recipe.unknown_in(pair.reference) | hidden
+        )
+        found.append(replace(pair, read_reference=read, unknown=unknown - {0}))
+    return tuple(found)
 
 
-def _read_reference(path: Path, recipe: LabelRecipe, table: tuple[int, ...] | None) -> Volume:
-    """A label map in a data set's labels, or in the labels to which `table` maps them."""
+def _read_reference(
+    path: Path,
+    recipe: LabelRecipe,
+    table: tuple[int, ...] | None,
+    image: Path | None,
+    series: str | None,
+    hidden: frozenset[int] = frozenset(),
+) -> Volume:
+    """A label map in a data set's labels, or in the labels to which `table` maps them.
+
+    Labels in `hidden` become background.
+    """
     if is_picture(path):
         volume = one_slice(recipe.of_mask(read_mask(path), path), path.stem)
     else:
-        volume = recipe.read(path)
+        volume = recipe.read(path, image, series)
+    if hidden:
+        kept = np.where(np.isin(volume.array, sorted(hidden)), 0, volume.array)
+        volume = replace(volume, array=kept.astype(volume.array.dtype))
     if table is None:
         return volume
     return replace(volume, array=np.array(table, np.uint8)[volume.array])

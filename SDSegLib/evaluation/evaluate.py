@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets.nnunet import structures_beside
+from ..datasets.nnunet import DESCRIPTION, structures_beside
 from ..errors import InputError
-from ..models.labels import structures_named
 from ..options import RunOptions
+from ..reading.pictures import is_picture
 from ..volume.geometry import Geometry
 from ..volume.orientation import reorientation_to
 from ..volume.same_structures import common_labels
@@ -45,8 +45,13 @@ if TYPE_CHECKING:
     from ..inference.progress import ProgressCallback
     from ..inference.segmenter import Segmenter
 
-_BY_NUMBER = (
-    "Nothing names the labels of the {}, so {}; if they mean something else, say what with --names."
+_REFERENCES_BY_NUMBER = (
+    "Nothing names the labels of the references, so {}; if they mean something else, say what with "
+    "--names."
+)
+_PREDICTIONS_BY_NUMBER = (
+    "Nothing names the labels of the predictions, so they are taken as in the references, {}; if "
+    "they mean something else, name them in {}."
 )
 
 CaseReport = Callable[[int, str], None]
@@ -133,7 +138,7 @@ class PreparedModel:
             return ()
         label, name = next(iter(self.names.items()))
         meaning = f"label {label} is taken for the model's {name}, and so on"
-        return (_BY_NUMBER.format("references", meaning),)
+        return (_REFERENCES_BY_NUMBER.format(meaning),)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -175,7 +180,7 @@ def evaluate_folder(
     predictions: Path,
     pairs: tuple[CasePair, ...],
     options: Options,
-    names: Mapping[int, str] | None = None,
+    collection: Collection | None = None,
 ) -> Result:
     """Evaluate label maps in a folder.
 
@@ -184,21 +189,22 @@ def evaluate_folder(
         predictions: Folder with a label map for each case.
         pairs: The cases.
         options: Rules, pictures and progress.
-        names: Name of each label to compare; by default those of `label_names`.
+        collection: Data set of the cases. Without it, structures have the names in or beside the
+            references, or else their numbers.
 
     Raises:
         InputError: If a label map is missing or cannot be used.
     """
     files = find_predictions(predictions, pairs)
-    own = None if names else by_own_names(pairs)
-    structures = structures_named(names or {})
-    if own is not None:
+    structures: tuple[Structure, ...] = ()
+    if collection is not None:
+        structures = collection.structures
+    elif (own := by_own_names(pairs)) is not None:
         pairs, structures = own
     compared = {item.label: item.name for item in structures}
     compared = compared or label_names(data, [pair.reference for pair in pairs])
-    read, remarks = _reader_of_predictions(files, predictions, structures)
-    if any(pair.is_2d for pair in pairs):
-        remarks = ()
+    stored = structures if collection is None else collection.recipe.in_files(structures)
+    read, remarks = _reader_of_predictions(files, predictions, structures, stored)
     predictor = FolderPredictor(files, options.pictures > 0, read)
     evaluation = evaluate_cases(pairs, predictor, compared, options)
     facts = {
@@ -212,19 +218,33 @@ def evaluate_folder(
 
 
 def _reader_of_predictions(
-    files: Mapping[str, Path], folder: Path, structures: Sequence[Structure]
+    files: Mapping[str, Path],
+    folder: Path,
+    structures: Sequence[Structure],
+    stored: tuple[Structure, ...],
 ) -> tuple[Callable[[Path], Volume], tuple[str, ...]]:
     """A function that reads predictions in the references' labels, and what to say about it.
+
+    Args:
+        files: Prediction of each case.
+        folder: Folder of the predictions.
+        structures: Of the references, by the labels that are compared.
+        stored: The same by their numbers in the files, which predictions without names share.
 
     Raises:
         InputError: If both name their structures and have none in common.
     """
+    if len(structures) == 1 and any(is_picture(path) for path in files.values()):
+        return read_numbers, ()  # a mask of 0 and 1, or of 0 and 255
     known = NamedLabels.of(files.values(), structures_beside(folder))
     known.refuse_some_without()
     named = known.structures()
-    if not named or not structures:
-        which = "predictions" if structures else "references"
-        return read_numbers, (_BY_NUMBER.format(which, "the same numbers are compared"),)
+    if not structures:
+        return read_numbers, (_REFERENCES_BY_NUMBER.format("the same numbers are compared"),)
+    if not named:
+        meaning = ", ".join(f"{item.label} for {item.name}" for item in stored)
+        read = NamedLabels(known.files, stored, {}).reader(structures)
+        return read, (_PREDICTIONS_BY_NUMBER.format(meaning, folder / DESCRIPTION),)
     if not common_labels(named, structures):
         raise InputError(
             f"The predictions in {folder} and the references have no structure in common: "
@@ -356,6 +376,7 @@ def evaluate_cases(
 
     def compare(pair: CasePair) -> ComparedCase:
         compared = _on_reference(pair, predict(pair))
+        compared.notes.extend(unknown_structures(pair, names))
         if options.run.structures is None:
             compared.notes.extend(_other_labels(compared.reference, names))
         return compared
@@ -382,6 +403,7 @@ def _evaluate(
             list(names),
             options.rules,
             case.distances,
+            pair.unknown,
         )
         if options.pictures:
             displayed = case.displayed()
@@ -415,6 +437,14 @@ def _on_reference(pair: CasePair, prediction: Prediction) -> ComparedCase:
 def _array_spacing(geometry: Geometry) -> tuple[float, float, float]:
     i, j, k = geometry.spacing
     return k, j, i
+
+
+def unknown_structures(pair: CasePair, names: Mapping[int, str]) -> list[str]:
+    """A remark on structures that are compared and of which a reference says nothing."""
+    unknown = [name for label, name in names.items() if label in pair.unknown]
+    if not unknown:
+        return []
+    return [f"The reference has no mask of {', '.join(unknown)}, so this is unknown there."]
 
 
 def _other_labels(reference: np.ndarray, names: Mapping[int, str]) -> list[str]:

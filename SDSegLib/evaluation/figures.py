@@ -10,6 +10,8 @@ import numpy as np
 
 from ..export.figures import new_figure, save_figure
 from ..export.preview import WINDOW_HU
+from ..volume.orientation import reorientation_to
+from ..volume.volume import Volume
 from .scores import StructureScore
 from .worst import SlicePicture, Snapshot
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # Colours that people with colour vision deficiency can distinguish (Okabe and Ito).
 BLUE, ORANGE, LIGHT_BLUE, GREY = "#0072b2", "#e69f00", "#56b4e9", "#555555"
+_MARGIN_MM = 60.0
 CONTOUR_SAMPLES = 8  # per voxel
 
 
@@ -81,6 +84,59 @@ def write_snapshot(snapshot: Snapshot, path: Path) -> None:
             axes.set_title(f"{kind}{found}{where}", fontsize=9, loc="left")
     figure.suptitle(_caption(snapshot), fontsize=11, ha="left", x=0.03)
     save_figure(figure, path)
+
+
+def write_reference(
+    path: Path,
+    volume: Volume,
+    mask: np.ndarray,
+    title: str,
+) -> None:
+    """Write a PNG of a reference: its largest axial slice, and its largest sagittal one.
+
+    Args:
+        path: Of the PNG.
+        volume: CT in HU.
+        mask: On its grid, (k, j, i), not empty.
+        title: Heading.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    turn = reorientation_to(volume.geometry, "LPS")
+    step_k, step_j, step_i = turn.spacing(volume.geometry)
+    hu, marks = turn.apply(volume.array), turn.apply(mask)
+    near = _around(marks, (step_k, step_j, step_i))
+    hu, marks = hu[near], marks[near]
+    k = int(marks.sum(axis=(1, 2)).argmax())
+    i = int(marks.sum(axis=(0, 1)).argmax())
+    figure = new_figure((9.0, 4.9))
+    axial, sagittal = figure.subplots(1, 2)
+    pictures = (
+        (axial, hu[k], marks[k], (step_j, step_i), f"axial, slice {near[0].start + k}"),
+        (
+            sagittal,
+            hu[::-1, :, i],
+            marks[::-1, :, i],
+            (step_k, step_j),
+            f"sagittal, column {near[2].start + i}",
+        ),
+    )
+    for axes, image, shown, pixel, words in pictures:
+        _draw_contour(axes, SlicePicture(None, image, shown, shown), shown, ORANGE, pixel)
+        axes.set_title(words, fontsize=9, loc="left")
+    figure.suptitle(title, fontsize=10, ha="left", x=0.03)
+    save_figure(figure, path)
+
+
+def _around(mask: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice, slice]:
+    """The box of a mask with a margin."""
+    places = []
+    for axis, step in enumerate(spacing):
+        inside = np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis)))
+        margin = round(_MARGIN_MM / step)
+        places.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + 1 + margin))
+    return places[0], places[1], places[2]
 
 
 def write_stability_figure(

@@ -12,11 +12,10 @@ from ..errors import InputError
 from ..reading.files import read_volume
 from ..reading.pictures import read_mask
 from ..volume.geometry import Geometry
-from ..volume.orientation import Reorientation, reorientation_to
 from ..volume.pictures import flat_geometry
+from ..volume.same_voxels import on_same_voxels
 from ..volume.volume import Volume
 
-TOLERANCE_MM = 0.01
 LARGEST_LABEL = 255
 
 
@@ -60,41 +59,15 @@ def one_slice(labels: np.ndarray, name: str) -> Volume:
 def on_grid(volume: Volume, geometry: Geometry) -> tuple[np.ndarray, bool]:
     """A volume's values at the voxels of another grid.
 
-    Axes that are only flipped or permuted are reordered without loss. All other volumes are
-    resampled: each voxel gets the value of the nearest voxel, or 0 outside the volume.
+    A grid with the same voxels, which may be flipped, permuted, larger or smaller, costs nothing.
+    All other volumes are resampled: each voxel gets the value of the nearest voxel, or 0 outside
+    the volume.
 
     Returns:
         Array of `geometry.shape`, and whether the volume had to be resampled.
     """
-    if volume.geometry.matches(geometry, TOLERANCE_MM):
-        return volume.array, False
-    turn = _turn_between(volume.geometry, geometry)
-    if reoriented(volume.geometry, turn).matches(geometry, TOLERANCE_MM):
-        return turn.apply(volume.array), False
-    return _nearest(volume, geometry), True
-
-
-def reoriented(geometry: Geometry, turn: Reorientation) -> Geometry:
-    """The grid of `turn.apply(array)` for an array on the grid `geometry`."""
-    order = tuple(turn.order)
-    shape = geometry.shape[order[0]], geometry.shape[order[1]], geometry.shape[order[2]]
-    to_original = np.zeros((4, 4))
-    to_original[3, 3] = 1
-    for axis, original in enumerate(order):
-        # Array axes are (k, j, i), matrix rows and columns (i, j, k).
-        row, column = 2 - original, 2 - axis
-        if axis in turn.flips:
-            to_original[row, column] = -1
-            to_original[row, 3] = shape[axis] - 1
-        else:
-            to_original[row, column] = 1
-    return Geometry.from_affine_lps(shape, geometry.affine_lps @ to_original)
-
-
-def _turn_between(have: Geometry, want: Geometry) -> Reorientation:
-    """The permutation and flips that bring axes closest to those of another grid."""
-    relative = np.linalg.inv(want.direction) @ have.direction
-    return reorientation_to(replace(have, direction=relative), "LPS")
+    values = on_same_voxels(volume, geometry)
+    return (_nearest(volume, geometry), True) if values is None else (values, False)
 
 
 def _nearest(volume: Volume, geometry: Geometry) -> np.ndarray:

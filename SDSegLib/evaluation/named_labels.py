@@ -16,6 +16,7 @@ from ..reading.pictures import is_picture
 from ..volume.same_structures import common_labels
 from ..volume.structure import Structure
 from ..volume.volume import Volume
+from .label_maps import read_picture_label_map
 
 LARGEST_LABEL = 255
 
@@ -42,10 +43,7 @@ class NamedLabels:
             InputError: If a file cannot be read.
         """
         volumes = tuple(path for path in files if not is_picture(path))
-        try:
-            found = {path: structures_in(path) for path in volumes}
-        except OSError as error:
-            raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
+        found = {path: structures_in(path) for path in volumes}
         return cls(volumes, beside, {path: names for path, names in found.items() if names})
 
     def structures(self) -> tuple[Structure, ...]:
@@ -92,11 +90,13 @@ class NamedLabels:
 
 
 def read_numbers(path: Path) -> Volume:
-    """Read a label file of any kind by its numbers, uint8.
+    """Read a label file of any kind, or a predicted picture, by its numbers, uint8.
 
     Raises:
         InputError: If it cannot be read, or a value is not a whole number 0 … 255.
     """
+    if is_picture(path):
+        return read_picture_label_map(path)
     volume = read_label_file(path)
     values = np.empty(volume.array.shape, np.uint8)
     for plane, kept in zip(volume.array, values, strict=True):

@@ -16,7 +16,7 @@ from ..volume.judgement import judge_input, refuse
 from ..volume.orientation import reorientation_to
 from ..volume.volume import Volume
 from .cases import CasePair
-from .label_maps import one_slice, read_label_map, read_picture_label_map
+from .label_maps import one_slice
 
 if TYPE_CHECKING:
     from ..inference.picture import PictureSegmenter
@@ -65,7 +65,7 @@ class ModelPredictor:
         self._report = report
 
     def __call__(self, pair: CasePair) -> Prediction:
-        image = read_volume(pair.required_image())
+        image = read_volume(pair.required_image(), pair.series)
         notes = _notes_about(image, self._segmenter)
         result = self._segmenter.segment_with(image, self._options, self._report)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
@@ -95,14 +95,14 @@ class FolderPredictor:
     Args:
         files: Label map of each case.
         with_images: Whether to read the images as well, to draw the worst results on them.
-        read: Reads the label map of a volume in the labels that are compared.
+        read: Reads a label map in the labels that are compared.
     """
 
     def __init__(
         self,
         files: dict[str, Path],
         with_images: bool,
-        read: Callable[[Path], Volume] = read_label_map,
+        read: Callable[[Path], Volume],
     ) -> None:
         self._files = files
         self._with_images = with_images
@@ -110,11 +110,11 @@ class FolderPredictor:
 
     def __call__(self, pair: CasePair) -> Prediction:
         wanted = pair.image if self._with_images else None
+        label_map = self._read(self._files[pair.name])
         if pair.is_2d:
             picture = None if wanted is None else read_picture(wanted)
-            return Prediction(read_picture_label_map(self._files[pair.name]), None, picture=picture)
-        label_map = self._read(self._files[pair.name])
-        return Prediction(label_map, None if wanted is None else read_volume(wanted))
+            return Prediction(label_map, None, picture=picture)
+        return Prediction(label_map, None if wanted is None else read_volume(wanted, pair.series))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ class VolumeSampler:
     def __call__(self, pair: CasePair, on_samples: OnSamples) -> SampledCase:
         from ..inference.sample_segmentations import segment_samples
 
-        image = read_volume(pair.required_image())
+        image = read_volume(pair.required_image(), pair.series)
         notes = _notes_about(image, self._segmenter)
         found = segment_samples(self._segmenter, image, self._samples, self._report, on_samples)
         axes = self._segmenter.description.input.axes

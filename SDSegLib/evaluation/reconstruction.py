@@ -111,7 +111,7 @@ def _reconstruct_slices(family: CompactFamily, slices: Tensor, batch: int) -> Te
     for start in range(0, len(tiles), batch):
         some = tiles[start : start + batch]
         label_maps = crop_tiles(slices[:, None], some, size, outside=0)[:, 0]
-        logits = family.autoencoder.decode(family.encode_label_map(label_maps))
+        logits = family.class_logits(family.autoencoder.decode(family.encode_label_map(label_maps)))
         for tile, probability in zip(some, logits.float().softmax(dim=1), strict=True):
             row, column = tile.row + size[0], tile.column + size[1]
             target = canvas[tile.slice, :, row : row + size[0], column : column + size[1]]

@@ -82,7 +82,7 @@ def write_results(
         **facts,
         "bootstrap": {"over": "cases", "draws": DRAWS, "seed": SEED, "level": LEVEL},
         "cases": len(evaluation.scores),
-        **_summary_json(summary, names),
+        **summary_json(summary, names),
         "notes": evaluation.notes,
         "worst": pictures,
     }
@@ -200,7 +200,7 @@ def _write_pictures(folder: Path, evaluation: Evaluation) -> list[str]:
     return written
 
 
-def _summary_json(summary: Summary, names: Mapping[int, str]) -> dict[str, Any]:
+def summary_json(summary: Summary, names: Mapping[int, str]) -> dict[str, Any]:
     content: dict[str, Any] = _rounded(summary.to_json())
     structures = [{"name": names[item["label"]], **item} for item in content["structures"]]
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
@@ -82,6 +82,7 @@ def evaluate_pair(
     labels: Sequence[int],
     rules: Rules | None = None,
     distances: bool = True,
+    unknown: Collection[int] = (),
 ) -> list[StructureScore]:
     """Compare two label maps on one grid.
 
@@ -92,6 +93,7 @@ def evaluate_pair(
         labels: Which labels to compare, each 1 … 255.
         rules: How missing structures are counted; `Rules()` for None.
         distances: Whether to measure surface distances as well.
+        unknown: Labels of which the reference says nothing, under any rules.
 
     Returns:
         One score per label, in the order of `labels`.
@@ -102,7 +104,14 @@ def evaluate_pair(
     box = bounding_box((prediction != 0) | (reference != 0)) or (slice(0),) * 3
     prediction, reference = prediction[box], reference[box]
     return [
-        _score(prediction == label, reference == label, spacing, label, rules, distances)
+        _score(
+            prediction == label,
+            reference == label,
+            spacing,
+            label,
+            Rules(absent="unknown") if label in unknown else rules,
+            distances,
+        )
         for label in labels
     ]
 

@@ -218,7 +218,9 @@ def judge_case(
     i, j, k = mean.geometry.spacing
 
     def scores(label_map: np.ndarray) -> list[StructureScore]:
-        return evaluate_pair(label_map, reference, (k, j, i), labels, rules, distances=False)
+        return evaluate_pair(
+            label_map, reference, (k, j, i), labels, rules, distances=False, unknown=pair.unknown
+        )
 
     return CaseStability(
         name=pair.name,

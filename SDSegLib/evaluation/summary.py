@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,6 +70,34 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def without(
+    scores: Mapping[str, Sequence[StructureScore]],
+    names: Mapping[int, str],
+    set_aside: Mapping[str, Collection[str]],
+) -> tuple[dict[str, list[StructureScore]], int]:
+    """Scores as if some references had not been drawn.
+
+    Args:
+        scores: For each case its scores.
+        names: Name of each label.
+        set_aside: Names of the structures that count as not drawn, by case.
+
+    Returns:
+        The scores, and how many of them were changed.
+    """
+    found, count = {}, 0
+    for case, row in scores.items():
+        hidden = set_aside.get(case, ())
+        found[case] = [
+            StructureScore(one.label, "unknown", None, None, None, None, 0.0, one.prediction_ml)
+            if names.get(one.label) in hidden and one.status in ("compared", "missed")
+            else one
+            for one in row
+        ]
+        count += sum(a is not b for a, b in zip(row, found[case], strict=True))
+    return found, count
 
 
 def summarise(scores: Mapping[str, Sequence[StructureScore]], draws: int = DRAWS) -> Summary:
