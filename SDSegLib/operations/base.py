@@ -154,6 +154,18 @@ class Operation(ABC, Generic[Result]):
             InputError: Naming the value that is not allowed.
         """
 
+    # Both sides.
+
+    @classmethod
+    def model_in(cls, parameters: dict[str, Any]) -> str | None:
+        """The model that parameters name; None if it is left open."""
+        return parameters.get("model")
+
+    @classmethod
+    def with_model(cls, parameters: dict[str, Any], name: str) -> dict[str, Any]:
+        """Parameters that name another model."""
+        return {**parameters, "model": name}
+
     # The computing side.
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -46,10 +47,10 @@ class ModelStore:
         Raises:
             ModelError: If there is none.
         """
-        folder = self.folder / Path(name).expanduser()
+        folder = self.folder / os.path.expanduser(name)
         if (
             name.strip()
-            and folder.is_dir()
+            and os.path.isdir(folder)
             and all(model.description.name != name for model in installed_models()[0])
         ):
             return find_model(str(folder))

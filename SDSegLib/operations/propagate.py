@@ -157,12 +157,28 @@ class PropagateOperation(Operation[Propagation]):
         )
 
     @classmethod
+    def model_in(cls, parameters: dict[str, Any]) -> str | None:
+        return parameters["options"].get("model")
+
+    @classmethod
+    def with_model(cls, parameters: dict[str, Any], name: str) -> dict[str, Any]:
+        return {**parameters, "options": {**parameters["options"], "model": name}}
+
+    @classmethod
     def received(
         cls, parameters: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> PropagateOperation:
         options = PropagateOptions.from_json(parameters["options"])
-        shape, corner = parameters["shape"], parameters["corner"]
-        part = MaskPart(tuple(shape), tuple(corner), arrays["mask"].view(bool))
+        shape, corner, voxels = parameters["shape"], parameters["corner"], arrays["mask"]
+        whole = [*shape, *corner]
+        if len(shape) != 3 or len(corner) != 3 or voxels.ndim != 3 or voxels.dtype.itemsize != 1:
+            raise InputError("The mask is no array (k, j, i).")
+        if not all(type(number) is int and number >= 0 for number in whole) or any(
+            first + count > extent
+            for first, count, extent in zip(corner, voxels.shape, shape, strict=True)
+        ):
+            raise InputError(f"The mask {voxels.shape} at {corner} is not in the volume {shape}.")
+        part = MaskPart(tuple(shape), tuple(corner), voxels.view(bool))
         return cls(options, part)
 
     @classmethod

@@ -176,16 +176,6 @@ def _popen(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
     The working folder is the library's, because Python puts it on the path: a file torch.py in the
     user's folder must not be imported instead of PyTorch.
     """
-    if sys.platform == "win32":
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd=LIBRARY_FOLDER,
-            creationflags=subprocess.CREATE_NO_WINDOW,
-        )
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -193,7 +183,8 @@ def _popen(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         env=environment,
         cwd=LIBRARY_FOLDER,
-        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        start_new_session=sys.platform != "win32",
     )
 
 

@@ -98,6 +98,12 @@ class ReadingLimits:
         self._blocks[_address(array)] = block
         return array
 
+    def release(self, array: np.ndarray) -> None:
+        """Close the memory of an array that is not handed over."""
+        block = self._blocks.pop(_address(array), None)
+        if block is not None:
+            block.close()
+
     def block_of(self, array: np.ndarray) -> Block:
         """The memory of an array; if it lies elsewhere, a copy of it."""
         block = self._blocks.get(_address(array))
@@ -188,6 +194,12 @@ def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if _limits is None:
         return np.empty(shape, dtype)
     return _limits.new_array(shape, np.dtype(dtype))
+
+
+def release_array(array: np.ndarray) -> None:
+    """Free the voxels of an image that were only looked at; the array must not be used again."""
+    if _limits is not None:
+        _limits.release(array)
 
 
 def _free_memory() -> int | None:

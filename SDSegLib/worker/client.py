@@ -16,6 +16,7 @@ from ..operations.model_store import DEFAULT_BYTES
 from ..processes.child_process import default_python
 from ..volume.volume import Volume
 from . import sentences
+from .access import ServerAccess, order_for_server
 from .process import Settings
 from .protocol import IDLE_SECONDS
 from .run import (
@@ -43,7 +44,9 @@ _WAIT_SECONDS = 0.1
 
 
 class WorkerClient:
-    """Runs operations on volumes in a child process that keeps models and volumes.
+    """Runs operations on volumes in a worker that keeps models and volumes.
+
+    The worker is a child process, or a server on another computer (`sdseg serve`).
 
     One thread owns a client and calls all its methods; they return within milliseconds, but for
     `wait` and `close`. A window calls `poll` from a timer, every 30 to 100 ms; a script calls
@@ -57,6 +60,8 @@ class WorkerClient:
         idle_seconds: Time without work after which the child ends by itself.
         silence_seconds: Time without a message from a working child after which it counts as hung.
         model_bytes: Limit for the weights of all models that the child keeps.
+        server: A server that takes the place of the child; models are then known by their names
+            there.
 
     Attributes:
         progress: Last progress report of the run.
@@ -76,6 +81,7 @@ class WorkerClient:
         idle_seconds: float = IDLE_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
         model_bytes: int = DEFAULT_BYTES,
+        server: ServerAccess | None = None,
     ) -> None:
         self.progress: Progress | None = None
         self.result: Any = None
@@ -90,6 +96,7 @@ class WorkerClient:
         self._idle_seconds = min(idle_seconds, LONGEST_SECONDS)
         self._silence_seconds = min(silence_seconds, LONGEST_SECONDS)
         self._model_bytes = model_bytes
+        self._server = server
         self._volumes: list[VolumeInWorker] = []
         self._state = State.IDLE
         self._run: Run | None = None
@@ -98,6 +105,11 @@ class WorkerClient:
         self._outbox = Outbox()
         self._supervisor: Supervisor | None = None
         self._finalizer: weakref.finalize | None = None
+
+    @property
+    def server(self) -> ServerAccess | None:
+        """The server that computes; None if this computer does."""
+        return self._server
 
     @property
     def state(self) -> State:
@@ -156,6 +168,7 @@ class WorkerClient:
         Raises:
             RuntimeError: If a run is in progress.
             InputError: If the volume's values are not numbers, or a parameter is not allowed.
+            ModelError: If a server is asked for a model that has no name.
         """
         self._take_events()  # what happened since the last poll comes first in the log
         if self.is_busy:
@@ -185,9 +198,10 @@ class WorkerClient:
     def warm_up(self, operation: Operation[Any]) -> None:
         """Start the child and load what an operation needs; problems go to the log only.
 
-        Does nothing while a run is in progress.
+        Does nothing while a run is in progress, and with a server: it is there already, and nothing
+        is sent to it before a run is asked for.
         """
-        if not self.is_busy:
+        if not self.is_busy and self._server is None:
             self._supervise().warm_up(self._next_number(), self._order(operation))
 
     def poll(self) -> bool:
@@ -251,21 +265,29 @@ class WorkerClient:
             self.close()
         if self._supervisor is None:
             settings = Settings(
-                python=default_python() if self._python is None else self._python,
+                python=self._child_python(),
                 environment=self._environment,
                 idle_seconds=self._idle_seconds,
                 silence_seconds=self._silence_seconds,
                 model_bytes=self._model_bytes,
+                server=self._server,
             )
             self._supervisor = Supervisor(settings, self._outbox)
             self._finalizer = weakref.finalize(self, Supervisor.close, self._supervisor)
         return self._supervisor
+
+    def _child_python(self) -> str:
+        if self._server is not None:
+            return ""
+        return default_python() if self._python is None else self._python
 
     def _order(self, operation: Operation[Any]) -> dict[str, Any]:
         """The entries of a "prepare" message.
 
         Settings may change during the child's life, so each message states the folders of models.
         """
+        if self._server is not None:
+            return order_for_server(operation)
         folder = ""
         with contextlib.suppress(OSError):
             folder = os.getcwd()

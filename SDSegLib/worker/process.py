@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..processes.child_process import ChildProcess, Listener
+from ..processes.child_process import ChildProcess
+from ..processes.messages import Message
+from . import sentences
+from .link import Listener, WorkerLink
 from .protocol import HEARTBEAT_SECONDS, PROTOCOL
+from .shared_arrays import SharedArrays
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..operations.base import ArraySpec
+    from .access import ServerAccess
+
+_ENDING_SECONDS = 1.0
+_ANNOUNCING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,7 @@ class Settings:
         idle_seconds: Time without work after which it ends by itself.
         silence_seconds: Time without a message after which it counts as hung.
         model_bytes: Limit for the weights of all models that it keeps.
+        server: A server that takes the place of the child; None for a child.
     """
 
     python: str
@@ -27,9 +42,10 @@ class Settings:
     idle_seconds: float
     silence_seconds: float
     model_bytes: int
+    server: ServerAccess | None = None
 
 
-class WorkerProcess(ChildProcess):
+class WorkerProcess(ChildProcess, WorkerLink):
     """A child that runs `python -m SDSegLib.worker`.
 
     Args:
@@ -53,3 +69,44 @@ class WorkerProcess(ChildProcess):
                 "model_bytes": settings.model_bytes,
             }
         )
+
+    def place(
+        self,
+        key: str,
+        run: int,
+        specs: Mapping[str, ArraySpec],
+        given: Mapping[str, np.ndarray],
+        is_stopped: Callable[[], bool],
+    ) -> SharedArrays | None:
+        """Make shared memory that the child opens, and fill it.
+
+        The child gets the names of the blocks before they are made and opens them before they are
+        filled. So it can remove them if this process is killed at any moment.
+        """
+        arrays = SharedArrays(specs)
+        announcement = {"type": "blocks", "key": key, "blocks": arrays.announcement()}
+        self.send(announcement).wait(_ANNOUNCING_SECONDS)
+        is_whole = False
+        try:
+            arrays.make()
+            self.send({"type": "open", "key": key})
+            is_whole = arrays.fill(given, is_stopped)
+        finally:
+            if not is_whole:
+                arrays.free()
+        return arrays if is_whole else None
+
+    def greeting(self, hello: Message) -> str:
+        return (
+            f"The worker is there: process {hello['pid']}, SDSeg {hello['sdseg']}, "
+            f"Python {hello['python']}."
+        )
+
+    def loss(self, is_idle: bool) -> str:
+        code = self.wait(_ENDING_SECONDS)
+        if is_idle and code == 0:
+            return "The worker has ended; the next run starts a new one."
+        return sentences.ended(code, self.python, self.is_ready, self.stderr())
+
+    def silence(self, seconds: float) -> str:
+        return sentences.silent(seconds)

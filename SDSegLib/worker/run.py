@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import InputError
 from ..inference.progress import Progress
 from ..operations.base import ArraySpec, Operation
-from ..volume.finding import Finding
+from ..volume.finding import Finding, ordered
 from ..volume.volume import Volume
-from .shared_arrays import SharedArrays
+from .link import PlacedArrays
 
 
 class State(Enum):
@@ -81,7 +81,7 @@ class VolumeInWorker:
     volume: Volume
     closes_after_run: bool = False
     sendings: int = 0
-    arrays: SharedArrays | None = None
+    arrays: PlacedArrays | None = None
     is_open: bool = False
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class Run:
     order: dict[str, Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)
-    arrays: SharedArrays | None = None
+    arrays: PlacedArrays | None = None
     is_reused: bool = False
     patience: float = 0.0
     is_known: bool = False
@@ -158,8 +158,14 @@ class Run:
             self.arrays.free()
             self.arrays = None
 
-    def result_of(self, message: dict[str, Any]) -> tuple[Any, RunReport]:
-        """Result and report from a "result" message and the shared memory.
+    def result_of(
+        self, message: dict[str, Any], known_here: tuple[Finding, ...] = ()
+    ) -> tuple[Any, RunReport]:
+        """Result and report from a "result" message and the placed arrays.
+
+        Args:
+            message: From the worker.
+            known_here: Findings that the worker could not have.
 
         Raises:
             MemoryError: If memory is too small for the result.
@@ -167,6 +173,7 @@ class Run:
         assert self.arrays is not None
         volume = self.opened.volume
         arrays = {name: self.arrays.taken(name) for name in self.operation.returns(volume)}
+        findings = tuple(Finding.from_json(item) for item in message["findings"])
         report = RunReport(
             seconds=time.monotonic() - self.started,
             load_seconds=self.load_seconds + message["load_seconds"],
@@ -174,7 +181,7 @@ class Run:
             device=message["device"],
             warm=self.is_warm and message["load_seconds"] == 0,
             model=message["model"],
-            findings=tuple(Finding.from_json(item) for item in message["findings"]),
+            findings=ordered((*known_here, *findings)) if known_here else findings,
             messages=tuple(message["messages"]),
             values=message["values"],
         )

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..inference.progress import Progress
 from ..operations.base import ArraySpec
-from ..processes.child_process import ChildProcess
 from ..processes.messages import Message
 from ..volume.as_json import volume_to_json
+from ..volume.finding import Finding
 from . import sentences
+from .link import PlacedArrays, WorkerLink
 from .process import Settings, WorkerProcess
 from .protocol import PROTOCOL
+from .remote import RemoteWorker
 from .run import Advanced, Begun, Ended, Outbox, ProcessChanged, Run, State, VolumeInWorker
-from .shared_arrays import SharedArrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,6 @@ TICK_SECONDS = 0.2
 HANDSHAKE_SECONDS = 5.0
 GRACE_SECONDS = 5.0
 FINISH_SECONDS = 1.0
-SEND_SECONDS = 1.0
 CLOSE_SECONDS = 10.0
 MOST_SENDINGS = 3
 
@@ -55,7 +55,7 @@ class Supervisor:
         self._outbox = outbox
         self._inbox: queue.Queue[Callable[[], object]] = queue.Queue()
         self._closing = threading.Event()
-        self._child: WorkerProcess | None = None
+        self._child: WorkerLink | None = None
         self._run: Run | None = None
         self._volumes: dict[str, VolumeInWorker] = {}  # in the child, or being sent
         self._awaited: int | None = None  # the last load order, until the child answers it
@@ -116,6 +116,11 @@ class Supervisor:
                 if is_watching:
                     self._watch()
         except BaseException:
+            # Nothing is caught here: every error goes on to end the thread and to be printed. But a
+            # client waits for an answer that this thread alone would have given, so whichever
+            # error it was, also SystemExit from a callback or MemoryError, is noted for
+            # `client.py`, which says why the run has ended. A list of exceptions would leave the
+            # client without a reason for those that nobody thought of.
             self.failure = traceback.format_exc()
             raise
         finally:
@@ -145,7 +150,7 @@ class Supervisor:
         opened, operation = run.opened, run.operation
         if not opened.is_open:
             opened.sendings += 1
-            opened.arrays = self._send_arrays(
+            opened.arrays = self._place(
                 child, opened.key, {"volume": opened.spec}, {"volume": opened.volume.array}, run
             )
             if opened.arrays is None:
@@ -163,7 +168,7 @@ class Supervisor:
         given = operation.arrays()
         specs = {name: ArraySpec.of(array) for name, array in given.items()}
         returned = operation.returns(opened.volume)
-        run.arrays = self._send_arrays(child, run.key, {**specs, **returned}, given, run)
+        run.arrays = self._place(child, run.key, {**specs, **returned}, given, run)
         if run.arrays is None:
             return
         child.send(
@@ -174,53 +179,46 @@ class Supervisor:
                 "volume": opened.key,
                 "operation": operation.name,
                 "verb": operation.verb,
-                "parameters": operation.parameters(),
+                "parameters": run.order["parameters"],
                 "arrays": {name: spec.to_json() for name, spec in specs.items()},
                 "returns": {name: spec.to_json() for name, spec in returned.items()},
             }
         )
 
-    def _send_arrays(
+    def _place(
         self,
-        child: WorkerProcess,
+        link: WorkerLink,
         key: str,
         specs: dict[str, ArraySpec],
         given: dict[str, np.ndarray],
         run: Run,
-    ) -> SharedArrays | None:
-        """Make shared memory that the child opens, and fill it; None if the run has ended.
-
-        The child gets the names of the blocks before they are made and opens them before they are
-        filled. So it can remove them if this process is killed at any moment.
-        """
-        arrays = SharedArrays(specs)
-        announcement = {"type": "blocks", "key": key, "blocks": arrays.announcement()}
-        child.send(announcement).wait(SEND_SECONDS)
+    ) -> PlacedArrays | None:
+        """Bring arrays to the worker; None if the run has ended, or a message will say why not."""
         try:
-            arrays.make()
-            child.send({"type": "open", "key": key})
-            is_whole = arrays.fill(given, lambda: run.cancelled.is_set() or self._closing.is_set())
+            arrays = link.place(
+                key,
+                run.number,
+                specs,
+                given,
+                lambda: run.cancelled.is_set() or self._closing.is_set(),
+            )
         except (OSError, MemoryError) as error:
-            self._drop_arrays(child, key, arrays)
-            child.send({"type": "cancel", "run": run.number})
-            self._fail(sentences.no_shared_memory(arrays.nbytes, str(error) or "no memory"))
+            link.send({"type": "drop", "key": key})
+            link.send({"type": "cancel", "run": run.number})
+            size = sum(spec.nbytes for spec in specs.values())
+            self._fail(sentences.no_shared_memory(size, str(error) or "no memory"))
             return None
-        if not is_whole:
-            self._drop_arrays(child, key, arrays)
-            return None
+        if arrays is None:
+            link.send({"type": "drop", "key": key})
         return arrays
 
-    def _drop_arrays(self, child: WorkerProcess, key: str, arrays: SharedArrays) -> None:
-        arrays.free()
-        child.send({"type": "drop", "key": key})
-
-    def _prepare(self, number: int, order: dict[str, Any]) -> WorkerProcess | None:
+    def _prepare(self, number: int, order: dict[str, Any]) -> WorkerLink | None:
         """Make the child, or a new one, prepare an operation; None if no child can be started."""
         self._silence = 0.0
         self._watched = time.monotonic()
         if self._child is None:
             try:
-                self._child = WorkerProcess(self._settings, self._hear, self._outbox.log)
+                self._child = self._linked()
             except OSError as error:
                 reason = error.strerror or str(error)
                 self._fail(sentences.no_interpreter(self._settings.python, reason))
@@ -228,6 +226,12 @@ class Supervisor:
         self._awaited = number
         self._child.send({"type": "prepare", "run": number, **order})
         return self._child
+
+    def _linked(self) -> WorkerLink:
+        """A new child, or a connection to the server."""
+        if self._settings.server is not None:
+            return RemoteWorker(self._settings.server, self._hear, self._settings.silence_seconds)
+        return WorkerProcess(self._settings, self._hear, self._outbox.log)
 
     def _forget_unused(self, opened: VolumeInWorker) -> None:
         """Release a volume in the child that no run uses any more."""
@@ -272,9 +276,9 @@ class Supervisor:
             limit = run.patience
         if self._silence > limit:
             self._drop(child)
-            self._after_loss(sentences.silent(limit), child.stderr())
+            self._after_loss(child.silence(limit), child.stderr())
 
-    def _drop(self, child: WorkerProcess) -> None:
+    def _drop(self, child: WorkerLink) -> None:
         """Kill the child; the next run starts a new one, to which volumes are sent again."""
         child.kill()
         self._child = None
@@ -323,11 +327,11 @@ class Supervisor:
 
     # Messages.
 
-    def _hear(self, child: ChildProcess, message: Message | None) -> None:
+    def _hear(self, child: WorkerLink, message: Message | None) -> None:
         """Pass a message on; called on the child's reading thread."""
         self._inbox.put(partial(self._on_message, child, message))
 
-    def _on_message(self, sender: ChildProcess, message: Message | None) -> None:
+    def _on_message(self, sender: WorkerLink, message: Message | None) -> None:
         child = self._child
         if child is None or sender is not child:
             return
@@ -354,26 +358,19 @@ class Supervisor:
         elif kind == "error":
             self._outbox.log(message["message"])
 
-    def _on_hello(self, child: WorkerProcess, message: Message) -> None:
+    def _on_hello(self, child: WorkerLink, message: Message) -> None:
         if message["protocol"] != PROTOCOL:
             self._drop(child)
             self._fail(sentences.other_protocol(message["protocol"], PROTOCOL))
             return
         child.is_ready = True
         self._outbox.post(ProcessChanged(message["pid"]))
-        self._outbox.log(
-            f"The worker is there: process {message['pid']}, SDSeg {message['sdseg']}, "
-            f"Python {message['python']}."
-        )
+        self._outbox.log(child.greeting(message))
 
-    def _on_gone(self, child: WorkerProcess) -> None:
-        code = child.wait(FINISH_SECONDS)
+    def _on_gone(self, child: WorkerLink) -> None:
+        sentence = child.loss(is_idle=self._run is None)
         self._drop(child)
-        stderr = child.stderr()
-        sentence = sentences.ended(code, child.python, child.is_ready, stderr)
-        if self._run is None and code == 0:
-            sentence = "The worker has ended; the next run starts a new one."
-        self._after_loss(sentence, stderr)
+        self._after_loss(sentence, child.stderr())
 
     def _on_opened(self, key: str) -> None:
         """The child has opened a volume's memory; this side's mapping can be released."""
@@ -408,13 +405,16 @@ class Supervisor:
             self._end(State.CANCELLED)
             return
         try:
-            result, report = run.result_of(message)
+            result, report = run.result_of(message, self._known_here(run))
         except MemoryError:
             self._fail(
                 sentences.no_memory_for_result(0 if run.arrays is None else run.arrays.nbytes)
             )
             return
         self._end(State.DONE, result=result, report=report)
+
+    def _known_here(self, run: Run) -> tuple[Finding, ...]:
+        return () if self._child is None else self._child.findings_about(run.opened.volume)
 
     def _on_cancelled(self, run: Run, message: Message) -> None:
         self._end(State.CANCELLED)
