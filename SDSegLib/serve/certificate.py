@@ -1,0 +1,106 @@
+"""A certificate that a server signs itself, made with the program openssl."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+from ..errors import InputError, OutputError
+from ..wire.tls import client_context, first_certificate
+
+VALID_DAYS = 825
+_SECONDS = 60.0
+_HOST = re.compile(r"[A-Za-z0-9.:-]{1,64}")
+
+
+def make_certificate(certificate: Path, key: Path, host: str = "", days: int = VALID_DAYS) -> None:
+    """Make a key that only its owner can read, and a certificate for a host.
+
+    Args:
+        certificate: PEM file to write.
+        key: PEM file to write.
+        host: Name or address by which clients know this computer; its own name by default.
+        days: For how long it holds.
+
+    Raises:
+        InputError: If the host has no such name.
+        OutputError: If a file exists already or cannot be written, or there is no openssl.
+    """
+    host = host or socket.getfqdn()
+    if not _HOST.fullmatch(host):
+        raise InputError(f"{host!r} is no name of a computer; give one with --host.")
+    program = shutil.which("openssl")
+    if program is None:
+        raise OutputError(
+            "The program openssl, which makes certificates, is not installed; install it, or use "
+            "a certificate of your organisation with --certificate and --key."
+        )
+    for path in (certificate, key):
+        if path.exists():
+            raise OutputError(f"{path} exists already; remove it, or give another name.")
+    try:
+        kind = f"IP:{ipaddress.ip_address(host)}"
+    except ValueError:
+        kind = f"DNS:{host}"
+    try:
+        os.close(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        done = subprocess.run(
+            [
+                *(program, "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+                *("ec_paramgen_curve:prime256v1", "-nodes", "-sha256", "-batch"),
+                *("-keyout", str(key), "-out", str(certificate), "-days", str(days)),
+                *("-subj", f"/CN={host}", "-addext", f"subjectAltName={kind}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        key.unlink(missing_ok=True)
+        raise OutputError(f"The certificate cannot be made ({error}).") from None
+    if done.returncode:
+        key.unlink(missing_ok=True)
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise OutputError(f"openssl could not make the certificate ({said}).")
+
+
+def check_certificate(context: ssl.SSLContext, certificate: Path) -> None:
+    """Shake hands with oneself, to see that clients can.
+
+    Args:
+        context: Of the server.
+        certificate: Its PEM file.
+
+    Raises:
+        InputError: If the certificate has expired, or is not valid yet.
+    """
+    trusting = client_context(pinned=first_certificate(certificate))
+    # Without a certificate of a client, which only the server's side would miss.
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    client = trusting.wrap_bio(to_client, to_server, server_hostname="localhost")
+    for _ in range(10):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError as error:
+                if side is client:
+                    raise InputError(
+                        f"The certificate {certificate} cannot be used: {error.verify_message}. "
+                        "Make a new one with sdseg serve --make-certificate."
+                    ) from None
+                return
+            except ssl.SSLError:
+                return
+            if side is client:
+                return

@@ -1,0 +1,99 @@
+"""The tokens that a server accepts; only their checksums are kept in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import sys
+from pathlib import Path
+
+from ..errors import InputError, OutputError
+
+SHORTEST = 20
+LONGEST = 512
+_MOST = 1000
+_READ_BYTES = 2**20
+
+
+class Tokens:
+    """Tokens that may use a server.
+
+    Args:
+        tokens: At least one.
+    """
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._digests = [_digest(token) for token in tokens]
+
+    def number(self, token: object) -> int | None:
+        """Which one this is; None if it is none of them. Takes the same time for all."""
+        if not isinstance(token, str) or len(token) > LONGEST:
+            return None
+        given, found = _digest(token), None
+        for number, digest in enumerate(self._digests):
+            if hmac.compare_digest(digest, given):
+                found = number
+        return found
+
+
+def read_tokens(path: Path) -> Tokens:
+    """Read a file with a token a line; empty lines and those that begin with # do not count.
+
+    Raises:
+        InputError: If it cannot be read, everybody on the computer can read it, or it has none.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(_READ_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise InputError(
+            f"The file of tokens {path} cannot be read ({error.strerror}); make one with: sdseg "
+            f"serve --make-token {path}"
+        ) from None
+    if sys.platform != "win32" and mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise InputError(
+            f"All users of this computer can read the file of tokens {path}; change that with: "
+            f"chmod 600 {path}"
+        )
+    lines = [line.strip() for line in text.splitlines()]
+    tokens = [line for line in lines if line and not line.startswith("#")]
+    if not tokens or len(tokens) > _MOST:
+        raise InputError(
+            f"The file of tokens {path} has {len(tokens)} tokens; it needs one, a line for each "
+            f"client, and at most {_MOST}."
+        )
+    short = [number for number, token in enumerate(tokens, 1) if not _is_good(token)]
+    if short:
+        raise InputError(
+            f"Token {short[0]} in {path} is not {SHORTEST} to {LONGEST} characters long; make a "
+            f"new one with: sdseg serve --make-token {path}"
+        )
+    return Tokens(tokens)
+
+
+def add_token(path: Path) -> str:
+    """Make a token and add it to a file that only its owner can read.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    token = secrets.token_urlsafe(32)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "a", encoding="ascii") as stream:
+            stream.write(token + "\n")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}).") from None
+    return token
+
+
+def _is_good(token: str) -> bool:
+    return SHORTEST <= len(token) <= LONGEST and token.isprintable()
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
