@@ -11,6 +11,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..reading.dicom_headers import starts_like_dicom
 from ..reading.files import look_into
+from .urls import IMAGES as IMAGES_AT_URLS
+from .urls import UrlFolder
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _RESULTS = (".seg.nrrd",)
@@ -25,12 +27,19 @@ class Study:
         source: File, or DICOM folder.
         series: UID or number of the series if the folder holds several.
         phase: Number or name of the phase if the series has several.
+        url: Where the file lies if that is not on a disk; `source` is its path there.
     """
 
     name: str
     source: Path
     series: str | None = None
     phase: str | None = None
+    url: str = ""
+
+    @property
+    def place(self) -> str:
+        """Path or URL, for messages."""
+        return self.url or str(self.source)
 
 
 def find_studies(
@@ -61,17 +70,36 @@ def find_studies(
     else:
         matches = sorted(path for path in folder.glob(pattern) if not _is_hidden(path, folder))
         found = [study for path in matches for study in _matching(path, folder, modality, phase)]
+    return _checked(found, str(folder), pattern, "NIfTI, NRRD, MHA or DICOM")
+
+
+def find_studies_at(url: str, pattern: str | None = None) -> list[Study]:
+    """All studies of a folder at a URL: images in one file each, by name.
+
+    Raises:
+        InputError: As `find_studies`, and if it cannot be listed.
+    """
+    folder = UrlFolder(url)
+    found = []
+    for path in folder.images(pattern):
+        ending = next(ending for ending in IMAGES_AT_URLS if path.lower().endswith(ending))
+        found.append(Study(path[: -len(ending)], Path(path), url=f"{folder.url}/{path}"))
+    return _checked(found, url, pattern, "NIfTI, NRRD or MHA")
+
+
+def _checked(found: list[Study], folder: str, pattern: str | None, kinds: str) -> list[Study]:
+    """The studies, if there are any and no two have one name."""
     if not found:
-        looked_for = f"that match {pattern!r}" if pattern else "(NIfTI, NRRD, MHA or DICOM)"
+        looked_for = f"that match {pattern!r}" if pattern else f"({kinds})"
         raise InputError(f"{folder} holds no images {looked_for}.")
-    names: dict[str, Path] = {}
+    places: dict[str, str] = {}
     for study in found:
-        if study.name in names:
+        if study.name in places:
             raise InputError(
-                f"{study.source} and {names[study.name]} would both give results named "
+                f"{study.place} and {places[study.name]} would both give results named "
                 f"{study.name}; choose with --pattern."
             )
-        names[study.name] = study.source
+        places[study.name] = study.place
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def run_studies(
     begin: Callable[[Study], None],
     report: ProgressCallback,
     is_cancelled: Callable[[], bool],
-) -> Iterator[StudyResult]:
+) -> Generator[StudyResult, None, None]:
     """Results: first of studies that are done already, then of the others, in their order.
 
     A study that fails does not stop the others. Memory holds three studies at most: the one that
@@ -38,8 +38,8 @@ def run_studies(
     Raises:
         CancelledError: Once `is_cancelled` returns True; results so far are kept.
     """
-    todo = [study for study in studies if not options.is_done(study)]
-    yield from (StudyResult(study, "there already") for study in studies if study not in todo)
+    done, todo = options.divide(studies)
+    yield from (StudyResult(study, "there already") for study in done)
     with _thread() as reader, _thread() as computer, _thread() as writer:
 
         def read(place: int) -> Future:

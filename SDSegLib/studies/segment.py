@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ..errors import InputError, OutputError
+from ..export.atomic import atomic_together
 from ..export.inputs import refuse_inputs
 from ..export.results import write_outputs
 from ..inference.progress import ProgressCallback
@@ -16,9 +21,12 @@ from ..operations.model_store import ModelStore
 from ..operations.segment import SegmentOperation
 from ..options import RunOptions
 from ..reading.files import read_volume
+from ..unfinished import unfinished_folder
 from ..volume.judgement import refuse
 from ..volume.segmentation import Segmentation
 from .find import Study
+from .pacs import archive_of, is_archive
+from .urls import UrlFolder, fetched
 
 Status = Literal["done", "there already", "failed"]
 
@@ -33,6 +41,8 @@ class StudyOptions:
         kinds: Kind of result by file ending, as `kinds_of_endings` gives it.
         overwrite: Whether to replace results that exist.
         original_grid: As in `write_outputs`.
+        output_url: Where the results go instead of `output`, if it is not "".
+        store: Whether DICOM Segmentations are stored in the archive of the study as well.
     """
 
     run: RunOptions
@@ -40,10 +50,16 @@ class StudyOptions:
     kinds: dict[str, str]
     overwrite: bool = False
     original_grid: bool = False
+    output_url: str = ""
+    store: bool = False
+
+    def names(self, study: Study) -> dict[str, str]:
+        """Name of each kind of result of a study, below the folder of the results."""
+        return {kind: f"{study.name}.{ending}" for ending, kind in self.kinds.items()}
 
     def files(self, study: Study) -> dict[str, Path]:
         """Path of each kind of result of a study."""
-        return {kind: self.output / f"{study.name}.{ending}" for ending, kind in self.kinds.items()}
+        return {kind: self.output / name for kind, name in self.names(study).items()}
 
     def check(self, studies: Iterable[Study]) -> None:
         """Check that no result of any study would be the file of another.
@@ -51,13 +67,33 @@ class StudyOptions:
         Raises:
             InputError: Naming the result.
         """
-        known = list(studies)
+        known = [study for study in studies if not study.url]
+        if self.output_url:
+            return
         outputs = [path for study in known for path in self.files(study).values()]
         refuse_inputs(outputs, [study.source for study in known])
 
     def is_done(self, study: Study) -> bool:
         """Whether a study has all its results and they are not to be overwritten."""
-        return not self.overwrite and all(path.exists() for path in self.files(study).values())
+        return not self.overwrite and self.are_there(study)
+
+    def are_there(self, study: Study) -> bool:
+        """Whether all results of a study exist."""
+        if self.output_url:
+            folder = UrlFolder(self.output_url)
+            return all(folder.has(name) for name in self.names(study).values())
+        return all(path.exists() for path in self.files(study).values())
+
+    def divide(self, studies: Iterable[Study]) -> tuple[list[Study], list[Study]]:
+        """Studies that are done, and the others, each in their order."""
+        is_done = self.is_done
+        if self.output_url:  # one list is faster than many questions
+            there = set() if self.overwrite else set(UrlFolder(self.output_url).files())
+            is_done = lambda study: there.issuperset(self.names(study).values())  # noqa: E731
+        parts: tuple[list[Study], list[Study]] = ([], [])
+        for study in studies:
+            parts[not is_done(study)].append(study)
+        return parts
 
 
 @dataclass(frozen=True)
@@ -101,6 +137,8 @@ def segment_study(
     models: ModelStore | None = None,
     report: ProgressCallback | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    turn: AbstractContextManager[object] | None = None,
+    before_writing: Callable[[StudyResult], None] = lambda result: None,
 ) -> StudyResult:
     """Read, segment and write one study.
 
@@ -110,6 +148,8 @@ def segment_study(
         models: Models that stay loaded between calls of one process.
         report: Receives progress.
         is_cancelled: Called between batches of slices.
+        turn: Entered while it computes; threads that share models take turns with a lock.
+        before_writing: Called with the outcome before the results are written.
 
     Raises:
         SDSegError: If it cannot be read, segmented or written, with the reason; nothing is written
@@ -120,16 +160,43 @@ def segment_study(
         return StudyResult(study, "there already")
     models = models or ModelStore()
     opened = read_study(study, options, models)
-    computed = compute_study(study, opened, options, models, report, is_cancelled)
-    write_study(computed, options)
+    with turn or nullcontext():
+        computed = compute_study(study, opened, options, models, report, is_cancelled)
+    before_writing(computed.result)
+    try:
+        write_study(computed, options)
+    except OutputError:
+        if not options.is_done(study):  # else another process wrote it meanwhile
+            raise
     return computed.result
 
 
 def read_study(study: Study, options: StudyOptions, models: ModelStore) -> OpenVolume:
     """The first part of `segment_study`: read a study and judge it."""
-    refuse_inputs(options.files(study).values(), [study.source])
-    opened = OpenVolume(read_volume(study.source, study.series, study.phase))
+    if is_archive(study.url):
+        opened = _read_from_archive(study)
+    elif study.url:
+        with fetched(study.url) as source:
+            opened = OpenVolume(replace(read_volume(source), source=None))
+    else:
+        if not options.output_url:
+            refuse_inputs(options.files(study).values(), [study.source])
+        opened = OpenVolume(read_volume(study.source, study.series, study.phase))
     refuse(SegmentOperation(options.run).judge(opened, models))
+    return opened
+
+
+def _read_from_archive(study: Study) -> OpenVolume:
+    """A series; its files stay as long as the volume, since segmentations refer to them."""
+    archive, uid, series = archive_of(study.url)
+    with ExitStack() as stack:
+        folder = stack.enter_context(unfinished_folder(Path(tempfile.gettempdir())))
+        archive.fetch(uid, series, folder)
+        try:
+            opened = OpenVolume(read_volume(folder, phase=study.phase))
+        except InputError as error:
+            raise InputError(str(error).replace(str(folder), study.url)) from error
+        weakref.finalize(opened, stack.pop_all().close)
     return opened
 
 
@@ -164,6 +231,12 @@ def compute_study(
 
 def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
     """Write all results of a study, or none; existing files are kept unless `overwrite` is set."""
+    if options.output_url or options.store:
+        with unfinished_folder(Path(tempfile.gettempdir())) as folder:
+            here = replace(options, output=folder, output_url="", overwrite=False, store=False)
+            write_study(computed, here)
+            keep_files(computed.study, options, here.files(computed.study))
+        return
     paths = options.files(computed.study)
     if not options.overwrite:  # existing files may have been edited
         paths = {kind: path for kind, path in paths.items() if not path.exists()}
@@ -176,3 +249,60 @@ def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
         options.overwrite,
         options.original_grid,
     )
+
+
+def keep_files(study: Study, options: StudyOptions, files: Mapping[str, bytes | Path]) -> None:
+    """Write the files of a study that were made elsewhere, all or none, as `write_study` does.
+
+    Args:
+        study: The study.
+        options: Where to.
+        files: Contents, or files that hold them, by kind.
+
+    Raises:
+        OutputError: If one cannot be written.
+    """
+    if options.store:
+        _store(study, files)
+    if options.output_url:
+        folder = UrlFolder(options.output_url)
+        names = options.names(study)
+        folder.write(
+            {
+                names[kind]: content
+                for kind, content in files.items()
+                if options.overwrite or not folder.has(names[kind])
+            }
+        )
+        return
+    paths = options.files(study)
+    wanted = {
+        paths[kind]: content
+        for kind, content in files.items()
+        if options.overwrite or not paths[kind].exists()
+    }
+    try:
+        for path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {path.parent} cannot be made ({error.strerror or error})."
+        ) from error
+    with atomic_together(wanted, options.overwrite) as staged:
+        for path, temporary in staged.items():
+            content = wanted[path]
+            temporary.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+
+
+def _store(study: Study, files: Mapping[str, bytes | Path]) -> None:
+    """Store the DICOM Segmentation in the archive that the study came from."""
+    archive, _, _ = archive_of(study.url)
+    content = files["dicom_seg"]
+    with ExitStack() as stack:
+        if isinstance(content, bytes):
+            folder = stack.enter_context(unfinished_folder(Path(tempfile.gettempdir())))
+            path = folder / "segmentation.dcm"
+            path.write_bytes(content)
+        else:
+            path = content
+        archive.store(path)

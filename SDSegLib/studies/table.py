@@ -1,18 +1,23 @@
-"""The table of a run over many studies: one line each, updated during the run."""
+"""The table of a run over many studies: one line each, updated during the run.
+
+A short table is written anew after each study. For a long one that would be most of the work, so a
+line is appended and the whole is put in order at the end.
+"""
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ..errors import InputError, OutputError
 from ..export.atomic import atomic_write
 from ..export.csv_text import as_text, of_text
+from ..locked import locked
 from ..volume.structure import Structure
 from .segment import StudyResult
 
@@ -20,11 +25,12 @@ TABLE = "studies.csv"
 _KEPT = ["study", "status", "seconds"]
 _LAST = ["warnings", "message"]
 _TEXTS = ("study", "warnings", "message")
-_LONGEST_WAIT_SECONDS = 30.0
+_SHORT = 500
+_LARGEST_SHARE = 0.05
 
 
 class StudyTable:
-    """Rewritten after each study, so that it is complete whenever the run ends.
+    """On disk after each study, so that it is complete whenever the run ends; see `finish`.
 
     Lines of earlier runs, and of others that write into the same folder meanwhile, stay for
     studies that are not done here.
@@ -45,11 +51,18 @@ class StudyTable:
         self.path = folder / TABLE
         self.problem = ""
         self._volumes = {f"{item.name}, mL": item.name for item in structures}
-        self._lines: dict[str, dict[str, str]] = {}
+        self._lines: dict[str, dict[str, str]] = {}  # of this run; of a long table, not yet in it
         self._known = set(self._read()[1])
+        self._in_file = set(self._known)
+        self._columns: list[str] = []  # as this object wrote them last
+        self._is_current = True
+        self._rest_until = 0.0
 
     def add(self, result: StudyResult) -> None:
-        """Add a result and write the table if that is possible."""
+        """Add a result and write it to the table if that is possible.
+
+        A study that has a line in a long table gets its new one within a minute or so.
+        """
         name = result.study.name
         if result.status == "there already" and name in self._known:
             return
@@ -67,61 +80,76 @@ class StudyTable:
             "message": result.message,
         }
         self._known.add(name)
-        self.write()
+        self._is_current = False
+        if len(self._known) <= _SHORT:
+            self.write()
+        elif name not in self._in_file:
+            self._try(lambda: self._append(name))
+        elif time.monotonic() > self._rest_until:
+            started = time.monotonic()
+            self.write()
+            self._rest_until = time.monotonic() + (time.monotonic() - started) / _LARGEST_SHARE
 
     def write(self) -> None:
-        """Write the table; `problem` says if that failed."""
+        """Write the whole table, in order; `problem` says if that failed."""
+        self._try(self._write)
+
+    def finish(self) -> None:
+        """Write what is missing, and put a long table in order."""
+        if not self._is_current:
+            self.write()
+
+    def _try(self, write: Callable[[], None]) -> None:
         try:
-            with self._alone():
-                self._write()
+            with locked(self.path):
+                write()
         except (OutputError, InputError) as error:
             self.problem = str(error)
         else:
             self.problem = ""
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process writes the table inside the block."""
-        path = self.path.with_name(f".{TABLE}.lock")
+    def _append(self, name: str) -> None:
+        """Add the line of a study at the end, all of it or nothing; else write the whole table."""
+        head = _text(self._columns).encode()
+        line = _text(self._columns, [self._lines[name]], with_head=False).encode()
         try:
-            with FileLock(path, timeout=_LONGEST_WAIT_SECONDS):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):  # others that wait for it notice and begin anew
-                        path.unlink(missing_ok=True)
-        except Timeout as error:
-            raise OutputError(
-                f"{self.path} is being written by another program for more than "
-                f"{_LONGEST_WAIT_SECONDS:.0f} s."
-            ) from error
+            with self.path.open("r+b", buffering=0) as file:
+                if not self._columns or file.read(len(head)) != head:
+                    raise _OtherTableError
+                end = file.seek(-1, os.SEEK_END) + 1
+                if file.read(1) != b"\n":  # a process was killed while it wrote
+                    raise _OtherTableError
+                if file.write(line) != len(line):
+                    file.truncate(end)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except (_OtherTableError, FileNotFoundError):
+            self._write()
+            return
         except OSError as error:
             raise OutputError(
                 f"{self.path} cannot be written ({error.strerror or error}); free space on its "
-                "disk, or choose another folder."
+                "disk, or close the programs that use it."
             ) from error
+        self._in_file.add(name)
+        del self._lines[name]
 
     def _write(self) -> None:
         columns, lines = self._read()
         lines |= self._lines
         filled = {column for line in lines.values() for column, value in line.items() if value}
-        others = [column for column in columns if column in filled - set(self._volumes)]
-        middle = [*self._volumes, *(name for name in others if name not in (*_KEPT, *_LAST))]
-        head = [*_KEPT, *middle, *_LAST]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(
-            text, [as_text(column) for column in head], restval="", extrasaction="ignore"
-        )
-        writer.writeheader()
-        for name in sorted(lines):
-            writer.writerow(
-                {
-                    as_text(column): as_text(value) if column in _TEXTS else value
-                    for column, value in lines[name].items()
-                }
-            )
+        others = [
+            column
+            for column in columns
+            if column in filled and column not in (*_KEPT, *self._volumes, *_LAST)
+        ]
+        self._columns = [*_KEPT, *self._volumes, *others, *_LAST]
+        text = _text(self._columns, [lines[name] for name in sorted(lines)])
         with atomic_write(self.path, overwrite=True) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+            temporary.write_text(text, encoding="utf-8", newline="")
+        self._is_current = True
+        self._in_file = set(lines)
+        if len(lines) > _SHORT:
+            self._lines.clear()
 
     def _read(self) -> tuple[list[str], dict[str, dict[str, str]]]:
         """The columns and lines that are in the file now."""
@@ -140,7 +168,7 @@ class StudyTable:
                         for column, value in cells.items()
                         if column is not None and value is not None
                     }
-                    if line.get("study"):
+                    if line.get("study") and line.get("status"):
                         lines[line["study"]] = line
                 return columns, lines
         except (OSError, ValueError, csv.Error) as error:
@@ -148,3 +176,26 @@ class StudyTable:
                 f"{self.path} is no table of sdseg batch and would be replaced ({error}); move it, "
                 "or choose another folder."
             ) from error
+
+
+class _OtherTableError(Exception):
+    """The file is not as this process wrote it last."""
+
+
+def _text(
+    columns: Sequence[str], lines: Sequence[dict[str, str]] = (), with_head: bool = True
+) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(
+        text, [as_text(column) for column in columns], restval="", extrasaction="ignore"
+    )
+    if with_head:
+        writer.writeheader()
+    for line in lines:
+        writer.writerow(
+            {
+                as_text(column): as_text(value) if column in _TEXTS else value
+                for column, value in line.items()
+            }
+        )
+    return text.getvalue()

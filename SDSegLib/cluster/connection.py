@@ -1,0 +1,284 @@
+"""Start the workers of a plan, or connect to those that are there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, MissingPackageError, SDSegError
+from .on_worker import MOST_AT_A_TIME
+from .plan import CLASSES, ClusterPlan
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 10.0
+_REPLY_SECONDS = 30.0
+_LOOPBACK = "127.0.0.1"
+_FEW_MINUTES = 120.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client of a running scheduler.
+
+    Attributes:
+        client: Dask's client.
+        dashboard: Address of Dask's dashboard, or "".
+        threads: Of the processor for each worker, or 0 for its share of its machine.
+        patience: As in `Job`.
+        note: A sentence for the user, or "".
+    """
+
+    client: Client
+    dashboard: str
+    threads: int = 0
+    patience: float | None = None
+    note: str = ""
+
+
+@contextmanager
+def connected(plan: ClusterPlan, device: str = "auto") -> Iterator[Connection]:
+    """Start what the plan asks for, and end it afterwards; a running scheduler stays.
+
+    Args:
+        plan: The cluster.
+        device: Wanted one; local workers share the GPUs if there are any.
+
+    Raises:
+        MissingPackageError: If a package is missing that the plan needs.
+        InputError: If the cluster cannot be started or reached, with the reason.
+    """
+    _require("distributed", "A cluster")
+    import distributed
+
+    _silence()
+    with _cluster(plan, device) as (address_or_cluster, threads):
+        try:
+            client = distributed.Client(
+                address_or_cluster,
+                timeout=_REPLY_SECONDS,
+                security=_security(plan),
+                set_as_default=False,
+            )
+        except (OSError, ValueError, ImportError) as error:
+            raise InputError(
+                f"No Dask scheduler answers at {plan.address or plan.where} ({_text(error)}); "
+                "check the address, whether it needs tls://, and that dask has the version of "
+                f"this computer there ({distributed.__version__})."
+            ) from error
+        try:
+            yield Connection(
+                client,
+                client.dashboard_link if plan.address or find_spec("bokeh") else "",
+                threads,
+                None if plan.kind else _FEW_MINUTES,
+                _different_scheduler(client),
+            )
+        finally:
+            client.close(timeout=_REPLY_SECONDS)
+
+
+def _silence() -> None:
+    """Lines of Dask about lost connections, which the user reads in our words."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _cluster(plan: ClusterPlan, device: str) -> Iterator[tuple[Any, int]]:
+    """What `Client` connects to, and the threads of each worker or 0."""
+    if plan.address:
+        _check_reachable(plan.address)
+        yield plan.address, 0
+        return
+    if plan.workers:
+        cluster, threads = _local_cluster(plan.workers, device)
+    else:
+        cluster, threads = _started(plan), 0
+    try:
+        yield cluster, threads
+    finally:
+        cluster.close(timeout=_REPLY_SECONDS)
+
+
+def _local_cluster(workers: int, device: str) -> tuple[Any, int]:
+    """A scheduler in this process and worker processes, which listen to this computer only."""
+    from dask.system import CPU_COUNT
+    from distributed import Nanny, Scheduler
+    from distributed.deploy.spec import SpecCluster
+
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(given) if given.isdecimal() else max(1, CPU_COUNT // workers)
+    gpus = 0 if device == "cpu" else _number_of_gpus()
+    specification = {
+        number: {
+            "cls": Nanny,
+            "options": {
+                "host": _LOOPBACK,
+                "nthreads": MOST_AT_A_TIME,
+                "memory_limit": f"{0.95 / workers:.4f}",
+                "dashboard": False,
+                "silence_logs": logging.CRITICAL,
+                "env": {
+                    "OMP_NUM_THREADS": str(max(1, threads)),
+                    **({"CUDA_VISIBLE_DEVICES": _gpu(number, gpus)} if gpus else {}),
+                },
+                **({"resources": {"GPU": 1}} if gpus else {}),
+            },
+        }
+        for number in range(workers)
+    }
+    has_dashboard = find_spec("bokeh") is not None
+    try:
+        return SpecCluster(
+            workers=specification,
+            scheduler={
+                "cls": Scheduler,
+                "options": {
+                    "host": _LOOPBACK,
+                    "port": 0,
+                    "dashboard": has_dashboard,
+                    "dashboard_address": f"{_LOOPBACK}:0",
+                },
+            },
+            silence_logs=logging.CRITICAL,
+            name="sdseg",
+        ), max(1, threads)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"The {workers} workers cannot be started ({_text(error)}); start fewer, or close "
+            "other programs."
+        ) from error
+
+
+def _number_of_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _gpu(number: int, gpus: int) -> str:
+    """Which GPU a worker sees; those that this process may use are shared out in turn."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in seen.split(",") if name.strip()] or [
+        str(place) for place in range(gpus)
+    ]
+    return names[number % len(names)]
+
+
+def _started(plan: ClusterPlan) -> Any:
+    """A cluster of one of `CLASSES` with its jobs."""
+    module = CLASSES[plan.kind]
+    package = module.partition(".")[0]
+    if package == "dask_jobqueue":
+        _require(package, plan.kind)
+    elif find_spec(package) is None:
+        raise InputError(
+            f"{plan.where}: {plan.kind} needs the package dask-kubernetes; install it with: "
+            "pip install dask-kubernetes"
+        )
+    cluster_class = getattr(imported(module), plan.kind)
+    try:
+        cluster = cluster_class(**plan.arguments)
+    except (TypeError, ValueError, KeyError, OSError, RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"{plan.where}: {plan.kind} cannot be started with these arguments ({_text(error)}); "
+            "correct them: see the documentation of dask-jobqueue or dask-kubernetes."
+        ) from error
+    try:
+        if plan.adapt:
+            cluster.adapt(minimum=plan.adapt[0], maximum=plan.adapt[1])
+        elif package == "dask_jobqueue":
+            cluster.scale(jobs=plan.jobs)
+        else:
+            cluster.scale(plan.jobs)
+    except (ValueError, OSError, RuntimeError) as error:
+        cluster.close()
+        raise InputError(
+            f"{plan.where}: the jobs of {plan.kind} cannot be submitted ({_text(error)}); check "
+            "that this computer can submit jobs."
+        ) from error
+    return cluster
+
+
+def imported(module: str) -> Any:
+    """Import a module; Ctrl+C then does what it did before.
+
+    On import dask-jobqueue makes Ctrl+C end the program at once, so that nothing would be saved.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return import_module(module)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return import_module(module)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_reachable(address: str) -> None:
+    """Dask itself would try for half a minute before it says less.
+
+    Raises:
+        InputError: If nothing listens there.
+    """
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
+            return
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"The scheduler {address} cannot be reached ({_text(error)}); start it with: dask "
+            "scheduler, check host and port, or use --workers for this computer alone."
+        ) from error
+
+
+def _security(plan: ClusterPlan) -> Any:
+    if not plan.tls:
+        return None
+    from distributed.security import Security
+
+    return Security(
+        tls_ca_file=plan.tls["ca"],
+        tls_client_cert=plan.tls["certificate"],
+        tls_client_key=plan.tls["key"],
+        require_encryption=True,
+    )
+
+
+def _different_scheduler(client: Client) -> str:
+    """A sentence if the scheduler runs another version of Dask, or ""."""
+    import distributed
+
+    try:
+        versions: Any = client.get_versions()
+        known = versions["scheduler"] or {}
+    except (OSError, KeyError, ValueError, TimeoutError) as error:
+        raise SDSegError(f"The scheduler does not answer ({_text(error)}).") from error
+    there = known.get("packages", {}).get("distributed", distributed.__version__)
+    if there == distributed.__version__:
+        return ""
+    return (
+        f"The scheduler has distributed {there} and this computer {distributed.__version__}; "
+        "install the same version on both if something fails."
+    )
+
+
+def _require(package: str, purpose: str) -> None:
+    if find_spec(package) is None:
+        raise MissingPackageError(package.replace("_", "-"), "cluster", purpose)
+
+
+def _text(error: BaseException) -> str:
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    return text[:300] or type(error).__name__

@@ -1,0 +1,501 @@
+"""Hand out many items to the worker processes of a Dask cluster, a few at a time to each.
+
+Each task is bound to one worker, so that this side knows what was lost when a worker dies. Dask's
+own retries do not tell an item that kills workers from those that were in work beside it; here an
+item whose worker died is tried once more, alone on a worker, and is set aside if that one dies too.
+Nobody else knows which items a dead worker had begun, so all that were sent to it count.
+The scheduler never holds more than a few tasks for each worker, whatever the number of items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures as concurrent_futures
+from contextlib import suppress
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from uuid import uuid4
+
+from ..errors import CancelledError, InputError, SDSegError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+MOST_TRIES = 2
+_MOST_FAILURES_RUNNING = 3
+_LOOK_SECONDS = 1.0
+_WAIT_SECONDS = 0.2
+_TIDY_EVERY = 5000
+_SPARE = 1
+"""Items that wait at a worker, so that it need not wait for the next."""
+
+Item = TypeVar("Item")
+ItemOf = TypeVar("ItemOf", contravariant=True)
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What a worker process can do.
+
+    Attributes:
+        problem: Why it is not used, or "".
+        at_a_time: Items that it has in work at a time.
+        gpus: Amount of the resource "GPU" that it was started with.
+        facts: For `Job.arguments`.
+    """
+
+    problem: str = ""
+    at_a_time: int = 1
+    gpus: float = 0.0
+    facts: Any = None
+
+
+class Job(Protocol[ItemOf]):
+    """The work on every item. The functions are called in the worker, the methods here.
+
+    Attributes:
+        patience: Seconds to wait while there is no worker; None to wait for ever.
+    """
+
+    patience: float | None
+
+    @property
+    def look(self) -> Callable[[Any], Any]:
+        """Called once in each worker process, with the result of `asked`."""
+
+    @property
+    def work(self) -> Callable[..., Any]:
+        """Called with the result of `arguments`."""
+
+    def asked(self, share: int) -> Any:
+        """The argument of `look`, for a machine that `share` workers share."""
+
+    def judge(self, address: str, facts: Any) -> Ability:
+        """What a worker can do, from the result of `look` or the error that it raised."""
+
+    def arguments(self, item: ItemOf, ability: Ability) -> tuple[Any, ...]:
+        """The arguments of `work` for an item."""
+
+    def problem(self, answer: Any) -> str:
+        """Why another worker should try again, from the result of `work`; or ""."""
+
+    def given_up(self, item: ItemOf, reason: str) -> Any:
+        """The answer for an item that was set aside."""
+
+
+@dataclass(eq=False)
+class _Try(Generic[Item]):
+    """An item and what happened to it."""
+
+    item: Item
+    failures: int = 0
+    alone: bool = False
+    avoided: str = ""
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Worker(Generic[Item]):
+    """A worker process; `ability` is None until it has answered."""
+
+    address: str
+    ability: Ability | None = None
+    running: dict[int, tuple[_Try[Item], Future]] = field(default_factory=dict)
+    failures_running: int = 0
+    problem: str = ""
+    asked: tuple[int, Future] | None = None
+    alone: bool = False
+
+    @property
+    def is_usable(self) -> bool:
+        return self.ability is not None and not self.problem
+
+    @property
+    def room(self) -> int:
+        if self.ability is None or not self.is_usable or self.alone:
+            return 0
+        return self.ability.at_a_time + _SPARE - len(self.running)
+
+
+class Dispatcher(Generic[Item]):
+    """Sends items to workers and yields the answers.
+
+    Args:
+        client: Connected to the scheduler.
+        job: What is done with each item.
+        is_cancelled: Called several times a second.
+        tell: Receives sentences for the user, for example on workers that cannot be used.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        job: Job[Item],
+        is_cancelled: Callable[[], bool] = lambda: False,
+        tell: Tell = lambda sentence: None,
+    ) -> None:
+        self._client = client
+        self._job = job
+        self._is_cancelled = is_cancelled
+        self._tell = tell
+        self._run = f"sdseg-{uuid4().hex[:8]}"
+        self._count = 0
+        self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
+        self._workers: dict[str, _Worker[Item]] = {}
+        self._again: deque[_Try[Item]] = deque()
+        self._suspects: deque[_Try[Item]] = deque()
+        self._fresh: Iterator[Item] = iter(())
+        self._ready: deque[tuple[Item, Any]] = deque()
+        self._next_look = 0.0
+        self._alone_since: float | None = None
+        self._told: set[str] = set()
+        self._was_lost = False
+        self._scheduler: Any = None
+        self._last_address = ""
+        self._address()
+
+    @property
+    def workers(self) -> int:
+        """Number of workers in use."""
+        return sum(worker.is_usable for worker in self._workers.values())
+
+    def answers(self, items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+        """Each item once, in the order of their ends, with its answer or `Job.given_up`.
+
+        Raises:
+            CancelledError: Once `is_cancelled` returns True.
+            SDSegError: If the scheduler is lost, or no worker can be used.
+        """
+        self._fresh = iter(items)
+        try:
+            while True:
+                yield from self._take_ready()
+                if self._is_cancelled():
+                    raise CancelledError("Cancelled.")
+                self._look()
+                self._fill()
+                if not self._ready and not self._has_work():
+                    return
+                self._receive()
+        finally:
+            self._drop_all()
+
+    def _take_ready(self) -> Iterator[tuple[Item, Any]]:
+        while self._ready:
+            yield self._ready.popleft()
+
+    def _has_work(self) -> bool:
+        if self._again or self._suspects or any(w.running for w in self._workers.values()):
+            return True
+        for item in self._fresh:
+            self._again.append(_Try(item))
+            return True
+        return False
+
+    # Workers that come and go.
+
+    def _look(self) -> None:
+        if time.monotonic() < self._next_look and self._is_connected:
+            return
+        present = self._present()
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        if present is None:
+            self._forget_workers()
+            return
+        for address in [address for address in self._workers if address not in present]:
+            self._lose(self._workers.pop(address))
+        new = [address for address in present if address not in self._workers]
+        hosts = [_host(address) for address in present] if new else []
+        for address in new:
+            worker = self._workers[address] = _Worker[Item](address)
+            asked = self._job.asked(hosts.count(_host(address)))
+            worker.asked = self._submit(address, self._job.look, (asked,))
+        self._check_hope()
+
+    def _present(self) -> set[str] | None:
+        """Addresses of all workers; None while the scheduler does not answer.
+
+        Raises:
+            SDSegError: If it has not answered for so long that Dask has given up.
+        """
+        if self._is_connected:
+            try:
+                scheduler = self._client.scheduler_info().get("id")
+                present = set(self._client.nthreads())
+            except (OSError, ValueError, asyncio.TimeoutError):
+                present = None
+            if present is not None and self._is_connected:
+                if scheduler != self._scheduler:  # another one, which knows nothing of ours
+                    self._forget_workers()
+                    self._scheduler = scheduler
+                self._was_lost = False
+                return present
+        if self._client.status in ("closing", "closed", "closing-report"):
+            raise SDSegError(
+                f"The scheduler at {self._address()} does not answer any more. Start it again and "
+                "give the same command, which goes on with the studies that are not done."
+            )
+        if not self._was_lost:
+            self._was_lost = True
+            self._tell(f"The scheduler at {self._address()} does not answer; waiting for it.")
+        return None
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._client.status == "running"
+
+    def _forget_workers(self) -> None:
+        """Everything in work was lost with the scheduler, which is not the fault of an item."""
+        for worker in self._workers.values():
+            self._again.extendleft(one for one, _ in worker.running.values())
+        self._workers.clear()
+
+    def _address(self) -> str:
+        known = getattr(self._client.scheduler, "address", "")
+        self._last_address = str(known) or self._last_address
+        return self._last_address
+
+    def _check_hope(self) -> None:
+        """Raise an error if no worker will do the work."""
+        if any(w.is_usable or not w.problem for w in self._workers.values()):
+            self._alone_since = None
+            return
+        if self._workers:
+            raise InputError(next(w.problem for w in self._workers.values()))
+        now = time.monotonic()
+        if self._alone_since is None:
+            self._alone_since = now
+            self._tell(f"The scheduler at {self._address()} has no workers yet; waiting for some.")
+        if self._job.patience is not None and now > self._alone_since + self._job.patience:
+            raise InputError(
+                f"The scheduler at {self._address()} has no workers; start some on the machines "
+                f"that shall compute: dask worker {self._address()}"
+            )
+
+    def _lose(self, worker: _Worker[Item]) -> None:
+        """A worker is gone: what was sent to it is tried once more, each alone on a worker."""
+        futures = [future for _, future in worker.running.values()]
+        for one, _ in worker.running.values():
+            self._failed(one, worker.address, "the worker ended while it was in work", alone=True)
+        worker.running.clear()
+        if worker.asked is not None:
+            futures.append(worker.asked[1])
+        self._cancel(futures)
+
+    def _failed(self, one: _Try[Item], address: str, reason: str, alone: bool) -> None:
+        one.failures += 1
+        one.reasons.append(f"{address}: {reason}")
+        one.avoided = address
+        if one.failures >= MOST_TRIES:
+            reasons = "; ".join(one.reasons)
+            self._ready.append(
+                (
+                    one.item,
+                    self._job.given_up(one.item, f"Set aside after {MOST_TRIES} tries ({reasons})"),
+                )
+            )
+        elif alone:
+            one.alone = True
+            self._suspects.append(one)
+        else:
+            self._again.append(one)
+
+    # Items out, answers in.
+
+    def _fill(self) -> None:
+        if not self._is_connected:
+            return
+        usable = [worker for worker in self._workers.values() if worker.room > 0]
+        if self._suspects and usable:
+            quiet = min(usable, key=lambda worker: len(worker.running))
+            if quiet.running:
+                usable.remove(quiet)  # it gets nothing until it is free
+            else:
+                quiet.alone = True
+                self._send(self._suspects.popleft(), quiet)
+        # One at a time to the least loaded, so that all come to an end at the same time.
+        heap = [(len(worker.running), place) for place, worker in enumerate(usable)]
+        heapify(heap)
+        while heap:
+            load, place = heappop(heap)
+            worker = usable[place]
+            one = self._next_for(worker.address) if worker.room > 0 else None
+            if one is not None:
+                self._send(one, worker)
+                heappush(heap, (load + 1, place))
+
+    def _next_for(self, address: str) -> _Try[Item] | None:
+        is_alone = not any(
+            worker.address != address and not worker.problem for worker in self._workers.values()
+        )  # one that has not answered yet may do it
+        for place, one in enumerate(self._again):
+            if one.avoided != address or is_alone:
+                del self._again[place]
+                return one
+        for item in self._fresh:
+            return _Try(item)
+        return None
+
+    def _send(self, one: _Try[Item], worker: _Worker[Item]) -> None:
+        assert worker.ability is not None
+        arguments = self._job.arguments(one.item, worker.ability)
+        share = worker.ability.gpus / worker.ability.at_a_time
+        number, future = self._submit(worker.address, self._job.work, arguments, share)
+        worker.running[number] = (one, future)
+
+    def _submit(
+        self,
+        address: str,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        gpus: float = 0.0,
+    ) -> tuple[int, Future]:
+        import cloudpickle
+
+        self._count += 1
+
+        future = self._client.submit(
+            _CALL,
+            cloudpickle.dumps((function, tuple(arguments))),
+            key=(self._run, self._count),  # short: Dask remembers the last 100,000
+            workers=[address],
+            allow_other_workers=False,
+            resources={"GPU": 0.999 * gpus} if gpus else None,
+            pure=False,
+        )
+        loop: Any = self._client.loop
+        asyncio.run_coroutine_threadsafe(
+            self._bring(future, address, self._count), loop.asyncio_loop
+        )
+        return self._count, future
+
+    def _tidy(self) -> None:
+        """Let the scheduler forget what it notes of each task for its diagnostics."""
+        with suppress(OSError, ValueError, asyncio.TimeoutError):
+            self._client.run_on_scheduler(_FORGET)
+
+    async def _bring(self, future: Future, address: str, number: int) -> None:
+        """Wait for an answer without holding up anything else, and put it into the inbox."""
+        try:
+            answer = await future
+        except (asyncio.CancelledError, concurrent_futures.CancelledError):
+            answer = _LOST
+        except Exception as error:  # noqa: BLE001
+            # Whatever the worker or Dask raised is judged where the answers are taken.
+            answer = error
+        self._inbox.put((address, number, answer))
+
+    def _receive(self) -> None:
+        """Wait for an answer, and take all that are there."""
+        try:
+            self._take_all([self._inbox.get(timeout=_WAIT_SECONDS)])
+        except queue.Empty:
+            return
+
+    def _take_all(self, found: list[tuple[str, int, Any]]) -> None:
+        """Take these answers and all that are in the inbox."""
+        while not self._inbox.empty():
+            found.append(self._inbox.get())
+        for address, number, answer in found:
+            worker = self._workers.get(address)
+            if worker is None:
+                continue
+            if worker.asked is not None and number == worker.asked[0]:
+                self._judge(worker, answer)
+            elif number in worker.running:
+                one, _ = worker.running.pop(number)
+                worker.alone = worker.alone and bool(worker.running)
+                self._take(one, worker, answer)
+
+    def _judge(self, worker: _Worker[Item], answer: Any) -> None:
+        worker.asked = None
+        if answer is _LOST:  # it is asked again if it is still there
+            self._lose(self._workers.pop(worker.address))
+            return
+        worker.ability = self._job.judge(worker.address, answer)
+        if worker.ability.problem:
+            self._refuse(worker, worker.ability.problem)
+
+    def _refuse(self, worker: _Worker[Item], problem: str) -> None:
+        worker.problem = problem
+        if problem not in self._told:
+            self._told.add(problem)
+            self._tell(f"A worker is not used: {problem}")
+
+    def _take(self, one: _Try[Item], worker: _Worker[Item], answer: Any) -> None:
+        if answer is _LOST:  # with the scheduler, or with a worker that will be missed soon
+            self._again.appendleft(one)
+            return
+        problem = str(answer) or type(answer).__name__ if isinstance(answer, Exception) else ""
+        problem = problem or self._job.problem(answer)
+        if not problem:
+            worker.failures_running = 0
+            self._ready.append((one.item, answer))
+            return
+        worker.failures_running += 1
+        if worker.failures_running >= _MOST_FAILURES_RUNNING and not worker.problem:
+            self._refuse(
+                worker,
+                f"{worker.address} failed {worker.failures_running} times in a row; the last time: "
+                f"{problem}",
+            )
+        self._failed(one, worker.address, problem, alone=False)
+
+    def _drop_all(self) -> None:
+        futures = [
+            future for worker in self._workers.values() for _, future in worker.running.values()
+        ]
+        self._workers.clear()
+        self._cancel(futures)
+
+    def _cancel(self, futures: list[Future]) -> None:
+        if futures and self._is_connected:
+            try:
+                self._client.cancel(futures, force=True)
+            except (OSError, asyncio.TimeoutError):
+                return  # the scheduler is gone, and the tasks with it
+
+
+def _caller() -> Callable[[bytes], Any]:
+    """The function of every task. It is sent by its code, as it has no name to be imported by.
+
+    Dask's scheduler opens the tasks, but not these bytes, so it works without SDSeg.
+    """
+
+    def call(payload: bytes) -> Any:
+        import pickle
+
+        function, arguments = pickle.loads(payload)
+        return function(*arguments)
+
+    return call
+
+
+def _forgetter() -> Callable[..., None]:
+    """A function for the scheduler, sent by its code as well.
+
+    Dask adds the same line to the metadata of a span with each task and never removes one.
+    """
+
+    def forget(dask_scheduler: Any) -> None:
+        spans = dask_scheduler.extensions.get("spans")
+        for span in list(getattr(spans, "spans", {}).values()):
+            lines = (span.metadata or {}).get("collections", [])
+            lines[1:] = [line for line in lines[1:] if line != lines[0]]
+
+    return forget
+
+
+_CALL = _caller()
+_FORGET = _forgetter()
+_LOST = object()
+
+
+def _host(address: str) -> str:
+    return address.partition("://")[2].rpartition(":")[0]

@@ -1,0 +1,276 @@
+"""Studies as the items of a `Dispatcher`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ..errors import CancelledError, SDSegError
+from ..models.registry import InstalledModel
+from ..studies.find import Study
+from ..studies.left_lines import LeftLines
+from ..studies.segment import StudyOptions, StudyResult, keep_files
+from ..studies.urls import UrlFolder
+from ..unfinished import discard, unfinished_file
+from ..version import VERSION
+from .connection import Connection
+from .dispatch import Ability, Dispatcher, Tell
+from .on_worker import WorkDone, look_around, names_of, stop_run, work_on
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_LEAST_FREE_BYTES = 2**30
+_LOOKED_FOR = 2
+"""Inputs that each worker looks for."""
+
+
+@dataclass
+class StudiesJob:
+    """Segment studies on workers; see `Job`.
+
+    Args:
+        options: The same for every study, with absolute paths.
+        asked_of_all: What every worker is asked; see `look_around`.
+        patience: As in `Job`.
+        run: Name of this run.
+    """
+
+    options: StudyOptions
+    asked_of_all: dict[str, Any]
+    patience: float | None
+    run: str
+
+    look: Callable[[Any], Any] = look_around
+    work: Callable[..., Any] = work_on
+
+    def asked(self, share: int) -> dict[str, Any]:
+        return {**self.asked_of_all, "share": share}
+
+    def judge(self, address: str, facts: Any) -> Ability:
+        if isinstance(facts, Exception):
+            return Ability(_no_library(address, facts))
+        problem = self._problem(facts)
+        if problem:
+            return Ability(f"{address} on {facts['host']}: {problem}")
+        return Ability("", facts["at_a_time"], facts["gpus"], facts)
+
+    def arguments(self, item: Study, ability: Ability) -> tuple[Any, ...]:
+        return (item, self.options, self.run, not ability.facts["sees_output"])
+
+    def problem(self, answer: WorkDone) -> str:
+        return "" if answer.is_final else answer.result.message
+
+    def given_up(self, item: Study, reason: str) -> WorkDone:
+        return WorkDone(StudyResult(item, "failed", message=f"{reason}."))
+
+    def _problem(self, facts: dict[str, Any]) -> str:
+        asked = self.asked_of_all
+        if facts["sdseg"] != asked["sdseg"]:
+            return (
+                f"it has SDSeg {facts['sdseg']} and this computer {asked['sdseg']}; install the "
+                "same version there."
+            )
+        if facts["problem"]:
+            return f"{facts['problem']} (That was said there, not here.)"
+        if _release(facts["torch"]) != _release(asked["torch"]):
+            return (
+                f"it has PyTorch {facts['torch']} and this computer {asked['torch']}, so labels "
+                "might differ between studies; install the same version."
+            )
+        if facts["models"] != asked["models"]:
+            return _other_models(facts["models"], asked["models"])
+        if facts["unseen"]:
+            return (
+                f"it does not see {facts['unseen'][0]}, or sees another file there; mount the "
+                "folder of the studies at the same path, or give a URL like s3://BUCKET/FOLDER "
+                "that can be read there."
+            )
+        if not facts["sees_output"] and facts["free"] < _LEAST_FREE_BYTES:
+            return (
+                f"its disk is full: {facts['free'] / 2**20:.0f} MiB are free in "
+                f"{facts['temporary']}; free space there, or set TMPDIR for the worker."
+            )
+        return ""
+
+
+class ClusterRun:
+    """A run of studies on a cluster.
+
+    Args:
+        connection: To the scheduler.
+        options: The same for every study.
+        models: Those that the run may use.
+        is_cancelled: Called several times a second.
+        tell: Receives sentences for the user.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        options: StudyOptions,
+        models: Sequence[InstalledModel],
+        is_cancelled: Callable[[], bool],
+        tell: Tell,
+    ) -> None:
+        self._connection = connection
+        self._options = _absolute(options)
+        self._models = models
+        self._is_cancelled = is_cancelled
+        self._tell = tell
+        self._run = uuid4().hex
+        self._dispatcher: Dispatcher[Study] | None = None
+
+    @property
+    def workers(self) -> int:
+        """Number of workers in use."""
+        return 0 if self._dispatcher is None else self._dispatcher.workers
+
+    def results(self, studies: Sequence[Study]) -> Iterator[StudyResult]:
+        """Results: first of studies that are done already, then of the others as they end.
+
+        Raises:
+            CancelledError: Once `is_cancelled` returns True.
+            SDSegError: If the scheduler is lost, or no worker can be used.
+        """
+        lines = LeftLines(self._options)
+        with lines.removed_at_the_end():
+            left = lines.names()
+            for result in self._all_results(studies, lines, left):
+                yield result
+                if result.status == "done":  # it is in the table now
+                    lines.remove(result.study)
+
+    def _all_results(
+        self, studies: Sequence[Study], lines: LeftLines, left: set[str]
+    ) -> Iterator[StudyResult]:
+        done, todo = self._options.divide(studies)
+        for study in done:
+            found = lines.find(study) if lines.is_among(study, left) else None
+            yield found or StudyResult(study, "there already")
+        if not todo:
+            return
+        todo = [
+            study if study.url else replace(study, source=Path(os.path.abspath(study.source)))
+            for study in todo
+        ]
+        client = self._connection.client
+        with _probe(self._options) as probe:
+            job = StudiesJob(
+                self._options, self._asked(todo, probe), self._connection.patience, self._run
+            )
+            self._dispatcher = Dispatcher(client, job, self._is_cancelled, self._tell)
+            try:
+                for study, answer in self._dispatcher.answers(todo):
+                    yield self._written(study, answer)
+            except CancelledError:
+                _stop(client, self._run)
+                raise
+
+    def _asked(self, todo: Sequence[Study], probe: tuple[str, str]) -> dict[str, Any]:
+        import torch
+
+        run = self._options.run
+        return {
+            "sdseg": VERSION,
+            "torch": str(torch.__version__),
+            "model": run.model,
+            "models": names_of(self._models),
+            "device": run.device,
+            "inputs": [_input(study) for study in todo[:_LOOKED_FOR]],
+            "probe": probe,
+            "threads": self._connection.threads,
+        }
+
+    def _written(self, study: Study, answer: WorkDone) -> StudyResult:
+        """The result, after files that were sent back were written."""
+        if not answer.files:
+            return answer.result
+        try:
+            keep_files(study, self._options, answer.files)
+        except SDSegError as error:
+            return StudyResult(study, "failed", message=str(error))
+        return answer.result
+
+
+@contextmanager
+def _probe(options: StudyOptions) -> Iterator[tuple[str, str]]:
+    """A file with a random content, by which workers tell whether they see the results' folder."""
+    content = secrets.token_hex(16)
+    if options.output_url:
+        folder, name = UrlFolder(options.output_url), f".sdseg-probe-{content[:8]}"
+        folder.write({name: content.encode("ascii")})
+        try:
+            yield f"{folder.url}/{name}", content
+        finally:
+            folder.remove(name)
+        return
+    path = unfinished_file(options.output)
+    try:
+        path.write_text(content, encoding="ascii")
+        yield str(path), content
+    finally:
+        discard(path)
+
+
+def _absolute(options: StudyOptions) -> StudyOptions:
+    """The same on another machine, whose working folder is another."""
+    model = options.run.model
+    if model is not None and os.path.isdir(os.path.expanduser(model)):
+        model = os.path.abspath(os.path.expanduser(model))
+    return replace(
+        options,
+        run=replace(options.run, model=model),
+        output=Path(os.path.abspath(options.output)),
+    )
+
+
+def _input(study: Study) -> tuple[str, int | None]:
+    if study.url:
+        return study.url, None
+    source = study.source
+    return str(source), source.stat().st_size if source.is_file() else None
+
+
+def _release(version: str) -> str:
+    """The version without the build for a device, such as "+cu128"."""
+    return version.partition("+")[0]
+
+
+def _other_models(there: list[list[str]], here: list[list[str]]) -> str:
+    lacking = [name for name, _ in here if name not in {name for name, _ in there}]
+    other = [name for name, checksum in here if [name, checksum] not in there]
+    if lacking:
+        what = f"it has no model {lacking[0]}"
+    elif other:
+        what = f"its model {other[0]} is not the one of this computer"
+    else:
+        known = {name for name, _ in here}
+        more = next(name for name, _ in there if name not in known)
+        what = f"it has another model, {more}, that might be chosen there"
+    return f"{what}; install the same models there (sdseg models install), or name one by --model."
+
+
+def _no_library(address: str, error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    causes = f"{text} {error.__cause__ or ''}"
+    if "SDSegLib" in causes or isinstance(error, ModuleNotFoundError):
+        return (
+            f"{address} cannot import SDSeg ({text[:200]}); install it there with: pip install "
+            f'"sdseg[cluster]=={VERSION}"'
+        )
+    return f"{address} failed when it was asked what it has: {text[:300]}"
+
+
+def _stop(client: Client, run: str) -> None:
+    """Ask the workers to leave what they have begun."""
+    try:
+        client.run(stop_run, run, on_error="ignore")
+    except (OSError, ValueError, TimeoutError):
+        return  # the scheduler is gone, and what they have begun is complete or not there

@@ -1,0 +1,71 @@
+"""The table of a run whose results go to a URL."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import OutputError
+from ..volume.structure import Structure
+from .segment import StudyResult
+from .table import TABLE, StudyTable
+from .urls import UrlFolder
+
+_SECONDS = 60.0
+
+
+class UrlTable:
+    """Kept on this machine, and copied to the URL every minute and at the end.
+
+    Only one run at a time may write to a URL, as storage has no locks.
+
+    Args:
+        url: Folder of the results.
+        structures: As in `StudyTable`.
+
+    Attributes:
+        path: Where it is at the end, for messages.
+
+    Raises:
+        InputError: If there is another file of that name.
+    """
+
+    def __init__(self, url: str, structures: Sequence[Structure]) -> None:
+        self._folder = UrlFolder(url)
+        self.path = f"{self._folder.url}/{TABLE}"
+        self._here = tempfile.TemporaryDirectory(prefix="sdseg-")
+        self._local = Path(self._here.name) / TABLE
+        content = self._folder.read(TABLE)
+        if content is not None:
+            self._local.write_bytes(content)
+        self._table = StudyTable(self._local.parent, structures)
+        self._problem = ""
+        self._copied = time.monotonic()
+
+    @property
+    def problem(self) -> str:
+        """Why the table could not be written the last time, or ""."""
+        return self._table.problem or self._problem
+
+    def add(self, result: StudyResult) -> None:
+        """Add a result."""
+        self._table.add(result)
+        if time.monotonic() > self._copied + _SECONDS:
+            self._copy()
+
+    def finish(self) -> None:
+        """Write what is missing."""
+        self._table.finish()
+        self._copy()
+
+    def _copy(self) -> None:
+        self._copied = time.monotonic()
+        if not self._local.is_file():
+            return
+        try:
+            self._folder.write({TABLE: self._local})
+            self._problem = ""
+        except OutputError as error:
+            self._problem = str(error)
