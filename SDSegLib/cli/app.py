@@ -15,6 +15,7 @@ from ..unfinished import discard_all
 from ..version import VERSION
 from .batch import batch
 from .benchmark import benchmark
+from .cases import cases_app
 from .convert import convert
 from .cost import cost
 from .evaluate import evaluate
@@ -23,14 +24,19 @@ from .interrupt import Signals, StoppedError
 from .library_lines import silence_libraries
 from .models import models_app
 from .propagate import propagate
+from .references import references
 from .segment import segment
 from .series import series
+from .serve import serve
+from .server import server_app
 from .stability import stability
+from .teach import teach
 from .text import escape
 from .train import train
 from .view import view
 
 EXIT_INPUT = 2
+_LINE_BREAK = "\n"
 _MODEL_COMMANDS = "Models: sdseg models list, sdseg models install FILE_OR_FOLDER."
 
 app = typer.Typer(
@@ -46,9 +52,14 @@ app.command()(segment)
 app.command()(propagate)
 app.command()(batch)
 app.command()(view)
+app.command()(serve)
+app.add_typer(server_app, name="server")
 app.command()(evaluate)
+app.command()(references)
 app.command()(stability)
+app.command()(teach)
 app.command()(train)
+app.add_typer(cases_app, name="cases")
 app.command()(series)
 app.add_typer(models_app, name="models")
 app.command()(convert)
@@ -100,9 +111,18 @@ def main() -> None:
             _tell(escape(str(error)))
             raise SystemExit(signals.exit_code) from None
         except SDSegError as error:
-            _tell(f"[bold red]Error:[/] {escape(str(error))}")
+            # Series and phases to choose from stand on lines of their own.
+            _tell(f"[bold red]Error:[/] {escape(str(error), kept=_LINE_BREAK)}")
             if isinstance(error, ModelError) and "models" not in sys.argv[1:2]:
                 _tell(_MODEL_COMMANDS)
+            raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
+        except OSError as error:
+            # Already to ask whether a path exists fails if its name is too long, or if a folder
+            # above it may not be entered.
+            if error.filename is None:
+                raise
+            problem = f"{error.filename} cannot be used ({error.strerror}); check name and rights."
+            _tell(f"[bold red]Error:[/] {escape(problem)}")
             raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
         finally:
             discard_all()

@@ -13,6 +13,7 @@ from rich.console import Console
 from ..errors import CancelledError, InputError
 from ..options import RunOptions
 from ..volume.structure import Structure, structure_id
+from .batch_cluster import results_of_cluster
 from .batch_screen import result_json, result_line, studies_bar
 from .interrupt import Interrupt
 from .options import OriginalGrid, Phase, with_run_options
@@ -23,14 +24,18 @@ from .text import escape
 def batch(
     options: RunOptions,
     folder: Annotated[
-        Path, typer.Argument(help="Folder with CTs at any depth: files, or DICOM folders.")
+        str,
+        typer.Argument(
+            help="Folder with CTs at any depth: files, or DICOM folders; or a URL like "
+            "s3://BUCKET/FOLDER with files, or dicomweb+https://HOST/dicom-web?PatientID=17."
+        ),
     ],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the results, named like the studies, and studies.csv.",
+            help="Folder or URL for the results, named like the studies, and studies.csv.",
         ),
     ],
     pattern: Annotated[
@@ -48,6 +53,24 @@ def batch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do studies again that have their results.")
     ] = False,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store", help="Store the DICOM Segmentations in the archive of the studies as well."
+        ),
+    ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|FILE",
+            help="Compute on a Dask cluster: tcp://HOST:PORT of its scheduler, or a YAML file that "
+            "says how to start one (SLURM, PBS, LSF, Kubernetes).",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Compute in this number of processes of this computer."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each study, for scripts.")
     ] = False,
@@ -59,19 +82,29 @@ def batch(
     The next study is read and the last one written while one is computed. Studies that have their
     results are skipped, so a run that was stopped continues with the same command. Each series of
     a DICOM folder is a study, and each phase of a series unless --phase chooses one. A study that
-    cannot be read does not stop the others: studies.csv says why, and the exit code is 1.
+    cannot be read does not stop the others: studies.csv says why, and the exit code is 1. With
+    --workers or --cluster several are computed at a time, in other processes.
     """
+    from ..cluster.plan import plan_of
     from ..export.results import kinds_of_endings
     from ..inference.device import choose_device
     from ..inference.selection import select_structures
     from ..models.registry import models_for_volumes
     from ..operations.model_store import ModelStore
-    from ..studies.find import find_studies
+    from ..studies.find import find_studies, find_studies_at
+    from ..studies.pacs import find_studies_in_archive, is_archive
     from ..studies.run import run_studies
     from ..studies.segment import StudyOptions
     from ..studies.table import StudyTable
+    from ..studies.url_table import UrlTable
+    from ..studies.urls import check_writable, is_url
 
-    how = StudyOptions(options, output, kinds_of_endings(write), overwrite, original_grid)
+    plan = plan_of(cluster, workers)
+    kinds = kinds_of_endings(write)
+    target = "" if not is_url(output) else output.rstrip("/")
+    how = StudyOptions(
+        options, Path("" if target else output), kinds, overwrite, original_grid, target, store
+    )
     models = models_for_volumes(options.model)
     structures = [item for model in models for item in model.description.structures]
     if len(models) == 1 or not _have_any(structures, options.structures):
@@ -84,26 +117,44 @@ def batch(
         text = escape(f"{path} ({reason})")
         console.print(f"[yellow]Passed over:[/] {text}", soft_wrap=True, highlight=False)
 
-    studies = find_studies(folder, pattern, modality, phase, tell_passed_over)
-    choose_device(options.device)
-    store = ModelStore()
+    _check_store(store, folder, kinds)
+    if is_archive(folder):
+        if pattern is not None:
+            raise InputError("--pattern is for files; name attributes in the URL of the archive.")
+        studies = find_studies_in_archive(folder, modality, phase)
+    elif is_url(folder):
+        _check_url(folder, output, kinds)
+        studies = find_studies_at(folder, pattern)
+    else:
+        studies = find_studies(Path(folder), pattern, modality, phase, tell_passed_over)
+    device = options.device if plan is None else "cpu"  # workers check their own
+    choose_device(device)
+    loaded = ModelStore()
     if len(models) == 1:  # else the model is chosen for each study
-        store.segmenter(models[0], options.device).check(options)
-    _prepare(output, folder)
+        loaded.segmenter(models[0], device).check(options)
+    if target:
+        check_writable(target)
+    else:
+        _prepare(Path(output), None if is_url(folder) else Path(folder))
     how.check(studies)
-    table = StudyTable(output, structures)
+    table = UrlTable(target, structures) if target else StudyTable(Path(output), structures)
     started = time.perf_counter()
     counts, warned, device = {"done": 0, "there already": 0, "failed": 0}, 0, ""
-    with studies_bar(console, len(studies), quiet=as_json) as bar, Interrupt() as interrupt:
-        try:
-            for result in run_studies(
+    with studies_bar(console, len(studies), as_json, plan is None) as bar, Interrupt() as interrupt:
+        results = (
+            run_studies(
                 studies,
                 how,
-                store,
+                loaded,
                 lambda study: bar.begin(study.name),
                 bar.slices,
                 interrupt.is_set,
-            ):
+            )
+            if plan is None
+            else results_of_cluster(plan, studies, how, models, bar, interrupt.is_set)
+        )
+        try:
+            for result in results:
                 counts[result.status] += 1
                 warned += bool(result.warnings)
                 device = result.device or device
@@ -119,6 +170,9 @@ def batch(
             raise CancelledError(
                 f"Cancelled with {counts['done']} studies done; the same command goes on."
             ) from None
+        finally:
+            results.close()
+            table.finish()
     seconds = time.perf_counter() - started
     where = f" on {escape(device)}" if device else ""
     console.print(
@@ -128,11 +182,34 @@ def batch(
         soft_wrap=True,
     )
     if table.problem:
-        table.write()
+        table.finish()
     if table.problem:
         console.print(f"[yellow]Warning:[/] {escape(table.problem)}", soft_wrap=True)
     if counts["failed"] or table.problem:
         raise typer.Exit(1)
+
+
+def _check_store(store: bool, folder: str, kinds: dict[str, str]) -> None:
+    from ..studies.pacs import PREFIX, is_archive
+
+    if store and not is_archive(folder):
+        raise InputError(f"--store is for studies of an archive ({PREFIX}https://…).")
+    if store and "dicom_seg" not in kinds.values():
+        raise InputError("--store needs DICOM Segmentations; add --write dcm.")
+
+
+def _check_url(folder: str, output: str, kinds: dict[str, str]) -> None:
+    """Check what cannot be done with studies at a URL."""
+    if "dicom_seg" in kinds.values():
+        raise InputError(
+            f"--write dcm needs the DICOM files of a study, and {folder} is read as NIfTI, NRRD "
+            "and MHA; choose other formats."
+        )
+    if f"{output.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/"):
+        raise InputError(
+            f"The results would lie among the studies in {folder}, and be taken for some the next "
+            "time; choose a folder beside it."
+        )
 
 
 def _have_any(structures: list[Structure], wanted: tuple[str, ...] | None) -> bool:
@@ -141,13 +218,13 @@ def _have_any(structures: list[Structure], wanted: tuple[str, ...] | None) -> bo
     return all(structure_id(name) in known for name in wanted or ())
 
 
-def _prepare(output: Path, folder: Path) -> None:
-    """Make the output folder, which must not be inside the folder of studies."""
+def _prepare(output: Path, folder: Path | None) -> None:
+    """Make the output folder, which must not be inside the folder of studies, if that is one."""
     from ..export.atomic import check_output
     from ..studies.table import TABLE
 
-    there, here = output.resolve(), folder.resolve()
-    if there == here or here in there.parents:
+    there, here = output.resolve(), None if folder is None else folder.resolve()
+    if here is not None and (there == here or here in there.parents):
         raise InputError(
             f"The results would lie among the studies in {folder}, and be taken for some the next "
             "time; choose a folder beside it."

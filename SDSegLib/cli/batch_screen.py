@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,18 +25,27 @@ if TYPE_CHECKING:
 
 
 class StudiesBar:
-    """One progress bar for the studies, one for the slices of the current study.
+    """A progress bar for the studies; if one is done at a time, another for its slices.
 
     Args:
-        bar: None to show nothing.
+        bar: None to show nothing but what is told.
         total: Number of studies.
+        one_at_a_time: Whether studies are done one after another.
+        console: For what is told without a bar.
     """
 
-    def __init__(self, bar: Progress | None, total: int) -> None:
+    def __init__(
+        self, bar: Progress | None, total: int, one_at_a_time: bool, console: Console
+    ) -> None:
         self._bar = bar
+        self._console = console
+        self._total = total
+        self._failed, self._skipped, self._done = 0, 0, 0
+        self._started: float | None = None
         if bar is not None:
             self._all = bar.add_task("studies", total=total)
-            self._one = bar.add_task("loading the model", total=None)
+            if one_at_a_time:
+                self._one = bar.add_task("loading the model", total=None)
 
     def begin(self, name: str) -> None:
         """Show that the computation of a study begins."""
@@ -52,30 +62,69 @@ class StudiesBar:
 
     def finish(self, result: StudyResult) -> None:
         """Count a study as finished."""
+        self._failed += result.status == "failed"
         if self._bar is not None:
             self._bar.advance(self._all)
+
+    def on_workers(self, result: StudyResult, workers: int) -> None:
+        """Show how fast several workers get on; called before `finish`."""
+        now = time.monotonic()
+        self._started = self._started or now
+        if result.status == "there already":
+            self._skipped += 1
+            self._started = now
+        else:
+            self._done += 1
+        if self._bar is not None:
+            seconds = now - self._started
+            rate = pace(self._done, seconds, self._total - self._skipped - self._done)
+            failed = f", {self._failed} failed" if self._failed else ""
+            number = f"{workers} worker{'' if workers == 1 else 's'}"
+            self._bar.update(self._all, description=f"{number}{rate}{failed}")
 
     def tell(self, line: str) -> None:
         """Print a line above the bars, in rich's markup."""
         if self._bar is not None:
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
+    def warn(self, sentence: str) -> None:
+        """Print a sentence above the bars; without them as well."""
+        self._console.print(f"[yellow]Note:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+
 
 @contextmanager
-def studies_bar(console: Console, total: int, quiet: bool) -> Iterator[StudiesBar]:
+def studies_bar(
+    console: Console, total: int, quiet: bool, one_at_a_time: bool = True
+) -> Iterator[StudiesBar]:
     """Show the bars on `console` while the block runs."""
     if quiet:
-        yield StudiesBar(None, total)
+        yield StudiesBar(None, total, one_at_a_time, console)
         return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if one_at_a_time else []),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield StudiesBar(bar, total)
+        yield StudiesBar(bar, total, one_at_a_time, console)
+
+
+def pace(done: int, seconds: float, left: int) -> str:
+    """How many studies are done in a minute or an hour, and the time that the others need."""
+    if done < 2 or seconds <= 0:
+        return ""
+    each = seconds / done
+    often = f"{60 / each:.0f} a minute" if each < 6 else f"{3600 / each:.0f} an hour"
+    return f", {often}, {_duration(left * each)} left"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def result_line(result: StudyResult) -> str:
@@ -90,7 +139,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
     """The same for scripts."""
     return {
         "study": result.study.name,
-        "source": str(result.study.source),
+        "source": result.study.place,
         "status": result.status,
         "message": result.message,
         "seconds": round(result.seconds, 3),

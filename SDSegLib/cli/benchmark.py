@@ -65,7 +65,7 @@ def benchmark(
 
     Each row runs in a process of its own: a cold run, warm runs, memory, operations and bytes. What
     is measured is written at once. All rows together take about an hour on two cores; nnU-Net
-    needs pip install "sdseg[benchmark]".
+    needs pip install "sdseg\\[benchmark]".
     """
     from ..benchmark.machine import describe_machine, faster
     from ..benchmark.report import write_benchmark
@@ -136,7 +136,8 @@ def _tables(found: Benchmark) -> list[Table]:
             table.add_column(title, justify="left" if title == "Way" else "right")
         for row, result in measured:
             floor = result.floor(found.machine.gflops, found.machine.gigabytes)
-            share = f"{100 * floor / result.median:.0f} %"
-            table.add_row(row.title, short(result.median), short(result.gflop), share)
+            share = result.share_of(floor)
+            text = "–" if share is None else f"{100 * share:.0f} %"
+            table.add_row(row.title, short(result.median), short(result.gflop), text)
         tables.append(table)
     return tables

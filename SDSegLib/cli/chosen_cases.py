@@ -46,7 +46,8 @@ DataSet = Annotated[
     str | None,
     typer.Option(
         help="Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
-        "kvasir-seg, head-neck-oar, nnunet or folder. Needed for 2-D pictures."
+        "kvasir-seg, head-neck-oar, totalsegmentator, amos, flare, word, nnunet, dicom or folder. "
+        "Needed for 2-D pictures, DICOM structure sets and 3D Slicer scenes."
     ),
 ]
 Split = Annotated[str, typer.Option(help="Of the data set: train, validation, test or all.")]
@@ -102,13 +103,6 @@ class ChosenCases:
         """Meaning of a structure that is absent from a reference."""
         return "unknown" if self.collection is None else self.collection.recipe.absent
 
-    @property
-    def names(self) -> dict[int, str]:
-        """Name of each label of the data set; empty without one."""
-        if self.collection is None:
-            return {}
-        return {item.label: item.name for item in self.collection.structures}
-
 
 def choose_cases(
     argument: Path | None,
@@ -151,10 +145,15 @@ def choose_cases(
     from ..datasets.catalogue import open_dataset, parse_options
 
     collection = open_dataset(dataset, root, **parse_options(options or []))
-    for note in collection.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+    print_remarks_on(collection, console)
     facts = {"dataset": dataset, "source": collection.source, "split": split}
     return ChosenCases(root, cases_of(collection, split), collection, facts)
+
+
+def print_remarks_on(collection: Collection, console: Console) -> None:
+    """Print what was found remarkable in the files of a data set."""
+    for note in collection.notes:
+        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
 
 
 def refuse_data_folders(output: Path, *folders: Path | None) -> None:

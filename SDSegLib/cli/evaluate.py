@@ -92,6 +92,13 @@ def evaluate(
             "references, on the model's grid: about the best that the model can reach.",
         ),
     ] = False,
+    set_aside: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of `sdseg references`: the figures are also given without the references "
+            "that it sets aside."
+        ),
+    ] = None,
     pictures: Annotated[
         int, typer.Option(min=0, max=99, help="How many of the worst results to draw.")
     ] = 6,
@@ -117,18 +124,20 @@ def evaluate(
                 raise InputError(f"--{name} says how a model segments; leave it out with {other}.")
     if predictions is not None and options.structures is not None:
         raise InputError("--classes names structures of a model; leave it out with --predictions.")
+    from ..datasets.doubtful import read_set_aside
     from ..evaluation.evaluate import (
         Options,
         evaluate_autoencoder,
         evaluate_folder,
         evaluate_model,
     )
-    from ..evaluation.report import prepare_output, write_results
+    from ..evaluation.report import prepare_output, summary_json, write_results
     from ..evaluation.scores import Rules, require_monai
-    from ..evaluation.summary import summarise
+    from ..evaluation.summary import summarise, without
     from ..models.registry import default_model, find_model
 
     console = Console(stderr=True)
+    doubtful = None if set_aside is None else read_set_aside(set_aside)
     chosen = choose_cases(folder, data, dataset, split, option, (image, reference), console, names)
     cases, collection = chosen.found, chosen.collection
     if predictions is None:
@@ -141,19 +150,33 @@ def evaluate(
     with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
         how = Options(rules, pictures, options, reports.cases, reports.slices)
         if predictions is not None:
-            result = evaluate_folder(chosen.root, predictions, cases.pairs, how, chosen.names)
+            result = evaluate_folder(chosen.root, predictions, cases.pairs, how, collection)
         elif autoencoder:
             result = evaluate_autoencoder(cases.pairs, how, collection)
         else:
             result = evaluate_model(cases.pairs, how, collection)
     summary = summarise(result.evaluation.scores)
-    facts = chosen.facts({**result.facts, "remarks": list(result.remarks), **_rule_facts(rules)})
+    cleaned = None
+    facts = {**result.facts, "remarks": list(result.remarks), **_rule_facts(rules)}
+    if doubtful is not None and set_aside is not None:
+        kept, count = without(result.evaluation.scores, result.names, doubtful)
+        cleaned = summarise(kept)
+        facts["without_set_aside"] = {
+            "file": set_aside.name,
+            "references": count,
+            **summary_json(cleaned, result.names),
+        }
+    facts = chosen.facts(facts)
     title = _title(result, summary)
     content = write_results(output, result.evaluation, summary, result.names, facts, title)
     if as_json:
         typer.echo(json.dumps(content))
         return
     Console().print(_results_table(result, summary))
+    if cleaned is not None:
+        count = facts["without_set_aside"]["references"]
+        title = f"Without {count} references that are set aside"
+        Console().print(_results_table(result, cleaned, title))
     print_notes(console, cases.skipped, result.evaluation.notes, result.remarks)
     console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
 
@@ -172,12 +195,12 @@ def _title(result: Result, summary: Summary) -> str:
     return f"{result.title}: mean Dice {_with_interval(dice, 3)}, {dice.cases} cases"
 
 
-def _results_table(result: Result, summary: Summary) -> Table:
+def _results_table(result: Result, summary: Summary, title: str = "") -> Table:
     """One row per structure and one for their mean."""
     with_spurious = any(item.spurious for item in summary.structures)
     counts = ["Cases", "Missed", *(["Spurious"] if with_spurious else [])]
     table = Table(
-        title=escape(result.title),
+        title=escape(title or result.title),
         title_justify="left",
         caption="95 % bootstrap interval over the cases; distances in mm",
         caption_justify="left",

@@ -109,3 +109,7 @@ class Interrupt:
     def is_set(self) -> bool:
         """Whether Ctrl+C was pressed."""
         return self._asked
+
+    def forget(self) -> None:
+        """To be asked to end is how this command ends: nothing was cancelled."""
+        self._asked = False

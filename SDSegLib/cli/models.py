@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import ModelError
 from ..untrusted import plain
 from .text import escape
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..models.registry import InstalledModel
 
 _LONGEST_CARD = 100_000
+INDEX = typer.Option(
+    "--index", help="Address or file of the index of models; else that of SDSEG_MODEL_INDEX."
+)
 
 models_app = typer.Typer(help="List, show, install and remove models.", no_args_is_help=True)
 
@@ -27,18 +31,25 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """List the models that can be used by name."""
-    from ..models.registry import list_models, propagation_models, user_folder
+    from ..models.registry import list_models, models_for, user_folder
 
     models, problems = list_models()
-    carrying = propagation_models()
+    carrying, starting = models_for("carry"), models_for("start")
     if as_json:
-        content = {"models": _rows(models), "propagation": _rows(carrying), "problems": problems}
+        content = {
+            "models": _rows(models),
+            "propagation": _rows(carrying),
+            "teaching": _rows(starting),
+            "problems": problems,
+        }
         typer.echo(json.dumps(content))
         return
     console = Console()
     console.print(_table("Segments", models))
     if carrying:
         console.print(_table("Carries a drawn mask (sdseg propagate)", carrying))
+    if starting:
+        console.print(_table("Gives others a start (sdseg teach)", starting))
     console.print(f"Your own models: {escape(str(user_folder()))}", highlight=False, soft_wrap=True)
     for problem in problems:
         console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
@@ -116,9 +127,102 @@ def install_command(
     typer.echo(f"Installed {model.description.name} in {plain(str(model.folder))}")
 
 
+@models_app.command("available")
+def available_command(
+    index: Annotated[str | None, INDEX] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """List the models of an index; nothing is sent to its server but the request."""
+    from dataclasses import asdict
+
+    from ..models.online import read_index
+
+    models = read_index(index)
+    if as_json:
+        typer.echo(json.dumps([asdict(item) for item in models]))
+        return
+    table = Table("Name", "Summary", "Licence", "Size")
+    for item in models:
+        table.add_row(
+            f"[bold]{escape(item.name)}[/] {escape(item.version)}",
+            escape(item.summary),
+            escape(item.license),
+            f"{item.size / 1e6:.1f} MB",
+        )
+    Console().print(table)
+
+
+@models_app.command("download")
+def download_command(
+    name: Annotated[
+        str, typer.Argument(help="Name of a model in the index, or the address of a model's file.")
+    ],
+    version: Annotated[
+        str | None, typer.Option(help="Version of the model; the newest if none is given.")
+    ] = None,
+    index: Annotated[str | None, INDEX] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="SHA-256 of the file; needed with an address.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a model of the same name.")] = False,
+) -> None:
+    """Download a model, verify and install it; an interrupted download is continued.
+
+    This opens a connection to the computer that the index or the address names. Without a network,
+    use models install FILE.
+    """
+    from ..models import online
+    from ..models.transfer import is_url
+    from .progress_bar import byte_bar
+
+    console = Console(stderr=True)
+    with byte_bar(console) as report:
+        if is_url(name):
+            if sha256 is None:
+                raise ModelError(
+                    "An address needs the SHA-256 of its file (--sha256), which its owner tells "
+                    "you; without it a file that was exchanged would not be noticed."
+                )
+            model = online.download_from(name, sha256, overwrite, report)
+        else:
+            found = online.find_online(name, online.read_index(index), version)
+            model = online.download_model(found, overwrite, report)
+    described = f"{model.description.name} {model.description.version}"
+    typer.echo(f"Installed {described} in {plain(str(model.folder))}")
+
+
+@models_app.command("pack")
+def pack_command(
+    name: Annotated[str, typer.Argument(help="Name or folder of a model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, ending in .zip.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Index of models, beside the file, that it is added to as well."),
+    ] = None,
+) -> None:
+    """Write a model to one file, which others install with `sdseg models install FILE`."""
+    from ..export.model_file import add_to_index, check_index, write_model_file
+    from ..models.registry import find_model
+
+    model = find_model(name)
+    if index is not None:
+        check_index(index, output, model.folder)
+    write_model_file(model.folder, output, overwrite)
+    if index is not None:
+        add_to_index(index, output, model.folder)
+    size = output.stat().st_size / 1e6
+    typer.echo(f"Wrote {model.description.name}, {size:.1f} MB, to {plain(str(output))}")
+
+
 @models_app.command("remove")
 def remove_command(
-    name: Annotated[str, typer.Argument(help="Name of a model that you installed.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a model that you installed; of a damaged one, the name of its folder."
+        ),
+    ],
 ) -> None:
     """Delete a model that you installed; bundled ones stay."""
     from ..models.registry import remove_model

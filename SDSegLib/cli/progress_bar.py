@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -36,6 +37,9 @@ def progress_bar(console: Console, quiet: bool) -> Iterator[ProgressCallback | N
         task = bar.add_task("loading the model", total=None, left="")
 
         def draw(report: Report) -> None:
+            if report.stage == "load":
+                bar.update(task, description=escape(report.message or "loading the model"))
+                return
             if report.message:
                 bar.console.print(f"[yellow]Note:[/] {escape(report.message)}")
             seconds = report.seconds_left
@@ -46,5 +50,19 @@ def progress_bar(console: Console, quiet: bool) -> Iterator[ProgressCallback | N
                 total=report.total,
                 left="" if seconds is None else f"{seconds:.0f} s left",
             )
+
+        yield draw
+
+
+@contextmanager
+def byte_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback that draws bytes that have arrived, of how many, on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    is_drawn = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not is_drawn) as bar:
+        task = bar.add_task("downloading", total=None)
+
+        def draw(done: int, size: int) -> None:
+            bar.update(task, completed=done, total=size)
 
         yield draw

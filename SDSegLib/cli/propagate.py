@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +37,9 @@ def propagate(
     mask: Annotated[
         Path,
         typer.Argument(
-            metavar="MASK", help="Label map or .seg.nrrd on the CT's grid, with the drawn slices."
+            metavar="MASK",
+            help="Label map, .seg.nrrd or DICOM Segmentation on the CT's grid, with the drawn "
+            "slices.",
         ),
     ],
     output: Annotated[
@@ -133,7 +136,7 @@ def propagate(
         name = opened.structure.name
         label = None if is_segmentation else opened.structure.label
         overlapped = () if is_segmentation else opened.overlapped()
-        notes = [*answer.messages, *_notes(result, options, opened.mask, overlapped)]
+        notes = [*opened.notes, *answer.messages, *_notes(result, options, opened.mask, overlapped)]
         if known and known != result.drawn:
             notes.append(
                 f"{mask} holds a prediction for which only {listed(known)} were drawn, and all of "
@@ -149,6 +152,10 @@ def propagate(
     _show(result, name, console)
     console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
     console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
+    if is_segmentation:
+        command = ["sdseg", "view", str(source), "--segmentation", str(output)]
+        text = f"Look and correct: {escape(shlex.join(command))}"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _notes(

@@ -14,12 +14,14 @@ from rich.console import Console
 
 from ..errors import CancelledError, InputError
 from ..options import RunOptions
+from ..wire.address import LEAVES
 from .findings import show_findings
 from .interrupt import Interrupt
 from .options import OriginalGrid, Phase, with_run_options
 from .progress_bar import progress_bar
 from .segment_screen import require_outputs, result_json, result_table
 from .text import escape
+from .where import run_somewhere
 
 if TYPE_CHECKING:
     from ..volume.finding import Finding
@@ -69,6 +71,18 @@ def segment(
         typer.Option("--yes", "-y", help="Segment without asking, also if the image is doubtful."),
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Compute on this server (sdseg serve), or on the one that was saved: --server "
+            f"saved. What is sent: {LEAVES}.",
+        ),
+    ] = None,
+    or_local: Annotated[
+        bool,
+        typer.Option("--or-local", help="Compute on this computer if the server cannot."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
     ] = False,
@@ -96,7 +110,7 @@ def segment(
     if installed is not None and installed.description.input.pictures is not None:
         from .segment_picture import segment_picture
 
-        _refuse_for_pictures(options, files, series, phase)
+        _refuse_for_pictures(options, files, series, phase, server)
         segment_picture(
             source, options, {kind: files[kind] for kind in _PICTURE_OUTPUTS}, overwrite, as_json
         )
@@ -105,14 +119,16 @@ def segment(
     from ..export.inputs import refuse_inputs
     from ..export.results import check_outputs, files_of, write_outputs
     from ..inference.selection import select_structures
-    from ..operations.base import OpenVolume, run_here
+    from ..operations.base import OpenVolume
     from ..operations.model_store import ModelStore
     from ..operations.segment import SegmentOperation
     from ..reading.files import read_volume
     from ..review.slices import slices_to_review
     from ..volume.judgement import refuse
+    from ..worker.saved_server import server_access
 
     outputs = check_outputs(files, source, options.samples, overwrite)
+    access = None if server is None else server_access(server)
     if installed is not None:
         select_structures(installed.description.structures, options.structures)
     operation, models = SegmentOperation(options), ModelStore()
@@ -130,8 +146,8 @@ def segment(
     if not yes:
         _ask_about(findings, console, is_quiet=as_json)
     with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
-        result, answer = run_here(
-            operation, opened, models, report or (lambda progress: None), interrupt.is_set
+        result, answer = run_somewhere(
+            operation, opened, models, access, or_local, console, report, interrupt.is_set
         )
     write_outputs(result, volume, outputs, overwrite, original_grid)
     review = slices_to_review(result) if options.samples > 1 else []
@@ -167,7 +183,11 @@ def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) ->
 
 
 def _refuse_for_pictures(
-    options: RunOptions, files: dict[str, Path | None], series: str | None, phase: str | None
+    options: RunOptions,
+    files: dict[str, Path | None],
+    series: str | None,
+    phase: str | None,
+    server: str | None,
 ) -> None:
     for_volumes = {
         "--output": files["segmentation"],
@@ -175,6 +195,7 @@ def _refuse_for_pictures(
         "--region": options.region,
         "--series": series,
         "--phase": phase,
+        "--server": server,
         "--batch": options.batch,
         "--mirror": options.mirror or None,
     }

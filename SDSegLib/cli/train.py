@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ..errors import CancelledError, InputError, MissingPackageError
+from ..errors import CancelledError, InputError, ModelError
 
 if TYPE_CHECKING:
     from ..training.job import TrainingJob, TrainingProgress
@@ -24,7 +22,7 @@ PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mix
 
 def train(
     dataset: Annotated[
-        str, typer.Option(help="Name of the data set; see [bold]docs/training.md[/].")
+        str, typer.Option(help="Name of the data set; see [bold]docs/reference/datasets.md[/].")
     ],
     data: Annotated[Path, typer.Option(help="Its folder, or a packed file.")],
     output: Annotated[
@@ -32,13 +30,16 @@ def train(
         typer.Option("--output", "-o", help="Folder of the run; a run that is there is continued."),
     ],
     preset: Annotated[
-        str | None, typer.Option(help="compact (without it), published, published-tiny or direct.")
+        str | None,
+        typer.Option(
+            help="compact (without it), compact-codes, published, published-tiny or direct."
+        ),
     ] = None,
     init: Annotated[
         list[Path] | None,
         typer.Option(
             help="Weights to begin with: kl-f8, a latent diffusion model or SDSeg (.ckpt), or a "
-            "model folder. May be given several times."
+            "model folder or name. May be given several times."
         ),
     ] = None,
     changes: Annotated[
@@ -67,8 +68,12 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Keep prepared cases here instead of in memory.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Train for this time and end with a model."),
+    ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Save and stop after this time.")
+        float | None, typer.Option(min=0, help="Save and stop after this time, without a model.")
     ] = None,
     part_megabytes: Annotated[
         float | None, typer.Option(min=0.1, help="Split checkpoints into parts of this size.")
@@ -87,17 +92,22 @@ def train(
     [bold]sdseg evaluate[/].
     """
     started = time.monotonic()
+    from ..training.packages import require_training
+
     require_training()
     if precision not in PRECISIONS:
         raise InputError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     from ..inference.device import choose_device
     from ..training.job import train as run_job
     from ..training.records import keep_record
-    from ..training.run import Machine, StopRequest, is_main_process
+    from ..training.run import Machine, StopRequest, is_main_process, quiet
+    from ..training.settings import within_minutes
     from .train_screen import plan_of, print_plan, print_progress
 
-    _quiet()
+    quiet()
     chosen = _preset(preset, settings, changes or [])
+    if minutes is not None:
+        chosen = within_minutes(chosen, minutes)
     choice = choose_device(device)
     job, record = _job(chosen, dataset, data, option or [], name, output, init or [], cache)
     machine = Machine(
@@ -136,20 +146,6 @@ def train(
         )
 
 
-def require_training() -> None:
-    """Check that the packages for training are installed.
-
-    Raises:
-        MissingPackageError: If one is missing.
-    """
-    try:
-        import lightning.pytorch  # noqa: F401
-        import monai  # noqa: F401
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(error.name or "lightning", "train", "Training") from error
-
-
 def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> Preset:
     from ..training.overrides import with_overrides, with_value
     from ..training.recipe import find_preset
@@ -184,12 +180,14 @@ def _job(
     from ..training.job import TrainingJob
     from ..training.recipe import describe
     from ..training.records import record_of
+    from ..training.run import is_main_process
+    from .chosen_cases import print_remarks_on
 
-    for source in sources:
-        if not source.exists():
-            raise InputError(f"There is no file or folder {source} to begin with.")
+    sources = [_source(source) for source in sources]
     chosen = parse_options(options)
     collection = open_dataset(dataset, data, **chosen)
+    if is_main_process():
+        print_remarks_on(collection, Console(stderr=True))
     description = describe(
         preset, collection, input_for(collection), name or f"{dataset}-{preset.name}"
     )
@@ -200,9 +198,21 @@ def _job(
         return load_items(items, collection, description.input, collection.num_classes, cache)
 
     collection.items("train")
-    held_out = load("validation") if preset.training.validate_every else []
+    held_out = load("validation") if preset.training.validates else []
     job = TrainingJob(preset, description, load("train"), held_out, output, tuple(sources))
     return job, record
+
+
+def _source(named: Path) -> Path:
+    """The file or folder of initial weights, which may be named as an installed model."""
+    from ..models.registry import find_model
+
+    if named.exists():
+        return named
+    try:
+        return find_model(str(named)).folder
+    except ModelError as error:
+        raise InputError(f"There is no file or folder {named} to begin with. {error}") from error
 
 
 def _report(
@@ -217,15 +227,3 @@ def _report(
         typer.echo(json.dumps(values))
         return
     show(Console(), progress, output)
-
-
-def _quiet() -> None:
-    """Suppress Lightning's own messages; the plan has the relevant information."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (
-        ".*does not have many workers.*",
-        ".*LeafSpec.*",
-        ".*add the following callbacks.*",
-    ):
-        warnings.filterwarnings("ignore", message=text)

@@ -24,6 +24,13 @@ def view(
         Path | None, typer.Option(help="A segmentation of the CT (.seg.nrrd) to begin with.")
     ] = None,
     model: ModelName = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of your cases (see: sdseg cases), for Add to my cases and Teach; it may "
+            "be a new one."
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any port that is free.")
     ] = 0,
@@ -52,5 +59,5 @@ def view(
     def renewed(url: str) -> None:
         typer.echo(f"For another browser, once: {url}")
 
-    check_input(source, segmentation, model)
-    serve(source, segmentation, model, port, ready, renewed)
+    check_input(source, segmentation, model, cases)
+    serve(source, segmentation, model, port, ready, renewed, cases)

@@ -1,0 +1,71 @@
+"""`sdseg server`: the server that this user's runs may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from ..wire.address import EXAMPLE, LEAVES, ServerAddress
+
+server_app = typer.Typer(help="The server that computes for you: save, check, forget.")
+
+
+@server_app.command()
+def save(
+    address: Annotated[
+        str, typer.Argument(help=f"Address that the server prints: {EXAMPLE}", metavar="ADDRESS")
+    ],
+) -> None:
+    """Keep a server's address and token for `--server saved`, the module and the page.
+
+    The token is asked for, or taken from SDSEG_SERVER_TOKEN. It is kept in the system's keyring if
+    the package keyring is installed, else in a file that only you can read.
+    """
+    from ..worker.access import ServerAccess
+    from ..worker.elsewhere import check_server
+    from ..worker.saved_server import save_server
+
+    place = ServerAddress.parse(address)
+    token = _token()
+    typer.echo(check_server(ServerAccess(place, token)))
+    typer.echo(f"The token is in {save_server(place, token)}.")
+    typer.echo(f"What a run sends: {LEAVES}.")
+
+
+@server_app.command()
+def show() -> None:
+    """Show the saved server, and whether it answers."""
+    from ..worker.elsewhere import check_server
+    from ..worker.saved_server import SAVED, server_access
+
+    access = server_access(SAVED)
+    typer.echo(str(access.address))
+    typer.echo(check_server(access))
+
+
+@server_app.command()
+def forget() -> None:
+    """Remove the saved address and its token."""
+    from ..worker.saved_server import forget_server
+
+    was_there = forget_server()
+    typer.echo("The server and its token were removed." if was_there else "No server was saved.")
+
+
+def _token() -> str:
+    """The token from the environment, or typed without being shown."""
+    from ..worker.saved_server import TOKEN_VARIABLE
+
+    given = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not given and sys.stdin.isatty():
+        given = str(typer.prompt("Token (is not shown)", hide_input=True, err=True)).strip()
+    if not given:
+        raise InputError(
+            f"There is no token; type it at a terminal, or set {TOKEN_VARIABLE}. It is no "
+            "argument, because others could see it in the list of processes."
+        )
+    return given

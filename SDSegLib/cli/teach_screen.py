@@ -1,0 +1,120 @@
+"""What `sdseg teach` shows: the plan, a bar with the time that is left, and the figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from ..review.formatting import seconds_text as in_minutes
+from .text import escape
+
+if TYPE_CHECKING:
+    from ..teaching.cases import TeachCases
+    from ..teaching.options import TeachOptions, TeachProgress, TeachResult
+    from ..teaching.plan import Plan
+    from ..teaching.start import Start
+
+
+class TeachBar:
+    """A progress bar over the minutes of a run; a context manager and a report.
+
+    Args:
+        console: To draw on.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=1.0, left="")
+
+    def __enter__(self) -> TeachBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: TeachProgress) -> None:
+        loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
+        self._bar.update(
+            self._task,
+            description=escape(progress.stage) + loss,
+            completed=progress.share,
+            left=f"{in_minutes(progress.seconds_left)} left",
+        )
+
+
+def print_plan(
+    console: Console, options: TeachOptions, cases: TeachCases, start: Start, plan: Plan
+) -> None:
+    """Show what will be done as a table of two columns."""
+    table = Table(box=SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+
+    def row(name: str, text: str) -> None:
+        table.add_row(name, escape(text))
+
+    patients = len(set(cases.patients.values()))
+    row("Cases", f"{len(cases.items)} of {patients} patients")
+    held = [f"{item.name} ({len(cases.holders(item.label))})" for item in cases.structures]
+    row("Structures", f"{', '.join(held)}: in how many cases they are drawn")
+    description = start.model.description
+    what = "" if start.parent is not None else ", the bundled encoder"
+    row("Begins with", f"{description.name} {description.version}{what}")
+    size, spacing = plan.input.size, plan.input.spacing
+    if spacing is not None:
+        row("Grid", f"tiles of {size[0]} × {size[1]} pixels of {spacing[0]:g} mm")
+    row("Measured", _measured(plan))
+    row("Time", in_minutes(60 * plan.minutes))
+    row("Output", str(options.output))
+    console.print(table)
+
+
+def _measured(plan: Plan) -> str:
+    if plan.folds:
+        return f"each case once, by one of {len(plan.folds)} networks that did not learn from it"
+    if plan.last.measure:
+        return f"{len(plan.last.measure)} cases that are held out"
+    return "not at all: there is no second patient"
+
+
+def print_result(console: Console, result: TeachResult) -> None:
+    """Show the figures and what to do next."""
+
+    def say(text: str) -> None:
+        console.print(escape(text), highlight=False, soft_wrap=True)
+
+    if result.scores:
+        table = Table(title="Dice of cases that were left out")
+        for title in ("Structure", "Cases", "Before", "After"):
+            table.add_column(title, justify="left" if title == "Structure" else "right")
+        for name in dict.fromkeys(score.structure for score in result.scores):
+            count = sum(score.structure == name for score in result.scores)
+            table.add_row(escape(name), str(count), *map(_figure, result.mean(name)))
+        table.add_row("Mean", "", *map(_figure, result.mean()), style="bold")
+        console.print(table)
+        worst = min(result.scores, key=lambda score: score.after)
+        say(f"Worst: {worst.structure} of {worst.case}, {worst.after:.3f}.")
+    for remark in result.remarks:
+        say(remark)
+    if result.next_case is not None:
+        say(f"Correct next: {result.next_case}; the model is least certain of it.")
+    if result.report is not None:
+        say(f"Figures and pictures, which show patients: {result.report}")
+    if result.model is not None:
+        say(f"Wrote the model {result.model} after {in_minutes(result.seconds)}. Use it with:")
+        say(f"  sdseg segment CT --model {result.model} --output RESULT.seg.nrrd")
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
