@@ -11,14 +11,17 @@ from aiohttp import web
 from trame_client.ui.core import AbstractLayout
 from trame_client.widgets.html import Div
 
+from ..cases.collection import CaseCollection
 from ..errors import InputError
 from ..models.registry import find_model
 from ..mrml.session import adopt_session
 from ..mrml.snapshot import SegmentationSnapshot
 from ..volume.finding import Finding
 from . import trame_private
+from .add_case import AddCasePanel
 from .autosave import Autosave, about_edits
 from .carry_panel import CarryPanel
+from .cases_panel import CasesPanel
 from .edit_panel import EditPanel
 from .editing import Editor
 from .image_panel import ImagePanel
@@ -29,15 +32,17 @@ from .review_panel import ReviewPanel
 from .run_panel import RunPanel
 from .saving import SavePanel
 from .segments_panel import SegmentsPanel
+from .server_panel import ServerPanel
 from .shared_worker import SharedWorker
 from .study import Source, Study
+from .teach_panel import TeachPanel
 from .uploads import Uploads
 from .view_panel import ViewPanel
 from .views import Views
 
 _FOLDER = Path(__file__).parent / "page"
 _PARTS = ("header", "sidebar", "views", "overlays")
-_SEGMENTS_MARK = "__SEGMENTS__"
+_INNER_PARTS = ("segments", "teach", "teach_foot")
 _STATIC = {"style.css": "text/css", "client.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _SLICES_SECONDS = 0.03
 
@@ -50,10 +55,16 @@ class Application:
         folder: The private folder.
         model: Name or folder of the model to begin with; None for the one that suits the CT.
         left: Private folders with edits that killed programs have left, the latest first.
+        cases: Folder of the user's cases; None until it is chosen in the page.
     """
 
     def __init__(
-        self, server: Any, folder: Path, model: str | None, left: Sequence[Path] = ()
+        self,
+        server: Any,
+        folder: Path,
+        model: str | None,
+        left: Sequence[Path] = (),
+        cases: Path | None = None,
     ) -> None:
         self._slices_debounced = Debounced(self._draw_slices, _SLICES_SECONDS)
         self._edits_debounced = Debounced(self._draw_edits, _SLICES_SECONDS)
@@ -81,8 +92,14 @@ class Application:
             lambda: self._models.options.device,
         )
         self._review = ReviewPanel(self._context)
+        self._server = ServerPanel(self._context, self._worker, self._after_server)
         self._run = RunPanel(
-            self._context, self._worker, self._models, self._examine, self._after_result
+            self._context,
+            self._worker,
+            self._server,
+            self._models,
+            self._examine,
+            self._after_result,
         )
         self._save = SavePanel(self._context, self._segments.mark_saved)
         self._image = ImagePanel(
@@ -91,6 +108,16 @@ class Application:
             lambda: self._segments.has_unsaved_edits,
             self._after_open,
         )
+        self._cases = CasesPanel(self._context, cases, self._image.open, self._after_cases)
+        self._add_case = AddCasePanel(self._context, self._cases, self._segments.mark_saved)
+        self._teach = TeachPanel(
+            self._context,
+            self._cases,
+            lambda: self._models.device,
+            self._models.renew,
+            self._models.choose,
+            self._save.offer,
+        )
         self._recovery = Recovery(self._context, list(left), self._image.take_up)
         self._register()
         server.controller.on_exception.add(self._on_exception)
@@ -98,7 +125,12 @@ class Application:
 
     def routes(self) -> list[web.RouteDef]:
         """Routes of the page, in addition to trame's own."""
-        return [*_page_routes(), *self._image.routes(), *self._save.routes()]
+        return [
+            *_page_routes(),
+            *self._image.routes(),
+            *self._save.routes(),
+            *self._teach.routes(),
+        ]
 
     def open(self, image: Path | None, segmentation: Path | None) -> None:
         """Open the files named on the command line."""
@@ -110,10 +142,15 @@ class Application:
         self._context.views.redraw()
         self._carry.changed()
         self._recovery.offer()
+        self._context.page.run(self._teach.read())
 
     def page_closed(self) -> None:
-        """The page is closed: end the worker, keep the scene."""
+        """The page is closed: end the worker, keep the scene and what is being taught."""
         self._end_worker()
+
+    async def finish(self) -> None:
+        """The program ends: a model that is being taught is saved."""
+        await self._teach.finish()
 
     def close(self) -> None:
         """End the worker and cancel all pending work."""
@@ -140,11 +177,13 @@ class Application:
         self._carry.suspend()
         self._run.controller.abandon()
         self._worker.close()
+        self._server.close()
 
     def _register(self) -> None:
         for panel in (
             self._views,
             self._models,
+            self._server,
             self._segments,
             self._edit,
             self._carry,
@@ -152,6 +191,9 @@ class Application:
             self._run,
             self._save,
             self._image,
+            self._cases,
+            self._add_case,
+            self._teach,
         ):
             self._context.page.add_actions(panel.actions())
 
@@ -165,10 +207,12 @@ class Application:
         self._review.open()
         self._run.controller.error = ""
         self._worker.forget_volume()
+        self._server.forget_volume()
         self._models.forget_volume()
         self._models.draw()
         self._run.draw()
         self._save.draw()
+        self._add_case.forget()
         self._context.page.run(self._after_model())
 
     async def _after_model(self) -> None:
@@ -214,15 +258,24 @@ class Application:
         """Segments were shown or hidden: those that are shown are seeds."""
         self._carry.changed()
 
+    def _after_server(self) -> None:
+        self._run.draw()
+
+    def _after_cases(self) -> None:
+        self._teach.draw()
+
     def _on_exception(self, *_: Any) -> None:
         self._context.page.tell(UNEXPECTED, "error")
 
 
-def check_input(image: Path | None, segmentation: Path | None, model: str | None) -> None:
+def check_input(
+    image: Path | None, segmentation: Path | None, model: str | None, cases: Path | None = None
+) -> None:
     """Check before the server starts that the files and the model exist.
 
     Raises:
-        InputError: Naming a missing file, or if there is a segmentation without its CT.
+        InputError: Naming a missing file, if there is a segmentation without its CT, or if the
+            folder of the cases is another one.
         ModelError: If there is no such model, naming the installed ones.
     """
     if model is not None:
@@ -232,6 +285,8 @@ def check_input(image: Path | None, segmentation: Path | None, model: str | None
             raise InputError(f"{path} does not exist; check the spelling.")
     if segmentation is not None and image is None:
         raise InputError("--segmentation needs its CT: sdseg view CT --segmentation FILE")
+    if cases is not None:
+        CaseCollection(cases)
 
 
 class PageLayout(AbstractLayout):
@@ -243,7 +298,8 @@ class PageLayout(AbstractLayout):
 
     def __init__(self, server: Any) -> None:
         parts = "\n".join(_read(f"{name}.html") for name in _PARTS)
-        parts = parts.replace(_SEGMENTS_MARK, _read("segments.html"))
+        for name in _INNER_PARTS:
+            parts = parts.replace(f"__{name.upper()}__", _read(f"{name}.html"))
         super().__init__(server, Div(parts, trame_server=server, classes="app"))
         self.flush_content()
 

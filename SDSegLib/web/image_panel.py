@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -124,15 +125,17 @@ class ImagePanel:
         if source.image is None:
             await self._open_segmentation(source)
             return False
-        self._show_busy(f"Reading {source.image.name}…")
+        name = source.name or source.image.name
+        self._show_busy(f"Reading {name}…")
         choices = await asyncio.to_thread(series_to_choose_from, source.image)
         chosen = await self._ask_for_series(choices) if choices else None
         if choices and chosen is None:
             return False
         series = None if chosen is None else chosen.series
         phase = None if chosen is None else chosen.phase
-        self._show_busy(f"Reading {source.image.name}…")
+        self._show_busy(f"Reading {name}…")
         volume = await asyncio.to_thread(read_image, source.image, series, phase)
+        volume = replace(volume, name=source.name or volume.name)
         if source.segmentation is not None:
             await asyncio.to_thread(try_segmentation, source.segmentation)
         await self._stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -33,7 +34,12 @@ class ModelPanel:
         examination: Ranking of the models for the CT, and its findings; None before they are known.
     """
 
-    def __init__(self, context: PageContext, model: str | None, on_model: Action) -> None:
+    def __init__(
+        self,
+        context: PageContext,
+        model: str | None,
+        on_model: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
         self._context = context
         self._on_model = on_model
         self._given = None if model is None else find_model(model)
@@ -66,6 +72,11 @@ class ModelPanel:
         )
 
     @property
+    def device(self) -> str:
+        """Where to compute."""
+        return self._options.device
+
+    @property
     def options(self) -> RunOptions:
         """Options of the next run.
 
@@ -91,6 +102,17 @@ class ModelPanel:
         self.examination = None
         self._options = replace(self._options, region=None)
 
+    async def choose(self, name: str) -> None:
+        """Take a model by its name for the next run."""
+        self.chosen = name
+        await self.renew()
+
+    async def renew(self) -> None:
+        """After a model was installed: list all, and rank them anew for the CT."""
+        self.examination = None
+        self.draw()
+        await self._on_model()
+
     def set_samples(self, count: int) -> None:
         """Set the number of noise samples to average over."""
         self._set_option("samples", count)
@@ -98,8 +120,8 @@ class ModelPanel:
     def draw(self) -> None:
         """Show the options."""
         model = self._model()
-        if model is not None and self._ticked_for != model.description.name:
-            self._ticked_for = model.description.name
+        if model is not None and self._ticked_for != model.identity:
+            self._ticked_for = model.identity
             self._ticked = {item.name for item in model.description.structures}
         automatic = "Automatic"
         if model is not None and self.chosen == AUTOMATIC:

@@ -59,7 +59,9 @@ class Page:
         self._answer: asyncio.Future[str] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.show(messages=[], question=None, download=None)
-        self.show(tab="segment", help=False, card=False, menu=False, advanced=False)
+        self.show(
+            tab="segment", help=False, card=False, menu=False, advanced=False, teach_picture=0
+        )
         self.add_actions({"answer": self._take_answer, "dismiss": self._dismiss})
 
     def show(self, **entries: Any) -> None:

@@ -16,9 +16,11 @@ from ..review.summary import RunSummary, summarise
 from ..volume.finding import Finding, of_severity
 from ..volume.judgement import refuse
 from ..volume.volume import Volume
+from ..worker.client import WorkerClient
 from ..worker.run import State
 from .model_panel import ModelPanel
 from .page_context import Action, Answer, PageContext
+from .server_panel import ServerPanel
 from .shared_worker import SharedWorker
 
 _log = logging.getLogger(__name__)
@@ -29,12 +31,12 @@ class RunController:
     """Controls runs that segment the whole CT.
 
     Args:
-        worker: The page's worker.
+        worker: The worker of this computer.
         on_change: Called after a change that must be drawn.
         on_result: Called with a result, on the event loop; it writes into the scene.
+        on_server_failure: Called after a server has failed, with the volume and the options.
 
     Attributes:
-        client: The worker.
         error: Cause and remedy if the last run failed; or "".
         is_writing: Whether a result is being measured and written.
     """
@@ -44,23 +46,34 @@ class RunController:
         worker: SharedWorker,
         on_change: Callable[[], None],
         on_result: Callable[[PreparedResult, RunSummary], None],
+        on_server_failure: Callable[[Volume, RunOptions], None],
     ) -> None:
-        self.client = worker.client
         self.error = ""
         self.is_writing = False
         self._worker = worker
         self._on_change = on_change
         self._on_result = on_result
+        self._on_server_failure = on_server_failure
         self._task: asyncio.Task[None] | None = None
         self._is_abandoned = False
+
+    @property
+    def client(self) -> WorkerClient:
+        """The worker of the current or last run."""
+        return self._worker.client
 
     @property
     def is_busy(self) -> bool:
         """Whether a run is in progress, writing into the scene included."""
         return self._task is not None and not self._task.done()
 
-    def start(self, volume: Volume, options: RunOptions) -> None:
+    def start(self, volume: Volume, options: RunOptions, worker: SharedWorker) -> None:
         """Begin a run.
+
+        Args:
+            volume: The CT.
+            options: How.
+            worker: What computes it.
 
         Raises:
             SDSegError: If a run is in progress.
@@ -68,6 +81,7 @@ class RunController:
         if self.is_busy:
             raise SDSegError("A segmentation is going on; wait for its end, or cancel it.")
         self.error = ""
+        self._worker = worker
         self._is_abandoned = False
         self._task = asyncio.get_running_loop().create_task(self._run(volume, options))
         self._on_change()
@@ -96,6 +110,8 @@ class RunController:
                 if not self._is_abandoned:
                     await self._worker.run(volume, SegmentOperation(options), self._on_change)
                     await self._finish()
+                    if self.error and self.client.server is not None:
+                        self._on_server_failure(volume, options)
             except SDSegError as error:
                 self.error = str(error)
         asyncio.get_running_loop().call_soon(self._on_change)
@@ -130,7 +146,8 @@ class RunPanel:
 
     Args:
         context: Shared parts.
-        worker: The page's worker.
+        worker: The worker of this computer.
+        server: What computes the next run.
         models: The options.
         examine: Returns the findings about the CT for the chosen model.
         after_result: Called after a result was written into the scene.
@@ -140,17 +157,19 @@ class RunPanel:
         self,
         context: PageContext,
         worker: SharedWorker,
+        server: ServerPanel,
         models: ModelPanel,
         examine: Callable[[], Awaitable[Sequence[Finding]]],
         after_result: Callable[[], None],
     ) -> None:
         self._context = context
         self._worker = worker
+        self._server = server
         self._models = models
         self._examine = examine
         self._after_result = after_result
         self._overwrite: tuple[str, ...] = ()
-        self.controller = RunController(worker, self.draw, self._write)
+        self.controller = RunController(worker, self.draw, self._write, self._after_server_failure)
         self.draw()
 
     def actions(self) -> dict[str, Action]:
@@ -185,7 +204,21 @@ class RunPanel:
         if self.controller.is_busy:
             return
         page.clear_messages()
-        self.controller.start(study.volume(), self._models.options)
+        self.controller.start(study.volume(), self._models.options, self._server.worker)
+
+    def _after_server_failure(self, volume: Volume, options: RunOptions) -> None:
+        self._context.page.run(self._go_on_here(volume, options))
+
+    async def _go_on_here(self, volume: Volume, options: RunOptions) -> None:
+        """This computer takes the place of a server that has failed, if the user agrees."""
+        answer = await self._context.page.ask(
+            "The server has failed",
+            f"{self.controller.error} Compute on this computer this time?",
+            Answer("yes", "Compute here", primary=True),
+            Answer("no", "No"),
+        )
+        if answer == "yes" and not self.controller.is_busy:
+            self.controller.start(volume, options, self._worker)
 
     def warm_up(self) -> None:
         """Load the model in advance, so that the first run begins at once."""
@@ -222,6 +255,9 @@ class RunPanel:
             return "Writing the result…", 1.0
         if self.controller.client.is_cancelling:
             return "Stopping after the slices that are being computed…", None
+        if state is State.STARTING and self.controller.client.server is not None:
+            waiting = "" if progress is None else progress.message
+            return waiting or "Sending the image to the server…", None
         if state is State.STARTING or progress is None:
             return "Loading the model; later runs skip this…", None
         if progress.total == 0:

@@ -138,28 +138,42 @@ class SavePanel:
         ]
         self._context.page.show(saving=self._is_busy, formats=formats)
 
-    async def _save(self, kind: str) -> None:
-        if self._is_busy:
-            return
-        self._set_busy(True)
-        await asyncio.sleep(0)  # the page shows it before the scene is written
+    async def offer(self, prepare: Callable[[Path], Callable[[], Path]], name: str) -> None:
+        """Write a file into the private folder, and make the browser download it.
+
+        Args:
+            prepare: Gets an empty folder, and returns the function that writes there in a thread
+                and returns the file's path.
+            name: File name of the download.
+        """
         key = secrets.token_hex(8)
         folder = self._context.folder / f"download-{key}"
         folder.mkdir()
         path: Path | None = None
         try:
-            write = prepare_save(self._context.app, self._context.study, kind, folder)
-            path = await asyncio.to_thread(write)
+            path = await asyncio.to_thread(prepare(folder))
         finally:
             if path is None:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._set_busy(False)
         self._files[key] = path
         self._remove_older()
-        self._mark_saved()
-        name = file_name(self._context.study, kind)
         self._context.page.download(f"/download/{key}/{name}", name)
         self._context.page.tell(f"{name} is in the browser's downloads.")
+
+    async def _save(self, kind: str) -> None:
+        if self._is_busy:
+            return
+        self._set_busy(True)
+        await asyncio.sleep(0)  # the page shows it before the scene is written
+        context = self._context
+        try:
+            await self.offer(
+                lambda folder: prepare_save(context.app, context.study, kind, folder),
+                file_name(context.study, kind),
+            )
+        finally:
+            self._set_busy(False)
+        self._mark_saved()
 
     def _set_busy(self, is_busy: bool) -> None:
         """Begin or end saving; the menu is closed here too.

@@ -43,6 +43,8 @@ class SegmentsPanel:
         self._keep = keep
         self._facts: dict[str, SegmentFacts] = {}
         self._saved: dict[str, SegmentFacts] = {}
+        self._changes = 0
+        self._saved_changes = -1  # what was saved may not be measured yet
         self.draw_later = Debounced(self.draw, _DRAW_SECONDS)
         self._measure_later = Debounced(self._begin_measuring, _MEASURE_SECONDS)
         self._is_measuring = False
@@ -72,16 +74,17 @@ class SegmentsPanel:
 
     def mark_saved(self) -> None:
         """Mark the current state of the segmentation as saved."""
-        self._saved = dict(self._facts)
+        self._saved, self._saved_changes = dict(self._facts), self._changes
         self._keep(None)
 
     def forget(self) -> None:
         """Discard measurements after another segmentation was opened."""
-        self._facts, self._saved = {}, {}
+        self._facts, self._saved, self._saved_changes = {}, {}, -1
         self.changed()
 
     def changed(self) -> None:
         """Measure again after voxels have changed or may have changed."""
+        self._changes += 1
         self.draw_later()
         self._measure_later()
 
@@ -115,12 +118,14 @@ class SegmentsPanel:
             node = study.segmentation_node
             if node is None:
                 return
-            snapshot = SegmentationSnapshot.of(node)
+            changes, snapshot = self._changes, SegmentationSnapshot.of(node)
             voxels = voxels_of(snapshot, node)
             voxel_ml = study.opened().geometry.voxel_volume_ml
             facts = await asyncio.to_thread(facts_of, voxels, voxel_ml)
             if node is study.segmentation_node:
                 self._facts = facts
+                if changes == self._saved_changes:
+                    self._saved = dict(facts)
                 self.draw()
                 self._keep(snapshot if self.has_unsaved_edits else None)
         finally:

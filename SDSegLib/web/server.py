@@ -17,6 +17,7 @@ from typing import Any
 from trame_server import Server
 
 from ..errors import InputError
+from ..unfinished import is_running
 from . import trame_private
 from .access import SinglePageAccess, TokenAccess
 from .application import Application
@@ -39,6 +40,7 @@ def serve(
     port: int,
     on_ready: Callable[[str, Path], None],
     on_renewed: Callable[[str], None] = lambda _: None,
+    cases: Path | None = None,
 ) -> None:
     """Serve the page until Ctrl+C, SIGTERM or SIGHUP.
 
@@ -50,6 +52,7 @@ def serve(
         on_ready: Called with the address to open, which works once, and with a private file that
             leads a browser there.
         on_renewed: Called with another address when Enter is pressed in the terminal.
+        cases: Folder of the user's cases; None until it is chosen in the page.
 
     Raises:
         InputError: If the port is taken.
@@ -60,7 +63,9 @@ def serve(
     trame_private.require_drawing()
     with private_folder() as folder:
         left = left_with_edits(folder.parent)
-        asyncio.run(_serve(image, segmentation, model, port, on_ready, on_renewed, folder, left))
+        asyncio.run(
+            _serve(image, segmentation, model, port, on_ready, on_renewed, folder, left, cases)
+        )
         trame_private.stop_image_encoders()
 
 
@@ -73,6 +78,7 @@ async def _serve(
     on_renewed: Callable[[str], None],
     folder: Path,
     left: list[Path],
+    cases: Path | None,
 ) -> None:
     stop = _stop_event()
     trame_private.ignore_command_line()
@@ -82,7 +88,7 @@ async def _serve(
     server.state.trame__favicon = "/sdseg/icon.svg"
     door = folder / "open.html"
     access = TokenAccess(lambda: close_door(door))
-    application = Application(server, folder, model, left)
+    application = Application(server, folder, model, left, cases)
     sockets: list[Any] = []
 
     async def close_sockets(code: int) -> None:
@@ -122,6 +128,7 @@ async def _serve(
     finally:
         end_keys()
         pages.stop()
+        await application.finish()
         application.close()
         await server.stop()
         await running
@@ -181,7 +188,7 @@ def left_with_edits(root: Path) -> list[Path]:
 def _left_behind(root: Path) -> Iterator[Path]:
     for folder in root.glob(f"{_PREFIX}*-*"):
         number = folder.name[len(_PREFIX) :].partition("-")[0]
-        if number.isdigit() and not _is_running(int(number)) and _is_mine(folder):
+        if number.isdigit() and not is_running(int(number)) and _is_mine(folder):
             yield folder
 
 
@@ -189,15 +196,3 @@ def _is_mine(folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return False
     return os.name != "posix" or folder.stat().st_uid == os.getuid()
-
-
-def _is_running(process_id: int) -> bool:
-    if os.name != "posix":
-        return True  # os.kill would end it
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,4 +1,4 @@
-"""The worker process of the page, which segmentation and Propagate use in turns."""
+"""A worker of the page: the process that segmentation and Propagate use in turns, or a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..operations.base import Operation
 from ..volume.volume import Volume
+from ..worker.access import ServerAccess
 from ..worker.client import WorkerClient
 from ..worker.run import VolumeInWorker
 
@@ -18,12 +19,15 @@ _POLL_SECONDS = 0.02
 class SharedWorker:
     """Keeps one worker and the open CT in it; event loop's thread only.
 
+    Args:
+        server: A server that computes; None for a process of this computer.
+
     Attributes:
         client: The worker.
     """
 
-    def __init__(self) -> None:
-        self.client = WorkerClient()
+    def __init__(self, server: ServerAccess | None = None) -> None:
+        self.client = WorkerClient(server=server)
         self._opened: VolumeInWorker | None = None
         self._lock = asyncio.Lock()
         self._gives_way = False

@@ -43,11 +43,13 @@ class Source:
         segmentation: A segmentation file, if there is one.
         folder: An upload's folder, to be removed when the CT is replaced; None for the user's own
             paths.
+        name: What the CT is called in the page; "" for its file's own name.
     """
 
     image: Path | None
     segmentation: Path | None = None
     folder: Path | None = None
+    name: str = ""
 
 
 def source_of_upload(folder: Path, files: list[Path]) -> Source:

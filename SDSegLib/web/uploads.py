@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import itertools
 import logging
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import ClientError, web
 
-from ..archives import ARCHIVE_ERRORS, problem_with, reason
+from ..archives import ARCHIVE_ERRORS, is_damage, problem_with, reason
 from ..errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -177,7 +176,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
     except ARCHIVE_ERRORS as error:
         raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # zipfile seeks before the file's beginning
+        if not is_damage(error):
             raise
         raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
 

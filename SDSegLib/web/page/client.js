@@ -232,6 +232,14 @@
 
   // --- Files out -------------------------------------------------------------------------------
 
+  function focusNewDialog() {
+    const field = document.querySelector("[data-focus]:not([data-focused])");
+    if (!field) return;
+    field.dataset.focused = "";
+    field.focus();
+  }
+  new MutationObserver(focusNewDialog).observe(document.body, { childList: true, subtree: true });
+
   function fetchDownload() {
     const link = document.getElementById("download");
     if (!link || sessionStorage.getItem("download") === link.getAttribute("href")) return;
@@ -291,6 +299,8 @@
     const state = window.trame?.state;
     if (!state) return;
     if (state.get("question")) act("answer", [""]);
+    else if (state.get("adding")) act("add_case_close");
+    else if (state.get("teach_picture")) state.set("teach_picture", 0);
     else if (state.get("help") || state.get("card") || state.get("menu")) {
       state.update({ help: false, card: false, menu: false });
     } else if (state.get("edit").tool !== "none") act("tool", ["none"]);
@@ -304,6 +314,7 @@
       const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
       const isRange = event.target.matches?.("input[type=range]") && key.startsWith("Arrow");
       if (!veil.hidden || event.altKey || isRange || (typing && key !== "Escape")) return;
+      if (key !== "Escape" && document.querySelector("#add-case, #teach-pictures")) return;
       const control = event.ctrlKey || event.metaKey;
       const name = `${control ? "ctrl+" : ""}${control && event.shiftKey ? "shift+" : ""}${key}`;
       if (!(name in KEYS)) return;
