@@ -40,13 +40,14 @@ def markdown(benchmark: Benchmark) -> str:
         f"```sh\n{benchmark.command}\n```",
         f"{machine.date}; {machine.cores} cores of {machine.processor}, {machine.system}; networks "
         f"on the {machine.device}, PyTorch {machine.torch}, float32. In the same run this machine "
-        f"multiplied matrices with {machine.gflops:.0f} GFLOP/s and copied "
-        f"{machine.gigabytes:.1f} GB/s.",
+        f"reached {machine.gflops:.0f} GFLOP/s, the most of several products "
+        f"({machine.fastest}), and copied {machine.gigabytes:.1f} GB/s.",
         "Seconds are medians of warm runs (fastest–slowest). *Cold* is from the start of a new "
         "process, with imports and reading. *Memory* is the most over what networks and volume "
         "hold. *Floor* is what the operations, or the bytes that their operands take, need at the "
-        "rates above; *share* is how much of a run that is. Where a row says so, some slices were "
-        "timed and multiplied up.",
+        "rates above; *share* is how much of a run that is. There is none where the run was faster "
+        "than that: the machine was disturbed while its rates were measured. Where a row says so, "
+        "some slices were timed and multiplied up.",
         *(_volume_part(benchmark, volume) for volume in benchmark.volumes()),
         _what_ran(benchmark),
         *_stages_part(benchmark),
@@ -76,8 +77,7 @@ def _volume_part(benchmark: Benchmark, volume: str) -> str:
                     "" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:.0f}",
                     short(result.gflop),
                     short(result.gigabytes),
-                    short(_floor(benchmark, result)),
-                    f"{100 * _floor(benchmark, result) / result.median:.0f} %",
+                    *_floor_cells(benchmark, result),
                 )
                 for row, result in measured
             ),
@@ -86,8 +86,11 @@ def _volume_part(benchmark: Benchmark, volume: str) -> str:
     return "\n".join(lines)
 
 
-def _floor(benchmark: Benchmark, result: Result) -> float:
-    return result.floor(benchmark.machine.gflops, benchmark.machine.gigabytes)
+def _floor_cells(benchmark: Benchmark, result: Result) -> tuple[str, str]:
+    """Floor and share; empty where there is no share."""
+    floor = result.floor(benchmark.machine.gflops, benchmark.machine.gigabytes)
+    share = result.share_of(floor)
+    return ("", "") if share is None else (short(floor), f"{100 * share:.0f} %")
 
 
 def _seconds_of(result: Result) -> str:

@@ -90,6 +90,13 @@ class Result:
         """Lower limit of the seconds on a machine, from the operations or the bytes alone."""
         return max(self.gflop / gflops, self.gigabytes / gigabytes)
 
+    def share_of(self, floor: float) -> float | None:
+        """Share of a run that the lower limit is; None if the run was faster than the limit.
+
+        That shows that the machine's rates were measured while other programs disturbed it.
+        """
+        return None if floor > self.median else floor / self.median
+
 
 @dataclass(frozen=True)
 class Benchmark:
