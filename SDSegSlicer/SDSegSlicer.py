@@ -40,7 +40,9 @@ class SDSegSlicer(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Segments structures in CT: choose a volume and a model, click Segment, review where "
             "the result is unsure, correct it, export it. The Segment Editor's effect SDSeg "
-            "Propagate carries drawn or corrected slices to the others. Not a medical device."
+            "Propagate carries drawn or corrected slices to the others. A model of your own: "
+            "section Teach, Draw a structure; after three corrected cases, Teach; the tutorial in "
+            "docs/tutorials/own-model.md shows each step. Not a medical device."
         )
         self.parent.acknowledgementText = _(
             "SDSeg is the method of Lin et al., Stable Diffusion Segmentation for Biomedical "
@@ -76,6 +78,7 @@ class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneChanged)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneChanged)
         slicer.app.connect("aboutToQuit()", _closeWorker)
+        slicer.app.connect("aboutToQuit()", _stopTeaching)
         self.window.connectParameters()
 
     def enter(self) -> None:
@@ -93,6 +96,7 @@ class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         if self.window is not None:
             slicer.app.disconnect("aboutToQuit()", _closeWorker)
+            slicer.app.disconnect("aboutToQuit()", _stopTeaching)  # a reload lets it go on
             self.window.stop()
             self.window = None
         _closeWorker()
@@ -227,10 +231,10 @@ class SDSegSlicerLogic(ScriptedLoadableModuleLogic):
                 reason and the remedy.
         """
         from SDSegPropagateLib.scripting import propagateSegment
-        from SDSegSlicerLib.background import sharedWorker
+        from SDSegSlicerLib.background import workerHere
 
         return propagateSegment(
-            sharedWorker(),
+            workerHere(),
             (segmentationNode, segmentId, volumeNode),
             slices=slices,
             axis=axis,
@@ -257,6 +261,12 @@ def _closeWorker() -> None:
     from SDSegSlicerLib.background import closeWorker
 
     closeWorker()
+
+
+def _stopTeaching() -> None:
+    from SDSegSlicerLib.teachRun import stopTeaching
+
+    stopTeaching()
 
 
 def _registerEffect() -> None:

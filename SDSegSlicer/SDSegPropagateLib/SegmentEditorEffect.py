@@ -8,7 +8,7 @@ import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
-from .register import EFFECT_NAME, newEffect
+from .register import EFFECT_NAME, MODULE_EDITOR_TAG, newEffect
 
 _ICON = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / "SDSegPropagate.png"
 _FOLLOW = "Follow"
@@ -46,6 +46,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "<b>Draw this one next</b>, or the key <b>N</b>: go to the slice whose correction "
             "helps most.</p></html>"
         )
+
+    @property
+    def isInModule(self) -> bool:
+        """Whether its editor is that of the module SDSeg, which has buttons of its own."""
+        node = self.scriptedEffect.parameterSetNode()
+        return node is not None and node.GetSingletonTag() == MODULE_EDITOR_TAG
 
     def createCursor(self, widget: Any) -> Any:
         """The ordinary cursor: the effect does nothing with the mouse."""

@@ -90,6 +90,7 @@ class Panel:
         ):
             self._listen(getattr(ui, name), "clicked()", self._action(action))
         self._listen(ui.removeButton, "clicked()", self._remove)
+        self._listen(ui.keepButton, "clicked()", self._keep)
         for name in ("drawnList", "unsureList"):
             widget = getattr(ui, name)
             self._listen(widget, "currentRowChanged(int)", self._jump(name))
@@ -121,6 +122,15 @@ class Panel:
         row = self.ui.drawnList.currentRow
         if self.session is not None and 0 <= row < len(self._filled["drawnList"]):
             self.session.removeSlice(self._filled["drawnList"][row])
+
+    def _keep(self) -> None:
+        """Show what would be added to the user's cases, in the module SDSeg."""
+        target = None if self.session is None else self.session.target
+        if target is None:
+            return
+        node = target.segmentationNode
+        slicer.util.selectModule("SDSegSlicer")
+        slicer.util.getModuleWidget("SDSegSlicer").window.addToCases(node)
 
     def _jump(self, name: str) -> Any:
         def jump(row: int) -> None:
@@ -209,7 +219,10 @@ class Panel:
         ui.progressBar.setRange(0, progress.total if isCounting else 0)
         if isCounting:
             ui.progressBar.setValue(progress.done)
-        showText(ui.statusLabel, "" if session is None else _status(session))
+        status = "" if session is None else _status(session)
+        showText(ui.statusLabel, status)
+        isDone = session is not None and bool(status) and status == session.notice
+        ui.keepButton.setVisible(isDone and not self._effect.isInModule)
         hasPreview = session is not None and session.hasPreview
         ui.applyButton.setEnabled(session is not None and session.canApply)
         ui.cancelButton.setEnabled(hasPreview)

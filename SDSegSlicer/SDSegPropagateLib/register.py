@@ -6,6 +6,8 @@ import qSlicerSegmentationsEditorEffectsPythonQt as effects
 import slicer
 
 EFFECT_NAME = "SDSeg Propagate"
+MODULE_EDITOR_TAG = "SDSegEditor"
+"""Singleton tag of the settings of the module SDSeg's own Segment Editor."""
 SOURCE = Path(__file__).resolve().parent / "SegmentEditorEffect.py"
 _applications: list[object] = []  # in which it is registered
 

@@ -8,10 +8,10 @@ import qt
 from SDSegSlicerLib.background import (
     openInWorker,
     openVolume,
-    sharedWorker,
     takeWorker,
     usesWorker,
     voxelsKey,
+    workerHere,
 )
 from slicer.i18n import tr as _
 
@@ -122,7 +122,7 @@ class PreviewRequests:
         if self._wanted is None:
             self._timer.stop()
             return
-        client = sharedWorker()
+        client = workerHere()
         if not takeWorker(client, self):
             if not self._isTold:
                 self._isTold = True

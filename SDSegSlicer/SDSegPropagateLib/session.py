@@ -7,7 +7,7 @@ import numpy as np
 import qt
 import slicer
 import vtk
-from SDSegSlicerLib.background import sharedWorker
+from SDSegSlicerLib.background import workerHere
 from SDSegSlicerLib.requirements import missingPackages, unsupportedReason
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -434,7 +434,10 @@ class Session(VTKObservationMixin):
         try:
             self._preview.hide()
             writeResult(self._effect, target, self._resultMask(target, result), result)
-            self.notice = _("Carried to {count} slices.").format(count=filledSlices(result))
+            self.notice = _(
+                "Carried to {count} slices. Look through them and correct what is wrong. When all "
+                "is right, it can be kept as a case, to teach a model."
+            ).format(count=filledSlices(result))
         except SDSegError as error:
             self.error = str(error)
         finally:
@@ -464,7 +467,7 @@ class Session(VTKObservationMixin):
         """Make the worker load the model before the first preview."""
         if not whyNothingCanBeComputed():
             nothing = MaskPart.of(np.zeros((1, 1, 1), bool))
-            sharedWorker().warm_up(PropagateOperation(PropagateOptions(), nothing))
+            workerHere().warm_up(PropagateOperation(PropagateOptions(), nothing))
 
 
 def filledSlices(result: Propagation) -> int:

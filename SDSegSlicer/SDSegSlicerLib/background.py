@@ -17,6 +17,7 @@ from slicer import vtkMRMLScalarVolumeNode
 from SDSegLib.errors import SDSegError
 from SDSegLib.mrml.volumes import volume_from_node
 from SDSegLib.volume.volume import Volume
+from SDSegLib.worker.access import ServerAccess
 from SDSegLib.worker.client import OPEN_VOLUMES, WorkerClient
 from SDSegLib.worker.run import VolumeInWorker
 
@@ -24,7 +25,8 @@ _YIELD_SECONDS = 0.001
 _POLL_MS = 50
 _STOP_SECONDS = 6.0  # a child that does not stop is killed after five
 VOLUME_NAME = "the volume"  # in messages and in the log
-_clients: list[WorkerClient] = []
+_clients: dict[ServerAccess | None, WorkerClient] = {}  # the one of this computer under None
+_server: list[ServerAccess] = []  # the one that computes; empty if this computer does
 _opened: list[tuple[Any, WorkerClient, VolumeInWorker]] = []  # the last ones used, oldest first
 
 
@@ -115,10 +117,28 @@ class Background:
 
 
 def sharedWorker() -> WorkerClient:
-    """The application's worker; its process starts with the first run."""
-    if not _clients:
-        _clients.append(WorkerClient(python=childPython()))
-    return _clients[0]
+    """The worker of the application's runs: that of this computer, or the chosen server."""
+    if not _server:
+        return workerHere()
+    access = _server[0]
+    if access not in _clients:
+        _clients[access] = WorkerClient(server=access)
+    return _clients[access]
+
+
+def workerHere() -> WorkerClient:
+    """The worker of this computer; its process starts with the first run."""
+    if None not in _clients:
+        _clients[None] = WorkerClient(python=childPython())
+    return _clients[None]
+
+
+def chooseServer(access: ServerAccess | None) -> None:
+    """Let a server compute the next runs; None for this computer."""
+    if _server == ([] if access is None else [access]):
+        return
+    closeWorker()
+    _server[:] = [] if access is None else [access]
 
 
 def takeWorker(client: WorkerClient, user: WorkerUser) -> bool:
@@ -203,10 +223,10 @@ def _close(key: Any, client: WorkerClient, opened: VolumeInWorker) -> None:
 
 
 def closeWorker() -> None:
-    """End the process, if there is one; the next `sharedWorker` makes another."""
+    """End the process and the connection, if there are; the next `sharedWorker` makes others."""
     releaseVolumes()
     while _clients:
-        _clients.pop().close()
+        _clients.popitem()[1].close()
 
 
 def childPython() -> str:

@@ -44,7 +44,7 @@ class DeletedChoices(VTKObservationMixin):
     def _remember(self, scene: Any, event: Any, node: Any) -> None:
         if scene.IsClosing() or self._parameters is None:
             return
-        for name in ("inputVolume", "region", "outputSegmentation"):
+        for name in ("inputVolume", "region", "outputSegmentation", "caseSegmentation"):
             if getattr(self._parameters, name) is node:
                 self._gone[name] = node.GetName() or ""
 
@@ -64,5 +64,6 @@ def _sentence(name: str, node: str) -> str:
         "outputSegmentation": _(
             'The output "{node}" was deleted; the result goes into a new segmentation.'
         ),
+        "caseSegmentation": _('The segmentation "{node}" was deleted; choose another one to add.'),
     }[name]
     return pattern.format(node=node)

@@ -11,6 +11,8 @@ from SDSegLib.mrml.segmentation_node import MODEL_ATTRIBUTE
 from .widgets import boxStyle
 from .wrappedLabels import showText
 
+DRAWN_ATTRIBUTE = "SDSeg.Drawn"
+"""Of segmentations that "Draw a structure" made."""
 _HIDDEN = "SDSeg.HiddenResult"
 
 
@@ -73,7 +75,8 @@ class EarlierResults:
 def _results() -> list[vtkMRMLSegmentationNode]:
     """The segmentations that SDSeg made, in the order of the scene."""
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    return [node for node in nodes if node.GetAttribute(MODEL_ATTRIBUTE)]
+    attributes = (MODEL_ATTRIBUTE, DRAWN_ATTRIBUTE)
+    return [node for node in nodes if any(map(node.GetAttribute, attributes))]
 
 
 def _resultOf(

@@ -1,16 +1,18 @@
 """The Segment Editor inside the panel, with undo."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import slicer
-from SDSegPropagateLib.register import EFFECT_NAME, registerEffect
+from SDSegPropagateLib.register import EFFECT_NAME, MODULE_EDITOR_TAG, registerEffect
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .earlierResults import DRAWN_ATTRIBUTE
 from .wrappedLabels import showText
 
-_NODE_TAG = "SDSegEditor"
 _UNDO_STATES = 10
 
 
@@ -55,13 +57,27 @@ class EditorPanel(VTKObservationMixin):
         isBound = self.editor is not None and self.editor.segmentationNode() is node
         return node is not None and isBound and (self._saved > 0 or self._wasEdited)
 
-    def saveUndoState(
+    @contextmanager
+    def undoable(
         self, node: vtkMRMLSegmentationNode, volumeNode: vtkMRMLScalarVolumeNode
-    ) -> None:
-        """Save the state of a segmentation for undo, before a run of a volume changes it."""
+    ) -> Iterator[None]:
+        """Inside the `with` block a run of a volume changes a segmentation, which Undo takes back.
+
+        If the run fails there, the segmentation is as before, and there is nothing to undo.
+        """
         self._bind(node, volumeNode)
         self.editor.saveStateForUndo()
         self._saved = min(self._saved + 1, _UNDO_STATES)
+        before = _stateOf(node)
+        isDone = False
+        try:
+            yield
+            isDone = True
+        finally:
+            if not isDone and _stateOf(node) != before:
+                self.undo()
+            elif not isDone:  # the history counts a state that nothing has followed as the present
+                self._saved -= 1
 
     def undo(self) -> bool:
         """Undo the last change; further calls undo earlier ones, as in the Segment Editor.
@@ -192,12 +208,23 @@ def _stateOf(node: vtkMRMLSegmentationNode) -> list[Any]:
     return state
 
 
+def newSegmentation(volumeNode: vtkMRMLScalarVolumeNode) -> vtkMRMLSegmentationNode:
+    """A segmentation of a volume with one empty segment, to draw in."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.SetName(_("{volume} drawn").format(volume=volumeNode.GetName()))
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    node.SetAttribute(DRAWN_ATTRIBUTE, "1")
+    node.GetSegmentation().AddEmptySegment()
+    return node
+
+
 def _editorNode() -> Any:
     """The editor's settings, separate from those of the module Segment Editor."""
-    node = slicer.mrmlScene.GetSingletonNode(_NODE_TAG, "vtkMRMLSegmentEditorNode")
+    node = slicer.mrmlScene.GetSingletonNode(MODULE_EDITOR_TAG, "vtkMRMLSegmentEditorNode")
     if node is None:
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
         node.UnRegister(None)
-        node.SetSingletonTag(_NODE_TAG)
+        node.SetSingletonTag(MODULE_EDITOR_TAG)
         node = slicer.mrmlScene.AddNode(node)
     return node

@@ -67,6 +67,7 @@ class SDSegParameters:
         segmentAnyway: Whether to segment a volume that may not suit the model.
         model: Name of an installed model; "" for the one that suits the volume best.
         structures: Names of the ticked structures; none stands for all.
+        caseSegmentation: The segmentation that is to become a case.
         knownModel: The model to which `structures` belong.
         region: Box to segment in; None for the whole volume.
         outputSegmentation: Segmentation to write into; None for a new one.
@@ -105,6 +106,7 @@ class SDSegParameters:
     samples: Annotated[int, WithinRange(1, MAXIMUM_SAMPLES)] = 1
     steps: Annotated[int, WithinRange(1, MAXIMUM_STEPS)] = 1
     batch: Annotated[int, WithinRange(0, MAXIMUM_BATCH)] = 0
+    caseSegmentation: vtkMRMLSegmentationNode
     resultSegmentation: vtkMRMLSegmentationNode
     resultVolume: vtkMRMLScalarVolumeNode
     resultOptions: str = ""

@@ -54,7 +54,21 @@ PACKAGES = (
     Package("SimpleITK>=2.4", "SimpleITK", "50 MB"),
     Package("scipy>=1.11", "scipy", "35 MB"),
 )
-DICOM_PACKAGES = (Package("highdicom>=0.27", "highdicom", "1 MB"),)
+CASE_PACKAGES = (
+    Package("filelock>=3.16", "filelock", "0.1 MB"),
+    Package("nibabel>=5.2", "nibabel", "3 MB"),
+    Package("SimpleITK>=2.4", "SimpleITK", "50 MB"),
+)
+TEACH_PACKAGES = (
+    *PACKAGES,
+    *CASE_PACKAGES[:2],
+    Package("lightning>=2.4", "lightning", "1 MB"),
+    Package("monai>=1.4", "monai", "2 MB"),
+    Package("tensorboard>=2.15", "tensorboard", "6 MB"),
+    Package("matplotlib>=3.8", "matplotlib", "9 MB"),
+    Package("pillow>=10", "PIL", "7 MB"),
+)
+DICOM_PACKAGES = (Package("highdicom>=0.28", "highdicom", "1 MB"),)
 
 
 def missingPackages(packages: tuple[Package, ...] = PACKAGES) -> list[Package]:

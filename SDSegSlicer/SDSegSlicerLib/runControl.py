@@ -164,12 +164,13 @@ class RunBar:
         ui.segmentButton.connect("clicked()", self._onClicked)
         ui.progressBar.setVisible(False)
 
-    def draw(self, run: SegmentationRun | None, problem: str) -> None:
+    def draw(self, run: SegmentationRun | None, problem: str, leaves: str = "") -> None:
         """Show a state.
 
         Args:
             run: The current or last run, if any.
             problem: Reason why nothing can be segmented, or "".
+            leaves: What a click sends to a server, in a sentence, or "".
         """
         self._isBusy = run is not None and run.isBusy
         button = self._ui.segmentButton
@@ -178,7 +179,7 @@ class RunBar:
             button.setText(_("&Segment"))
             button.setEnabled(not problem)
             button.setToolTip(problem or _("Find the ticked structures in the volume."))
-            showText(self._ui.statusLabel, problem)
+            showText(self._ui.statusLabel, problem or leaves)
             return
         button.setText(_("Cancelling…") if run.isCancelling else _("&Cancel"))
         button.setEnabled(not run.isCancelling)
@@ -199,6 +200,10 @@ class RunBar:
         progress = run.progress
         if run.isCancelling:
             return _("Stopping after the slices that are being computed…")
+        if run.state is State.STARTING and progress is not None and progress.message:
+            return progress.message  # of the server, while others come first
+        if run.state is State.STARTING and run.server:
+            return _("Sending the volume to {server}…").format(server=run.server)
         if run.state is State.STARTING or progress is None:
             if run.frame > 0 or run.age < _LONG_START_SECONDS:  # the model is loaded already
                 return _("Reading the volume…")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -27,7 +28,9 @@ from SDSegLib.worker.run import State
 from .background import VOLUME_NAME, Background, openInWorker, takeWorker
 
 _WAIT_SECONDS = 0.02
-BeforeWriting = Callable[[vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], None]
+Changing = Callable[
+    [vtkMRMLSegmentationNode, vtkMRMLScalarVolumeNode], AbstractContextManager[None]
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +65,8 @@ class SegmentationRun:
     Args:
         client: The worker; must not be busy.
         settings: What to do.
-        beforeWriting: Called with an existing segmentation and the volume right before the former
-            is changed.
+        changing: Called with an existing segmentation and the volume right before the former is
+            changed; what it returns is left after the change, with the error if it fails.
 
     Attributes:
         state: State of the run.
@@ -87,7 +90,7 @@ class SegmentationRun:
         self,
         client: WorkerClient,
         settings: RunSettings,
-        beforeWriting: BeforeWriting | None = None,
+        changing: Changing = lambda segmentationNode, volumeNode: nullcontext(),
     ) -> None:
         self.state = State.IDLE
         self.progress: Progress | None = None
@@ -103,7 +106,7 @@ class SegmentationRun:
         self.settings = settings
         self.options = settings.options
         self._client = client
-        self._beforeWriting = beforeWriting
+        self._changing = changing
         self._scene = settings.volumeNode.GetScene()
         self._preparing: Background | None = None
         self._box: OrientedBox | None = None
@@ -117,6 +120,12 @@ class SegmentationRun:
     @property
     def isBusy(self) -> bool:
         return self.state.is_busy
+
+    @property
+    def server(self) -> str:
+        """The server that computes, by host and port; "" for this computer."""
+        access = self._client.server
+        return "" if access is None else access.address.place
 
     @property
     def age(self) -> float:
@@ -255,15 +264,15 @@ class SegmentationRun:
 
     def _writeNode(self, prepared: PreparedResult, summary: RunSummary) -> None:
         settings = self.settings
-        if settings.segmentationNode is not None and self._beforeWriting is not None:
-            self._beforeWriting(settings.segmentationNode, settings.volumeNode)
-        written = write_result(
-            prepared,
-            settings.volumeNode,
-            node=settings.segmentationNode,
-            mode=settings.mode,
-            overwrite_edited=settings.overwriteEdited,
-        )
+        node = settings.segmentationNode
+        with nullcontext() if node is None else self._changing(node, settings.volumeNode):
+            written = write_result(
+                prepared,
+                settings.volumeNode,
+                node=node,
+                mode=settings.mode,
+                overwrite_edited=settings.overwriteEdited,
+            )
         self.resultNode = written.segmentation_node
         self.instabilityNode = written.instability_node
         self._finish(replace(summary, notes=(*summary.notes, *written.notes)), written.kept)

@@ -21,6 +21,7 @@ from . import selfTestModel
 from .background import childEnvironment, childPython, closeWorker
 from .requirements import missingPackages
 from .runControl import DOUBLE_CLICK_SECONDS
+from .selfTestTeach import addAndTeach
 
 _RUN_SECONDS = 180
 _MODEL_SECONDS = 300
@@ -28,7 +29,7 @@ _NAMES = ["Larynx", "Mandible"]
 
 
 def clickThrough() -> None:
-    """Choose, segment, cancel, segment again into the same node, examine the result, carry a mask.
+    """Choose, segment, cancel, segment again into the same node, carry a mask, add cases, teach.
 
     Raises:
         RuntimeError: If packages are missing, so that nothing can be segmented, or if an error was
@@ -48,6 +49,13 @@ def clickThrough() -> None:
         try:
             _clickThrough(widget.window, widget.ui)
             carryThrough(widget.window, widget.ui, _waitFor)
+            addAndTeach(
+                widget.window,
+                widget.ui,
+                Path(folder) / "cases",
+                lambda: _segmentAnother(widget.window, widget.ui),
+                _waitFor,
+            )
         finally:
             closeWorker()
     widget.window.connectParameters()
@@ -130,6 +138,17 @@ def _clickThrough(window: Any, ui: Any) -> None:
     assert parameters.instabilityMap is not None
 
 
+def _segmentAnother(window: Any, ui: Any) -> None:
+    """The CT of another patient, and its result."""
+    parameters = window.parameters
+    parameters.outputSegmentation = None
+    parameters.samples = 1
+    parameters.inputVolume = _smallVolume(seed=1)
+    ui.segmentButton.click()
+    _waitFor(lambda: not window.controller.isBusy)
+    assert window.controller.run.state is State.DONE, window.messages.text
+
+
 @contextmanager
 def _tinyModel(folder: Path) -> Iterator[None]:
     """Make the tiny model the only one of the user's during the test."""
@@ -160,11 +179,11 @@ def _tinyModel(folder: Path) -> Iterator[None]:
             os.environ[MODELS_VARIABLE] = before
 
 
-def _smallVolume() -> Any:
+def _smallVolume(seed: int = 0) -> Any:
     """A body of soft tissue in air, 20 slices."""
     k, j, i = np.indices((20, 48, 56))
     body = ((j - 24) / 18) ** 2 + ((i - 28) / 22) ** 2 < 1
-    values = np.where(body, np.random.default_rng(0).normal(40, 30, k.shape), -1000)
+    values = np.where(body, np.random.default_rng(seed).normal(40, 30, k.shape), -1000)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "SDSeg self test")
     slicer.util.updateVolumeFromArray(node, values.astype(np.int16))
     node.SetSpacing(5, 5, 5)

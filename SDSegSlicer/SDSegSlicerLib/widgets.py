@@ -60,7 +60,7 @@ class MessageArea:
             kind: "error", "warning" or "info"; only the first offers the log.
         """
         self._text = text
-        showText(self._ui.messageText, _breakable(text))
+        showText(self._ui.messageText, breakable(text))
         self._ui.messageFrame.setStyleSheet(boxStyle(kind, "messageFrame"))
         for button in (self._ui.messageLogButton, self._ui.messageCopyButton):
             button.setVisible(kind == "error")
@@ -77,7 +77,7 @@ class MessageArea:
         slicer.util.showStatusMessage(_("Copied to the clipboard"), 2000)
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     """Allow line breaks within paths, which would otherwise make the panel wider."""
     return re.sub(r"([/\\_])", "\\1\u200b", text)
 

@@ -15,14 +15,17 @@ from SDSegLib.errors import SDSegError
 from SDSegLib.operations.segment import SegmentOperation
 from SDSegLib.options import RunOptions
 from SDSegLib.review.summary import RunSummary, SliceToReview
+from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.run import State
 
+from .addCasePanel import AddCasePanel
 from .advancedPanel import AdvancedPanel
-from .background import releaseVolumes, sharedWorker
+from .background import releaseVolumes, sharedWorker, workerHere
+from .caseFolder import CaseFolder
 from .deletedChoices import DeletedChoices
 from .dependencyPanel import DependencyPanel
 from .earlierResults import EarlierResults
-from .editorPanel import EditorPanel
+from .editorPanel import EditorPanel, newSegmentation
 from .exportMenu import ExportMenu
 from .inputPanel import InputPanel, RegionPanel
 from .modelPanel import ModelPanel, StructureList
@@ -32,7 +35,9 @@ from .requirements import PACKAGES
 from .resultPanel import MEASURE_SAMPLES, InstabilityOverlay, ResultPanel, ReviewPanel
 from .runControl import RunBar, RunController
 from .segmentationRun import RunSettings, SegmentationRun
+from .serverPanel import ServerPanel
 from .shownVolume import ShownVolume
+from .teachPanel import TeachPanel
 from .widgets import MessageArea, takeKeyboardFocus
 from .windowPanel import WindowPanel
 from .wrappedLabels import WrappedLabels
@@ -61,6 +66,10 @@ class Window(VTKObservationMixin):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DRAW_DELAY_MS)
         self._timer.connect("timeout()", self.update)
+        self._asking = qt.QTimer()
+        self._asking.setSingleShot(True)
+        self._asking.setInterval(0)
+        self._asking.connect("timeout()", self._askToGoOnHere)
         self.messages = MessageArea(ui, self._showLog, lambda: self.advanced.logText())
         self._labels = WrappedLabels(vars(ui).values())
         for selector in (ui.inputSelector, ui.regionSelector, ui.outputSelector):
@@ -75,6 +84,7 @@ class Window(VTKObservationMixin):
         self.region = RegionPanel(ui, self._timer.start)
         self.output = OutputPanel(ui)
         self.advanced = AdvancedPanel(ui, self.messages, self._onModelsChanged)
+        self.server = ServerPanel(ui, self.messages, self.update)
         self.dependencies = DependencyPanel(ui, self.messages, self.update)
         self.runBar = RunBar(ui, self.segment, self.cancel)
         self.controller = RunController(self.update, self._onRunEnded)
@@ -83,6 +93,13 @@ class Window(VTKObservationMixin):
         self.review = ReviewPanel(ui, self._measure, self._onSliceChosen)
         self.overlay = InstabilityOverlay()
         self.export = ExportMenu(ui, self.messages, self.dependencies)
+        self.caseFolder = CaseFolder(self.messages, self.update)
+        self.addCase = AddCasePanel(ui, self.messages, self.dependencies, self.caseFolder)
+        self.teach = TeachPanel(
+            ui, self.messages, self.dependencies, self.caseFolder, self._useModel
+        )
+
+        ui.drawStructureButton.connect("clicked()", self._drawStructure)
 
     # The parameter node and the scene
 
@@ -96,14 +113,15 @@ class Window(VTKObservationMixin):
             self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
         )
         self.deleted.follow(self.parameters)
-        self.model.reload()
+        self._reloadModels()
         self.update()
 
     def enter(self) -> None:
         """The user opens the module."""
         if self.parameters is None or self.parameters.parameterNode.GetScene() is None:
             self.connectParameters()
-        self.model.reload()
+        self._reloadModels()
+        self.caseFolder.reload()
         self.editor.enter()
         self.shown.follow()
         self.update()
@@ -121,18 +139,23 @@ class Window(VTKObservationMixin):
         self.overlay.hide()
         self.earlier.forget()
         self.editor.release()
+        self.addCase.release()
         self.input.stop()
         self.region.stop()
 
     def stop(self) -> None:
         """The window is closed: release everything."""
         self._timer.stop()
+        self._asking.stop()
         self.controller.stop()
         self._disconnectParameters()
         self.overlay.hide()
         self.editor.release()
         self.shown.stop()
-        for part in (self.input, self.region, self.advanced, self.dependencies, self.export):
+        for part in (
+            self.input, self.region, self.advanced, self.dependencies, self.export, self.addCase,
+            self.teach, self.server,
+        ):  # fmt: skip
             part.stop()
         self._labels.release()
 
@@ -170,6 +193,7 @@ class Window(VTKObservationMixin):
         self.region.update(parameters)
         self.output.update(parameters, description)
         self.advanced.update(parameters, isBusy, self.model.mirrorProblem)
+        self.server.update(isBusy)
         self.earlier.update(parameters)
         summary = RunSummary.from_text(parameters.summary)
         self.result.update(parameters, summary, self.editor.canUndo(parameters) and not isBusy)
@@ -177,9 +201,22 @@ class Window(VTKObservationMixin):
         self.editor.update(parameters)
         self.overlay.update(parameters)
         self.export.update(parameters)
+        self.addCase.update(parameters)
+        self.teach.update(parameters)
+        self._drawDrawing()
         self._ui.settingsWidget.setEnabled(not isBusy)
-        self.runBar.draw(self.controller.run, self._problem())
+        self.runBar.draw(self.controller.run, self._problem(), self.server.leaves)
         self._warmUp()
+
+    def _drawDrawing(self) -> None:
+        """The button that begins a new structure; it needs a CT."""
+        hasCt = self.parameters.inputVolume is not None
+        tip = _(
+            "Draw a structure that no model knows on some slices of the chosen CT, and carry it "
+            "to the others with SDSeg Propagate."
+        )
+        self._ui.drawStructureButton.setEnabled(hasCt and not self.controller.isBusy)
+        self._ui.drawStructureButton.setToolTip(tip if hasCt else _("Choose a CT above first."))
 
     def _warmUp(self) -> None:
         """Make the worker load the model before Segment is clicked.
@@ -196,7 +233,9 @@ class Window(VTKObservationMixin):
         sharedWorker().warm_up(SegmentOperation(wanted))
 
     def _problem(self) -> str:
-        parts = (self.dependencies, self.input, self.model, self.region, self.output)
+        parts = (
+            self.dependencies, self.input, self.model, self.region, self.output, self.server,
+        )  # fmt: skip
         problems = (part.problem for part in parts)
         return next(filter(None, problems), "")
 
@@ -212,14 +251,19 @@ class Window(VTKObservationMixin):
         if not self._problem():
             self._start(self._settings, self.segment)
 
-    def _start(self, settings: Callable[[], RunSettings], again: Callable[[], None]) -> None:
+    def _start(
+        self,
+        settings: Callable[[], RunSettings],
+        again: Callable[[], None],
+        worker: Callable[[], WorkerClient] = sharedWorker,
+    ) -> None:
         """Start a run, unless packages are missing; `again` is called once they are installed."""
         self.messages.clear()
         if not self.dependencies.ask(PACKAGES, _("Segmenting"), again):
             return
         self.dependencies.hide()
         try:
-            run = SegmentationRun(sharedWorker(), settings(), self.editor.saveUndoState)
+            run = SegmentationRun(worker(), settings(), self.editor.undoable)
             self.controller.start(run)
         except SDSegError as error:
             self.messages.show(str(error))
@@ -252,10 +296,24 @@ class Window(VTKObservationMixin):
     def _onRunEnded(self, run: SegmentationRun) -> None:
         if run.state is State.FAILED:
             self.messages.show(run.error)
+            if run.server:
+                self._asking.start()  # asks once the end of this run is drawn
         elif run.state is State.CANCELLED:
             self.messages.show(run.error, "info")
         elif self.parameters is not None and run.summary is not None:
             self._takeResult(run, run.summary)
+
+    def _askToGoOnHere(self) -> None:
+        """A server has failed: this computer takes its place if the user agrees, this time."""
+        run = self.controller.run
+        if self.parameters is None or run is None or run.isBusy:
+            return
+        question = _("{error}\n\nCompute on this computer this time?").format(error=run.error)
+        if slicer.util.confirmYesNoDisplay(question, _("The server has failed")):
+            self._goOnHere(run)
+
+    def _goOnHere(self, run: SegmentationRun) -> None:
+        self._start(lambda: run.settings, lambda: self._goOnHere(run), workerHere)
 
     def _takeResult(self, run: SegmentationRun, summary: RunSummary) -> None:
         parameters, settings = self.parameters, run.settings
@@ -314,8 +372,55 @@ class Window(VTKObservationMixin):
         self.editor.select(item.structure_id)
 
     def _onModelsChanged(self) -> None:
-        self.model.reload()
+        self._reloadModels()
         self.update()
+
+    def _reloadModels(self) -> None:
+        self.model.reload()
+        self.teach.reload(self.model.models)
+
+    def _useModel(self, name: str) -> None:
+        """Choose a model that was just taught, and show the choice."""
+        self._reloadModels()
+        if self.parameters is not None:
+            self.parameters.model = name
+        self._ui.inputSection.collapsed = False
+        self.update()
+        self._ui.contentArea.ensureWidgetVisible(self._ui.modelComboBox)
+
+    def addToCases(self, node: Any) -> None:
+        """Show what would be added of a segmentation of the scene to the user's cases."""
+        if self.parameters is not None:
+            self.parameters.caseSegmentation = node
+            self.addCase.open()
+            self.update()
+            self._ui.contentArea.ensureWidgetVisible(self._ui.addCaseFrame)
+
+    def _drawStructure(self) -> None:
+        """Open the section Edit with an empty segment on the chosen CT."""
+        parameters = self.parameters
+        if parameters is None or parameters.inputVolume is None or self.controller.isBusy:
+            return
+        self.messages.clear()
+        node = newSegmentation(parameters.inputVolume)
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.resultVolume = parameters.inputVolume
+            parameters.resultSegmentation = node
+            parameters.resultOptions = parameters.summary = ""
+            parameters.instabilityMap = None
+            parameters.showInstability = False
+        self._ui.inputSection.collapsed = True
+        self._ui.teachSection.collapsed = True
+        self._ui.editSection.collapsed = False
+        self.update()
+        self.editor.select(node.GetSegmentation().GetNthSegmentID(0))
+        text = _(
+            "Name the new segment as you want to find it in every case, and draw it on about "
+            "every eighth slice, also on its first and last one. Then click Carry to the other "
+            "slices."
+        )
+        self.messages.show(text, "info")
+        self._ui.contentArea.ensureWidgetVisible(self._ui.editSection)
 
     def _showLog(self) -> None:
         self.advanced.showLog()
