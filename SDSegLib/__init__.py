@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .version import VERSION
 
 if TYPE_CHECKING:
+    from .cases.collection import CaseCollection
+    from .cases.findings import check_cases
     from .export.label_map import write_label_map
     from .export.seg_nrrd import write_seg_nrrd
     from .inference.load import load_segmenter
@@ -24,48 +26,63 @@ if TYPE_CHECKING:
     from .reading.files import read_volume
     from .studies.find import Study
     from .studies.segment import StudyOptions, segment_study
+    from .teaching.cases import open_cases
+    from .teaching.options import TeachOptions
+    from .teaching.run import teach
     from .volume.judgement import judge_input, judge_result
 
 __version__ = VERSION
 __all__ = [
+    "CaseCollection",
     "OpenVolume",
     "RunOptions",
     "Study",
     "StudyOptions",
+    "TeachOptions",
     "__version__",
+    "check_cases",
     "choose_model",
     "judge_input",
     "judge_result",
     "load_segmenter",
+    "open_cases",
     "propagate",
     "rank_models",
     "read_volume",
     "segment_study",
+    "teach",
     "write_label_map",
     "write_seg_nrrd",
 ]
 
 _HOMES = {
+    "CaseCollection": ".cases.collection",
     "OpenVolume": ".operations.base",
     "RunOptions": ".options",
     "Study": ".studies.find",
     "StudyOptions": ".studies.segment",
+    "TeachOptions": ".teaching.options",
+    "check_cases": ".cases.findings",
     "choose_model": ".models.fit",
     "judge_input": ".volume.judgement",
     "judge_result": ".volume.judgement",
     "load_segmenter": ".inference.load",
+    "open_cases": ".teaching.cases",
     "propagate": ".operations.propagate",
     "rank_models": ".models.fit",
     "read_volume": ".reading.files",
     "segment_study": ".studies.segment",
+    "teach": ".teaching.run",
     "write_label_map": ".export.label_map",
     "write_seg_nrrd": ".export.seg_nrrd",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker shall know what is not there
 
-    return getattr(import_module(_HOMES[name], __name__), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name], __name__), name)
