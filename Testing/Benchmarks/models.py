@@ -56,7 +56,7 @@ def main() -> None:
     say = sys.stdout.write
     machine = describe_machine(str(segmenters[ways[0][0]].choice.device))
     say(f"{machine.date}; {machine.cores} cores of {machine.processor}, {machine.device}, ")
-    say(f"PyTorch {machine.torch}, {machine.gflops:.0f} GFLOP/s in matrix products\n")
+    say(f"PyTorch {machine.torch}, {machine.gflops:.0f} GFLOP/s at most\n")
     say(f"{arguments.image.name}: {slices} slices, median of {arguments.rounds} rounds\n\n")
     say("| model | noises | GFLOP a slice | s a volume | s a slice | ratio |\n")
     say("| --- | ---: | ---: | ---: | ---: | ---: |\n")

@@ -186,7 +186,7 @@ def main() -> None:
     machine = describe_machine("cpu")
     lines = [
         f"{machine.date}; {machine.cores} cores of {machine.processor}, PyTorch {machine.torch}, "
-        f"{machine.gflops:.0f} GFLOP/s in matrix products.\n",
+        f"{machine.gflops:.0f} GFLOP/s at most.\n",
         "| variant | " + " | ".join(f"{name}: seconds, ratio, Dice" for name in volumes) + " |",
         "| --- |" + " ---: |" * len(volumes),
     ]

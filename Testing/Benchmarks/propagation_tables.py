@@ -53,7 +53,10 @@ def reach_table(rows: Sequence[Row]) -> str:
 
 
 def end_table(rows: Sequence[Row]) -> str:
-    """Slices beyond the end that are empty, and slices of the structure that are lost."""
+    """Slices beyond the end that are empty, and slices of the structure that are lost.
+
+    These are its last four, the one before them being drawn, and those around one middle slice.
+    """
     found = [
         one
         for row in rows
@@ -64,9 +67,12 @@ def end_table(rows: Sequence[Row]) -> str:
     inside = [one["is_empty"] for one in found if one["holds"]]
     if not beyond or not inside:
         return ""
+    around = [one["is_empty"] for row in rows for one in row["slices"]["middle"]]
     line = [f"{100 * np.mean(beyond):.0f} %", f"{100 * np.mean(inside):.1f} %"]
-    line += [len(beyond), len(inside)]
-    return table(["beyond: empty", "inside: lost", "slices beyond", "slices inside"], [line])
+    line += [len(beyond), len(inside), f"{100 * np.mean(around):.1f} %", len(around)]
+    head = ["beyond: empty", "last four: lost", "slices beyond", "slices of the last four"]
+    reach = f"±{max(REACHES)} of a middle one"
+    return table([*head, f"{reach}: lost", f"slices {reach}"], [line])
 
 
 def uncertainty_line(rows: Sequence[Row]) -> str:
