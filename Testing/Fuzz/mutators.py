@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 
 NASTY_NUMBERS = (
     "0", "-1", "1", "2", "3", "7", "255", "65535", "65536", "2147483647", "-2147483648",
@@ -103,6 +104,14 @@ def lines_of_text(text: bytes, dice: random.Random) -> bytes:
     else:
         lines[one], lines[other] = lines[other], lines[one]
     return b"\n".join(lines)
+
+
+HEADER_WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
+    number_in_text,
+    partial(value_of_line, separator=b":"),
+    lines_of_text,
+)
+"""Ways to damage a header of lines "name: value"."""
 
 
 def anything(data: bytes, dice: random.Random) -> bytes:
