@@ -11,7 +11,7 @@ import slicer
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
-from .input_output import qSlicerCoreIOManager
+from .input_output import qSlicerIOManager
 from .modules import qSlicerModuleManager
 from .signals import StandinSignal
 from .subject_hierarchy import SubjectHierarchyItems
@@ -62,7 +62,7 @@ class qSlicerApplication(QApplication):
         self.setApplicationVersion(version)
         self._scene, self._logic = session.scene, session.application_logic
         self._prepare(self._scene, self._logic)
-        self._manager, self._io = qSlicerModuleManager(), qSlicerCoreIOManager()
+        self._manager, self._io = qSlicerModuleManager(), qSlicerIOManager()
         self._layout = qSlicerLayoutManager(self._scene, self._logic)
         self._hierarchy = SubjectHierarchyItems(self._scene)
         self._testing, self._paused = False, 0
@@ -129,10 +129,10 @@ class qSlicerApplication(QApplication):
     def layoutManager(self) -> qSlicerLayoutManager:
         return self._layout
 
-    def coreIOManager(self) -> qSlicerCoreIOManager:
+    def coreIOManager(self) -> qSlicerIOManager:
         return self._io
 
-    def ioManager(self) -> qSlicerCoreIOManager:
+    def ioManager(self) -> qSlicerIOManager:
         return self._io
 
     def userSettings(self) -> QSettings:

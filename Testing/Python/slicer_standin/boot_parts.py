@@ -20,8 +20,8 @@ NOT_IN_SLICER = [
 
 
 _PARTS = (
-    "application", "effects", "modules", "mrml_widgets", "node_combo_box", "parameter_node",
-    "scripted_module", "segment_editor", "ui_loader", "views",
+    "application", "effects", "input_output", "modules", "mrml_widgets", "node_combo_box",
+    "parameter_node", "scripted_module", "segment_editor", "ui_loader", "views",
 )  # fmt: skip
 
 
@@ -52,10 +52,14 @@ def publish(slicer: Any, qt: Any, ctk_classes: tuple[type, ...]) -> None:
     others = (
         parts.application.qSlicerApplication,
         parts.views.qSlicerLayoutManager,
+        parts.modules.qSlicerModuleManager,
+        parts.input_output.qSlicerIOManager,
         parts.modules.qSlicerScriptedLoadableModule,
         parts.modules.qSlicerScriptedLoadableModuleWidget,
     )
     check_classes([*widgets, parts.application.qSlicerApplication, *ctk_classes,
+                   parts.modules.qSlicerModuleManager, parts.modules.qSlicerModuleFactoryManager,
+                   parts.input_output.qSlicerIOManager,
                    parts.application.ErrorLogModel, parts.views.qSlicerLayoutManager,
                    parts.effects.qSlicerSegmentEditorAbstractEffect,
                    parts.effects.qSlicerSegmentEditorScriptedEffect])  # fmt: skip

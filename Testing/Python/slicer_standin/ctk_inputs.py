@@ -25,8 +25,59 @@ from .fields import fields
 from .signals import StandinSignal
 
 
-class ctkDoubleSpinBox(QDoubleSpinBox):
-    """Here as a plain spin box; CTK's can change its decimals with Ctrl and +."""
+class ctkDoubleSpinBox(QWidget):
+    """A spin box inside a widget; CTK's can change its decimals with Ctrl and +."""
+
+    valueChanged = StandinSignal("valueChanged(double)")
+    editingFinished = StandinSignal("editingFinished()")
+    vars().update(
+        fields(
+            "decimals",
+            "readOnly",
+            "value",
+            decimals=(int, 2),
+            readOnly=(bool, False),
+            minimum=(float, 0.0),
+            maximum=(float, 99.99),
+            singleStep=(float, 1.0),
+            prefix=(str, ""),
+            suffix=(str, ""),
+            value=(float, 0.0),
+        )
+    )
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._spinBox = QDoubleSpinBox()
+        layout.addWidget(self._spinBox)
+        self._spinBox.connect("valueChanged(double)", self.setValue)
+        self._spinBox.connect("editingFinished()", self.editingFinished.emit)
+
+    def stepUp(self) -> None:
+        self.setValue(self.value + self.singleStep)
+
+    def stepDown(self) -> None:
+        self.setValue(self.value - self.singleStep)
+
+    def _changed(self, name: str) -> None:
+        value = min(max(self.value, self.minimum), self.maximum)
+        if name != "value" and value != self.value:
+            self.setValue(value)
+            return
+        self._value = round(value, self.decimals)
+        self._spinBox.blockSignals(True)
+        self._spinBox.setReadOnly(self.readOnly)
+        self._spinBox.setDecimals(self.decimals)
+        self._spinBox.setRange(self.minimum, self.maximum)
+        self._spinBox.setSingleStep(self.singleStep)
+        self._spinBox.setPrefix(self.prefix)
+        self._spinBox.setSuffix(self.suffix)
+        self._spinBox.setValue(self._value)
+        self._spinBox.blockSignals(False)
+        if name == "value":
+            self.valueChanged.emit(self._value)
 
 
 class ctkSliderWidget(QWidget):
@@ -227,6 +278,7 @@ class ctkMessageBox(QMessageBox):
 
     vars().update(
         fields(
+            "dontShowAgain",
             dontShowAgain=(bool, False),
             dontShowAgainSettingsKey=(str, ""),
             dontShowAgainVisible=(bool, False),

@@ -1,4 +1,4 @@
-"""slicer.app.coreIOManager(): files by Slicer's own logics and storage nodes."""
+"""slicer.app.ioManager(), or coreIOManager(): files by Slicer's own logics and storage nodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TYPES = (
 )
 
 
-class qSlicerCoreIOManager(Strict):
+class qSlicerIOManager(Strict):
     """Loads and saves nodes and scenes."""
 
     def fileType(self, filename: str) -> str:

@@ -99,7 +99,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
             method()
 
 
-class FactoryManager(Strict):
+class qSlicerModuleFactoryManager(Strict):
     """Which modules there are."""
 
     def __init__(self, modules: dict[str, Any]) -> None:
@@ -114,7 +114,6 @@ class qSlicerModuleManager(QObject):
 
     moduleLoaded = StandinSignal("moduleLoaded(QString)")
     moduleAboutToBeUnloaded = StandinSignal("moduleAboutToBeUnloaded(QString)")
-    moduleUnloaded = StandinSignal("moduleUnloaded(QString)")
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,8 +125,8 @@ class qSlicerModuleManager(QObject):
     def modulesNames(self) -> list[str]:
         return sorted(self._modules)
 
-    def factoryManager(self) -> FactoryManager:
-        return FactoryManager(self._modules)
+    def factoryManager(self) -> qSlicerModuleFactoryManager:
+        return qSlicerModuleFactoryManager(self._modules)
 
     def _add(self, name: str, module: Any) -> None:
         self._modules[name] = module
@@ -164,4 +163,3 @@ class qSlicerModuleManager(QObject):
         if folder in sys.path:
             sys.path.remove(folder)
         sys.modules.pop(name, None)
-        self.moduleUnloaded.emit(name)

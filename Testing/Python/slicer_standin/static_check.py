@@ -17,6 +17,13 @@ from pathlib import Path
 from typing import Any
 
 _ROOTS = ("qt", "ctk", "slicer")
+_GIVEN = {
+    "slicer.app.moduleManager()": "qSlicerModuleManager",
+    "slicer.app.ioManager()": "qSlicerIOManager",
+    "slicer.app.coreIOManager()": "qSlicerIOManager",
+    "slicer.app.layoutManager()": "qSlicerLayoutManager",
+}
+"""Classes of the objects that the application gives."""
 _FILLED_LATER = ("slicer.modules", "slicer.moduleNames", "slicer.selfTests")
 
 
@@ -102,11 +109,14 @@ def _made_objects(tree: ast.AST) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for target, value in _assignments(tree):
         names = _chain(value.func) if isinstance(value, ast.Call) else []
-        is_class = len(names) == 2 and _class_of(names[1]) is not None
+        kind = _GIVEN.get(ast.unparse(value), "")
+        if len(names) == 2 and _class_of(names[1]) is not None:
+            kind = names[1]
         if isinstance(value, ast.Constant) and value.value is None:
             continue  # nothing yet
-        found.setdefault(ast.unparse(target), set()).add(names[1] if is_class else "")
-    return {name: kinds.pop() for name, kinds in found.items() if len(kinds) == 1}
+        found.setdefault(ast.unparse(target), set()).add(kind)
+    made = {name: kinds.pop() for name, kinds in found.items() if len(kinds) == 1}
+    return {**_GIVEN, **made}
 
 
 def _assignments(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
