@@ -2,7 +2,8 @@
 
     python Testing/take_page_pictures.py [FOLDER]
 
-Drives the real page with the bundled model; the pictures go to docs/images.
+Drives the real page with the bundled model; the pictures go to docs/images. Those of Teach are
+taken by take_tutorial_pictures.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Take the pictures of docs/module.md: python Testing/take_pictures.py [FOLDER]
+"""Take the pictures of docs/how-to/module.md: python Testing/take_pictures.py [FOLDER]
 
 The window is the module's own, in the test stand-in for 3D Slicer; the worker, the model and the
 scene are real. Look at the pictures before they are committed.

@@ -110,3 +110,38 @@ def paint_box(node: Any, name: str, volume_node: Any) -> None:
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         mask.astype(np.uint8), node, segment_id, volume_node
     )
+
+
+def cut_texts(widget: Any) -> list[str]:
+    """Texts that do not fit into their widgets."""
+    import qt
+
+    found = []
+    panel = widget.ui.contentArea.parentWidget()
+    for kind in (qt.QLabel, qt.QPushButton, qt.QToolButton, qt.QCheckBox, qt.QRadioButton):
+        for item in panel.findChildren(kind):
+            if not item.visible or not item.text or not item.objectName:
+                continue
+            if kind is qt.QLabel and item.wordWrap:
+                if item.height != height_of_text(item):
+                    found.append(f"{name(item)} is not as high as its text")
+            elif item.width < item.minimumSizeHint.width():
+                found.append(f"{name(item)} is cut")
+    return found
+
+
+def height_of_text(label: Any) -> int:
+    """The height that a label's text has at the label's width, by another label."""
+    import qt
+
+    other = qt.QLabel(label.text)
+    other.setWordWrap(True)
+    other.setFont(label.font)
+    other.setObjectName(label.objectName)  # for the style sheet
+    other.setStyleSheet(label.styleSheet)
+    other.ensurePolished()
+    return other.heightForWidth(label.width)
+
+
+def name(item: Any) -> str:
+    return item.objectName or type(item).__name__

@@ -43,12 +43,27 @@ def start_sdseg(
     *arguments: object, environment: Mapping[str, str] | None = None, **others: object
 ) -> subprocess.Popen[str]:
     """The process, whose streams are read by the caller."""
+    return start_python("-m", "SDSegLib", *arguments, environment=environment, **others)
+
+
+def start_python(
+    *arguments: object, environment: Mapping[str, str] | None = None, **others: object
+) -> subprocess.Popen[str]:
+    """A process of this interpreter, whose streams are read by the caller."""
     return subprocess.Popen(
-        [sys.executable, "-m", "SDSegLib", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         env=child_environment(environment),
         text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **others},  # type: ignore[call-overload]
     )
+
+
+def start_code(code: str, *arguments: object, line: str) -> subprocess.Popen[str]:
+    """A process that runs some code and has printed this line."""
+    process = start_python("-c", code, *arguments)
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"{line}\n"
+    return process
 
 
 def run_sdseg(*arguments: object, environment: Mapping[str, str] | None = None) -> Finished:

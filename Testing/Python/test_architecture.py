@@ -21,10 +21,18 @@ ROOMS: dict[str, set[str]] = {
     "inference": {"volume", "diffusion", "families", "models"},
     "propagation": {"volume", "networks", "families", "models", "inference"},
     "operations": {"volume", "models", "inference", "propagation"},
-    "worker": {"volume", "processes", "models", "inference", "propagation", "operations"},
+    "wire": {"processes"},
+    "worker": {
+        "volume", "processes", "models", "inference", "propagation", "operations", "wire",
+    },
+    "serve": {
+        "volume", "processes", "models", "inference", "propagation", "operations", "wire",
+        "worker",
+    },
     "mrml": {"volume", "propagation"},
-    "export": {"volume", "processes", "reading", "propagation", "mrml"},
+    "export": {"volume", "processes", "reading", "models", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
+    "cases": {"volume", "reading", "export", "datasets"},
     "training": {
         "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",
     },
@@ -33,24 +41,29 @@ ROOMS: dict[str, set[str]] = {
         "review",
     },
     "studies": {"volume", "reading", "export", "inference", "operations"},
+    "cluster": {"models", "inference", "export", "operations", "studies"},
     "benchmark": {
         "volume", "reading", "networks", "diffusion", "families", "inference", "mrml", "export",
     },
+    "teaching": {
+        "volume", "processes", "reading", "families", "models", "inference", "export", "datasets",
+        "cases", "training", "evaluation",
+    },
     "web": {
         "volume", "reading", "review", "models", "inference", "propagation", "operations",
-        "worker", "mrml", "export",
+        "worker", "mrml", "export", "cases", "training", "teaching", "wire",
     },
     "cli": {
         "volume", "reading", "families", "models", "inference", "mrml", "export", "datasets",
         "training", "evaluation", "review", "benchmark", "studies", "web", "operations",
-        "propagation",
+        "propagation", "cases", "teaching", "wire", "worker", "serve", "cluster",
     },
 }  # fmt: skip
 
 
 HOW_TO_ADD = (
     "Add it to ROOMS in Testing/Python/test_architecture.py, with the packages it may import, "
-    "and to the table in docs/architecture.md."
+    "and to the table in docs/explanation/architecture.md."
 )
 PYTHON_FILES = sorted(LIBRARY.rglob("*.py"))
 
@@ -104,7 +117,8 @@ def test_every_room_is_described() -> None:
     assert not unknown, f"The package {', '.join(sorted(unknown))} is not described. {HOW_TO_ADD}"
     assert not gone, (
         f"The package {', '.join(sorted(gone))} is gone; remove it from ROOMS in "
-        "Testing/Python/test_architecture.py and from the table in docs/architecture.md."
+        "Testing/Python/test_architecture.py and from the table in docs/explanation/"
+        "architecture.md."
     )
 
 
@@ -155,6 +169,10 @@ def importing(package: str) -> set[str]:
         ("aiohttp", {"web"}),
         ("typer", {"cli"}),
         ("lightning", {"training", "cli"}),
+        ("distributed", {"cluster"}),
+        ("dask", {"cluster"}),
+        ("fsspec", {"studies"}),
+        ("dicomweb_client", {"studies"}),
     ],
 )
 def test_a_package_is_imported_in_its_own_rooms_only(package: str, homes: set[str]) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from command_parts import model, studies_in, write_ct
 from dicom_maker import write_series
 from phantom import a_body
-from tiny_model import write_tiny_model
+from process_parts import start_sdseg
+from tiny_model import STRUCTURES, write_tiny_model
 from typer.testing import CliRunner, Result
 
 from SDSegLib.cli.app import app
@@ -33,13 +31,11 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.studies.find import Study, find_studies
 from SDSegLib.studies.run import run_studies
 from SDSegLib.studies.segment import SegmentedStudy, StudyOptions, StudyResult, segment_study
+from SDSegLib.studies.table import StudyTable
 from SDSegLib.volume.region import Region
 from SDSegLib.volume.segmentation import Segmentation
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+__all__ = ["model"]
 
 
 @pytest.fixture
@@ -54,23 +50,9 @@ def studies(tmp_path: Path) -> Path:
     return folder
 
 
-def write_ct(path: Path) -> None:
-    volume = a_body()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = sitk.GetImageFromArray(volume.array)
-    image.SetSpacing(volume.geometry.spacing)
-    image.SetOrigin(volume.geometry.origin)
-    sitk.WriteImage(image, str(path))
-
-
 def batch(folder: Path, output: Path, model: Path, *arguments: str) -> Result:
     command = ["batch", str(folder), "--output", str(output), "--model", str(model), *arguments]
     return CliRunner().invoke(app, command)
-
-
-def table(output: Path) -> dict[str, dict[str, str]]:
-    with (output / "studies.csv").open(encoding="utf-8", newline="") as file:
-        return {line["study"]: line for line in csv.DictReader(file)}
 
 
 def test_every_study_gets_its_results_and_the_damaged_one_a_reason(
@@ -79,7 +61,7 @@ def test_every_study_gets_its_results_and_the_damaged_one_a_reason(
     output = tmp_path / "results"
     done = batch(studies, output, model, "--write", "nii.gz,png")
     assert done.exit_code == 1
-    lines = table(output)
+    lines = studies_in(output)
     warned = sum(bool(line["warnings"]) for line in lines.values())
     assert f"3 done ({warned} with warnings), 0 there already, 1 failed" in done.stderr
     assert {name: line["status"] for name, line in lines.items()} == {
@@ -112,7 +94,7 @@ def test_a_second_run_does_only_what_is_missing(studies: Path, tmp_path: Path, m
     output = tmp_path / "results"
     (studies / "damaged.nii.gz").unlink()
     assert batch(studies, output, model, "--write", "nii.gz").exit_code == 0
-    seconds = table(output)["one"]["seconds"]
+    seconds = studies_in(output)["one"]["seconds"]
     (output / "three.nii.gz").unlink()
     write_ct(studies / "later.nii.gz")
     before = (output / "one.nii.gz").stat().st_mtime_ns
@@ -122,7 +104,7 @@ def test_a_second_run_does_only_what_is_missing(studies: Path, tmp_path: Path, m
         "Müller 2/ct": "there already", "one": "there already", "later": "done", "three": "done",
     }  # fmt: skip
     assert (output / "one.nii.gz").stat().st_mtime_ns == before
-    lines = table(output)
+    lines = studies_in(output)
     assert {line["status"] for line in lines.values()} == {"done"}
     assert lines["one"]["seconds"] == seconds
     again = batch(studies, output, model, "--write", "nii.gz", "--overwrite")
@@ -378,14 +360,10 @@ def test_ctrl_c_on_the_real_command(tmp_path: Path, model: Path) -> None:
     for number in range(40):
         write_ct(tmp_path / "studies" / f"study-{number:02}.nii.gz")
     output = tmp_path / "results"
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "SDSegLib", "batch", str(tmp_path / "studies"), "-o", str(output),
-            "--model", str(model), "--write", "nii.gz", "--device", "cpu",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+    process = start_sdseg(
+        *("batch", tmp_path / "studies", "-o", output, "--model", model),
+        *("--write", "nii.gz", "--device", "cpu"),
+    )
     deadline = time.monotonic() + 90
     while not list(output.glob("*.nii.gz")):
         assert time.monotonic() < deadline
@@ -418,7 +396,7 @@ def test_a_table_that_another_program_holds_does_not_stop_the_studies(
     done = batch(studies, output, model, "--write", "nii.gz")
     assert len(tries) == 3
     assert "used by another process" not in " ".join(done.stderr.split())
-    assert len(table(output)) == 4
+    assert len(studies_in(output)) == 4
 
     def locked_for_ever(source: str, target: str) -> None:
         if Path(target).name == "studies.csv":
@@ -450,3 +428,31 @@ def test_a_device_that_is_not_there_leaves_no_folder(
     done = batch(studies, tmp_path / "results", model, "--device", "abacus")
     assert isinstance(done.exception, InputError)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_long_table_grows_by_lines_and_is_put_in_order_at_the_end(tmp_path: Path) -> None:
+    """Of 1,500 studies, some done by another program meanwhile, some failed in the run before."""
+    spoilt = StudyTable(tmp_path, [])
+    for number in range(700):
+        spoilt.add(StudyResult(Study(f"s-{number:04}", Path("ct")), "failed", "=damaged"))
+    sizes = []
+    table = StudyTable(tmp_path, STRUCTURES[:1])
+    for number in reversed(range(600, 1500)):
+        study = Study(f"s-{number:04}", Path("ct"))
+        table.add(StudyResult(study, "done", volumes_ml={"Brainstem": number / 7}))
+        sizes.append((tmp_path / "studies.csv").stat().st_size)
+        if number == 1000:
+            other = StudyTable(tmp_path, STRUCTURES[1:2])
+            other.add(StudyResult(Study("s-1010b", Path("ct")), "done"))
+    steps = np.diff(sizes[:790])
+    assert np.percentile(steps, 95) < 60
+    with (tmp_path / "studies.csv").open("ab") as file:
+        file.write(b"s-99")  # a process was killed while it wrote
+    table.finish()
+    lines = (tmp_path / "studies.csv").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(",")[0] for line in lines[1:]]
+    assert names == sorted({*(f"s-{number:04}" for number in range(1500)), "s-1010b"})
+    found = studies_in(tmp_path)
+    assert found["s-0599"]["message"] == "'=damaged"
+    assert (found["s-0650"]["status"], found["s-0650"]["message"]) == ("done", "")
+    assert found["s-1499"]["Brainstem, mL"] == f"{1499 / 7:.2f}"

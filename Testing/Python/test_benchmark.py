@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from SDSegLib.benchmark import run as running
 from SDSegLib.benchmark.counters import counted
 from SDSegLib.benchmark.figures import shown_seconds
-from SDSegLib.benchmark.machine import Machine, faster
+from SDSegLib.benchmark.machine import Machine, faster, product_rates
 from SDSegLib.benchmark.report import markdown, write_benchmark
 from SDSegLib.benchmark.results import Benchmark, Result
 from SDSegLib.benchmark.rows.catalogue import ROWS, find_rows
@@ -80,6 +80,22 @@ def test_a_floor_is_the_longer_of_computing_and_copying() -> None:
     result = made(gflop=100.0, gigabytes=30.0)
     assert result.floor(gflops=50.0, gigabytes=30.0) == 2.0
     assert result.floor(gflops=200.0, gigabytes=10.0) == 3.0
+
+
+def test_a_run_that_is_faster_than_the_floor_has_no_share() -> None:
+    slow_machine = replace(found().machine, gflops=25.0)
+    text = markdown(replace(found(), machine=slow_machine))
+    assert "| SDSeg compact | 2.00 (1.00–3.00) | 1.00 | 9.00 | 123 | 100 | 2.00 |  |  |" in text
+    assert made().share_of(1.0) == 0.5
+    assert made().share_of(2.1) is None
+
+
+def test_the_highest_rate_of_several_products_counts() -> None:
+    rates = product_rates("cpu", sides=(64, 96), convolutions=((8, 16),), batch=2)
+    assert len(rates) == 6
+    assert all(rate > 0 for rate in rates.values())
+    assert "products of matrices of 96 × 96, one transposed" in rates
+    assert "3 × 3 convolutions of 8 maps of 16 × 16, channels last" in rates
 
 
 @pytest.mark.slow
@@ -242,8 +258,8 @@ def test_the_files_of_a_report(tmp_path: Path) -> None:
 
 def test_a_disturbed_machine_is_taken_at_its_best() -> None:
     first = found().machine
-    both = faster(first, replace(first, gflops=140.0, gigabytes=5.0))
-    assert (both.gflops, both.gigabytes) == (140.0, 10.0)
+    both = faster(first, replace(first, gflops=140.0, gigabytes=5.0, fastest="convolutions"))
+    assert (both.gflops, both.gigabytes, both.fastest) == (140.0, 10.0, "convolutions")
 
 
 @pytest.mark.parametrize(

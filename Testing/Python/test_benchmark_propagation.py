@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dataset_trees import save_volume
+
+from SDSegLib.datasets.collection import Item
+from SDSegLib.models.registry import find_model, propagation_model
+from SDSegLib.propagation.load import load_propagator
+from SDSegLib.reading.files import read_volume
+from SDSegLib.volume.doubt import SliceDoubt
+from SDSegLib.volume.segmentation import Segmentation
+from SDSegLib.volume.volume import Volume
 
 BENCHMARK = Path(__file__).parents[1] / "Benchmarks" / "propagate.py"
 SHAPE = (26, 36, 40)
@@ -78,6 +88,68 @@ def test_a_structure_on_which_a_rival_is_better_counts_against_the_model(
     assert line == "| every 4th | 3 | 0.833 | 0.633 | 0.667 | 0.667 | 67 % |"
 
 
+def test_lost_slices_are_counted_at_the_end_and_around_a_middle_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
+    from propagation_tables import end_table
+
+    def slices(*states: tuple[bool, bool]) -> list[dict[str, bool]]:
+        return [{"holds": holds, "is_empty": is_empty} for holds, is_empty in states]
+
+    up = slices((True, False), (True, True), (False, True), (False, True), (False, False))
+    down = slices((True, False), (True, False), (False, True))
+    middle = slices((True, False), (True, False), (True, True), (True, False), (True, False))
+    rows = [{"slices": {"end up": up, "end down": down, "middle": middle}}]
+    (line,) = end_table(rows).splitlines()[2:]
+    assert line == "| 75 % | 25.0 % | 4 | 4 | 20.0 % | 5 |"
+
+
+@dataclass(frozen=True)
+class FoundBefore:
+    """Stands for head-neck-oar, which finds nothing in a made image."""
+
+    result: Segmentation
+
+    def segment(self, volume: Volume) -> Segmentation:
+        return self.result
+
+
+def test_slices_are_corrected_in_the_order_that_the_model_proposes(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
+    import propagation_corrections
+
+    folder = data / "head_neck_oar" / "train" / "pt_5"
+    truth = read_volume(folder / "organs.nii.gz")
+    structures = find_model("head-neck-oar").description.structures
+    organ = next(place for place, item in enumerate(structures) if item.label == 1)
+    found, doubt = truth.array.copy(), np.zeros((len(structures), SHAPE[0]), np.float32)
+    found[6, :, :20] = found[14, :15] = 0  # half of the tube, and less
+    doubt[organ, [6, 10, 14]] = 5, 9, 30  # the model is sure of its greatest error
+    doubt[:organ, 20] = doubt[organ + 1 :, 20] = 50
+    before = Segmentation(found, truth.geometry, structures, doubt=SliceDoubt(0, doubt))
+    monkeypatch.setattr(propagation_corrections, "load_segmenter", lambda name: FoundBefore(before))
+    item = Item("pt_5", folder / "ct.nii.gz", folder / "organs.nii.gz")
+    propagator = load_propagator(propagation_model(None), "cpu")
+    (row,) = propagation_corrections.corrections(item, propagator)
+
+    def dice_with(*corrected: int) -> float:
+        mask = found.copy()
+        mask[[*corrected]] = truth.array[[*corrected]]
+        return 2 * np.count_nonzero(mask & truth.array) / (mask.sum() + truth.array.sum())
+
+    assert dice_with(6) > dice_with(14) > dice_with()
+    assert row["before"] == pytest.approx(dice_with())
+    alone = [dice_with(14), dice_with(14, 10), dice_with(14, 10, 6)]
+    assert row["proposed"]["alone"] == pytest.approx(alone)
+    assert row["worst"]["alone"] == pytest.approx([dice_with(6), 1, 1])
+    assert row["random"]["alone"][0] < dice_with(6)
+    for way in ("proposed", "worst", "random"):
+        assert row[way]["carried"][0] > row[way]["alone"][0]
+
+
 def test_sets_for_test_need_to_be_asked_for(data: Path, tmp_path: Path) -> None:
     words = ("--data", str(data), "--sets")
     assert "the set abdomen is to report, with --report" in run(*words, "abdomen").stderr
@@ -85,7 +157,11 @@ def test_sets_for_test_need_to_be_asked_for(data: Path, tmp_path: Path) -> None:
     assert "there is no set bones" in run(*words, "bones").stderr
     assert "--report needs --output" in run(*words, "validation", "--report").stderr
     output = tmp_path / "looks"
+    patients = data / "head_neck_oar"
+    shutil.copytree(patients / "train" / "pt_5", patients / "validation" / "pt_9")
     done = run(*words, "validation", "--report", "--parts", "sets", "--output", str(output))
-    assert done.returncode != 0 or "validation" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert "### validation" in done.stdout
+    assert "| every 4th | 1 |" in done.stdout
     (look,) = (output / "looks.txt").read_text(encoding="utf-8").splitlines()
     assert "validation; parts sets" in look

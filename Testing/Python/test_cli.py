@@ -6,66 +6,26 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from command_parts import Run, model, sdseg, write_ct
 from dicom_maker import write_series
 from phantom import a_body
-from tiny_model import write_tiny_model
 
-from SDSegLib.cli.app import main
+from SDSegLib.inference.load import load_segmenter
+from SDSegLib.reading.files import read_volume
+from SDSegLib.volume.doubt import SliceDoubt
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the user sees."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def sdseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `sdseg` with arguments."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["sdseg", *(str(item) for item in arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return Outcome(int(stop.value.code or 0), shown.out, shown.err)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+__all__ = ["model", "sdseg"]
 
 
 @pytest.fixture
 def ct(tmp_path: Path) -> Path:
     return write_ct(tmp_path / "in" / "ct.nii.gz")
-
-
-def write_ct(path: Path, array: np.ndarray | None = None, spacing: Sequence[float] = ()) -> Path:
-    volume = a_body()
-    image = sitk.GetImageFromArray(volume.array if array is None else array)
-    if image.GetDimension() == 3:
-        image.SetSpacing(spacing or volume.geometry.spacing)
-        image.SetOrigin(volume.geometry.origin)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(image, str(path))
-    return path
 
 
 def test_one_command_gives_segmentation_label_map_and_preview(
@@ -101,6 +61,13 @@ def test_json_is_one_object_that_says_what_was_found(
     for item in result["structures"]:
         expected = np.count_nonzero(labels == item["label"]) * 3.0 * 3.5 * 2.5 / 1000
         assert item["ml"] == pytest.approx(expected)
+    assert result["correct_first_axis"] == "k"
+    here = load_segmenter(str(model)).segment(read_volume(ct), "larynx, mandible").doubt
+    assert here is not None
+    doubt = SliceDoubt.from_json(here.to_json())
+    for place, item in enumerate(result["structures"]):
+        assert len(item["correct_first"]) >= 2
+        assert item["correct_first"] == list(doubt.ranked(place))
     assert result["outputs"] == {"label_map": str(tmp_path / "a.mha")}
     assert result["device"] in ("cpu", "cuda", "mps")
 
@@ -409,6 +376,9 @@ def test_models_are_listed_shown_and_installed(
     assert "SCT 45289007, right" in shown
     assert "SHA-256 verified" in shown
     assert sdseg("models", "install", model).code == 2
+    packed = model.with_name("packed.zip")
+    assert "Wrote tiny" in sdseg("models", "pack", "tiny", "-o", packed).out
+    assert sdseg("models", "pack", "tiny", "-o", packed).code == 2
     assert "Removed" in sdseg("models", "remove", "tiny").out
     assert sdseg("models", "info", "tiny").code == 2
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from command_parts import Run, model, sdseg, write_ct
 from golden_numbers import save_checkpoint, state_dict
 from phantom import a_body
-from test_cli import Run, model, sdseg, write_ct
 
 from SDSegLib.errors import OutputError
 from SDSegLib.export.atomic import atomic_together

@@ -403,7 +403,7 @@ def test_names_and_options_are_checked(tmp_path: Path) -> None:
     assert "has no option valdation; it takes validation, seed" in refusal(
         "btcv13", tmp_path, valdation=0.1
     )
-    assert "it takes none" in refusal("kvasir-seg", tmp_path, seed=1)
+    assert "it takes set_aside" in refusal("kvasir-seg", tmp_path, seed=1)
     assert "validation=many is not a number" in refusal("sts3d", tmp_path, validation="many")
     assert "absent=maybe is none of background, unknown" in refusal(
         "nnunet", tmp_path, absent="maybe"

@@ -16,6 +16,7 @@ from dicom_maker import (
     write_screenshot,
     write_series,
 )
+from process_parts import run_sdseg
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
@@ -73,6 +74,17 @@ def test_one_series_uid_for_several_series(tmp_path: Path, tags: Edit, differs: 
         read_volume(tmp_path, "1.2.7")
     np.testing.assert_array_equal(read_volume(tmp_path, "1").array, HU)
     assert "other" not in str(error.value).lower().replace("another", "")
+
+
+def test_the_series_to_choose_from_stand_on_lines_of_their_own(tmp_path: Path) -> None:
+    """Their descriptions can begin no line, whatever they hold."""
+    for name, text in (("a", "Thorax"), ("b", "Neck\n  3: forged")):
+        write_series(tmp_path / name, HU, SeriesDescription=text)
+    done = run_sdseg("segment", tmp_path, "-o", tmp_path / "out.seg.nrrd")
+    assert done.code == 2
+    lines = done.err.rstrip().splitlines()
+    assert lines[0].endswith("choose one by number or UID with --series:")
+    assert [line[:4] for line in lines[1:]] == ["  1:", "  2:"], done.err
 
 
 def test_slices_that_name_no_frame_of_reference_belong_to_the_others(tmp_path: Path) -> None:

@@ -221,10 +221,14 @@ def test_threads_share_few_children(tmp_path: Path) -> None:
 
 def test_an_interrupted_call_leaves_no_child(tmp_path: Path) -> None:
     child = pid(tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        call("hang", tmp_path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call("hang", tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     timer.join()
     assert wait_until(lambda: not is_running(child))
 

@@ -140,7 +140,9 @@ def test_slices_drawn_across_another_axis_are_protected() -> None:
 
 
 def test_what_a_program_takes_from_a_segment_does_not_count_as_drawn() -> None:
-    predicted = LastPrediction(SliceMarks.of(a_blob()), is_model=True)
+    predicted = LastPrediction(
+        SliceMarks.of(a_blob()), is_model=True, doubtful=((0, 4), (0, 8), (0, 5))
+    )
     drawn = a_blob()
     drawn[4, :3] = True
     taken = drawn.copy()
@@ -148,6 +150,7 @@ def test_what_a_program_takes_from_a_segment_does_not_count_as_drawn() -> None:
     now = renewed(predicted, MaskPart.of(drawn), MaskPart.of(taken))
     assert drawn_in(MaskPart.of(taken), now) == DrawnSlices(0, (4,), correct=True)
     assert drawn_in(MaskPart.of(taken), predicted) != DrawnSlices(0, (4,), correct=True)
+    assert now.to_correct_first(now.axis, now.drawn) == (8,)
 
 
 def test_marks_of_another_grid_and_damaged_tags_are_ignored() -> None:

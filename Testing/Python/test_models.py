@@ -13,6 +13,7 @@ import pytest
 from tiny_model import tiny_description, write_tiny_model
 
 from SDSegLib.errors import ModelError, OutputError
+from SDSegLib.export.model_file import write_model_file
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.models.folder import (
     check_replaceable,
@@ -75,6 +76,33 @@ def test_names_in_a_zip_cannot_lead_out_of_the_folder(
         "model.json",
         "model.safetensors",
     ]
+
+
+def test_a_model_is_given_on_as_one_file(own_models: Path, source: Path, tmp_path: Path) -> None:
+    (source / "notes.txt").write_text("Doe, Jane")  # not part of the model
+    file = tmp_path / "for a colleague.zip"
+    write_model_file(source, file)
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        assert names[:2] == ["tiny/model.json", "tiny/model.safetensors"]
+        assert "notes" not in " ".join(names)
+        assert {item.date_time[0] for item in archive.infolist()} == {1980}
+    assert install_model(file).folder == own_models / "tiny"
+    load_family(own_models / "tiny")
+    again = tmp_path / "again.zip"
+    write_model_file(own_models / "tiny", again)
+    assert again.read_bytes() == file.read_bytes()
+    with pytest.raises(OutputError, match="exists"):
+        write_model_file(source, file)
+    write_model_file(source, file, overwrite=True)
+    with pytest.raises(OutputError, match=r"does not end in \.zip"):
+        write_model_file(source, tmp_path / "model")
+    with (source / "model.safetensors").open("r+b") as weights:
+        weights.seek(-4, os.SEEK_END)
+        weights.write(b"1234")
+    with pytest.raises(ModelError):
+        write_model_file(source, tmp_path / "damaged.zip")
+    assert not (tmp_path / "damaged.zip").exists()
 
 
 def test_an_installed_model_is_replaced_only_on_request(own_models: Path, source: Path) -> None:

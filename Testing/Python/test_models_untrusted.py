@@ -401,6 +401,48 @@ def test_only_what_is_inside_the_model_folder_is_removed(
     assert (tmp_path / "thesis.docx").read_text() == "precious"
 
 
+@pytest.mark.parametrize("called", ["by its folder's name", "by its folder"])
+def test_a_damaged_model_is_removed(own_models: Path, source: Path, called: str) -> None:
+    install_model(source)
+    damaged = Path(shutil.copytree(source, own_models / "head-neck-oar"))  # as a bundled one
+    (damaged / "model.json").write_text("{", encoding="utf-8")
+    name = damaged if called == "by its folder" else damaged.name
+    done = run_sdseg("models", "remove", name)
+    assert done.code == 0, done.said
+    assert str(damaged) in done.out
+    assert [path.name for path in own_models.iterdir()] == ["tiny"]
+    again = run_sdseg("models", "remove", name)
+    assert again.code == 2
+    assert "Traceback" not in again.err
+    assert "head-neck-oar" in [model.description.name for model in list_models()[0]]
+
+
+def test_of_a_damaged_model_only_its_own_files_inside_the_model_folder_are_removed(
+    own_models: Path, source: Path
+) -> None:
+    (source / "model.json").write_text("{", encoding="utf-8")
+    (own_models / "link").symlink_to(source)
+    with pytest.raises(ModelError, match="is a link"):
+        remove_model("link")
+    for elsewhere in (str(source), f"{own_models}/../source/tiny", "../source/tiny"):
+        with pytest.raises(ModelError):
+            remove_model(elsewhere)
+    assert len(list(source.iterdir())) == 3
+    held = Path(shutil.copytree(source, own_models / "held"))
+    (held / "notes.txt").write_text("precious")
+    with pytest.raises(OutputError, match=r"holds notes\.txt"):
+        remove_model("held")
+    assert len(list(held.iterdir())) == 4
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/model", "x" * 5000])
+def test_names_that_no_folder_can_have_are_named(own_models: Path, name: str) -> None:
+    for command in (("models", "info"), ("models", "remove"), ("segment", "ct.nii.gz", "-m")):
+        done = run_sdseg(*command, name, *(("-o", "a.seg.nrrd") if "segment" in command else ()))
+        assert done.code == 2, done.said
+        assert "Traceback" not in done.err
+
+
 def test_a_model_is_removed_where_the_model_folder_is_a_link(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from module_parts import add_ct, choose_ct, paint_box, segment, tiny_models, widget
+from module_parts import add_ct, choose_ct, cut_texts, name, paint_box, segment, tiny_models, widget
 from phantom import a_body
 from standin_fixtures import (
     EXAMPLE,
@@ -78,41 +78,6 @@ def gaps(parent: Any, rectangles: list[tuple[Any, Any]]) -> list[str]:
     ]
 
 
-def cut_texts(widget: Any) -> list[str]:
-    """Texts that do not fit into their widgets."""
-    import qt
-
-    found = []
-    panel = widget.ui.contentArea.parentWidget()
-    for kind in (qt.QLabel, qt.QPushButton, qt.QToolButton, qt.QCheckBox, qt.QRadioButton):
-        for item in panel.findChildren(kind):
-            if not item.visible or not item.text or not item.objectName:
-                continue
-            if kind is qt.QLabel and item.wordWrap:
-                if item.height != height_of_text(item):
-                    found.append(f"{name(item)} is not as high as its text")
-            elif item.width < item.minimumSizeHint.width():
-                found.append(f"{name(item)} is cut")
-    return found
-
-
-def height_of_text(label: Any) -> int:
-    """The height that a label's text has at the label's width, by another label."""
-    import qt
-
-    other = qt.QLabel(label.text)
-    other.setWordWrap(True)
-    other.setFont(label.font)
-    other.setObjectName(label.objectName)  # for the style sheet
-    other.setStyleSheet(label.styleSheet)
-    other.ensurePolished()
-    return other.heightForWidth(label.width)
-
-
-def name(item: Any) -> str:
-    return item.objectName or type(item).__name__
-
-
 def is_in_sight(item: Any, panel: Any) -> bool:
     """Whether a widget is inside the visible part of the module panel."""
     import qt
@@ -167,9 +132,12 @@ def test_nothing_lies_over_anything_else_in_any_state(
     window.parameters.samples = 3
     run = segment(widget)
     look("first result")
-    for section in (ui.inputSection, ui.editSection, ui.advancedSection):
+    for section in (ui.inputSection, ui.editSection, ui.teachSection, ui.advancedSection):
         section.click()
         look(f"with {section.objectName}")
+    ui.addToCasesButton.click()
+    look("a case to add")
+    ui.closeAddCaseButton.click()
     window.editor.editor.setCurrentSegmentID("larynx")
     ui.carryButton.click()
     process_until(lambda: window.editor.editor.activeEffect() is not None, 5)

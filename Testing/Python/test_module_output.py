@@ -107,6 +107,44 @@ def test_an_edited_structure_that_is_asked_for_stays_unless_the_user_says_so(
     assert own_voxels(node, segment_id(node, "Larynx"))[0] == larynx[0]
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_run_that_fails_while_it_writes_leaves_nothing_to_undo(
+    widget: Any, first: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    """Before its first change, or after it; earlier runs can still be taken back."""
+    from SDSegSlicerLib import segmentationRun
+
+    from SDSegLib.errors import OutputError
+
+    ct, node = first
+    ui, parameters = widget.ui, widget.window.parameters
+    before = masks(node, ct)
+    write = segmentationRun.write_result
+
+    def fails(*arguments: Any, **others: Any) -> None:
+        if changed:
+            write(*arguments, **others)
+        raise OutputError("The label map was refused.")
+
+    parameters.samples = 3  # another mean, so that something changes
+    for is_first in (True, False):
+        monkeypatch.setattr(segmentationRun, "write_result", fails)
+        assert segment(widget).state is State.FAILED
+        assert "was refused" in widget.window.messages.text
+        assert same(masks(node, ct), before)
+        if is_first:
+            assert not ui.undoButton.enabled
+            monkeypatch.setattr(segmentationRun, "write_result", write)
+            assert segment(widget).state is State.DONE
+            start, before = before, masks(node, ct)
+            assert not same(before, start)
+            parameters.samples = 2
+    assert ui.undoButton.enabled
+    ui.undoButton.click()
+    assert same(masks(node, ct), start)
+    assert not ui.undoButton.enabled
+
+
 def test_replacing_removes_other_segments_and_undo_brings_them_back(
     widget: Any, first: tuple[Any, Any]
 ) -> None:

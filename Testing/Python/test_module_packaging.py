@@ -171,13 +171,23 @@ def test_the_catalogue_knows_the_extension(built: Path) -> None:
     assert about["PROJECT_NAME"] == "SDSeg"
     assert about["EXTENSION_CATEGORY"] == entry["category"] == "Segmentation"
     assert about["EXTENSION_DEPENDS"].split() == entry["build_dependencies"]
+    # What the schema of catalogue entries, version 1.0.1, allows.
     allowed = {"$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies"}
     assert set(entry) <= allowed | {"build_subdirectory", "enabled", "tier"}
-    assert 1 <= entry["tier"] <= 5
-    assert re.match(r"https?://", about["EXTENSION_HOMEPAGE"])
-    assert len(about["EXTENSION_DESCRIPTION"]) > 50
+    assert entry["tier"] in (1, 3, 5)
+    assert entry["scm_type"] == "git"
+    assert entry["scm_url"] == f"{about['EXTENSION_HOMEPAGE']}.git"
+    assert re.match(r"https://", about["EXTENSION_HOMEPAGE"])
+    assert about["EXTENSION_CONTRIBUTORS"]
+    assert 50 < len(about["EXTENSION_DESCRIPTION"]) < 400
+    assert about["EXTENSION_DESCRIPTION"].count(". ") <= 1, "one or two sentences"
+    assert (ROOT / "LICENSE.txt").is_file()
     for key in ("EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"):
-        assert all(Path(url.removeprefix("file://")).is_file() for url in about[key].split())
+        for url in about[key].split():
+            assert url.startswith("https://raw.githubusercontent.com/"), (
+                "the raw file, not its page"
+            )
+            assert (ROOT / url.partition("/main/")[2]).is_file()
     assert all(about.values())
 
 
@@ -220,7 +230,7 @@ def dotted(node: ast.Attribute) -> set[str]:
 
 
 def test_the_list_of_calls_is_complete() -> None:
-    page = (ROOT / "docs" / "slicer-calls.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "slicer-calls.md").read_text(encoding="utf-8")
     page = page.replace("`…", "`slicer.ScriptedLoadableModule.ScriptedLoadableModule")
     own = {"Background", "Package", "Path", "TemporaryDirectory", "Thread"}
     missing = {name for name in uses_of_slicer() - own if name not in page}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from module_parts import NAMES, add_ct, choose_ct, segment, tiny_models, widget
+from module_parts import NAMES, add_ct, choose_ct, cut_texts, segment, tiny_models, widget
 from phantom import a_body
 from standin_fixtures import (
     ROOT,
@@ -266,27 +266,8 @@ def focus_order(first: Any) -> list[str]:
 def clipped(widget: Any) -> list[str]:
     """Texts that do not fit into their widgets, once Qt has had the time to lay them out."""
     with suppress(TimeoutError):
-        process_until(lambda: not clipped_now(widget), 5)
-    return clipped_now(widget)
-
-
-def clipped_now(widget: Any) -> list[str]:
-    """Texts that do not fit into their widgets at present."""
-    import qt
-
-    found = []
-    panel = widget.ui.inputSection.parentWidget()
-    for kind in (qt.QLabel, qt.QPushButton, qt.QToolButton, qt.QCheckBox, qt.QRadioButton):
-        for item in panel.findChildren(kind):
-            if not item.visible or not item.text or not item.objectName:
-                continue
-            needed = item.sizeHint
-            if kind is qt.QLabel and item.wordWrap:
-                if item.heightForWidth(item.width) > item.height + 1:
-                    found.append(f"{item.objectName}: {item.text} (height)")
-            elif item.width < item.minimumSizeHint.width() and item.width < needed.width():
-                found.append(f"{item.objectName}: {item.text} (width)")
-    return found
+        process_until(lambda: not cut_texts(widget), 5)
+    return cut_texts(widget)
 
 
 def test_nothing_is_clipped_at_1280_by_720(widget: Any, application: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_maker import write_series
 from phantom import a_body
+from PIL import Image
 from process_parts import Finished, run_sdseg
 from tiny_model import STRUCTURES, write_tiny_model
 
@@ -246,6 +248,53 @@ def test_references_and_predictions_of_any_kind_are_compared_by_name(
     assert "Nothing names" not in done.err
 
 
+@pytest.mark.parametrize("layout", [(), ("--dataset", "nnunet", "--split", "all")])
+def test_predictions_without_names_have_the_numbers_of_the_references(
+    patient: Path, tmp_path: Path, layout: tuple[str, ...]
+) -> None:
+    """The numbers in the files count, not those to which a data set renumbers them."""
+    root = nnunet_folder(tmp_path / "root", patient)
+    labels = read_volume(patient / "organs.nii.gz")
+    predictions = tmp_path / "predictions"
+    numbers = {"mandible": 1, "brainstem": 7, "larynx": 2}
+    save(renumbered(labels, numbers), labels, predictions / "pt_201.nii.gz")
+    done = evaluate(root, *layout, "--predictions", predictions, "-o", tmp_path / "out")
+    assert done.code == 0, done.said
+    assert dice(tmp_path / "out") == {"Mandible": 1.0, "Brainstem": 1.0}
+    assert "1 for Mandible, 7 for Brainstem" in done.err
+    assert str(predictions / "dataset.json") in done.err
+    assert "not compared: 2" in done.err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["labels_matched_by"] == "number"
+    dataset_json(predictions, {"Mandible": 1, "Brainstem": 7, "Larynx": 2})
+    done = evaluate(root, *layout, "--predictions", predictions, "-o", tmp_path / "again")
+    assert dice(tmp_path / "again") == {"Mandible": 1.0, "Brainstem": 1.0}
+    assert "references, 1 for" not in done.err
+
+
+def test_predicted_pictures_have_the_numbers_of_their_references(tmp_path: Path) -> None:
+    """nnU-Net's pictures with the values 1 and 7; one structure may also be drawn with 255."""
+    drawn = np.zeros((20, 30), np.uint8)
+    drawn[2:9, 3:9], drawn[10:15, 12:25] = 1, 7
+    for name, names, values in (
+        ("several", {"Cup": 1, "Disc": 7}, drawn),
+        ("one", {"Polyp": 255}, np.where(drawn, 255, 0).astype(np.uint8)),
+    ):
+        root = tmp_path / name
+        for folder, file in (
+            ("imagesTr", "a_0000.png"), ("labelsTr", "a.png"), ("found", "a.png"),
+        ):  # fmt: skip
+            (root / folder).mkdir(parents=True)
+            Image.fromarray(values).save(root / folder / file)
+        dataset_json(root, names)
+        done = evaluate(
+            *(root, "--dataset", "nnunet", "--split", "all", "-o", tmp_path / f"{name} out"),
+            *("--predictions", root / "found"),
+        )
+        assert done.code == 0, done.said
+        assert dice(tmp_path / f"{name} out") == dict.fromkeys(names, 1.0)
+
+
 def test_overlapping_segments_are_each_read_and_the_overlap_is_said(
     seg_nrrd: Path, patient: Path, tmp_path: Path
 ) -> None:
@@ -297,6 +346,17 @@ def test_a_dicom_segmentation_is_compared_by_its_codes(tmp_path: Path) -> None:
     scores = {result.names[item.label]: item.dice for item in result.evaluation.scores["case"]}
     assert scores == {"Kiefer": 1.0, "Brainstem": 1.0}
     assert result.remarks == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_among_the_references_is_named_and_not_waited_for(
+    patient: Path, tmp_path: Path
+) -> None:
+    root = nnunet_folder(tmp_path / "root", patient)
+    os.mkfifo(root / "labelsTr" / "pt_202.nii.gz")
+    done = evaluate(root, "--predictions", root / "labelsTr", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "pt_202.nii.gz is neither a file nor a folder" in done.err
 
 
 def test_some_files_with_names_and_some_without_are_not_mixed(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command_parts import model, studies_in, write_ct
 from dicom_maker import write_series
 from phantom import a_body
-from process_parts import child_environment, run_sdseg, start_sdseg
-from test_cli import write_ct
+from process_parts import run_sdseg, start_code, start_python, start_sdseg
 from tiny_model import write_tiny_model
 
 from SDSegLib.errors import InputError
@@ -28,10 +26,7 @@ from SDSegLib.studies.find import Study
 from SDSegLib.studies.segment import StudyResult
 from SDSegLib.studies.table import StudyTable
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+__all__ = ["model"]
 
 
 @pytest.fixture
@@ -39,11 +34,6 @@ def series(tmp_path: Path) -> Path:
     folder = tmp_path / "series"
     write_series(folder, a_body((6, 40, 48)).array, spacing=(3.5, 3.0, 2.5))
     return folder
-
-
-def rows(output: Path) -> dict[str, dict[str, str]]:
-    with (output / "studies.csv").open(encoding="utf-8", newline="") as file:
-        return {line["study"]: line for line in csv.DictReader(file)}
 
 
 def unfinished(folder: Path) -> list[str]:
@@ -182,15 +172,7 @@ app.main()
 
 def start_writer(folder: Path, kind: str) -> subprocess.Popen[str]:
     """A command that is in the middle of writing; "computes" takes the first signal as a wish."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, kind, str(folder)],
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "writing\n"
+    process = start_code(WRITER, kind, folder, line="writing")
     assert unfinished(folder)
     return process
 
@@ -250,15 +232,8 @@ def test_a_signal_at_any_moment_of_a_batch_leaves_whole_files(
     output = tmp_path / "out"
     for wait in (0.0, 0.4):
         process = start_sdseg(
-            "batch",
-            tmp_path / "in",
-            "-o",
-            output,
-            "-m",
-            model,
-            "--write",
-            "nii.gz,png",
-            "--overwrite",
+            *("batch", tmp_path / "in", "-o", output, "-m", model),
+            *("--write", "nii.gz,png", "--overwrite"),
         )
         deadline = time.monotonic() + 120
         while not list(output.glob("*.png")):
@@ -276,9 +251,7 @@ def test_a_signal_at_any_moment_of_a_batch_leaves_whole_files(
         shutil.rmtree(output)
 
 
-def test_ctrl_c_in_the_last_moment_is_still_130(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_in_the_last_moment_is_still_130(tmp_path: Path, model: Path) -> None:
     """The run has ended when the signal comes, and nothing asks for it any more."""
     code = (
         "import os, signal, sys\n"
@@ -294,40 +267,28 @@ def test_ctrl_c_in_the_last_moment_is_still_130(
     )
     output = tmp_path / "a.nii.gz"
     ct = write_ct(tmp_path / "ct.nii.gz")
-    done = subprocess.run(
-        [sys.executable, "-c", code, "segment", ct, "-m", model, "--labelmap", output],
-        env=child_environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 130, done.stderr
-    assert "nothing was written" in done.stderr
+    process = start_python("-c", code, "segment", ct, "-m", model, "--labelmap", output)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "nothing was written" in said
     assert not output.exists()
 
 
-def test_ctrl_c_before_the_work_is_130_without_a_traceback(tmp_path: Path, model: Path) -> None:
+def test_ctrl_c_before_the_work_is_130_without_a_traceback(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "waits")
     code = (
         "import sys\nfrom SDSegLib.cli import app\n"
         f"app.app = lambda: open({str(tmp_path / 'waits')!r})\n"
         "print('ready', flush=True)\napp.main()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = start_code(code, line="ready")
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said.strip()) == (130, "Cancelled.")
 
 
-def test_ctrl_c_while_the_command_is_imported_is_130(tmp_path: Path) -> None:
+def test_ctrl_c_while_the_command_is_imported_is_130() -> None:
     code = (
         "import sys, time\n"
         "class Slow:\n"
@@ -339,15 +300,7 @@ def test_ctrl_c_while_the_command_is_imported_is_130(tmp_path: Path) -> None:
         "from SDSegLib.cli.start import main\n"
         "main()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "importing\n"
+    process = start_code(code, line="importing")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (130, "")
@@ -409,10 +362,10 @@ def test_studies_named_like_formulas_are_done_once_and_listed_as_text(
     arguments = ("batch", tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--write", "nii.gz")
     done = run_sdseg(*arguments)
     assert done.code == 0, done.said
-    assert sorted(rows(tmp_path / "out")) == sorted(f"'{name}" for name in names)
+    assert sorted(studies_in(tmp_path / "out")) == sorted(f"'{name}" for name in names)
     again = run_sdseg(*arguments)
     assert "5 there already" in again.err
-    assert {line["status"] for line in rows(tmp_path / "out").values()} == {"done"}
+    assert {line["status"] for line in studies_in(tmp_path / "out").values()} == {"done"}
 
 
 def test_two_batches_on_one_folder_keep_all_rows(tmp_path: Path, model: Path) -> None:
@@ -437,7 +390,7 @@ def test_two_batches_on_one_folder_keep_all_rows(tmp_path: Path, model: Path) ->
     ]  # fmt: skip
     ended = [(process.communicate(timeout=300), process.returncode) for process in started]
     assert [code for _, code in ended] == [1, 0], ended
-    lines = rows(output)
+    lines = studies_in(output)
     expected = [f"{letter}{place}" for letter in "ab" for place in range(6)]
     assert sorted(lines) == sorted([*expected, "damaged"])
     assert all(lines[f"a{place}"]["Mandible, mL"] for place in range(6))
@@ -460,13 +413,10 @@ for number in range(40):
 
 def test_no_row_is_lost_when_four_processes_write_as_fast_as_they_can(tmp_path: Path) -> None:
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", ADDER, str(tmp_path), name], env=child_environment()
-        )
-        for name in "abcd"
+        start_python("-c", ADDER, tmp_path, name, stdout=None, stderr=None) for name in "abcd"
     ]
     assert [process.wait(120) for process in started] == [0] * 4
-    assert len(rows(tmp_path)) == 160
+    assert len(studies_in(tmp_path)) == 160
     assert [path.name for path in tmp_path.iterdir()] == ["studies.csv"]
 
 
@@ -476,6 +426,19 @@ def test_columns_of_another_model_stay_in_the_table(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     StudyTable(tmp_path, ()).add(StudyResult(Study("new", Path()), "done"))
-    assert rows(tmp_path)["old"]["Liver, mL"] == "1500.00"
-    assert "Spleen, mL" not in rows(tmp_path)["old"]
-    assert rows(tmp_path)["new"]["Liver, mL"] == ""
+    assert studies_in(tmp_path)["old"]["Liver, mL"] == "1500.00"
+    assert "Spleen, mL" not in studies_in(tmp_path)["old"]
+    assert studies_in(tmp_path)["new"]["Liver, mL"] == ""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "stability", "batch", "propagate", "series"])
+def test_a_path_that_the_system_refuses_is_one_sentence(tmp_path: Path, command: str) -> None:
+    """Its name is too long, so that not even its existence can be asked."""
+    there = tmp_path / ("x" * 300)
+    mask = (tmp_path / "mask.nii.gz",) if command == "propagate" else ()
+    output = () if command == "series" else ("-o", tmp_path / "out.nii.gz")
+    done = run_sdseg(command, there, *mask, *output)
+    assert done.code == 2, done.said
+    assert str(there) in done.err
+    assert "Traceback" not in done.err
+    assert not list(tmp_path.iterdir())

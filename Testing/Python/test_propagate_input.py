@@ -109,6 +109,26 @@ def test_a_structure_ends_between_two_drawn_slices(models: ModelStore) -> None:
     assert result.mask[3:6].any(axis=(1, 2)).all()
 
 
+def test_where_the_network_sees_nothing_the_nearest_drawn_mask_stays(
+    models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slices next to drawn ones are never empty only because the image shows no border there."""
+    family = models.propagator(models.propagation_model(None), "cpu").network.family
+
+    def sees_nothing(
+        channels: torch.Tensor, numbers: torch.Tensor, known: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        count, depth, _, rows, columns = channels.shape
+        return torch.full((count, depth, rows, columns), -20.0), torch.full((count, depth), 20.0)
+
+    monkeypatch.setattr(family, "forward", sees_nothing)
+    z, y, x = grid()
+    mask = np.hypot(y - 24, x - np.where(z < 10, 16, 36)) < np.where(z < 10, 9, 6)
+    result = carried(mask, models, 6, 14)
+    for number, nearest in ((5, 6), (7, 6), (13, 14), (15, 14)):
+        assert np.array_equal(result.mask[number], mask[nearest]), number
+
+
 def test_values_that_are_no_numbers_count_as_air(models: ModelStore) -> None:
     mask = STRUCTURES["a tube"](*grid())
     volume = a_ct(mask)

@@ -102,6 +102,26 @@ def test_labels_in_the_box_are_those_of_the_whole_volume(
         np.testing.assert_array_equal(result.label_map, np.where(inside, whole, 0))
 
 
+@pytest.mark.parametrize(
+    ("order", "flips"), [((0, 1, 2), ()), ((0, 1, 2), (0,)), ((2, 0, 1), (1, 2)), ((1, 2, 0), (0,))]
+)
+def test_doubt_of_some_slices_is_that_of_the_whole_volume(
+    segmenter: Segmenter, order: tuple[int, ...], flips: tuple[int, ...]
+) -> None:
+    volume = stored_as(a_body(), order, flips)
+    whole = segmenter.segment(volume).doubt
+    assert whole is not None
+    start, stop = [0, 0, 0], list(volume.array.shape)
+    start[whole.axis], stop[whole.axis] = 5, 9
+    found = segmenter.segment(volume, region=Region((*start,), (*stop,))).doubt
+    assert found is not None
+    assert (found.axis, found.voxels.shape) == (whole.axis, whole.voxels.shape)
+    assert whole.voxels.min(1).max() > 1
+    expected = np.zeros_like(whole.voxels)
+    expected[:, 5:9] = whole.voxels[:, 5:9]
+    np.testing.assert_allclose(found.voxels, expected, rtol=1e-4)
+
+
 def test_wide_slices_run_only_the_tiles_that_touch_the_box(segmenter: Segmenter) -> None:
     volume = a_body((6, 120, 150))
     tiles = count_tiles(segmenter)

@@ -107,6 +107,12 @@ def test_doubt_counts_the_voxels_that_are_expected_to_be_wrong(
     assert result.doubt is not None
     assert result.probabilities is not None
     assert result.doubt.axis == order.index(0)
+    plain = segmenter.segment(a_body(), structures).doubt
+    assert plain is not None
+    is_flipped = result.doubt.axis in flips
+    expected = np.flip(plain.voxels, 1) if is_flipped else plain.voxels
+    np.testing.assert_array_equal(result.doubt.voxels, expected)
+    assert not np.allclose(expected, np.flip(expected, 1), rtol=0.01)
     others = tuple(axis for axis in range(3) if axis != result.doubt.axis)
     given = result.probabilities.argmax(0)
     for place, structure in enumerate(result.structures):

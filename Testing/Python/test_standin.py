@@ -149,6 +149,9 @@ def test_the_source_is_read_for_lines_that_nobody_runs(application: Any, tmp_pat
         ("self.ui.statusLabel.setTxet('a')", "QLabel, which has no 'setTxet'"),
         ("self.section.setCollapsed(True)", "self.section is a ctkCollapsibleButton"),
         ("timer.setIntervall(5)", "timer is a QTimer"),
+        ("manager.loadModule('a')", "manager is a qSlicerModuleManager, which has no 'loadModule'"),
+        ("slicer.app.ioManager().history()", "is a qSlicerIOManager, which has no 'history'"),
+        ("slicer.app.moduleManager().moduleUnloaded", "has no 'moduleUnloaded'"),
     ],
 )
 def test_calls_of_widgets_that_do_not_exist_are_found_without_running_them(
@@ -159,13 +162,15 @@ def test_calls_of_widgets_that_do_not_exist_are_found_without_running_them(
     shutil.copytree(EXAMPLE.parent / "Resources", tmp_path / "Resources")
     path = tmp_path / "module.py"
     path.write_text(
-        "import ctk, qt\n"
+        "import ctk, qt, slicer\n"
         "class Widget:\n"
         "    def never(self):\n"
         "        self.section = ctk.ctkCollapsibleButton()\n"
         "        self.section.collapsed = True\n"
         "        timer = qt.QTimer()\n"
         "        timer.setInterval(5)\n"
+        "        manager = slicer.app.moduleManager()\n"
+        "        manager.modulesNames()\n"
         "        self.ui.advancedButton.collapsed = True\n"
         f"        {line}\n",
         encoding="utf-8",
@@ -183,6 +188,39 @@ def test_the_stand_in_offers_nothing_that_the_headers_do_not_have(application: A
 
     with pytest.raises(AttributeError, match="collapsed, setCollapsed"):
         check_classes([ctkMenuButton])
+
+
+def test_objects_of_the_application_and_small_widgets_refuse_what_they_lack(
+    application: Any,
+) -> None:
+    import ctk
+    import slicer
+
+    spin, box, menu = ctk.ctkDoubleSpinBox(), ctk.ctkMessageBox(), ctk.ctkMenuButton("a")
+    manager, io = slicer.app.moduleManager(), slicer.app.ioManager()
+    assert io is slicer.app.coreIOManager()
+    for thing, name in (
+        (spin, "setMinimum"),  # CTK's is no QDoubleSpinBox, and this is an ordinary method
+        (spin, "setSpecialValueText"),
+        (box, "confirmExit"),
+        (menu, "collapsed"),
+        (manager, "loadModule"),
+        (manager, "moduleUnloaded"),
+        (manager.factoryManager(), "registerModules"),
+        (io, "registerIO"),
+    ):
+        with pytest.raises(AttributeError):
+            getattr(thing, name)
+        with pytest.raises(AttributeError):
+            setattr(thing, f"{name}Not", 1)
+    got: list[float] = []
+    spin.connect("valueChanged(double)", got.append)
+    spin.maximum, spin.decimals = 5.0, 1
+    spin.value = 7
+    spin.stepDown()
+    assert (spin.value, got) == (4.0, [5.0, 4.0])
+    box.setDontShowAgain(True)
+    assert box.dontShowAgain
 
 
 def test_the_module_names_only_what_slicer_has(application: Any) -> None:
@@ -378,11 +416,12 @@ def test_exceptions_in_slots_are_kept(application: Any) -> None:
     assert not application.errors
 
 
-def test_file_dialogs_return_the_path_alone(application: Any) -> None:
+def test_file_dialogs_return_the_path_alone(application: Any, tmp_path: Path) -> None:
     import qt
 
-    application.dialogs.expect("Save", "/tmp/a.nrrd")
-    assert qt.QFileDialog.getSaveFileName(None, "Save", "", "NRRD (*.nrrd)") == "/tmp/a.nrrd"
+    wanted = str(tmp_path / "a.nrrd")
+    application.dialogs.expect("Save", wanted)
+    assert qt.QFileDialog.getSaveFileName(None, "Save", "", "NRRD (*.nrrd)") == wanted
     application.dialogs.expect("Open")
     assert qt.QFileDialog.getOpenFileName(None, "Open", "") == ""
 

@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_parts import Outcome, Run, sdseg
 from dataset_trees import write_kvasir
 from training_parts import curve_of, tiny_changes, write_patients
 
-from SDSegLib.cli.app import main
 from SDSegLib.models.folder import load_family
 
 pytestmark = pytest.mark.train
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the user sees."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def sdseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `sdseg` with arguments."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["sdseg", *(str(item) for item in arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return Outcome(int(stop.value.code or 0), shown.out, shown.err)
-
-    return run
+__all__ = ["sdseg"]
 
 
 @pytest.fixture
@@ -245,7 +212,7 @@ def test_unknown_names_are_told(sdseg: Run, tmp_path: Path):
     assert "btcv13" in refused.err
     refused = sdseg("train", "--dataset", "folder", "--preset", "best", *common)
     assert refused.code == 2
-    assert "compact, published, published-tiny, direct" in refused.err
+    assert "compact, compact-codes, published, published-tiny, direct" in refused.err
 
 
 @pytest.mark.parametrize("package", ["lightning.pytorch", "monai"])

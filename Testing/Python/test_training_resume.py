@@ -129,8 +129,12 @@ def test_every_family_runs_out_of_time_step_by_step(preset: str, tmp_path: Path)
     assert outcome.dice == whole.dice
 
 
-def test_more_steps_can_be_asked_for_later(tmp_path: Path):
-    short, long = (tiny_preset("direct", f"training.steps={steps}") for steps in (3, 5))
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_more_steps_can_be_asked_for_later(tmp_path: Path, optimizer: str):
+    short, long = (
+        tiny_preset("direct", f"training.steps={steps}", f"training.optimizer={optimizer}")
+        for steps in (3, 5)
+    )
     assert train(a_job(short, tmp_path), Machine("cpu")).step == 3
     again = train(a_job(short, tmp_path), Machine("cpu"))
     assert (again.is_finished, again.step) == (True, 3)

@@ -80,7 +80,9 @@ def test_what_cannot_be_set_is_told_with_the_way_out(assignment: str, says: str)
 
 
 def test_unknown_preset_names_those_there_are():
-    with pytest.raises(InputError, match="compact, published, published-tiny, direct"):
+    with pytest.raises(
+        InputError, match="compact, compact-codes, published, published-tiny, direct"
+    ):
         find_preset("Paper")
 
 

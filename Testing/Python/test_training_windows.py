@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +110,7 @@ def test_slices_hold_the_structure_on_its_own_voxels(volume: ShapedVolume) -> No
     found = [run for run in runs if run is not None]
     assert len(found) > 100
     assert {run.axis for run in found} == {0, 1, 2}
+    assert sum(run.coarser == 1 for run in found[:60]) > 10
     for run in found[:60]:
         image = run.image()
         assert image.shape[0] == len(run.truth) == 8
@@ -138,9 +138,10 @@ def test_a_model_s_prediction_is_shown_where_it_lies(volume: ShapedVolume) -> No
     predicted = replace(volume, shapes=volume.organs, predictions={1: (half,)})
     dataset = WindowBatches(Shapes([predicted], 0.4, 1.0, 0.5), SIZES, WINDOWS, (9,), 3, 0, 100)
     given, shown = CHANNELS.index("has_prediction"), CHANNELS.index("prediction")
-    count, outside, inside, truth = 0, 0.0, 0.0, 0.0
+    count, windows, outside, inside, truth = 0, 0, 0.0, 0.0, 0.0
     for number in range(12):
         batch = dataset[number]
+        windows += len(batch["channels"])
         for channels, target in zip(batch["channels"], batch["target"] > 0.5, strict=True):
             prediction = channels[:, shown] > 0
             if not channels[0, given, 0, 0]:
@@ -150,9 +151,31 @@ def test_a_model_s_prediction_is_shown_where_it_lies(volume: ShapedVolume) -> No
             inside += float((prediction & target).sum())
             outside += float((prediction & ~target).sum())
             truth += float(target.sum())
-    assert count > 10
+    assert 0.25 < count / windows < 0.75
     assert outside < 0.25 * inside
     assert 0.3 * truth < inside < 0.95 * truth
+
+
+@pytest.mark.parametrize(
+    ("undrawn_share", "organ_share", "predicted_share"),
+    [(0.2, 0.6, 0.9), (0.6, 0.8, 0.2), (0.0, 0.3, 1.0), (0.0, 1.0, 0.0)],
+)
+def test_kinds_of_windows_have_the_shares_that_were_asked_for(
+    volume: ShapedVolume, undrawn_share: float, organ_share: float, predicted_share: float
+) -> None:
+    (organ,), half = volume.organs, volume.shapes[1]
+    predicted = replace(volume, predictions={1: (half,)})
+    undrawn = replace(volume, shapes=(half,))
+    shapes = Shapes([predicted, undrawn], undrawn_share, organ_share, predicted_share)
+    random = np.random.default_rng(0)
+    drawn = [shapes.draw(random) for _ in range(2000)]
+    with_organs = [one for one in drawn if one[0] is predicted]
+    organs = [one for one in with_organs if one[1] is organ]
+    corrections = [one for one in drawn if one[2] is not None]
+    assert all(shape is organ and given is half for _, shape, given in corrections)
+    assert 1 - len(with_organs) / len(drawn) == pytest.approx(undrawn_share, abs=0.05)
+    assert len(organs) / len(with_organs) == pytest.approx(organ_share, abs=0.05)
+    assert len(corrections) / len(organs) == pytest.approx(predicted_share, abs=0.05)
 
 
 def test_corrected_slices_are_rather_the_wrong_ones() -> None:
@@ -260,5 +283,9 @@ def test_a_volume_travels_to_other_processes_by_its_folder(volume: ShapedVolume)
 
     text = pickle.dumps(volume)
     assert len(text) < 1000
-    assert pickle.loads(text).shapes[0].voxels == volume.shapes[0].voxels
-    assert isinstance(Path(volume.folder), Path)
+    arrived = pickle.loads(text)
+    assert (arrived.name, arrived.spacing) == (volume.name, volume.spacing)
+    assert np.array_equal(arrived.hu, volume.hu)
+    for shape, original in zip(arrived.shapes, volume.shapes, strict=True):
+        grid = volume.hu.shape
+        assert np.array_equal(shape.on_grid(grid), original.on_grid(grid))

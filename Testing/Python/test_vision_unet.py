@@ -19,7 +19,7 @@ from tiny_model import INPUT, NETWORK, tiny_description, write_tiny_model
 from training_parts import a_job, curve_of, tiny_preset
 
 from SDSegLib.errors import InputError, ModelError
-from SDSegLib.families import FAMILIES, build_family
+from SDSegLib.families import FAMILIES, OTHER_USES, build_family
 from SDSegLib.families.compact import CompactFamily
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.models.folder import load_family, sha256_of
@@ -196,7 +196,7 @@ def test_training_supervises_the_encoder_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", list(SMALL))
 def test_segmenting_needs_no_monai(family: str, tmp_path: Path) -> None:
     """Which takes longer to import than a small CT takes to segment."""
-    assert set(SMALL) == set(FAMILIES) - {"propagate"}  # which segments nothing by itself
+    assert set(SMALL) == set(FAMILIES) - set(OTHER_USES)  # which segment nothing by themselves
     folder = write_tiny_model(tmp_path / "model", family=family, **SMALL[family])
     code = (
         "import sys\n"

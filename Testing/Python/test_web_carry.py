@@ -106,7 +106,7 @@ def test_seeds_grow_and_the_background_seed_goes(page: Any, tmp_path: Path) -> N
     wait_for(lambda: page.locator("#tool-paint.on").count() == 1)
     draw(page, 56, ((0.30, 0.35), (0.47, 0.2), (0.65, 0.4)))
     wait_for(lambda: carry_state(page)["ready"])
-    assert page.inner_text("#carry-seeds") == "Seeds: Structure 1, Background seed"
+    wait_for(lambda: page.inner_text("#carry-seeds") == "Seeds: Structure 1, Background seed")
     seeds = masks_of(save(page, "segmentation", tmp_path / "seeds"))
     page.click("#carry-apply")
     page.wait_for_selector("#carry-foot", state="detached")
@@ -191,7 +191,7 @@ def test_a_structure_made_elsewhere_can_be_declared_a_prediction_and_corrected(
     page.wait_for_selector(".carry-note:has-text('all slices count as drawn')")
     page.click("#carry-prediction")
     page.wait_for_selector("#carry-waiting")
-    assert page.locator("#carry-prediction").count() == 0
+    wait_for(lambda: page.locator("#carry-prediction").count() == 0)
     page.click("#tool-paint")
     page.wait_for_selector("#tool-paint.on")
     draw(page, 56)
@@ -265,7 +265,7 @@ def test_a_method_says_what_is_missing(page: Any) -> None:
     wait_for_preview(page, "50")
     page.click("#carry-to-between")
     page.wait_for_selector("#carry-error:has-text('only slice 50 is drawn')")
-    assert page.is_disabled("#carry-apply")
+    wait_for(lambda: page.is_disabled("#carry-apply"))
     page.click("#carry-to-all")
     wait_for_preview(page, "50")
     page.click("#carry-drawn .remove")

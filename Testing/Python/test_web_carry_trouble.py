@@ -78,7 +78,7 @@ def test_a_killed_worker_a_reload_and_a_closed_page_lose_nothing(
 
         page.reload()
         page.wait_for_selector("#carry-facts")
-        assert page.locator("#carry-propagate.on").count() == 1
+        wait_for(lambda: page.locator("#carry-propagate.on").count() == 1)
     wait_for(lambda: not server.workers(), 20)
     with a_page(browser, server) as page:
         page.wait_for_selector("#carry-facts")
@@ -145,8 +145,8 @@ def test_segments_that_are_renamed_deleted_or_undone_and_another_ct(
 
         open_file(page, body_file)
         page.click("#tab-edit")
-        assert page.locator("#carry-foot").count() == 0
-        assert page.locator(".segments .item").count() == 0
+        wait_for(lambda: page.locator("#carry-foot").count() == 0)
+        wait_for(lambda: page.locator(".segments .item").count() == 0)
         add_structure(page)
         draw(page, 4, ((0.4, 0.5), (0.5, 0.5)))
         start(page, "propagate")
@@ -185,7 +185,7 @@ def test_other_structures_change_only_if_they_may(
         draw(page, 57)
         page.click("#carry-to-between")
         wait_for_preview(page, "49", "57")
-        assert page.locator("#carry-takes").count() == 0
+        wait_for(lambda: page.locator("#carry-takes").count() == 0)
         before = masks_of(save(page, "segmentation", tmp_path / "before"))
         apply(page)
         kept = masks_of(save(page, "segmentation", tmp_path / "kept"))
@@ -297,7 +297,7 @@ def test_a_background_seed_can_be_carried_and_long_names_fit(
         state = wait_for_preview(page, "50")
         assert not state["facts"].startswith("0.00 mL")
         apply(page)
-        assert page.locator(".segments .item:has-text('Background seed')").count() == 1
+        wait_for(lambda: page.locator(".segments .item:has-text('Background seed')").count() == 1)
 
 
 def test_fill_between_says_where_contours_do_not_overlap(browser: Any, start_server: Start) -> None:

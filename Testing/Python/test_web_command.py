@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web_parts import ROOT, a_page
+from web_parts import ROOT, a_page, wait_for
 
 pytest.importorskip("trame_slicer", reason="needs the extra web")
 
@@ -57,4 +57,4 @@ def test_other_commands_do_not_load_the_page() -> None:
 def test_the_bundled_model_is_shown(browser: Any, start_server: Callable[..., Any]) -> None:
     with a_page(browser, start_server("--model", "head-neck-oar")) as page:
         assert page.input_value("#model") == "head-neck-oar"
-        assert page.locator(".chip.on").count() == 7
+        wait_for(lambda: page.locator(".chip.on").count() == 7)

@@ -128,11 +128,20 @@ def test_no_path_leads_out_of_what_is_served(web_server: ServerProcess, path: st
 
 @pytest.mark.parametrize(
     "name",
-    ["../../outside.nii", "/tmp/outside.nii", "..\\..\\outside.nii", "a/../../outside.nii", ".."],
+    [
+        "../../outside.nii",
+        "{folder}/outside.nii",
+        "..\\..\\outside.nii",
+        "a/../../outside.nii",
+        "..",
+    ],
 )
-def test_names_of_uploads_stay_in_the_private_folder(web_server: ServerProcess, name: str) -> None:
-    number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
-    assert ask(web_server, f"/upload/{number}?name={quote(name)}", "PUT", b"text")[0] == 200
+def test_names_of_uploads_stay_in_the_private_folder(
+    web_server: ServerProcess, name: str, tmp_path: Path
+) -> None:
+    number, wanted = new_upload(web_server), quote(name.format(folder=tmp_path))
+    assert ask(web_server, f"/upload/{number}?name={wanted}", "PUT", b"text")[0] == 200
+    assert not list(tmp_path.iterdir())
     (private,) = web_server.private_folders()
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     written = [path for path in web_server.temporary.rglob("*") if path.is_file()]
@@ -144,23 +153,36 @@ def test_names_of_uploads_stay_in_the_private_folder(web_server: ServerProcess, 
 def test_an_upload_that_is_too_large_is_refused_before_it_is_sent(
     web_server: ServerProcess,
 ) -> None:
-    number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
-    host, _, port = web_server.base.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(
-            f"PUT /upload/{number}?name=a.nii HTTP/1.1\r\nHost: {host}:{port}\r\n"
-            f"Cookie: {web_server.cookie}\r\nContent-Length: {50 * 2**30}\r\n\r\n".encode()
-        )
-        answer = connection.recv(4096).decode()
-    assert answer.startswith("HTTP/1.1 413")
+    number = new_upload(web_server)
+    head = f"Content-Length: {50 * 2**30}\r\n\r\n".encode()
+    answer = send(web_server, put_request(web_server, number, "a.nii") + head)
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def connected(server: ServerProcess) -> socket.socket:
+    host, _, port = server.base.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=30)
 
 
 def send(server: ServerProcess, request: bytes) -> bytes:
     """Raw bytes to the server, and the first line of its answer."""
-    host, _, port = server.base.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with connected(server) as connection:
         connection.sendall(request)
         return connection.recv(4096).partition(b"\r\n")[0]
+
+
+def new_upload(server: ServerProcess) -> int:
+    """The number of an upload that begins."""
+    number: int = json.loads(ask(server, "/upload", "POST")[1])["number"]
+    return number
+
+
+def put_request(server: ServerProcess, number: int, name: str) -> bytes:
+    """The beginning of a request that sends a file of an upload; headers may follow."""
+    return (
+        f"PUT /upload/{number}?name={name} HTTP/1.1\r\n"
+        f"Host: {server.base.removeprefix('http://')}\r\nCookie: {server.cookie}\r\n"
+    ).encode()
 
 
 def server_is_well(server: ServerProcess, before: str) -> None:
@@ -232,14 +254,9 @@ def test_an_upload_that_breaks_off_leaves_no_file_and_no_traceback(
     web_server: ServerProcess, head: bytes, how: str
 ) -> None:
     before = web_server.log()
-    number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
-    host, _, port = web_server.base.removeprefix("http://").partition(":")
-    connection = socket.create_connection((host, int(port)), timeout=30)
-    connection.sendall(
-        f"PUT /upload/{number}?name=a.nii HTTP/1.1\r\nHost: {host}:{port}\r\n"
-        f"Cookie: {web_server.cookie}\r\n".encode()
-        + head
-    )
+    number = new_upload(web_server)
+    connection = connected(web_server)
+    connection.sendall(put_request(web_server, number, "a.nii") + head)
     time.sleep(0.2)
     if how == "reset":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
@@ -257,14 +274,9 @@ def test_a_body_that_contradicts_its_frame_is_refused(
     web_server: ServerProcess, body: bytes
 ) -> None:
     before = web_server.log()
-    number = json.loads(ask(web_server, "/upload", "POST")[1])["number"]
-    port = web_server.base.rpartition(":")[2]
-    answer = send(
-        web_server,
-        f"PUT /upload/{number}?name=b.nii HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Cookie: {web_server.cookie}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-        + body,
-    )
+    number = new_upload(web_server)
+    head = put_request(web_server, number, "b.nii") + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer = send(web_server, head + body)
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer
     assert not [path for path in web_server.temporary.rglob("*") if path.name == "b.nii"]
     server_is_well(web_server, before)

@@ -140,7 +140,7 @@ def test_an_mr_image_is_doubted_and_segmented_only_when_told_to(fresh: Any, tmp_
     assert "HU" in fresh.inner_text(".finding >> nth=0")
     fresh.click("#segment")
     fresh.click("[data-answer=no]")
-    assert fresh.locator("#cancel").count() == 0
+    wait_for(lambda: fresh.locator("#cancel").count() == 0)
     fresh.click("#segment")
     fresh.click("[data-answer=yes]")
     fresh.wait_for_selector("#result")

@@ -19,10 +19,9 @@ from web_parts import (
     a_page,
     masks_of,
     message,
+    paint_larynx,
     save,
-    segment,
     send_files,
-    stroke,
     wait_for,
 )
 from worker_parts import is_running, posix_only
@@ -53,13 +52,8 @@ def kept_masks(path: Path) -> dict[str, np.ndarray]:
 
 
 def paint(page: Any, server: ServerProcess) -> None:
-    """Segment, paint over the larynx, name it, and wait until that is kept."""
-    segment(page)
-    page.click("#tab-edit")
-    page.click("[data-segment=larynx]")
-    page.click("#tool-paint")
-    stroke(page, "Red", (0.4, 0.5), (0.6, 0.5))
-    page.wait_for_selector("[data-segment=larynx] .tag")
+    """Segment, paint over the larynx, and wait until that is kept."""
+    paint_larynx(page)
     wait_for(lambda: edits_of(server))
     settled = edits_of(server)
     assert settled is not None

@@ -21,9 +21,9 @@ from web_parts import (
     a_page,
     enter,
     masks_of,
+    paint_larynx,
     save,
     segment,
-    stroke,
     use_cookie,
     wait_for,
 )
@@ -54,13 +54,13 @@ def test_runs_that_are_cancelled_or_killed_change_nothing_and_the_next_one_works
         begin_to_segment(page)
         page.click("#cancel")
         page.wait_for_selector("#segment:enabled")
-        assert page.locator("#result").count() == 0
+        wait_for(lambda: page.locator("#result").count() == 0)
 
         begin_to_segment(page)
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         page.wait_for_selector("#run-error:has-text('killed from outside')")
-        assert page.locator("#result").count() == 0
+        wait_for(lambda: page.locator("#result").count() == 0)
         assert not blocks_of(server.process.pid)
 
         page.click("#tick-none")
@@ -77,12 +77,7 @@ def test_a_second_tab_is_told_and_may_take_over_with_all_edits(
         first = context.new_page()
         enter(first, server)
         first.wait_for_selector("#image-name")
-        segment(first)
-        first.click("#tab-edit")
-        first.click("[data-segment=larynx]")
-        first.click("#tool-paint")
-        stroke(first, "Red", (0.4, 0.5), (0.6, 0.5))
-        first.wait_for_selector("[data-segment=larynx] .tag")
+        paint_larynx(first)
         painted = masks_of(save(first, "segmentation", tmp_path / "first"))
 
         first.reload()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import email
+import email.message
 import importlib.metadata
 import json
 import os
@@ -26,8 +27,12 @@ from phantom import a_body
 from tiny_model import write_tiny_model
 from training_parts import write_patients
 
+from SDSegLib.version import VERSION
+
 ROOT = Path(__file__).parents[2]
-PARTS = ("SDSegLib", "Resources", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+PARTS = (
+    "SDSegLib", "sdseg", "Resources", "pyproject.toml", "setup.py", "README.md", "LICENSE.txt",
+)  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
@@ -76,11 +81,16 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def requirements(wheel: Path) -> list[Requirement]:
-    """What the wheel asks for, the extras included."""
+def metadata(wheel: Path) -> email.message.Message:
+    """What the package index shows of the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = email.message_from_bytes(archive.read(name))
+        return email.message_from_bytes(archive.read(name))
+
+
+@pytest.fixture(scope="module")
+def requirements(metadata: email.message.Message) -> list[Requirement]:
+    """What the wheel asks for, the extras included."""
     return [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
 
 
@@ -91,11 +101,16 @@ def names_in(wheel: Path) -> set[str]:
 
 def test_the_wheel_holds_every_module_page_and_resource(source: Path, wheel: Path) -> None:
     expected = set()
-    for folder, place in (("SDSegLib", "SDSegLib"), ("Resources", "SDSegLib/resources")):
+    for folder, place in (
+        ("sdseg", "sdseg"),
+        ("SDSegLib", "SDSegLib"),
+        ("Resources", "SDSegLib/resources"),
+    ):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 expected.add(f"{place}/{path.relative_to(ROOT / folder).as_posix()}")
     assert {"SDSegLib/cli/app.py", "SDSegLib/web/page/index.html"} <= expected
+    assert {"SDSegLib/py.typed", "sdseg/py.typed", "sdseg/__init__.py"} <= expected
     assert "SDSegLib/resources/Models/head-neck-oar/model.safetensors" in expected
     assert names_in(wheel) == expected
 
@@ -111,6 +126,27 @@ def test_the_source_archive_builds_the_same_wheel(
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     again = wheel_of(unpacked, tmp_path / "again")
     assert names_in(again) == names_in(wheel)
+
+
+def test_the_package_index_is_told_what_it_is(metadata: email.message.Message) -> None:
+    assert metadata["Name"] == "sdseg"
+    assert metadata["Version"] == VERSION
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata.get_all("License-File") == ["LICENSE.txt"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    labels = {label.partition(",")[0] for label in metadata.get_all("Project-URL", [])}
+    assert labels == {"Homepage", "Documentation", "Changelog", "Issues"}
+    page = metadata.get_payload()
+    assert isinstance(page, str)
+    assert page.lstrip().startswith("# SDSeg for 3D Slicer")
+    relative = re.findall(r"\]\((?!https?:|#)([^)]*)\)", page)
+    assert not relative, "links that lead nowhere on the package index"
+
+
+def test_one_table_tells_every_extra(metadata: email.message.Message) -> None:
+    text = (ROOT / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE)
+    assert sorted(told) == sorted(metadata.get_all("Provides-Extra", []))
 
 
 def distributions_for(requirements: Iterable[Requirement]) -> set[str]:
@@ -162,6 +198,8 @@ def test_the_wheel_alone_lists_its_models(installed: Path, tmp_path: Path) -> No
     listed = json.loads(call(installed / "sdseg", "models", "list", "--json", cwd=tmp_path))
     folders = {item["name"]: Path(item["folder"]) for item in listed["models"]}
     assert folders["head-neck-oar"] == library / "resources" / "Models" / "head-neck-oar"
+    other = "import sdseg, SDSegLib; print(sdseg.read_volume is SDSegLib.read_volume)"
+    assert call(installed / "python", "-c", other, cwd=tmp_path).strip() == "True"
 
 
 def test_the_wheel_alone_segments_the_sample(installed: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from clock import undisturbed_clock
 from phantom import a_body, stored_as
 from tiny_model import write_tiny_model
+from worker_fixtures import model, temporary
 from worker_parts import (
     a_long_volume,
     a_new_body,
@@ -42,15 +43,7 @@ from SDSegLib.volume.volume import Volume
 from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.run import State, VolumeInWorker
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("temporary")
+__all__ = ["model", "temporary"]
 
 
 @pytest.fixture(scope="module")

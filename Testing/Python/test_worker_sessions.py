@@ -14,6 +14,7 @@ import pytest
 from mask_operation import GrowOperation
 from phantom import a_body
 from tiny_model import write_tiny_model
+from worker_fixtures import model
 from worker_parts import child_environment, customized, poll_until_running, segmenting
 
 from SDSegLib.inference.load import load_segmenter
@@ -28,10 +29,7 @@ from SDSegLib.worker.client import WorkerClient
 from SDSegLib.worker.run import State, VolumeInWorker
 from SDSegLib.worker.shared_arrays import SharedArrays
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+__all__ = ["model"]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +63,10 @@ def test_other_structures_of_the_same_ct_cost_a_moment_and_are_what_a_run_gives(
         here = load_segmenter(model, "cpu").segment(body, wanted)
         np.testing.assert_array_equal(found.label_map, here.label_map)
         assert found.structures == here.structures
+        assert found.doubt is not None
+        assert here.doubt is not None
+        assert here.doubt.voxels.shape == (len(here.structures), len(body.array))
+        np.testing.assert_allclose(found.doubt.voxels, here.doubt.voxels, atol=0.051)
         assert client.progress is not None
         assert client.progress.done == client.progress.total
 

@@ -128,13 +128,13 @@ class ServerProcess:
 
     def readers(self) -> list[int]:
         """Process IDs of its reading processes."""
-        return self._children(b"SDSegLib.processes")
+        return self.children(b"SDSegLib.processes")
 
     def workers(self) -> list[int]:
         """Process numbers of the child processes that segment."""
-        return self._children(b"SDSegLib.worker")
+        return self.children(b"SDSegLib.worker")
 
-    def _children(self, module: bytes) -> list[int]:
+    def children(self, module: bytes) -> list[int]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -311,6 +311,16 @@ def stroke(page: Any, view: str, *corners: tuple[float, float]) -> None:
         page.mouse.move(*place, steps=6)
         time.sleep(0.05)
     page.mouse.up()
+
+
+def paint_larynx(page: Any) -> None:
+    """Segment, and paint over the larynx."""
+    segment(page)
+    page.click("#tab-edit")
+    page.click("[data-segment=larynx]")
+    page.click("#tool-paint")
+    stroke(page, "Red", (0.4, 0.5), (0.6, 0.5))
+    page.wait_for_selector("[data-segment=larynx] .tag")
 
 
 def wait_for(

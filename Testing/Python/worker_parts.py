@@ -122,3 +122,24 @@ def poll_until_running(client: WorkerClient) -> None:
         ),
     )
     assert client.state is State.RUNNING, (client.state, client.error, client.details)
+
+
+def run(client: WorkerClient, model: str, volume: Volume | None = None) -> None:
+    client.start(volume or a_body(), segmenting(model, device="cpu"))
+    assert client.wait(120) is State.DONE, (client.error, client.details)
+
+
+def fail(client: WorkerClient, volume: Volume, operation: SegmentOperation, *parts: str) -> None:
+    """Run, fail, and say all `parts`; then be ready, with no result."""
+    client.start(volume, operation)
+    assert client.wait(120) is State.FAILED, client.log
+    for part in parts:
+        assert part in client.error, (client.error, client.details)
+    assert not client.is_busy
+    assert client.result is None
+    assert client.report is None
+
+
+def child_of(client: WorkerClient) -> int:
+    assert client.process_id is not None
+    return client.process_id

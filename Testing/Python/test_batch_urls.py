@@ -1,0 +1,125 @@
+"""Studies and results on object storage, by URLs of fsspec; with and without a cluster."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from command_parts import model, write_ct
+from test_batch import batch
+from typer.testing import CliRunner, Result
+
+from SDSegLib.cli.app import app
+from SDSegLib.errors import InputError, OutputError
+from SDSegLib.studies.urls import UrlFolder
+
+fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install "sdseg[cluster]"')
+
+__all__ = ["model"]
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[str]:
+    """A URL in the memory of this process, with studies below "in"."""
+    url = f"memory://bucket-{uuid4().hex}"
+    folder = UrlFolder(f"{url}/in")
+    for name in ("a.nii.gz", "deep/b.nrrd", "deep/c.nii.gz"):
+        folder.write({name: write_ct(tmp_path / "local" / name)})
+    folder.write({"notes.txt": b"no image", "damaged.nii.gz": b"\x1f\x8b not really"})
+    yield url
+    folder.system.rm(folder.root.rpartition("/")[0], recursive=True)
+
+
+def at(url: str, output: str, model: Path, *more: str) -> Result:
+    command = ["batch", url, "--output", output, "--model", str(model), "--write", "nii.gz,png"]
+    return CliRunner().invoke(app, [*command, *more])
+
+
+def table_of(folder: UrlFolder) -> dict[str, dict[str, str]]:
+    content = folder.read("studies.csv")
+    assert content is not None
+    return {line["study"]: line for line in csv.DictReader(io.StringIO(content.decode()))}
+
+
+def test_studies_of_a_bucket_get_their_results_in_another(
+    bucket: str, tmp_path: Path, model: Path
+) -> None:
+    done = at(f"{bucket}/in", f"{bucket}/out/", model)
+    assert done.exit_code == 1, done.exception
+    assert "3 done (0 with warnings), 0 there already, 1 failed" in done.stderr
+    assert f"see {bucket}/out/studies.csv" in done.stderr
+    out = UrlFolder(f"{bucket}/out")
+    assert out.files() == [
+        "a.nii.gz", "a.png", "deep/b.nii.gz", "deep/b.png", "deep/c.nii.gz", "deep/c.png",
+        "studies.csv",
+    ]  # fmt: skip
+    lines = table_of(out)
+    assert {name: line["status"] for name, line in lines.items()} == {
+        "a": "done", "damaged": "failed", "deep/b": "done", "deep/c": "done",
+    }  # fmt: skip
+    assert f"{bucket}/in/damaged.nii.gz: " in lines["damaged"]["message"]
+    assert str(tmp_path) not in lines["damaged"]["message"]
+    assert batch(tmp_path / "local", tmp_path / "plain", model, "--write", "nii.gz").exit_code == 0
+    for name in ("a", "deep/b", "deep/c"):
+        assert out.read(f"{name}.nii.gz") == (tmp_path / f"plain/{name}.nii.gz").read_bytes()
+    out.remove("deep/b.png")
+    out.write({"deep/b.nii.gz": b"edited by hand"})
+    again = at(f"{bucket}/in", f"{bucket}/out", model)
+    assert "1 done (0 with warnings), 2 there already, 1 failed" in again.stderr
+    assert out.read("deep/b.nii.gz") == b"edited by hand"
+    assert out.has("deep/b.png")
+
+
+@pytest.mark.slow
+def test_workers_read_and_write_urls(tmp_path: Path, model: Path) -> None:
+    pytest.importorskip("distributed", reason='needs distributed: pip install "sdseg[cluster]"')
+    for name in ("a.nii.gz", "deep/b.nrrd"):
+        write_ct(tmp_path / "in" / name)
+    output = tmp_path / "out"
+    done = at(f"file://{tmp_path}/in", f"file://{output}", model, "--workers", "1")
+    assert done.exit_code == 0, done.exception or done.stderr
+    assert sorted(path.name for path in output.rglob("*.*")) == [
+        "a.nii.gz", "a.png", "b.nii.gz", "b.png", "studies.csv",
+    ]  # fmt: skip
+    assert batch(tmp_path / "in", tmp_path / "plain", model, "--write", "nii.gz").exit_code == 0
+    for name in ("a.nii.gz", "deep/b.nii.gz"):
+        assert (output / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "output", "more", "expected"),
+    [
+        ("memory://{}/in", "memory://{}/in/out", [], "choose a folder beside it"),
+        ("memory://{}/nothing", "memory://{}/out", [], "holds no images (NIfTI, NRRD or MHA)"),
+        ("memory://{}/in", "memory://{}/out", ["--pattern", "x*"], "no images that match 'x*'"),
+        ("nosuch://{}/in", "memory://{}/out", [], "The URL nosuch://"),
+        ("memory://{}/in", "nosuch://{}/out", [], "The URL nosuch://"),
+        ("memory://{}/in", "memory://{}/out", ["--write", "dcm"], "--write dcm needs the DICOM"),
+    ],
+)
+def test_urls_that_cannot_be_used(
+    bucket: str, model: Path, url: str, output: str, more: list[str], expected: str
+) -> None:
+    name = bucket.removeprefix("memory://")
+    done = at(url.format(name), output.format(name), model, *more)
+    assert isinstance(done.exception, InputError), done.exception
+    assert expected in str(done.exception)
+
+
+def test_all_files_of_a_study_appear_or_none(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = UrlFolder(f"{bucket}/full")
+    opened = type(folder.system).open
+
+    def fail(self: object, path: str, *arguments: object, **more: object) -> object:
+        if path.endswith(".png"):
+            raise OSError(28, "No space left on device")
+        return opened(self, path, *arguments, **more)
+
+    monkeypatch.setattr(type(folder.system), "open", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        folder.write({"a.nii.gz": b"1", "a.png": b"2"})
+    assert folder.files() == []

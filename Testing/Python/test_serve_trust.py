@@ -1,0 +1,307 @@
+"""Who may use a server, and which server a laptop trusts with images."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command_parts import Run, sdseg
+from serve_parts import answers, connected, hello
+from worker_parts import posix_only
+
+from SDSegLib.errors import InputError, OutputError
+from SDSegLib.serve.certificate import make_certificate
+from SDSegLib.serve.server import SegmentationServer, ServeSettings
+from SDSegLib.serve.tokens import Tokens, add_token, read_tokens
+from SDSegLib.version import VERSION
+from SDSegLib.wire.address import ServerAddress
+from SDSegLib.wire.frames import write_frame
+from SDSegLib.wire.tls import fingerprint, first_certificate, server_context
+from SDSegLib.worker import remote
+from SDSegLib.worker.access import ServerAccess
+from SDSegLib.worker.elsewhere import ServerError, check_server
+from SDSegLib.worker.saved_server import (
+    forget_server,
+    save_server,
+    saved_address,
+    saved_token,
+    server_access,
+    server_file,
+    token_file,
+)
+
+__all__ = ["sdseg"]
+
+TOKEN = "a-token-that-is-long-enough"
+openssl_only = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
+pytestmark = openssl_only
+
+Serve = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good, other, expired: each with its key; and one that an issuer has signed."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("good", "other", "issuer"):
+        make_certificate(folder / f"{name}.pem", folder / f"{name}-key.pem", "localhost")
+    request, name = folder / "request.csr", folder / "signed"
+    openssl(
+        *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-subj", "/CN=laptop", "-keyout", f"{name}-key.pem", "-out", request),
+    )
+    openssl(
+        *("x509", "-req", "-in", request, "-CA", folder / "issuer.pem", "-days", "9"),
+        *("-CAkey", folder / "issuer-key.pem", "-CAcreateserial", "-out", f"{name}.pem"),
+    )
+    both = (folder / "signed.pem").read_text() + (folder / "signed-key.pem").read_text()
+    (folder / "laptop.pem").write_text(both)
+    shutil.copy(folder / "signed-key.pem", folder / "expired-key.pem")
+    openssl(
+        *("x509", "-req", "-in", request, "-signkey", folder / "expired-key.pem"),
+        *("-days", "-1", "-out", folder / "expired.pem"),
+    )
+    return folder
+
+
+def openssl(*arguments: object) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings of who runs the tests, and no keyring."""
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "settings"))
+    monkeypatch.delenv("SDSEG_SERVER_TOKEN", raising=False)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    remote._known_certificates.clear()
+
+
+@pytest.fixture
+def serve(certificates: Path) -> Iterator[Serve]:
+    """Start a server with a certificate; returns its port."""
+    servers = []
+
+    def start(name: str = "good", client_issuer: str | None = None) -> int:
+        issuer = None if client_issuer is None else certificates / client_issuer
+        context = server_context(
+            certificates / f"{name}.pem", certificates / f"{name}-key.pem", issuer
+        )
+        settings = ServeSettings("127.0.0.1", 0, context, Tokens(["x" * 30, TOKEN]))
+        servers.append(SegmentationServer(settings, lambda line: None))
+        return servers[-1].port
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def says(address: str, token: str = TOKEN) -> str:
+    """What a laptop says about a server."""
+    try:
+        return check_server(ServerAccess(ServerAddress.parse(address), token))
+    except ServerError as error:
+        return str(error)
+
+
+def pin(certificates: Path, name: str = "good") -> str:
+    return f"sha256={fingerprint(first_certificate(certificates / f'{name}.pem'))}"
+
+
+def test_a_certificate_is_known_by_its_fingerprint_or_its_issuer(
+    serve: Serve, certificates: Path
+) -> None:
+    port = serve()
+    there = f"The server localhost:{port} is there: SDSeg"
+    assert says(f"localhost:{port}?{pin(certificates)}").startswith(there)
+    assert says(f"localhost:{port}?{pin(certificates)}").startswith(there)  # known by now
+    assert says(f"localhost:{port}?issuer={certificates / 'good.pem'}").startswith(there)
+    assert says(f"127.0.0.1:{port}?{pin(certificates)}").startswith("The server 127.0.0.1")
+
+
+def test_nothing_is_sent_to_a_server_that_is_not_the_right_one(
+    serve: Serve, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    monkeypatch.setattr(remote, "write_frame", lambda *arguments: sent.append(arguments))
+    port, old = serve(), serve("expired")
+    assert "has another certificate" in says(f"localhost:{port}?{pin(certificates, 'other')}")
+    assert "is not trusted (self" in says(f"localhost:{port}")
+    assert "is not trusted" in says(f"localhost:{port}?issuer={certificates / 'other.pem'}")
+    good = f"?issuer={certificates / 'good.pem'}"
+    assert "is for another host" in says(f"127.0.0.1:{port}{good}")
+    assert "has expired; nothing was sent" in says(
+        f"localhost:{old}?{pin(certificates, 'expired')}"
+    )
+    assert "issuer.txt cannot be read" in says(f"localhost:{port}?issuer=issuer.txt")
+    assert not sent
+
+
+def test_a_server_may_ask_for_certificates_of_clients(serve: Serve, certificates: Path) -> None:
+    port = serve(client_issuer="issuer.pem")
+    address = f"localhost:{port}?{pin(certificates)}"
+    assert "asks for a certificate of this computer" in says(address)
+    other = f"{address}&certificate={certificates / 'other.pem'}"
+    assert "other.pem and its key cannot be used" in says(other)
+    assert "is there" in says(f"{address}&certificate={certificates / 'laptop.pem'}")
+    wrong = says(f"{address}&certificate={certificates / 'laptop.pem'}", "x" * 31)
+    assert "the token is not one of those" in wrong
+
+
+def test_versions_that_differ_are_named(
+    serve: Serve, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"localhost:{serve()}?{pin(certificates)}"
+    monkeypatch.setattr(remote, "VERSION", "9.9.9")
+    said = says(address)
+    assert f"has SDSeg {VERSION}, this computer SDSeg 9.9.9, so results could differ" in said
+    assert "token" in says(address, "wrong" * 9)  # versions are for those with a token
+    monkeypatch.setattr(remote, "WIRE", 77)
+    assert "speaks version 1 of the connection, this SDSeg version 77" in says(address)
+
+
+def test_something_else_at_the_address(certificates: Path, serve: Serve) -> None:
+    assert "nothing listens there" in says("localhost:9")
+    assert "its name is unknown" in says("no-such-host.invalid")
+    port = serve()
+    parsed = ServerAddress.parse(f"localhost:{port}")
+    for first in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100):
+        stream = connected(parsed)
+        stream.write(first)
+        (answer,) = answers(stream)
+        assert answer["message"] == "What came is no message of SDSeg. The connection was closed."
+        stream.release()
+    for token in (None, 7, ["x"], "", "x" * 600):
+        stream = connected(parsed)
+        write_frame(stream, hello(token))  # type: ignore[arg-type]
+        (answer,) = answers(stream)
+        assert answer["kind"] == "token"
+        stream.release()
+
+
+@posix_only
+def test_tokens_are_in_a_file_that_others_cannot_read(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    first, second = add_token(path), add_token(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with path.open("a") as file:
+        file.write("# the reading room\n\n")
+    tokens = read_tokens(path)
+    assert (tokens.number(first), tokens.number(second)) == (0, 1)
+    assert tokens.number("# the reading room") is None
+    path.chmod(0o644)
+    with pytest.raises(InputError, match="All users of this computer can read"):
+        read_tokens(path)
+    path.chmod(0o600)
+    for content, reason in (("", "has 0 tokens"), ("abc\n", "is not 20 to 512 characters")):
+        path.write_text(content)
+        with pytest.raises(InputError, match=reason):
+            read_tokens(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_tokens(tmp_path / "nothing")
+
+
+@posix_only
+def test_the_commands_prepare_start_and_save_a_server(
+    sdseg: Run, serve: Serve, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = sdseg("serve", "--make-certificate", "--make-token", "sdseg-tokens", "--host", "gpu")
+    assert made.code == 0, made.err
+    assert f"sdsegs://gpu:8743?{pin(tmp_path, 'sdseg-certificate')}" in made.out
+    token = made.out.split()[-1]
+    assert read_tokens(Path("sdseg-tokens")).number(token) == 0
+    assert stat.S_IMODE(Path("sdseg-key.pem").stat().st_mode) == 0o600
+    again = sdseg("serve", "--make-certificate")
+    assert again.code == 2
+    assert "exists already" in again.err
+
+    expired = ("--certificate", certificates / "expired.pem", "--key", certificates)
+    outcome = sdseg("serve", *expired[:3], certificates / "expired-key.pem")
+    assert "certificate has expired. Make a new one" in outcome.err
+    assert "Nothing can listen" in sdseg("serve", "--listen", "192.0.2.1:1").err
+    assert "is no address with a port" in sdseg("serve", "--listen", "8743").err
+
+    address = f"sdsegs://localhost:{serve()}?{pin(certificates)}"
+    assert "There is no token" in sdseg("server", "save", address).err
+    assert "No server was saved" in sdseg("server", "show").err
+    monkeypatch.setenv("SDSEG_SERVER_TOKEN", TOKEN)
+    saved = sdseg("server", "save", address)
+    assert saved.code == 0, saved.err
+    assert "no names, dates or UIDs" in saved.out
+    monkeypatch.delenv("SDSEG_SERVER_TOKEN")
+    assert address in sdseg("server", "show").out
+    assert sdseg("server", "forget").code == 0
+    assert "No server was saved" in sdseg("server", "forget").out
+    assert not token_file().read_text().count(TOKEN)
+    assert TOKEN not in saved.out + saved.err
+
+
+def test_a_saved_server_without_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert saved_address() is None
+    address = ServerAddress.parse(f"gpu.example.org?sha256={'0' * 64}")
+    where = save_server(address, TOKEN)
+    assert str(token_file()) in where
+    assert TOKEN not in server_file().read_text()
+    if os.name == "posix":
+        assert stat.S_IMODE(token_file().stat().st_mode) == 0o600
+    assert server_access("saved") == ServerAccess(address, TOKEN)
+    assert server_access(str(address)).token == TOKEN
+    with pytest.raises(InputError, match="no token for the server other:8743"):
+        server_access("other")
+    monkeypatch.setenv("SDSEG_SERVER_TOKEN", "another-token-from-the-job")
+    assert saved_token(address) == "another-token-from-the-job"
+    server_file().write_text("{damaged")
+    assert saved_address() is None
+    token_file().parent.chmod(0o500)
+    try:
+        if os.name == "posix" and getpass.getuser() != "root":
+            with pytest.raises(OutputError, match="cannot be written"):
+                save_server(address, TOKEN)
+    finally:
+        token_file().parent.chmod(0o700)
+
+
+def test_a_token_goes_into_the_keyring_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[tuple[str, str], str] = {}
+    errors = types.ModuleType("keyring.errors")
+    errors.KeyringError = type("KeyringError", (Exception,), {})  # type: ignore[attr-defined]
+    backend = types.SimpleNamespace(priority=5)
+
+    def locked(*_: str) -> str:
+        raise errors.KeyringError("locked")
+
+    keyring = types.ModuleType("keyring")
+    vars(keyring).update(
+        errors=errors,
+        get_keyring=lambda: backend,
+        set_password=lambda service, name, token: kept.update({(service, name): token}),
+        get_password=lambda service, name: kept.get((service, name)),
+        delete_password=lambda service, name: kept.pop((service, name)),
+    )
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
+    address = ServerAddress.parse("gpu.example.org:7")
+    assert save_server(address, TOKEN) == "the system's keyring"
+    assert list(kept.values()) == [TOKEN]
+    assert not token_file().exists()
+    assert saved_token(address) == TOKEN
+    assert forget_server()
+    assert not kept
+
+    monkeypatch.setattr(keyring, "set_password", locked)
+    monkeypatch.setattr(keyring, "get_password", locked)
+    assert str(token_file()) in save_server(address, TOKEN)
+    assert saved_token(address) == TOKEN
+    backend.priority = 0  # one that keeps no secrets
+    assert json.loads(token_file().read_text()) == {"gpu.example.org:7": TOKEN}

@@ -1,0 +1,240 @@
+"""From corrected cases to a model, by the command: measured, stopped, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from teach_parts import write_cases, write_foundation, write_names
+from training_parts import a_case
+
+from SDSegLib.models.registry import MODELS_VARIABLE
+from SDSegLib.reading.files import read_volume
+from SDSegLib.teaching.learnt import RECORD
+from SDSegLib.teaching.measure import UNMEASURED_SHARE
+
+pytestmark = pytest.mark.train
+
+SECONDS = 15.0
+
+
+def words(cases: Path, output: Path, *more: object) -> list[str]:
+    return [
+        sys.executable, "-m", "SDSegLib", "teach", str(cases), "--output", str(output),
+        "--device", "cpu", "--threads", "1", *map(str, more),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    write_foundation(tmp_path / "models" / "foundation")
+    return tmp_path
+
+
+def run(command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def named(home: Path) -> tuple[str, ...]:
+    return ("--names", str(write_names(home / "names.json")))
+
+
+def description(model: Path) -> dict[str, Any]:
+    return json.loads((model / "model.json").read_text(encoding="utf-8"))
+
+
+def test_three_cases_become_a_model_that_segments(home: Path) -> None:
+    cases = write_cases(home / "cases")
+    model, report = home / "models" / "body-and-bone", home / "report"
+    began = time.monotonic()
+    done = run(
+        words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json", "--json-progress",
+              "--report", report, "--license", "CC-BY-4.0", "--region", "phantom")
+    )  # fmt: skip
+    assert time.monotonic() - began < 4 * SECONDS
+    result = json.loads(done.stdout)
+    assert result["cases"] == result["patients"] == 3
+    assert {(row["case"], row["structure"]) for row in result["scores"]} == {
+        (f"p{n}", name) for n in range(3) for name in ("Body", "Bone")
+    }
+    body = [row["after"] for row in result["scores"] if row["structure"] == "Body"]
+    assert min(body) > 0.2  # after a second and a half each
+    told = [
+        json.loads(line)["progress"] for line in done.stderr.splitlines() if '"progress"' in line
+    ]
+    assert [row["share"] for row in told] == sorted(row["share"] for row in told)
+    assert any(row["loss"] is not None for row in told)
+    found = description(model)
+    assert [item["name"] for item in found["structures"]] == ["Body", "Bone"]
+    assert found["license"] == "CC-BY-4.0"
+    assert found["expects"]["region"] == "phantom"
+    assert found["figures"]["mean_dice"] == pytest.approx(result["mean_after"], abs=1e-3)
+    card = (model / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for text in (json.dumps(found), card):
+        for secret in ("p0", "p1", "p2", str(home)):
+            assert secret not in text
+    assert (report / "summary.json").is_file()
+    assert list((report / "worst").glob("*.png"))
+    there = sorted(path.name for path in model.parent.iterdir())
+    assert there == [RECORD, "body-and-bone", "foundation"]
+
+    output = home / "result.nii.gz"
+    run([sys.executable, "-m", "SDSegLib", "segment", str(cases / "p0" / "ct.nii.gz"),
+         "--model", "body-and-bone", "--labelmap", str(output)])  # fmt: skip
+    wanted = read_volume(cases / "p0" / "organs.nii.gz", labels=True).array == 1
+    given = read_volume(output, labels=True).array == 1
+    assert 2 * (wanted & given).sum() / (wanted.sum() + given.sum()) > 0.5
+
+    again = run(
+        words(cases, home / "models" / "second", "--minutes", SECONDS / 60, *named(home),
+              "--from", "body-and-bone", "--json", "--json-progress")
+    )  # fmt: skip
+    assert '"Reading the cases' in again.stderr
+    assert '"Before' not in again.stderr, "all was drawn, so the old model need not segment"
+    second = json.loads(again.stdout)  # these cases can tell nothing of a model that knows them
+    assert second["model"] is not None
+    assert second["scores"] == []
+    assert "body-and-bone had learnt from all these cases before" in " ".join(second["remarks"])
+    facts = description(home / "models" / "second")["training"]
+    assert facts["began_with"] == ["body-and-bone 1"]
+    assert facts["share_of_new_weights"] == UNMEASURED_SHARE
+    assert 0 < facts["steps"] <= 100
+    assert facts["ancestors"][0] == found["weights"]["sha256"]
+    card = (home / "models" / "second" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "had learnt from all these cases before" in card
+
+    write_cases(cases, count=4)  # one case more; the third model knows the others by its parents
+    third = json.loads(
+        run(
+            words(cases, home / "models" / "third", "--minutes", SECONDS / 60, *named(home),
+                  "--from", "second", "--json")
+        ).stdout
+    )  # fmt: skip
+    assert {row["case"] for row in third["scores"]} == {"p3"}
+    assert all(row["before"] is not None for row in third["scores"])
+    told = " ".join(third["remarks"])
+    assert "second had learnt from 3 of the 4 cases before" in told
+    assert "The only new patient" in told
+    if third["model"] is None:
+        assert "Nothing was gained" in told
+        assert third["mean_after"] < third["mean_before"] - 0.02
+    for secret in ("p0", "p1", "p2", str(home)):
+        assert secret not in (home / "models" / RECORD).read_text(encoding="utf-8")
+
+
+def test_killed_at_any_moment_it_goes_on(home: Path) -> None:
+    cases, model = write_cases(home / "cases"), home / "models" / "mine"
+    before = {path: path.read_bytes() for path in cases.rglob("*") if path.is_file()}
+    command = words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json")
+    for seconds in (5.0, 9.0, 12.0):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+        assert not model.exists() or (model / "model.safetensors").is_file()
+        if model.exists():
+            break
+    if not model.exists():
+        run(command)
+    assert description(model)["training"]["cases"] == 3
+    assert {path: path.read_bytes() for path in cases.rglob("*") if path.is_file()} == before
+    hidden = [path.name for path in model.parent.iterdir() if path.name.startswith(".")]
+    assert hidden == [RECORD]
+
+
+def test_stopped_by_ctrl_c_it_says_how_to_go_on(home: Path) -> None:
+    cases, model = write_cases(home / "cases"), home / "models" / "mine"
+    command = words(cases, model, "--minutes", 2, *named(home), "--json-progress")
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if '"progress"' in line and json.loads(line)["progress"]["loss"] is not None:
+            break
+    child.send_signal(signal.SIGINT)
+    _, rest = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "goes on from there" in rest
+    assert not model.exists()
+    other = run(words(cases, model, "--minutes", SECONDS / 60, *named(home)))
+    assert "Wrote the model" in other.stdout.replace("\n", " ")
+
+
+def test_two_runs_with_one_output_are_refused(home: Path) -> None:
+    cases, model = write_cases(home / "cases"), home / "models" / "mine"
+    command = words(cases, model, "--minutes", 2, *named(home), "--json-progress")
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if '"progress"' in line:
+                break
+        second = run(words(cases, model, "--minutes", 1, *named(home)), code=2)
+        assert "being taught" in second.stderr
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_what_cannot_be_taught_from_is_said_at_once(home: Path) -> None:
+    one = write_cases(home / "one", count=1)
+    model = home / "models" / "mine"
+    said = run(words(one, model, *named(home)), code=2).stderr
+    assert "only one patient" in said
+    assert "Propagate" in said
+    assert "--names" in run(words(write_cases(home / "two"), model), code=2).stderr
+    empty = a_case(0).label_map * 0
+    nothing = write_cases(home / "nothing", count=2, p0=empty, p1=empty)
+    assert "No case of nothing holds" in run(words(nothing, model, *named(home)), code=2).stderr
+    cut = write_cases(home / "cut", count=2, p1=a_case(1).label_map[:-1])
+    assert "not on the grid" in run(words(cut, model, *named(home)), code=2).stderr
+    missing = run(words(home / "two", model, *named(home), "--structure", "Liver"), code=2).stderr
+    assert "hold no structure 'Liver'" in missing
+    assert not model.exists()
+
+
+def test_structures_that_only_some_cases_hold_stay_unknown_in_the_others(home: Path) -> None:
+    only_body = np.minimum(a_case(2).label_map, 1)
+    cases = write_cases(home / "cases", p2=only_body)
+    model = home / "models" / "mine"
+    result = json.loads(
+        run(words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json")).stdout
+    )
+    rows = {(row["case"], row["structure"]) for row in result["scores"]}
+    assert ("p2", "Body") in rows
+    assert ("p2", "Bone") not in rows
+
+
+def test_a_structure_of_one_patient_is_learnt_and_said_to_be_unmeasured(home: Path) -> None:
+    only_body = {f"p{n}": np.minimum(a_case(n).label_map, 1) for n in (1, 2)}
+    cases = write_cases(home / "cases", **only_body)
+    model = home / "models" / "mine"
+    result = json.loads(
+        run(words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json")).stdout
+    )
+    assert {row["structure"] for row in result["scores"]} == {"Body"}
+    assert "Bone was drawn in the cases of one patient only" in " ".join(result["remarks"])
+    assert [item["name"] for item in description(model)["structures"]] == ["Body", "Bone"]
+
+
+def test_the_plan_names_grid_folds_and_time(home: Path) -> None:
+    cases = write_cases(home / "cases")
+    done = run(words(cases, home / "mine", "--plan", "--json", *named(home)))
+    plan = json.loads(done.stdout)["plan"]
+    assert plan["from"] == "foundation"
+    assert plan["cases"] == 3
+    assert [fold["measure"] for fold in plan["folds"]] == [1, 1, 1]
+    assert not (home / "mine").exists()

@@ -1,0 +1,60 @@
+"""A network is trained by two processes as by one that takes the same slices in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from process_parts import run_sdseg
+from safetensors.torch import load_file
+from training_parts import curve_of, tiny_changes, write_patients
+
+pytestmark = [pytest.mark.train, pytest.mark.slow]
+
+ONE = ("--set", "training.accumulate=2")
+TWO = ("--devices", "2", "--strategy", "ddp")
+Train = Callable[..., None]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Train:
+    """Train the plain U-Net: two slices for each process and step, in six steps."""
+    data = write_patients(tmp_path / "patients")
+
+    def run(output: str, *more: str) -> None:
+        changes = [*tiny_changes("direct"), "training.validate_every=100"]
+        words = [word for change in changes for word in ("--set", change)]
+        done = run_sdseg(
+            "train", "--dataset", "folder", "--data", data, "--output", tmp_path / output,
+            "--option", "validation=0.25", "--device", "cpu", "--preset", "direct", *words, *more,
+        )  # fmt: skip
+        assert done.code == 0, done.said
+
+    return run
+
+
+def differences(one: Path, other: Path) -> float:
+    """The largest difference of any two weights, as a share of the largest of their tensor."""
+    weights, others = (load_file(folder / "model" / "model.safetensors") for folder in (one, other))
+    assert weights.keys() == others.keys()
+    return max(
+        float((weights[name] - others[name]).abs().max() / weights[name].abs().max().clamp(1e-3))
+        for name in weights
+        if weights[name].is_floating_point()
+    )
+
+
+def test_two_processes_learn_what_one_learns_also_after_a_break(
+    train: Train, tmp_path: Path
+) -> None:
+    train("one", *ONE)
+    train("two", *TWO)
+    assert differences(tmp_path / "one", tmp_path / "two") < 1e-4
+    train("parts", *TWO, "--max-minutes", "0")
+    assert not (tmp_path / "parts" / "model").exists()
+    assert 0 < max(curve_of(tmp_path / "parts" / "network")) < 6
+    train("parts", *TWO)
+    assert differences(tmp_path / "two", tmp_path / "parts") == 0
+    two, parts = (curve_of(tmp_path / name / "network") for name in ("two", "parts"))
+    assert two == parts
