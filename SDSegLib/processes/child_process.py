@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import shutil
@@ -49,7 +50,7 @@ class ChildProcess:
         note: Called with each line that is not a message.
 
     Raises:
-        OSError: If the interpreter cannot be started.
+        OSError: If the interpreter, or a thread beside it, cannot be started.
     """
 
     def __init__(
@@ -73,8 +74,12 @@ class ChildProcess:
             )
             for target in (self._write, self._read, self._read_stderr)
         }
-        for thread in self._threads.values():
-            thread.start()
+        try:
+            for thread in self._threads.values():
+                thread.start()
+        except RuntimeError as error:  # no address space for its stack, or too many threads
+            self.kill()
+            raise OSError(errno.EAGAIN, str(error)) from error
 
     def send(self, message: Message | None) -> threading.Event:
         """Pass a message, or None to close the pipe, to the writing thread.

@@ -132,21 +132,29 @@ def test_memory_beyond_the_image_is_refused(tmp_path: Path) -> None:
 
 
 @linux_only
-def test_a_small_address_space_is_a_sentence(tmp_path: Path) -> None:
-    """Not even NumPy can be imported in the child."""
+@pytest.mark.parametrize("megabytes_left", [2, 10, 18, 30, 60, 80])
+def test_a_small_address_space_is_a_sentence(tmp_path: Path, megabytes_left: int) -> None:
+    """First a thread cannot be started here, then NumPy cannot be imported in the child."""
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from SDSegLib.errors import InputError\n"
+        "from SDSegLib.errors import SDSegError\n"
         "from SDSegLib.processes.guard import call_guarded\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (100 * 2**20,) * 2)\n"
+        "pages = int(Path('/proc/self/statm').read_text().split()[0])\n"
+        "limit = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "try: call_guarded('guarded_calls:process', Path('ct.nii'))\n"
-        "except InputError as error: print(error)\n"
+        "except SDSegError as error: print(error)\n"
+        "else: print('It was enough.')\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(LIBRARY_FOLDER), str(HERE)))}
     ended = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, str(megabytes_left)],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
-    assert ended.stdout.startswith("ct.nii: "), ended
+    beginnings = ("ct.nii", "The process that reads files cannot be started", "It was enough.")
+    assert ended.stdout.startswith(beginnings), ended
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
