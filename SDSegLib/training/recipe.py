@@ -26,7 +26,7 @@ from ..families.base import Family
 from ..families.description import ModelDescription
 from ..models.folder import load_networks
 from ..volume.model_input import InputDescription
-from ..volume.sides import mirrored_labels
+from ..volume.sides import mirrored_axis, mirrored_labels
 from .settings import Preset, StageSettings
 from .stage import Stage
 
@@ -203,7 +203,8 @@ def describe(
         name: Name of the model.
 
     Raises:
-        InputError: If tile, channels and networks do not fit together.
+        InputError: If tile, channels and networks do not fit together, or slices shall be mirrored
+            and cannot be.
     """
     changes = {key: value for key, value in vars(preset.input).items() if value is not None}
     if proposed.pictures is not None:
@@ -213,6 +214,10 @@ def describe(
         preset, replace(proposed, **changes), collection.num_classes
     )
     _check_size(seen.size, factor)
+    stages = (preset.autoencoder, preset.training)
+    if any(stage.mirror for stage in stages if stage is not None):
+        mirrored_labels(collection.structures)
+        mirrored_axis(seen)
     return ModelDescription(
         name=name,
         title=f"{collection.title}: {preset.name}",

@@ -108,6 +108,20 @@ def test_published_family_learns_pictures(sdseg: Run, tmp_path: Path):
     assert {"noise", "latent", "dice"} <= set(curve[6])
 
 
+@pytest.mark.parametrize("stage", ["autoencoder", "training"])
+def test_pictures_are_not_mirrored_which_is_told_before_anything_is_trained(
+    sdseg: Run, tmp_path: Path, stage: str
+):
+    data = write_kvasir(tmp_path / "kvasir", 10)
+    refused = sdseg(
+        "train", "--dataset", "kvasir-seg", "--data", data, "-o", tmp_path / "run",
+        "--device", "cpu", "--set", f"{stage}.mirror=true", "--plan",
+    )  # fmt: skip
+    assert refused.code == 2
+    assert "leave `mirror` off" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_plan_tells_what_would_be_done_and_does_nothing(training: Run, tmp_path: Path):
     planned = training("compact", "--plan", "--json")
     assert planned.code == 0
