@@ -39,5 +39,5 @@ def results_of_cluster(
             bar.tell(f"Dashboard of the cluster: {escape(connection.dashboard)}")
         run = ClusterRun(connection, options, models, is_cancelled, bar.warn)
         for result in run.results(studies):
-            bar.on_workers(result, run.workers)
+            bar.on_workers(result, f"{run.workers} worker{'' if run.workers == 1 else 's'}")
             yield result

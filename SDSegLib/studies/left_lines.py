@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -73,6 +73,23 @@ class LeftLines:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def of_done(self, done: Iterable[Study]) -> Iterator[StudyResult]:
+        """Results of studies that are done already: their lines, or that they are there."""
+        names = self.names()
+        for study in done:
+            found = self.find(study) if self.is_among(study, names) else None
+            yield found or StudyResult(study, "there already")
+
+    def removed(
+        self, results: Generator[StudyResult, None, None]
+    ) -> Generator[StudyResult, None, None]:
+        """The results; each line is removed when its receiver has put the result into the table."""
+        with self.removed_at_the_end(), closing(results):
+            for result in results:
+                yield result
+                if result.status == "done":
+                    self.remove(result.study)
 
     def names(self) -> set[str]:
         """Names of the files; see `is_among`."""
