@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -48,6 +49,7 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
         kind = f"IP:{ipaddress.ip_address(host)}"
     except ValueError:
         kind = f"DNS:{host}"
+    is_made = False
     try:
         os.close(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         done = subprocess.run(
@@ -63,11 +65,15 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
             timeout=_SECONDS,
             check=False,
         )
+        is_made = not done.returncode
     except (OSError, subprocess.TimeoutExpired) as error:
-        key.unlink(missing_ok=True)
         raise OutputError(f"The certificate cannot be made ({error}).") from None
+    finally:
+        if not is_made:  # neither existed before; also after Ctrl+C
+            for path in (key, certificate):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
     if done.returncode:
-        key.unlink(missing_ok=True)
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise OutputError(f"openssl could not make the certificate ({said}).")
 

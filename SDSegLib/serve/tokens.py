@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -83,9 +84,16 @@ def add_token(path: Path) -> str:
     """
     token = secrets.token_urlsafe(32)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(file, "a", encoding="ascii") as stream:
-            stream.write(token + "\n")
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "r+b", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            line = f"{token}\n".encode("ascii")
+            if end:
+                stream.seek(end - 1)
+                line = line if stream.read(1) == b"\n" else b"\n" + line  # typed by hand
+            if stream.write(line) != len(line):
+                stream.truncate(end)  # a part of a token would make the file unusable
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}).") from None
     return token

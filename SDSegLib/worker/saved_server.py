@@ -83,11 +83,14 @@ def forget_server() -> bool:
             with contextlib.suppress(KeyringError):
                 keyring.delete_password(_SERVICE, address.place)
         _keep_in_file(address.place, None)
-    try:
-        server_file().unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{server_file()} cannot be removed ({error.strerror}).") from None
-    return address is not None
+    is_damaged = address is None and server_file().exists()
+    # Whose token it was cannot be read any more, so none is kept.
+    for path in (server_file(), token_file()) if is_damaged else (server_file(),):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed ({error.strerror}).") from None
+    return address is not None or is_damaged
 
 
 def saved_token(address: ServerAddress) -> str:
