@@ -87,16 +87,17 @@ def serve(
     from ..serve.certificate import make_certificate as make
     from ..serve.tokens import add_token
 
+    place, port = _place(listen)
     if make_certificate:
         make(certificate, key, host)
         typer.echo(f"wrote {certificate} and {key}")
-        _, port = _place(listen)
         typer.echo(f"The server's address for its clients: {_address(certificate, host, port)}")
     if make_token is not None:
         typer.echo(f"wrote {make_token}; the new token, shown once: {add_token(make_token)}")
     if not make_certificate and make_token is None:
         _serve(
-            *_place(listen),
+            place,
+            port,
             host,
             (certificate, key, client_issuer),
             tokens,

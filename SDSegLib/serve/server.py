@@ -188,7 +188,7 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
+        said = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise InputError(
             f"Nothing can listen on {host}:{port} ({said}); choose another address or port with "
             "--listen."

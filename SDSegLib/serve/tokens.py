@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..wire.address import LONGEST_TOKEN as LONGEST
 
 SHORTEST = 20
-LONGEST = 512
 _MOST = 1000
 _READ_BYTES = 2**20
 
@@ -49,7 +49,12 @@ def read_tokens(path: Path) -> Tokens:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read(_READ_BYTES).decode("utf-8", "replace")
+            text = file.read(_READ_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(
+            f"The file of tokens {path} is no text in UTF-8; make one with: sdseg serve "
+            f"--make-token {path}"
+        ) from None
     except OSError as error:
         raise InputError(
             f"The file of tokens {path} cannot be read ({error.strerror}); make one with: sdseg "

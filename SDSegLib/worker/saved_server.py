@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def saved_token(address: ServerAddress) -> str:
             found = keyring.get_password(_SERVICE, address.place)
             if found:
                 return str(found)
+    _make_private(token_file())
     return str(_read(token_file()).get(address.place, ""))
 
 
@@ -156,6 +158,13 @@ def _keep_in_file(place: str, token: str | None) -> None:
     if token is not None:
         tokens[place] = token
     _write(token_file(), tokens)
+
+
+def _make_private(path: Path) -> None:
+    """Take the right to read a file from others again, such as a copy from elsewhere gives it."""
+    with contextlib.suppress(OSError):
+        if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            path.chmod(0o600)
 
 
 def _read(path: Path) -> dict[str, Any]:

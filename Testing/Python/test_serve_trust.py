@@ -410,3 +410,74 @@ def test_a_damaged_address_is_forgotten_with_its_token(sdseg: Run) -> None:
     assert not server_file().exists()
     assert not token_file().exists()
     assert "No server was saved" in sdseg("server", "forget").out
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "host", "expected"),
+    [
+        ("a.pem", "a.pem", "localhost", "cannot hold both the certificate and its key"),
+        ("no/a.pem", "k.pem", "localhost", "There is no folder no; make it first"),
+        ("a.pem", "k.pem", "-x", "'-x' is no name of a computer"),
+    ],
+)
+def test_certificates_that_cannot_be_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: str,
+    key: str,
+    host: str,
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((InputError, OutputError)) as caught:
+        make_certificate(Path(certificate), Path(key), host)
+    assert expected in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@posix_only
+def test_a_certificate_that_is_not_whole_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """openssl ends well on a full disk."""
+    program = tmp_path / "openssl"
+    program.write_text("#!/bin/sh\n: > certificate.pem\n", "ascii")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="could not be written whole; free space"):
+        make_certificate(Path("certificate.pem"), Path("key.pem"), "localhost")
+    assert [path.name for path in tmp_path.iterdir()] == ["openssl"]
+
+
+def test_a_wrong_listen_is_told_before_a_certificate_is_made(sdseg: Run, tmp_path: Path) -> None:
+    files = ("--certificate", tmp_path / "a.pem", "--key", tmp_path / "k.pem")
+    outcome = sdseg("serve", "--make-certificate", *files, "--listen", "nonsense")
+    assert outcome.code == 2
+    assert "'nonsense' is no address" in outcome.err
+    assert not (tmp_path / "a.pem").exists()
+
+
+def test_a_file_of_tokens_from_other_editors(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.touch(0o600)
+    path.write_bytes(b"\xef\xbb\xbf" + b"x" * 30 + b"\r\n")
+    assert read_tokens(path).number("x" * 30) == 0
+    path.write_bytes(("x" * 30).encode("utf-16"))
+    with pytest.raises(InputError, match="is no text in UTF-8"):
+        read_tokens(path)
+
+
+@pytest.mark.parametrize("token", ["x" * 513, "x" * 20 + "\n" + "y" * 20, "\0" * 30])
+def test_what_cannot_be_a_token_is_not_sent(token: str) -> None:
+    with pytest.raises(InputError, match="The token for the server gpu:8743 is none") as caught:
+        ServerAccess(ServerAddress("gpu"), token)
+    assert token not in str(caught.value)
+
+
+@posix_only
+def test_a_saved_token_that_others_could_read_is_made_private() -> None:
+    save_server(ServerAddress("gpu"), TOKEN)
+    token_file().chmod(0o666)
+    assert server_access("saved").token == TOKEN
+    assert stat.S_IMODE(token_file().stat().st_mode) == 0o600
