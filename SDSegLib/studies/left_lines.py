@@ -36,6 +36,7 @@ class LeftLines:
     def __init__(self, options: StudyOptions) -> None:
         self.folder = options.output / f".{TABLE}.lines"
         self._is_used = not options.output_url
+        self._options = options
 
     def leave(self, result: StudyResult) -> None:
         """Leave the line of a study that is about to be written.
@@ -90,6 +91,14 @@ class LeftLines:
                 yield result
                 if result.status == "done":
                     self.remove(result.study)
+
+    def folders(self, studies: Iterable[Study]) -> set[Path]:
+        """Where the results of these studies and their lines are written, if that is on a disk."""
+        if not self._is_used:
+            return set()
+        options = self._options
+        paths = (path for study in studies for path in options.files(study).values())
+        return {self.folder, options.output, *(path.parent for path in paths)}
 
     def names(self) -> set[str]:
         """Names of the files; see `is_among`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-from ..errors import CancelledError, SDSegError
+from ..errors import CancelledError
 from ..inference.progress import ProgressCallback
 from ..operations.base import Answer, OpenVolume, run_here
 from ..operations.model_store import ModelStore

@@ -163,9 +163,7 @@ def server_facts(access: ServerAccess) -> ServerFacts:
         reason = link.loss(is_idle=False) if answer is None else answer["message"]
         fault = Fault.PASSING if answer is None else answer.get("fault", Fault.PASSING)
         raise ServerError(reason, fault)
-    return ServerFacts(
-        link.greeting(answer), _count(answer, "runs"), _count(answer, "connections")
-    )
+    return ServerFacts(link.greeting(answer), _count(answer, "runs"), _count(answer, "connections"))
 
 
 def _count(hello: Message, name: str) -> int:

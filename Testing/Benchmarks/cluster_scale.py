@@ -6,8 +6,9 @@ Prints, after each tenth: milliseconds a study, memory of the scheduler, the cli
 and the scheduler's tasks. The processor's time is given beside the clock's, as other programs may
 run. With --processes fewer than --workers, several workers share a process.
 
-The blocks are those that Python holds in the scheduler, which tell growth from memory that was freed
-and kept by the process. At the end come the containers of the scheduler that grew most since the half.
+The blocks are those that Python holds in the scheduler, which tell growth from memory that was
+freed and kept by the process. At the end come the containers of the scheduler that grew most since
+the half.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def fill_cache(dask_scheduler: Any) -> None:
     from dask.utils import key_split
 
     for number in range(100_000):
-        key_split((bytes(b"sdseg-00000000").decode(), number))  # a text for each, as in a run
+        key_split((b"sdseg-00000000".decode(), number))  # a text for each, as in a run
 
 
 def cpu(processes: list[Any]) -> list[float]:

@@ -318,7 +318,9 @@ def test_what_would_be_wrong_with_every_study_ends_the_run(
 
     for number in range(12):
         write_ct(tmp_path / "studies" / f"{number}.nii.gz")
-    mine = write_tiny_model(tmp_path / "mine" / "tiny", version="0.0.2", network={"unet_channels": 64})
+    mine = write_tiny_model(
+        tmp_path / "mine" / "tiny", version="0.0.2", network={"unet_channels": 64}
+    )
     _, access = make_server()
     output = tmp_path / "results"
     output.mkdir()
