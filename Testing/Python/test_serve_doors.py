@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -33,6 +34,7 @@ from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.wire.address import LEAVES, LEAVES_WITH_MASK
 from SDSegLib.worker import remote
 from SDSegLib.worker.elsewhere import ServerError, server_facts
+from SDSegLib.worker.run import State
 
 __all__ = ["folder", "make_server", "models", "running", "sdseg"]
 
@@ -308,6 +310,61 @@ def test_a_study_beyond_a_limit_fails_alone_or_is_computed_here(
     assert {item.status for item in both.values()} == {"done"}
     assert "This computer computes that study." in told[0]
     assert wait_until(lambda: not server._all(), 5)
+
+
+def one_study(make_server: MakeServer, tmp_path: Path, tell: Any, **limits: Any) -> Any:
+    """A server, and a function that gives the result of the only study on it."""
+    write_ct(tmp_path / "studies" / "one.nii.gz")
+    server, access = make_server(**limits)
+    output = tmp_path / "results"
+    output.mkdir()
+    options = StudyOptions(
+        RunOptions(model="tiny", device="cpu", samples=16), output, {"nii.gz": "label_map"}
+    )
+    run = StudiesOnServer(
+        access, server_facts(access), options, ModelStore(), False, lambda: False, tell
+    )
+    return server, lambda: next(run.results(find_studies(tmp_path / "studies")))
+
+
+def test_a_server_without_memory_is_asked_again(make_server: MakeServer, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        server.budget.give_back(server.limits.memory_bytes)
+
+    server, result = one_study(make_server, tmp_path, tell, memory_seconds=0.2)
+    assert server.budget.take(server.limits.memory_bytes, 1.0)
+    assert result().status == "done"
+    assert "MiB of memory left for this run; try again when fewer others use it" in told[0]
+    assert "Trying for 2 minutes." in told[0]
+
+
+@posix_only
+@pytest.mark.parametrize(("kills", "status"), [(1, "done"), (2, "failed")])
+def test_a_study_in_which_the_computing_process_dies_is_tried_once_more(
+    make_server: MakeServer, tmp_path: Path, kills: int, status: str
+) -> None:
+    told: list[str] = []
+    server, result = one_study(make_server, tmp_path, told.append)
+
+    def kill() -> None:
+        client = server._lanes[0]._client
+        for _ in range(kills):
+            assert wait_until(lambda: client.state is State.RUNNING and client.process_id, 60)
+            process = client.process_id
+            os.kill(process, signal.SIGKILL)
+            assert wait_until(lambda process=process: client.process_id != process, 20)
+
+    other = threading.Thread(target=kill)
+    other.start()
+    found = result()
+    other.join()
+    assert found.status == status
+    assert told == []
+    if kills == 2:
+        assert "The worker was killed from outside" in found.message
 
 
 def test_what_would_be_wrong_with_every_study_ends_the_run(
