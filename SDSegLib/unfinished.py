@@ -101,9 +101,16 @@ def is_running(process_id: int) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what dead processes of this machine left in a folder; once for each process."""
-    if folder in _swept:
-        return
+    """Call `sweep` once for each folder."""
+    if folder not in _swept:
+        sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead processes of this machine left in a folder.
+
+    Writers do so once for each folder; this is for one that has just ended other processes.
+    """
     _swept.add(folder)
     with suppress(OSError):
         for path in folder.glob(f"{PREFIX}{_machine()}-*"):

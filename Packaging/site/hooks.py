@@ -109,14 +109,9 @@ def _expanded(entries: list[Any]) -> list[Any]:
     return found
 
 
-# Pages that others are writing; once they exist, they belong here no longer.
-AWAITED = {"how-to/cluster.md", "how-to/serve.md"}
-
-
 def _may_be_left_out(uri: str) -> bool:
     source = _source(uri)
-    optional = source in ELSEWHERE or uri in AWAITED
-    return optional and not (ROOT / source).is_file()
+    return source in ELSEWHERE and not (ROOT / source).is_file()
 
 
 def _source(uri: str) -> str:

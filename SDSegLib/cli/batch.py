@@ -15,8 +15,9 @@ from ..options import RunOptions
 from ..volume.structure import Structure, structure_id
 from .batch_cluster import results_of_cluster
 from .batch_screen import result_json, result_line, studies_bar
+from .batch_server import server_for_batch
 from .interrupt import Interrupt
-from .options import OriginalGrid, Phase, with_run_options
+from .options import OriginalGrid, OrLocal, Phase, Server, with_run_options
 from .text import escape
 
 
@@ -71,6 +72,8 @@ def batch(
         int | None,
         typer.Option(help="Compute in this number of processes of this computer."),
     ] = None,
+    server: Server = None,
+    or_local: OrLocal = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each study, for scripts.")
     ] = False,
@@ -83,7 +86,8 @@ def batch(
     results are skipped, so a run that was stopped continues with the same command. Each series of
     a DICOM folder is a study, and each phase of a series unless --phase chooses one. A study that
     cannot be read does not stop the others: studies.csv says why, and the exit code is 1. With
-    --workers or --cluster several are computed at a time, in other processes.
+    --workers or --cluster several are computed at a time, in other processes; with --server, on
+    another computer, while files are read and written here.
     """
     from ..cluster.plan import plan_of
     from ..export.results import kinds_of_endings
@@ -112,6 +116,8 @@ def batch(
     modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
     console = Console(stderr=True)
+    elsewhere = server_for_batch(server, or_local, plan is not None, console)
+    is_here = plan is None and elsewhere is None
 
     def tell_passed_over(path: Path, reason: str) -> None:
         text = escape(f"{path} ({reason})")
@@ -127,7 +133,7 @@ def batch(
         studies = find_studies_at(folder, pattern)
     else:
         studies = find_studies(Path(folder), pattern, modality, phase, tell_passed_over)
-    device = options.device if plan is None else "cpu"  # workers check their own
+    device = options.device if is_here else "cpu"  # workers and servers check their own
     choose_device(device)
     loaded = ModelStore()
     if len(models) == 1:  # else the model is chosen for each study
@@ -140,9 +146,13 @@ def batch(
     table = UrlTable(target, structures) if target else StudyTable(Path(output), structures)
     started = time.perf_counter()
     counts, warned, device = {"done": 0, "there already": 0, "failed": 0}, 0, ""
-    with studies_bar(console, len(studies), as_json, plan is None) as bar, Interrupt() as interrupt:
-        results = (
-            run_studies(
+    with studies_bar(console, len(studies), as_json, is_here) as bar, Interrupt() as interrupt:
+        if plan is not None:
+            results = results_of_cluster(plan, studies, how, models, bar, interrupt.is_set)
+        elif elsewhere is not None:
+            results = elsewhere.results(studies, how, loaded, bar, interrupt.is_set)
+        else:
+            results = run_studies(
                 studies,
                 how,
                 loaded,
@@ -150,9 +160,6 @@ def batch(
                 bar.slices,
                 interrupt.is_set,
             )
-            if plan is None
-            else results_of_cluster(plan, studies, how, models, bar, interrupt.is_set)
-        )
         try:
             for result in results:
                 counts[result.status] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
+from ..unfinished import sweep
 from .batch_screen import StudiesBar
 from .text import escape
 
@@ -31,13 +32,19 @@ def results_of_cluster(
     """
     from ..cluster.connection import connected
     from ..cluster.studies_job import ClusterRun
+    from ..studies.left_lines import LeftLines
 
-    with connected(plan, options.run.device) as connection:
-        if connection.note:
-            bar.warn(connection.note)
-        if connection.dashboard:
-            bar.tell(f"Dashboard of the cluster: {escape(connection.dashboard)}")
-        run = ClusterRun(connection, options, models, is_cancelled, bar.warn)
-        for result in run.results(studies):
-            bar.on_workers(result, run.workers)
-            yield result
+    try:
+        with connected(plan, options.run.device) as connection:
+            if connection.note:
+                bar.warn(connection.note)
+            if connection.dashboard:
+                bar.tell(f"Dashboard of the cluster: {escape(connection.dashboard)}")
+            run = ClusterRun(connection, options, models, is_cancelled, bar.warn)
+            for result in run.results(studies):
+                bar.on_workers(result, f"{run.workers} worker{'' if run.workers == 1 else 's'}")
+                yield result
+    finally:
+        if plan.workers:  # they have ended, maybe in the middle of a file
+            for folder in LeftLines(options).folders(studies):
+                sweep(folder)

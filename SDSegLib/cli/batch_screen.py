@@ -66,8 +66,8 @@ class StudiesBar:
         if self._bar is not None:
             self._bar.advance(self._all)
 
-    def on_workers(self, result: StudyResult, workers: int) -> None:
-        """Show how fast several workers get on; called before `finish`."""
+    def on_workers(self, result: StudyResult, who: str) -> None:
+        """Show how fast others get on, named by `who`; called before `finish`."""
         now = time.monotonic()
         self._started = self._started or now
         if result.status == "there already":
@@ -79,8 +79,7 @@ class StudiesBar:
             seconds = now - self._started
             rate = pace(self._done, seconds, self._total - self._skipped - self._done)
             failed = f", {self._failed} failed" if self._failed else ""
-            number = f"{workers} worker{'' if workers == 1 else 's'}"
-            self._bar.update(self._all, description=f"{number}{rate}{failed}")
+            self._bar.update(self._all, description=f"{who}{rate}{failed}")
 
     def tell(self, line: str) -> None:
         """Print a line above the bars, in rich's markup."""

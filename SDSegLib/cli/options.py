@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..options import RunOptions, structure_names
+from ..wire.address import LEAVES, LEAVES_WITH_MASK
 
 _INFOS = RunOptions.infos()
 _FLAGS = {
@@ -111,5 +112,15 @@ OriginalGrid = Annotated[
         help="Write label map and uncertainty on the input's own voxels also if a tilted gantry "
         "sheared their grid; without it they lie on the straightened grid, as the other files.",
     ),
+]
+_SERVER = "Compute on this server (sdseg serve), or on the one that was saved: --server saved."
+Server = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help=f"{_SERVER} What is sent: {LEAVES}.")
+]
+ServerWithMask = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help=f"{_SERVER} What is sent: {LEAVES_WITH_MASK}.")
+]
+OrLocal = Annotated[
+    bool, typer.Option("--or-local", help="Compute on this computer if the server cannot.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

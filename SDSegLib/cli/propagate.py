@@ -13,11 +13,13 @@ from rich.console import Console
 
 from ..errors import InputError
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
+from ..wire.address import LEAVES_WITH_MASK
 from .findings import show_findings, show_warning
 from .interrupt import Interrupt
-from .options import Device, Phase
+from .options import Device, OrLocal, Phase, ServerWithMask
 from .progress_bar import progress_bar
 from .text import escape
+from .where import access_of, run_somewhere
 
 if TYPE_CHECKING:
     from ..operations.base import Answer
@@ -81,6 +83,8 @@ def propagate(
         typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
     ] = None,
     phase: Phase = None,
+    server: ServerWithMask = None,
+    or_local: OrLocal = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
@@ -97,7 +101,7 @@ def propagate(
     from ..export.inputs import refuse_inputs
     from ..export.mask_file import SEGMENTATION, opened_mask
     from ..export.results import files_of
-    from ..operations.base import OpenVolume, run_here
+    from ..operations.base import OpenVolume
     from ..operations.model_store import ModelStore
     from ..operations.propagate import PropagateOperation
     from ..reading.files import read_volume
@@ -115,19 +119,26 @@ def propagate(
     if not output.name.lower().endswith(_ENDINGS):
         raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
     is_segmentation = output.name.lower().endswith(SEGMENTATION)
+    access = access_of(server, or_local)
     check_output(output, overwrite)
     refuse_inputs([output], [source, mask], "an input")
     volume = read_volume(source, series, phase)
     refuse_inputs([output], files_of(volume))
     names = structures_beside(mask.parent) or structures_beside(mask.parent.parent)
     with opened_mask(mask, volume, segment, names) as opened:
-        operation, models = PropagateOperation(options, opened.mask), ModelStore()
+        operation, ct = PropagateOperation(options, opened.mask), OpenVolume(volume)
+        if access is not None:
+            operation.check_on(ct)
         with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
-            result, answer = run_here(
+            result, answer = run_somewhere(
                 operation,
-                OpenVolume(volume),
-                models,
-                report or (lambda progress: None),
+                ct,
+                ModelStore(),
+                access,
+                or_local,
+                LEAVES_WITH_MASK,
+                console,
+                report,
                 interrupt.is_set,
             )
         known = opened.known_drawn(result.axis) if options.slices is None else ()

@@ -17,11 +17,11 @@ from ..options import RunOptions
 from ..wire.address import LEAVES
 from .findings import show_findings
 from .interrupt import Interrupt
-from .options import OriginalGrid, Phase, with_run_options
+from .options import OriginalGrid, OrLocal, Phase, Server, with_run_options
 from .progress_bar import progress_bar
 from .segment_screen import require_outputs, result_json, result_table
 from .text import escape
-from .where import run_somewhere
+from .where import access_of, run_somewhere
 
 if TYPE_CHECKING:
     from ..volume.finding import Finding
@@ -71,18 +71,8 @@ def segment(
         typer.Option("--yes", "-y", help="Segment without asking, also if the image is doubtful."),
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Compute on this server (sdseg serve), or on the one that was saved: --server "
-            f"saved. What is sent: {LEAVES}.",
-        ),
-    ] = None,
-    or_local: Annotated[
-        bool,
-        typer.Option("--or-local", help="Compute on this computer if the server cannot."),
-    ] = False,
+    server: Server = None,
+    or_local: OrLocal = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
     ] = False,
@@ -125,10 +115,9 @@ def segment(
     from ..reading.files import read_volume
     from ..review.slices import slices_to_review
     from ..volume.judgement import refuse
-    from ..worker.saved_server import server_access
 
     outputs = check_outputs(files, source, options.samples, overwrite)
-    access = None if server is None else server_access(server)
+    access = access_of(server, or_local)
     if installed is not None:
         select_structures(installed.description.structures, options.structures)
     operation, models = SegmentOperation(options), ModelStore()
@@ -147,7 +136,7 @@ def segment(
         _ask_about(findings, console, is_quiet=as_json)
     with progress_bar(console, quiet=as_json) as report, Interrupt() as interrupt:
         result, answer = run_somewhere(
-            operation, opened, models, access, or_local, console, report, interrupt.is_set
+            operation, opened, models, access, or_local, LEAVES, console, report, interrupt.is_set
         )
     write_outputs(result, volume, outputs, overwrite, original_grid)
     review = slices_to_review(result) if options.samples > 1 else []

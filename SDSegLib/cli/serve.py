@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import ipaddress
 import socket
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -86,16 +87,17 @@ def serve(
     from ..serve.certificate import make_certificate as make
     from ..serve.tokens import add_token
 
+    place, port = _place(listen)
     if make_certificate:
         make(certificate, key, host)
         typer.echo(f"wrote {certificate} and {key}")
-        _, port = _place(listen)
         typer.echo(f"The server's address for its clients: {_address(certificate, host, port)}")
     if make_token is not None:
         typer.echo(f"wrote {make_token}; the new token, shown once: {add_token(make_token)}")
     if not make_certificate and make_token is None:
         _serve(
-            *_place(listen),
+            place,
+            port,
             host,
             (certificate, key, client_issuer),
             tokens,
@@ -128,6 +130,7 @@ def _serve(
     _forbid_dumps()
     _share_arenas()
     certificate, key, client_issuer = files
+    _check_private(key)
     context = server_context(certificate, key, client_issuer)
     check_certificate(context, certificate)
     settings = ServeSettings(
@@ -138,7 +141,8 @@ def _serve(
         server = SegmentationServer(settings, typer.echo)
         try:
             address = _address(certificate, host, server.port)
-            typer.echo(f"SDSeg computes for others at {listen}:{server.port}; Ctrl+C ends it.")
+            place = ServerAddress(listen, server.port).place
+            typer.echo(f"SDSeg computes for others at {place}; Ctrl+C ends it.")
             typer.echo(f"The server's address for its clients: {address}")
             sys.stdout.flush()
             while not interrupt.is_set():
@@ -148,12 +152,25 @@ def _serve(
         interrupt.forget()
 
 
+def _check_private(key: Path) -> None:
+    """Raise `InputError` if everybody on this computer could pose as the server."""
+    with contextlib.suppress(OSError):  # the reader of the key says what is wrong
+        mode = key.stat().st_mode
+        if sys.platform != "win32" and mode & (stat.S_IROTH | stat.S_IWOTH):
+            raise InputError(
+                f"All users of this computer can read the key {key}; change that with: chmod 600 "
+                f"{key}"
+            )
+
+
 def _place(text: str) -> tuple[str, int]:
     """Address and port of "HOST:PORT"."""
     host, colon, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise InputError(f"{text!r} is no address with a port; it looks like {_LISTEN}.")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise InputError(f"{text!r} is not clear; write an IPv6 address like [::1]:{DEFAULT_PORT}.")
+    host = host.strip("[]")
     try:
         ipaddress.ip_address(host)
     except ValueError:

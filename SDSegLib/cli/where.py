@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
+from ..errors import InputError
 from ..inference.progress import ProgressCallback
-from ..wire.address import LEAVES
 from .findings import show_warning
 from .text import escape
 
 if TYPE_CHECKING:
-    from ..operations.base import Answer, IsCancelled, OpenVolume
+    from ..operations.base import Answer, IsCancelled, OpenVolume, Operation
     from ..operations.model_store import ModelStore
-    from ..operations.segment import SegmentOperation
-    from ..volume.segmentation import Segmentation
     from ..worker.access import ServerAccess
 
-_OR_LOCAL = "With --or-local this computer computes when the server cannot."
+OR_LOCAL = "With --or-local this computer computes when the server cannot."
+Result = TypeVar("Result")
+
+
+def access_of(server: str | None, or_local: bool) -> ServerAccess | None:
+    """The server that --server names; None without it.
+
+    Raises:
+        InputError: If there is no such address or no token, or --or-local stands alone.
+    """
+    from ..worker.saved_server import server_access
+
+    if server is not None:
+        return server_access(server)
+    if or_local:
+        raise InputError("--or-local is for runs on a server; add --server ADDRESS, or leave it.")
+    return None
 
 
 def run_somewhere(
-    operation: SegmentOperation,
+    operation: Operation[Result],
     opened: OpenVolume,
     models: ModelStore,
     access: ServerAccess | None,
     or_local: bool,
+    leaves: str,
     console: Console,
     report: ProgressCallback | None,
     is_cancelled: IsCancelled,
-) -> tuple[Segmentation, Answer]:
-    """Segment a volume.
+) -> tuple[Result, Answer]:
+    """Run an operation on a volume.
 
     Args:
-        operation: How.
+        operation: What to do.
         opened: The volume.
         models: Models of this computer.
         access: The server; None for this computer.
         or_local: Whether this computer takes the place of a server that fails.
+        leaves: What is sent to a server, in words.
         console: Where the user is told what leaves the computer.
         report: Receives progress; None for nobody.
         is_cancelled: Called often.
@@ -55,16 +70,13 @@ def run_somewhere(
         return run_here(operation, opened, models, report, is_cancelled)
     from ..worker.elsewhere import ServerError, run_on_server
 
-    model = operation.options.model
-    if model is None:  # chosen here, where the image was judged with it
-        model = str(operation.model_for(opened, models).folder)
-    there = replace(operation, options=replace(operation.options, model=model))
+    there = operation.with_model_for(opened, models)
     place = escape(access.address.place)
-    console.print(f"Sent to {place}: {LEAVES}.", highlight=False, soft_wrap=True)
+    console.print(f"Sent to {place}: {leaves}.", highlight=False, soft_wrap=True)
     try:
         return run_on_server(access, there, opened.volume, report, is_cancelled)
     except ServerError as error:
         if not or_local:
-            raise ServerError(f"{error} {_OR_LOCAL}") from None
+            raise ServerError(f"{error} {OR_LOCAL}", error.fault) from None
         show_warning(f"{error} This computer goes on.", console)
     return run_here(operation, opened, models, report, is_cancelled)

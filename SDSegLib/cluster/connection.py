@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -261,17 +261,29 @@ def _different_scheduler(client: Client) -> str:
     import distributed
 
     try:
-        versions: Any = client.get_versions()
-        known = versions["scheduler"] or {}
-    except (OSError, KeyError, ValueError, TimeoutError) as error:
+        there: Any = client.run_on_scheduler(_version_asker())
+    except (OSError, ValueError, TimeoutError) as error:
         raise SDSegError(f"The scheduler does not answer ({_text(error)}).") from error
-    there = known.get("packages", {}).get("distributed", distributed.__version__)
     if there == distributed.__version__:
         return ""
     return (
         f"The scheduler has distributed {there} and this computer {distributed.__version__}; "
         "install the same version on both if something fails."
     )
+
+
+def _version_asker() -> Callable[[], str]:
+    """A function for the scheduler, sent by its code, as that may have no SDSeg.
+
+    Dask's own `get_versions` asks all workers as well, and waits for one that was stopped.
+    """
+
+    def version() -> str:
+        import distributed
+
+        return distributed.__version__
+
+    return version
 
 
 def _require(package: str, purpose: str) -> None:

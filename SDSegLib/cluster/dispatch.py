@@ -31,6 +31,8 @@ _MOST_FAILURES_RUNNING = 3
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 0.2
 _TIDY_EVERY = 5000
+_LATE_SECONDS = 600.0
+"""For how long a study waits for workers that have not answered; they may be loading a model."""
 _SPARE = 1
 """Items that wait at a worker, so that it need not wait for the next."""
 
@@ -102,10 +104,12 @@ class _Try(Generic[Item]):
 
 @dataclass(eq=False)
 class _Worker(Generic[Item]):
-    """A worker process; `ability` is None until it has answered."""
+    """A worker process, known since a time; `ability` is None until it has answered."""
 
     address: str
     ability: Ability | None = None
+    since: float = field(default_factory=time.monotonic)
+    is_late: bool = False
     running: dict[int, tuple[_Try[Item], Future]] = field(default_factory=dict)
     failures_running: int = 0
     problem: str = ""
@@ -216,7 +220,20 @@ class Dispatcher(Generic[Item]):
             worker = self._workers[address] = _Worker[Item](address)
             asked = self._job.asked(hosts.count(_host(address)))
             worker.asked = self._submit(address, self._job.look, (asked,))
+        self._find_late()
         self._check_hope()
+
+    def _find_late(self) -> None:
+        """Name workers that have not answered for long; they are used once they do."""
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if worker.ability is None and not worker.is_late and now > worker.since + _LATE_SECONDS:
+                worker.is_late = True
+                self._tell(
+                    f"The worker {worker.address} has not answered for {_LATE_SECONDS:.0f} s: it "
+                    "was stopped, its machine hangs, or a folder there does not answer. No study "
+                    "waits for it any longer; it is used if it answers."
+                )
 
     def _present(self) -> set[str] | None:
         """Addresses of all workers; None while the scheduler does not answer.
@@ -293,7 +310,7 @@ class Dispatcher(Generic[Item]):
         one.reasons.append(f"{address}: {reason}")
         one.avoided = address
         if one.failures >= MOST_TRIES:
-            reasons = "; ".join(one.reasons)
+            reasons = "; ".join([*one.reasons, *self._not_asked(one)])
             self._ready.append(
                 (
                     one.item,
@@ -305,6 +322,14 @@ class Dispatcher(Generic[Item]):
             self._suspects.append(one)
         else:
             self._again.append(one)
+
+    def _not_asked(self, one: _Try[Item]) -> list[str]:
+        """The workers that an item would have been tried on if they had answered."""
+        late = [worker.address for worker in self._workers.values() if worker.is_late]
+        tried = {reason.split(": ", 1)[0] for reason in one.reasons}
+        return [f"not tried on {address}, which does not answer" for address in late] * (
+            len(tried) == 1
+        )
 
     # Items out, answers in.
 
@@ -332,7 +357,8 @@ class Dispatcher(Generic[Item]):
 
     def _next_for(self, address: str) -> _Try[Item] | None:
         is_alone = not any(
-            worker.address != address and not worker.problem for worker in self._workers.values()
+            worker.address != address and not worker.problem and not worker.is_late
+            for worker in self._workers.values()
         )  # one that has not answered yet may do it
         for place, one in enumerate(self._again):
             if one.avoided != address or is_alone:
@@ -359,7 +385,8 @@ class Dispatcher(Generic[Item]):
         import cloudpickle
 
         self._count += 1
-
+        if self._count % _TIDY_EVERY == 0:
+            self._tidy()
         future = self._client.submit(
             _CALL,
             cloudpickle.dumps((function, tuple(arguments))),
@@ -419,6 +446,7 @@ class Dispatcher(Generic[Item]):
             self._lose(self._workers.pop(worker.address))
             return
         worker.ability = self._job.judge(worker.address, answer)
+        worker.is_late = False
         if worker.ability.problem:
             self._refuse(worker, worker.ability.problem)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 _LEAST_FREE_BYTES = 2**30
 _LOOKED_FOR = 2
 """Inputs that each worker looks for."""
+_STOP_SECONDS = 10.0
+_CLOSED = (asyncio.CancelledError, concurrent.futures.CancelledError)  # the client was closed
 
 
 @dataclass
@@ -140,20 +145,13 @@ class ClusterRun:
             SDSegError: If the scheduler is lost, or no worker can be used.
         """
         lines = LeftLines(self._options)
-        with lines.removed_at_the_end():
-            left = lines.names()
-            for result in self._all_results(studies, lines, left):
-                yield result
-                if result.status == "done":  # it is in the table now
-                    lines.remove(result.study)
+        yield from lines.removed(self._all_results(studies, lines))
 
     def _all_results(
-        self, studies: Sequence[Study], lines: LeftLines, left: set[str]
-    ) -> Iterator[StudyResult]:
+        self, studies: Sequence[Study], lines: LeftLines
+    ) -> Generator[StudyResult, None, None]:
         done, todo = self._options.divide(studies)
-        for study in done:
-            found = lines.find(study) if lines.is_among(study, left) else None
-            yield found or StudyResult(study, "there already")
+        yield from lines.of_done(done)
         if not todo:
             return
         todo = [
@@ -269,8 +267,13 @@ def _no_library(address: str, error: Exception) -> str:
 
 
 def _stop(client: Client, run: str) -> None:
-    """Ask the workers to leave what they have begun."""
-    try:
-        client.run(stop_run, run, on_error="ignore")
-    except (OSError, ValueError, TimeoutError):
-        return  # the scheduler is gone, and what they have begun is complete or not there
+    """Ask the workers to leave what they have begun; one that hangs is not waited for."""
+
+    def ask() -> None:
+        with suppress(OSError, ValueError, RuntimeError, TimeoutError, *_CLOSED):
+            client.run(stop_run, run, on_error="ignore")
+
+    # If the scheduler is gone, what they have begun is complete or not there.
+    thread = threading.Thread(target=ask, name="sdseg-stop", daemon=True)
+    thread.start()
+    thread.join(_STOP_SECONDS)

@@ -154,6 +154,16 @@ class Operation(ABC, Generic[Result]):
             InputError: Naming the value that is not allowed.
         """
 
+    def with_model_for(self, opened: OpenVolume, models: ModelStore) -> Operation[Result]:
+        """The same operation, naming the model if the volume decides which one is used.
+
+        So another computer uses the model with which the volume was judged here.
+
+        Raises:
+            SDSegError: If there is none.
+        """
+        return self
+
     # Both sides.
 
     @classmethod

@@ -231,6 +231,15 @@ class PropagateOperation(Operation[Propagation]):
             load_seconds=load_seconds,
         )
 
+    def check_on(self, opened: OpenVolume) -> None:
+        """Refuse what `run` would refuse, before anything is sent or computed.
+
+        Raises:
+            InputError: If volume, mask and options do not go together.
+        """
+        refuse(self.judge(opened))
+        Stack.of(opened.volume, self.part, self.options)
+
     def judge(self, opened: OpenVolume) -> tuple[Finding, ...]:
         """Findings about the image, the most severe first; computed once for each volume."""
         key = ("judged", self.name)

@@ -153,6 +153,12 @@ class SegmentOperation(Operation[Segmentation]):
             opened.kept["model"] = (known, chosen)
         return chosen
 
+    def with_model_for(self, opened: OpenVolume, models: ModelStore) -> SegmentOperation:
+        if self.options.model is not None:
+            return self
+        model = str(self.model_for(opened, models).folder)
+        return replace(self, options=replace(self.options, model=model))
+
     def judge(self, opened: OpenVolume, models: ModelStore) -> tuple[Finding, ...]:
         """Findings against segmenting the volume with the model, the most severe first.
 

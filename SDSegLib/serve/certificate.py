@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -12,11 +13,11 @@ import subprocess
 from pathlib import Path
 
 from ..errors import InputError, OutputError
-from ..wire.tls import client_context, first_certificate
+from ..wire.tls import client_context, first_certificate, server_context
 
 VALID_DAYS = 825
 _SECONDS = 60.0
-_HOST = re.compile(r"[A-Za-z0-9.:-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:-]{0,63}")
 
 
 def make_certificate(certificate: Path, key: Path, host: str = "", days: int = VALID_DAYS) -> None:
@@ -41,13 +42,18 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
             "The program openssl, which makes certificates, is not installed; install it, or use "
             "a certificate of your organisation with --certificate and --key."
         )
+    if certificate.absolute() == key.absolute():
+        raise OutputError(f"{key} cannot hold both the certificate and its key; give two names.")
     for path in (certificate, key):
+        if not path.parent.is_dir():
+            raise OutputError(f"There is no folder {path.parent}; make it first.")
         if path.exists():
             raise OutputError(f"{path} exists already; remove it, or give another name.")
     try:
         kind = f"IP:{ipaddress.ip_address(host)}"
     except ValueError:
         kind = f"DNS:{host}"
+    is_made = False
     try:
         os.close(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         done = subprocess.run(
@@ -63,13 +69,30 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
             timeout=_SECONDS,
             check=False,
         )
+        is_made = not done.returncode and _are_whole(certificate, key)
     except (OSError, subprocess.TimeoutExpired) as error:
-        key.unlink(missing_ok=True)
         raise OutputError(f"The certificate cannot be made ({error}).") from None
+    finally:
+        if not is_made:  # neither existed before; also after Ctrl+C
+            for path in (key, certificate):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
     if done.returncode:
-        key.unlink(missing_ok=True)
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise OutputError(f"openssl could not make the certificate ({said}).")
+    if not is_made:
+        raise OutputError(
+            f"The certificate {certificate} and its key could not be written whole; free space on "
+            "their disk."
+        )
+
+
+def _are_whole(certificate: Path, key: Path) -> bool:
+    """Whether the two can be used; openssl does not notice that a disk is full."""
+    with contextlib.suppress(InputError):
+        server_context(certificate, key, None)
+        return True
+    return False
 
 
 def check_certificate(context: ssl.SSLContext, certificate: Path) -> None:

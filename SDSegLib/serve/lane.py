@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import SDSegError
 from ..inference.progress import Progress
 from ..worker.client import LONGEST_SECONDS, WorkerClient
-from ..worker.run import RunReport, State
+from ..worker.run import Fault, RunReport, State
 from .counts import Counts
 from .limits import MIB, ServeLimits
 from .relay import Arrays, RelayedOperation
@@ -25,7 +25,7 @@ _IDLE_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
 _DEFECT = "the run was lost by a defect of the server. Try again."
 STOPPING = "it is being shut down. Try again later."
-_COUNTED = {"limit": "over a limit", "failed": "failed"}
+_COUNTED = {"limit": "over a limit", "failed": "failed", "crashed": "failed"}
 
 
 @dataclass(eq=False)
@@ -68,7 +68,7 @@ class End:
         values: Plain values, once DONE.
         arrays: Arrays, once DONE.
         report: Times and device, once DONE.
-        kind: Of the failure: "limit", "stopped" or "failed".
+        kind: Of the failure: "limit", "stopped", "crashed" (the computing process) or "failed".
         error: The reason, once FAILED.
     """
 
@@ -196,7 +196,8 @@ class Lane:
             client.result = None
             return End(State.DONE, values, arrays, client.report)
         if client.state is State.FAILED:
-            return End(State.FAILED, kind="failed", error=client.error)
+            kind = "crashed" if client.fault is Fault.CRASH else "failed"
+            return End(State.FAILED, kind=kind, error=client.error)
         return End(State.CANCELLED)
 
     def _end(self, request: Request, end: End, started: float) -> None:

@@ -31,3 +31,8 @@ class ServeLimits:
     idle_seconds: float = 600.0
     memory_seconds: float = 60.0
     login_seconds: float = 10.0
+
+    @property
+    def connections_of_a_client(self) -> int:
+        """Most connections of one client."""
+        return max(1, self.connections // 2)

@@ -90,6 +90,11 @@ class SegmentationServer:
         return int(self._listening.getsockname()[1])
 
     @property
+    def runs_at_a_time(self) -> int:
+        """How many runs it computes at a time."""
+        return len(self._lanes)
+
+    @property
     def processes(self) -> list[int]:
         """The computing processes that there are now."""
         return [lane.process_id for lane in self._lanes if lane.process_id is not None]
@@ -124,7 +129,7 @@ class SegmentationServer:
         with self._lock:
             clients = Counter(item.client for item in self._admitted)
             is_full = len(self._admitted) >= self.limits.connections
-            if is_full or clients[session.client] >= max(1, self.limits.connections // 2):
+            if is_full or clients[session.client] >= self.limits.connections_of_a_client:
                 return False
             self._admitted.add(session)
             return True
@@ -183,7 +188,7 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
+        said = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise InputError(
             f"Nothing can listen on {host}:{port} ({said}); choose another address or port with "
             "--listen."

@@ -56,6 +56,10 @@ class Denied(SDSegError):  # noqa: N818
         self.answer = {"type": "error", "run": None, **answer}
 
 
+class BusyError(SDSegError):
+    """There is no room at this time."""
+
+
 @dataclass
 class _Pending:
     """Arrays that are coming.
@@ -204,7 +208,16 @@ class Session:
                 kind="busy",
                 message="too many connections at this time. Try again in some minutes.",
             )
-        self._send({"type": "hello", "wire": WIRE, "protocol": PROTOCOL, "sdseg": VERSION})
+        self._send(
+            {
+                "type": "hello",
+                "wire": WIRE,
+                "protocol": PROTOCOL,
+                "sdseg": VERSION,
+                "runs": self._server.runs_at_a_time,
+                "connections": limits.connections_of_a_client,
+            }
+        )
 
     def _converse(self) -> None:
         idle = self._server.limits.idle_seconds
@@ -379,11 +392,17 @@ class Session:
 
     def _take_memory(self, size: int) -> None:
         limits = self._server.limits
+        if size > self._server.budget.most:
+            self._server.counts.add("over a limit")
+            raise InputError(
+                f"the run needs {size / MIB:.1f} MiB for its arrays, and at most "
+                f"{self._server.budget.most / MIB:.1f} MiB are allowed here; crop the image."
+            )
         if not self._server.budget.take(
             size, limits.memory_seconds, self._is_over.is_set, self._server.volumes.make_room
         ):
             self._server.counts.add("over a limit")
-            raise InputError(
+            raise BusyError(
                 f"it has no {size / MIB:.1f} MiB of memory left for this run; try again when fewer "
                 "others use it."
             )

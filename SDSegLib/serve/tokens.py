@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -11,9 +12,9 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..wire.address import LONGEST_TOKEN as LONGEST
 
 SHORTEST = 20
-LONGEST = 512
 _MOST = 1000
 _READ_BYTES = 2**20
 
@@ -48,7 +49,12 @@ def read_tokens(path: Path) -> Tokens:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read(_READ_BYTES).decode("utf-8", "replace")
+            text = file.read(_READ_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(
+            f"The file of tokens {path} is no text in UTF-8; make one with: sdseg serve "
+            f"--make-token {path}"
+        ) from None
     except OSError as error:
         raise InputError(
             f"The file of tokens {path} cannot be read ({error.strerror}); make one with: sdseg "
@@ -83,9 +89,16 @@ def add_token(path: Path) -> str:
     """
     token = secrets.token_urlsafe(32)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(file, "a", encoding="ascii") as stream:
-            stream.write(token + "\n")
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "r+b", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            line = f"{token}\n".encode("ascii")
+            if end:
+                stream.seek(end - 1)
+                line = line if stream.read(1) == b"\n" else b"\n" + line  # typed by hand
+            if stream.write(line) != len(line):
+                stream.truncate(end)  # a part of a token would make the file unusable
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}).") from None
     return token

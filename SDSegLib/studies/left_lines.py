@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class LeftLines:
     def __init__(self, options: StudyOptions) -> None:
         self.folder = options.output / f".{TABLE}.lines"
         self._is_used = not options.output_url
+        self._options = options
 
     def leave(self, result: StudyResult) -> None:
         """Leave the line of a study that is about to be written.
@@ -73,6 +74,31 @@ class LeftLines:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def of_done(self, done: Iterable[Study]) -> Iterator[StudyResult]:
+        """Results of studies that are done already: their lines, or that they are there."""
+        names = self.names()
+        for study in done:
+            found = self.find(study) if self.is_among(study, names) else None
+            yield found or StudyResult(study, "there already")
+
+    def removed(
+        self, results: Generator[StudyResult, None, None]
+    ) -> Generator[StudyResult, None, None]:
+        """The results; each line is removed when its receiver has put the result into the table."""
+        with self.removed_at_the_end(), closing(results):
+            for result in results:
+                yield result
+                if result.status == "done":
+                    self.remove(result.study)
+
+    def folders(self, studies: Iterable[Study]) -> set[Path]:
+        """Where the results of these studies and their lines are written, if that is on a disk."""
+        if not self._is_used:
+            return set()
+        options = self._options
+        paths = (path for study in studies for path in options.files(study).values())
+        return {self.folder, options.output, *(path.parent for path in paths)}
 
     def names(self) -> set[str]:
         """Names of the files; see `is_among`."""

@@ -16,7 +16,7 @@ from ..export.atomic import atomic_together
 from ..export.inputs import refuse_inputs
 from ..export.results import write_outputs
 from ..inference.progress import ProgressCallback
-from ..operations.base import OpenVolume, run_here
+from ..operations.base import Answer, OpenVolume, run_here
 from ..operations.model_store import ModelStore
 from ..operations.segment import SegmentOperation
 from ..options import RunOptions
@@ -29,6 +29,11 @@ from .pacs import archive_of, is_archive
 from .urls import UrlFolder, fetched
 
 Status = Literal["done", "there already", "failed"]
+Computer = Callable[
+    [SegmentOperation, OpenVolume, ModelStore, ProgressCallback, Callable[[], bool]],
+    tuple[Segmentation, Answer],
+]
+"""What computes an operation: `run_here`, or a function with the same arguments."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ def segment_study(
     is_cancelled: Callable[[], bool] = lambda: False,
     turn: AbstractContextManager[object] | None = None,
     before_writing: Callable[[StudyResult], None] = lambda result: None,
+    computer: Computer = run_here,
 ) -> StudyResult:
     """Read, segment and write one study.
 
@@ -150,6 +156,7 @@ def segment_study(
         is_cancelled: Called between batches of slices.
         turn: Entered while it computes; threads that share models take turns with a lock.
         before_writing: Called with the outcome before the results are written.
+        computer: What computes it.
 
     Raises:
         SDSegError: If it cannot be read, segmented or written, with the reason; nothing is written
@@ -161,7 +168,7 @@ def segment_study(
     models = models or ModelStore()
     opened = read_study(study, options, models)
     with turn or nullcontext():
-        computed = compute_study(study, opened, options, models, report, is_cancelled)
+        computed = compute_study(study, opened, options, models, report, is_cancelled, computer)
     before_writing(computed.result)
     try:
         write_study(computed, options)
@@ -207,10 +214,11 @@ def compute_study(
     models: ModelStore,
     report: ProgressCallback | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    computer: Computer = run_here,
 ) -> SegmentedStudy:
     """The part of `segment_study` between reading and writing."""
     started = time.monotonic()
-    segmentation, answer = run_here(
+    segmentation, answer = computer(
         SegmentOperation(options.run),
         opened,
         models,

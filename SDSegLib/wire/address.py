@@ -14,6 +14,10 @@ SCHEME = "sdsegs"
 DEFAULT_PORT = 8743
 LEAVES = "the voxels of the CT and its geometry; no names, dates or UIDs"
 """What is sent to a server, for the place where a user decides it."""
+LEAVES_WITH_MASK = "the voxels of the CT, its geometry and the mask; no names, dates or UIDs"
+"""The same for an operation that carries a mask."""
+LONGEST_TOKEN = 512
+"""In characters."""
 EXAMPLE = "sdsegs://gpu.example.org:8743?sha256=…"
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

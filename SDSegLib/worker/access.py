@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from ..models.registry import InstalledModel, find_model, propagation_model
 from ..operations.base import Operation
-from ..wire.address import ServerAddress
+from ..wire.address import LONGEST_TOKEN, ServerAddress
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,21 @@ class ServerAccess:
     Attributes:
         address: Its address.
         token: A secret; `repr` does not show it.
+
+    Raises:
+        InputError: If the token is none that a server can have.
     """
 
     address: ServerAddress
     token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.token) > LONGEST_TOKEN or not self.token.isprintable():
+            raise InputError(
+                f"The token for the server {self.address.place} is none: it has "
+                f"{len(self.token)} characters, of at most {LONGEST_TOKEN}, or some that cannot be "
+                "shown. Copy it again from where the server printed it."
+            )
 
 
 def order_for_server(operation: Operation[Any]) -> dict[str, Any]:

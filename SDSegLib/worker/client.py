@@ -24,6 +24,7 @@ from .run import (
     Begun,
     Ended,
     Event,
+    Fault,
     Logged,
     Outbox,
     ProcessChanged,
@@ -69,6 +70,7 @@ class WorkerClient:
         report: Times, device and findings, once DONE.
         error: Once FAILED, the cause and the remedy in one or two sentences.
         details: Once FAILED, a traceback or the child's last output, for the log.
+        fault: Once FAILED, what that says about the next run.
         log: Lines with the time of day, the last 500.
         process_id: The child's, while there is one.
         on_change: Called from `poll` after any of these attributes has changed.
@@ -88,6 +90,7 @@ class WorkerClient:
         self.report: RunReport | None = None
         self.error = ""
         self.details = ""
+        self.fault = Fault.RUN
         self.log: list[str] = []
         self.process_id: int | None = None
         self.on_change: Callable[[WorkerClient], None] | None = None
@@ -306,6 +309,7 @@ class WorkerClient:
     def _forget(self) -> None:
         self.progress = self.result = self.report = None
         self.error = self.details = ""
+        self.fault = Fault.RUN
 
     def _enter(self, state: State) -> None:
         self._state = state
@@ -343,6 +347,7 @@ class WorkerClient:
         self.report = event.report
         self.error = event.error
         self.details = event.details
+        self.fault = event.fault
         self._run = None
         self._enter(event.state)
         if event.state is State.FAILED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..processes.messages import Message
@@ -31,6 +32,25 @@ class PlacedArrays(Protocol):
         """Release this side's memory."""
 
 
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """Arrays that a worker needs.
+
+    Attributes:
+        key: Names them in messages.
+        run: Number of the run that needs them.
+        specs: Shape and type of all, also of those that the worker fills.
+        given: Those to bring.
+        is_stopped: Called every few milliseconds.
+    """
+
+    key: str
+    run: int
+    specs: Mapping[str, ArraySpec]
+    given: Mapping[str, np.ndarray]
+    is_stopped: Callable[[], bool]
+
+
 class WorkerLink(ABC):
     """The way to a worker; messages from it go to a listener that the maker gives.
 
@@ -45,22 +65,8 @@ class WorkerLink(ABC):
         """Pass on a message; returns an event that is set once it was sent."""
 
     @abstractmethod
-    def place(
-        self,
-        key: str,
-        run: int,
-        specs: Mapping[str, ArraySpec],
-        given: Mapping[str, np.ndarray],
-        is_stopped: Callable[[], bool],
-    ) -> PlacedArrays | None:
+    def place(self, wanted: Delivery) -> PlacedArrays | None:
         """Bring arrays to the worker.
-
-        Args:
-            key: Names them in messages.
-            run: Number of the run that needs them.
-            specs: Shape and type of all, also of those that the worker fills.
-            given: Those to bring.
-            is_stopped: Called every few milliseconds.
 
         Returns:
             The arrays; None if it was stopped, or the worker is gone or has refused them, which a

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 from ..processes.child_process import ChildProcess
 from ..processes.messages import Message
 from . import sentences
-from .link import Listener, WorkerLink
+from .link import Delivery, Listener, WorkerLink
 from .protocol import HEARTBEAT_SECONDS, PROTOCOL
 from .shared_arrays import SharedArrays
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ..operations.base import ArraySpec
     from .access import ServerAccess
 
 _ENDING_SECONDS = 1.0
@@ -70,27 +67,20 @@ class WorkerProcess(ChildProcess, WorkerLink):
             }
         )
 
-    def place(
-        self,
-        key: str,
-        run: int,
-        specs: Mapping[str, ArraySpec],
-        given: Mapping[str, np.ndarray],
-        is_stopped: Callable[[], bool],
-    ) -> SharedArrays | None:
+    def place(self, wanted: Delivery) -> SharedArrays | None:
         """Make shared memory that the child opens, and fill it.
 
         The child gets the names of the blocks before they are made and opens them before they are
         filled. So it can remove them if this process is killed at any moment.
         """
-        arrays = SharedArrays(specs)
-        announcement = {"type": "blocks", "key": key, "blocks": arrays.announcement()}
+        arrays = SharedArrays(wanted.specs)
+        announcement = {"type": "blocks", "key": wanted.key, "blocks": arrays.announcement()}
         self.send(announcement).wait(_ANNOUNCING_SECONDS)
         is_whole = False
         try:
             arrays.make()
-            self.send({"type": "open", "key": key})
-            is_whole = arrays.fill(given, is_stopped)
+            self.send({"type": "open", "key": wanted.key})
+            is_whole = arrays.fill(wanted.given, wanted.is_stopped)
         finally:
             if not is_whole:
                 arrays.free()

@@ -27,13 +27,12 @@ from ..wire.packing import PackingError, packed_chunks
 from ..wire.tls import TlsStream, client_context, fingerprint, looking_context
 from . import server_sentences as sentences
 from .access import ServerAccess
-from .link import Listener, WorkerLink
+from .link import Delivery, Listener, WorkerLink
 from .protocol import PROTOCOL, WIRE
+from .run import Fault
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from ..operations.base import ArraySpec
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_SECONDS = 1e6
@@ -48,11 +47,28 @@ _ENTRIES = {
     "drop": ("type", "key"),
     "end": ("type",),
 }
+_FAULTS = {
+    "busy": Fault.PASSING,
+    "crashed": Fault.CRASH,
+    "stopped": Fault.PASSING,
+    "BusyError": Fault.PASSING,
+    "ModelError": Fault.SERVER,
+}
+"""By the kind of a server's refusal; the others are about the run."""
 _known_certificates: dict[str, bytes] = {}  # those seen in this process, by fingerprint
 
 
 class _RefusedError(SDSegError):
-    """The connection came about, and the two sides do not go together."""
+    """The connection came about, and the two sides do not go together.
+
+    Args:
+        sentence: Why.
+        fault: Whether that may pass.
+    """
+
+    def __init__(self, sentence: str, fault: Fault = Fault.SERVER) -> None:
+        super().__init__(sentence)
+        self.fault = fault
 
 
 class RemoteArrays:
@@ -133,15 +149,11 @@ class RemoteWorker(WorkerLink):
             self._placed.pop(message["key"], None)
         return self._put(_what_may_leave(message))
 
-    def place(
-        self,
-        key: str,
-        run: int,
-        specs: Mapping[str, ArraySpec],
-        given: Mapping[str, np.ndarray],
-        is_stopped: Callable[[], bool],
-    ) -> RemoteArrays | None:
-        layouts = {name: Layout(spec.shape, _little(spec.dtype)) for name, spec in specs.items()}
+    def place(self, wanted: Delivery) -> RemoteArrays | None:
+        key, run, given = wanted.key, wanted.run, wanted.given
+        layouts = {
+            name: Layout(spec.shape, _little(spec.dtype)) for name, spec in wanted.specs.items()
+        }
         returned = {name: item for name, item in layouts.items() if name not in given}
         arrays = RemoteArrays(returned, sum(item.nbytes for item in layouts.values()))
         self._placed[key] = arrays
@@ -151,7 +163,7 @@ class RemoteWorker(WorkerLink):
         self._put({"type": "arrays", "run": run, "key": key, "arrays": announced})
 
         def is_over() -> bool:
-            return is_stopped() or run in self._refused or self._is_lost()
+            return wanted.is_stopped() or run in self._refused or self._is_lost()
 
         if not self._wait(lambda: key in self._may_send, is_over):
             return None
@@ -260,17 +272,21 @@ class RemoteWorker(WorkerLink):
             while True:
                 self._take(*self._frame(_LONGEST_SECONDS))
         except (OSError, SDSegError) as error:
-            if not self.is_ready:
-                sentence = (
-                    str(error)
-                    if isinstance(error, _RefusedError)
-                    else sentences.cannot_connect(self._place, error)
+            if isinstance(error, _RefusedError):
+                self._tell("connection", str(error), error.fault)
+            elif not self.is_ready:
+                is_final = isinstance(error, (SDSegError, ssl.SSLError))
+                self._tell(
+                    "connection",
+                    sentences.cannot_connect(self._place, error),
+                    Fault.SERVER if is_final else Fault.PASSING,
                 )
-                self._tell("connection", sentence)
             elif isinstance(error, SDSegError):
-                self._tell("connection", sentences.refused(self._place, str(error)))
+                sentence = sentences.refused(self._place, str(error))
+                self._tell("connection", sentence, Fault.RUN)
         except MemoryError:
-            self._tell("memory", f"There is no memory for the result of {self._place}.")
+            sentence = f"There is no memory for the result of {self._place}."
+            self._tell("memory", sentence, Fault.RUN)
         finally:
             self._is_over.set()
             if self._stream is not None:
@@ -304,12 +320,19 @@ class RemoteWorker(WorkerLink):
             elif kind == "error":
                 self._refused.add(message.get("run") or 0)
                 reason = sentences.refused(self._place, str(message.get("message")))
-                message = {**message, "message": reason, "details": "", "fatal": False}
-                if message.get("kind") == "VolumeNotOpenError":
+                kind = message.get("kind")
+                message = {
+                    **message,
+                    "message": reason,
+                    "details": "",
+                    "fatal": False,
+                    "fault": _FAULTS.get(str(kind), Fault.RUN),
+                }
+                if kind == "VolumeNotOpenError":
                     self._refused.discard(message.get("run") or 0)
             self._listener(self, message)
 
-    def _tell(self, kind: str, sentence: str) -> None:
+    def _tell(self, kind: str, sentence: str, fault: Fault) -> None:
         self._listener(
             self,
             {
@@ -319,6 +342,7 @@ class RemoteWorker(WorkerLink):
                 "message": sentence,
                 "details": "",
                 "fatal": True,
+                "fault": fault,
             },
         )
 
@@ -369,7 +393,10 @@ class RemoteWorker(WorkerLink):
             raise _RefusedError(sentences.other_wire(self._place, answer.get("wire"), WIRE))
         if kind == "version":
             raise _RefusedError(sentences.other_version(self._place, answer.get("sdseg"), VERSION))
-        raise _RefusedError(sentences.refused(self._place, str(answer.get("message"))))
+        raise _RefusedError(
+            sentences.refused(self._place, str(answer.get("message"))),
+            _FAULTS.get(str(kind), Fault.SERVER),
+        )
 
     def _look(self) -> None:
         """Learn the certificate that the fingerprint belongs to, to check its dates after that."""

@@ -32,6 +32,22 @@ class State(Enum):
         return self in (State.STARTING, State.RUNNING)
 
 
+class Fault(Enum):
+    """What a failed run says about the next one.
+
+    Attributes:
+        RUN: Nothing: the image, the options or a limit were the reason.
+        CRASH: The computing process ended; it may have been this run, or another program.
+        PASSING: The connection or the server failed, or it is busy; that may pass.
+        SERVER: Every run fails: another version, no such model, a wrong token or certificate.
+    """
+
+    RUN = "run"
+    CRASH = "crash"
+    PASSING = "passing"
+    SERVER = "server"
+
+
 @dataclass(frozen=True)
 class RunReport:
     """Information about a run in addition to its result.
@@ -227,6 +243,7 @@ class Ended:
     report: RunReport | None = None
     error: str = ""
     details: str = ""
+    fault: Fault = Fault.RUN
 
 
 Event = Logged | ProcessChanged | Begun | Advanced | Ended

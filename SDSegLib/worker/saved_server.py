@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,14 @@ def forget_server() -> bool:
             with contextlib.suppress(KeyringError):
                 keyring.delete_password(_SERVICE, address.place)
         _keep_in_file(address.place, None)
-    try:
-        server_file().unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{server_file()} cannot be removed ({error.strerror}).") from None
-    return address is not None
+    is_damaged = address is None and server_file().exists()
+    # Whose token it was cannot be read any more, so none is kept.
+    for path in (server_file(), token_file()) if is_damaged else (server_file(),):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed ({error.strerror}).") from None
+    return address is not None or is_damaged
 
 
 def saved_token(address: ServerAddress) -> str:
@@ -103,6 +107,7 @@ def saved_token(address: ServerAddress) -> str:
             found = keyring.get_password(_SERVICE, address.place)
             if found:
                 return str(found)
+    _make_private(token_file())
     return str(_read(token_file()).get(address.place, ""))
 
 
@@ -153,6 +158,13 @@ def _keep_in_file(place: str, token: str | None) -> None:
     if token is not None:
         tokens[place] = token
     _write(token_file(), tokens)
+
+
+def _make_private(path: Path) -> None:
+    """Take the right to read a file from others again, such as a copy from elsewhere gives it."""
+    with contextlib.suppress(OSError):
+        if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            path.chmod(0o600)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -21,11 +21,21 @@ from ..processes.messages import Message
 from ..volume.as_json import volume_to_json
 from ..volume.finding import Finding
 from . import sentences
-from .link import PlacedArrays, WorkerLink
+from .link import Delivery, PlacedArrays, WorkerLink
 from .process import Settings, WorkerProcess
 from .protocol import PROTOCOL
 from .remote import RemoteWorker
-from .run import Advanced, Begun, Ended, Outbox, ProcessChanged, Run, State, VolumeInWorker
+from .run import (
+    Advanced,
+    Begun,
+    Ended,
+    Fault,
+    Outbox,
+    ProcessChanged,
+    Run,
+    State,
+    VolumeInWorker,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,11 +206,13 @@ class Supervisor:
         """Bring arrays to the worker; None if the run has ended, or a message will say why not."""
         try:
             arrays = link.place(
-                key,
-                run.number,
-                specs,
-                given,
-                lambda: run.cancelled.is_set() or self._closing.is_set(),
+                Delivery(
+                    key,
+                    run.number,
+                    specs,
+                    given,
+                    lambda: run.cancelled.is_set() or self._closing.is_set(),
+                )
             )
         except (OSError, MemoryError) as error:
             link.send({"type": "drop", "key": key})
@@ -307,13 +319,14 @@ class Supervisor:
             run.patience = self._settings.silence_seconds
             self._give(run)
         else:
-            self._fail(sentence, details)
+            is_server = self._settings.server is not None
+            self._fail(sentence, details, Fault.PASSING if is_server else Fault.CRASH)
 
-    def _fail(self, error: str, details: str = "") -> None:
+    def _fail(self, error: str, details: str = "", fault: Fault = Fault.RUN) -> None:
         if self._run is None:
             self._outbox.log(error)
         else:
-            self._end(State.FAILED, error=error, details=details)
+            self._end(State.FAILED, error=error, details=details, fault=fault)
 
     def _end(self, state: State, **what: Any) -> None:
         run, self._run = self._run, None
@@ -433,4 +446,5 @@ class Supervisor:
         elif run.cancelled.is_set():
             self._end(State.CANCELLED)
         else:
-            self._fail(message["message"], message["details"])
+            fault = Fault(message.get("fault", Fault.RUN))
+            self._fail(message["message"], message["details"], fault)

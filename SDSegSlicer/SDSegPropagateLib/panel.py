@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from SDSegSlicerLib.background import serverPlace
 from SDSegSlicerLib.wrappedLabels import WrappedLabels, showText
 from slicer.i18n import tr as _
 
@@ -286,6 +287,12 @@ def _status(session: Any) -> str:
     if session.isWaiting:
         return _("The preview follows when the segmentation that is going on has ended.")
     progress = session.progress
+    isIdle = not session.isPending and session.result is None and not session.notice
+    if isIdle and session.target is not None and serverPlace():
+        return _(
+            "Previews are computed on this computer, because each stroke asks for one. The server "
+            "{server} computes Segment."
+        ).format(server=serverPlace())
     if session.isPending and (progress is None or progress.total == 0):
         return _("Computing… the first preview also starts the worker and loads the model.")
     if session.isPending:

@@ -133,6 +133,11 @@ def workerHere() -> WorkerClient:
     return _clients[None]
 
 
+def serverPlace() -> str:
+    """Host and port of the server that computes the next runs; "" for this computer."""
+    return _server[0].address.place if _server else ""
+
+
 def chooseServer(access: ServerAccess | None) -> None:
     """Let a server compute the next runs; None for this computer."""
     if _server == ([] if access is None else [access]):

@@ -5,6 +5,10 @@
 Prints, after each tenth: milliseconds a study, memory of the scheduler, the client and a worker,
 and the scheduler's tasks. The processor's time is given beside the clock's, as other programs may
 run. With --processes fewer than --workers, several workers share a process.
+
+The blocks are those that Python holds in the scheduler, which tell growth from memory that was
+freed and kept by the process. At the end come the containers of the scheduler that grew most since
+the half.
 """
 
 from __future__ import annotations
@@ -84,7 +88,9 @@ def measure(connection: Connection, arguments: argparse.Namespace, processes: li
     """Run the stand-ins and print a line after each tenth."""
     table = StudyTable(arguments.table, []) if arguments.table else None
     dispatcher = Dispatcher(connection.client, StandInJob(), tell=say)
-    every = max(1, arguments.studies // 10)
+    every = arguments.every or max(1, arguments.studies // 10)
+    end = time.monotonic() + 60 * arguments.minutes
+    containers: list[dict[str, int]] = []
     started, last, used, done = time.perf_counter(), time.perf_counter(), cpu(processes), 0
     names = set()
     for study, answer in dispatcher.answers(many(arguments.studies)):
@@ -95,9 +101,8 @@ def measure(connection: Connection, arguments: argparse.Namespace, processes: li
             table.add(answer.result)
         if done % every == 0:
             now, total = time.perf_counter(), cpu(processes)
-            tasks = connection.client.run_on_scheduler(
-                lambda dask_scheduler: len(dask_scheduler.tasks)
-            )
+            tasks, blocks = connection.client.run_on_scheduler(held)
+            containers.append(connection.client.run_on_scheduler(largest))
             each = ", ".join(
                 f"{1000 * (after - before) / every:.2f}"
                 for before, after in zip(used, total, strict=True)
@@ -105,13 +110,53 @@ def measure(connection: Connection, arguments: argparse.Namespace, processes: li
             memory = ", ".join(f"{one.memory_info().rss / 1e6:.0f}" for one in processes)
             say(
                 f"{done:7} studies  {1000 * (now - last) / every:5.2f} ms each (processor: {each})"
-                f"  MB: {memory}  tasks {tasks}  load {os.getloadavg()[0]:.1f}"
+                f"  MB: {memory}  tasks {tasks}  blocks {blocks}  load {os.getloadavg()[0]:.1f}"
             )
-            last, used = now, total
+            last, used = time.perf_counter(), cpu(processes)
+            if now > started and time.monotonic() > end:
+                say(f"ended after {arguments.minutes:g} minutes")
+                break
     if table is not None:
         table.finish()
     seconds = time.perf_counter() - started
     say(f"{len(names)} different of {done}; {1000 * seconds / done:.2f} ms each in all")
+    if len(containers) > 1:
+        half = containers[len(containers) // 2 - 1]
+        grown = {name: size - half.get(name, 0) for name, size in containers[-1].items()}
+        for name in sorted(grown, key=lambda name: -grown[name])[:8]:
+            say(f"  {grown[name]:+8} of {containers[-1][name]:8} entries in {name}")
+
+
+def held(dask_scheduler: Any) -> tuple[int, int]:
+    """Tasks of the scheduler, and the blocks of memory that Python holds there."""
+    import gc
+    import sys
+
+    gc.collect()
+    return len(dask_scheduler.tasks), sys.getallocatedblocks()
+
+
+def largest(dask_scheduler: Any) -> dict[str, int]:
+    """Entries of the scheduler's largest containers, by what holds them."""
+    import gc
+    from collections import deque
+
+    kinds = (dict, list, set, deque)
+    found = sorted((x for x in gc.get_objects() if type(x) in kinds), key=len)[-25:]
+    sizes: dict[str, int] = {}
+    for container in found:
+        holders = [x for x in gc.get_referrers(container) if x is not found]
+        names = [
+            f"{type(holder).__name__}.{key}"
+            for holder in holders
+            if isinstance(holder, dict)
+            for key, value in list(holder.items())
+            if value is container
+        ] or [type(holder).__name__ for holder in holders]
+        first = repr(next(iter(container), None))[:60]
+        name = f"{type(container).__name__} {names[:1]} first {first}"
+        sizes[name] = len(container)
+    return sizes
 
 
 def fill_cache(dask_scheduler: Any) -> None:
@@ -119,7 +164,7 @@ def fill_cache(dask_scheduler: Any) -> None:
     from dask.utils import key_split
 
     for number in range(100_000):
-        key_split((bytes(b"sdseg-%08x" % number).decode(), number))  # a text for each, as in a run
+        key_split((b"sdseg-00000000".decode(), number))  # a text for each, as in a run
 
 
 def cpu(processes: list[Any]) -> list[float]:
@@ -134,6 +179,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table", type=Path, help="Folder: write the table as well.")
+    parser.add_argument("--every", type=int, default=0, help="Studies to a line.")
+    parser.add_argument("--minutes", type=float, default=1e6, help="End after so long.")
     parser.add_argument("--full-cache", action="store_true", help=fill_cache.__doc__)
     parser.add_argument("--folder", type=Path, default=Path("out/cluster-scale"))
     arguments = parser.parse_args()

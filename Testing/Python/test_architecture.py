@@ -40,7 +40,7 @@ ROOMS: dict[str, set[str]] = {
         "volume", "reading", "networks", "families", "models", "inference", "datasets", "export",
         "review",
     },
-    "studies": {"volume", "reading", "export", "inference", "operations"},
+    "studies": {"volume", "reading", "export", "inference", "operations", "worker"},
     "cluster": {"models", "inference", "export", "operations", "studies"},
     "benchmark": {
         "volume", "reading", "networks", "diffusion", "families", "inference", "mrml", "export",

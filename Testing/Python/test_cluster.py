@@ -15,8 +15,11 @@ from cluster_parts import a_cluster
 from command_parts import model, studies_in, write_ct
 from process_parts import start_sdseg
 from test_batch import batch
+from worker_parts import posix_only
 
 pytest.importorskip("distributed", reason='needs distributed: pip install "sdseg[cluster]"')
+
+from SDSegLib.cluster import dispatch
 
 pytestmark = pytest.mark.slow
 needs_jobqueue = pytest.mark.skipif(
@@ -83,6 +86,60 @@ def test_workers_die_and_every_study_is_done_once_but_the_one_that_kills_them(
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
         "a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz", "studies.csv",
     ]  # fmt: skip
+
+
+STOPPED = """
+    import os
+    import signal
+
+    from SDSegLib.cluster import on_worker
+
+    on_worker.look_around = lambda asked: os.kill(os.getpid(), signal.SIGSTOP)
+"""
+FULL = """
+    from SDSegLib.cluster import on_worker
+    from SDSegLib.errors import OutputError
+    from SDSegLib.studies.segment import segment_study
+
+    tried = set()
+
+
+    def full_at_first(study, *arguments, **others):
+        if study.name == "b" and study.name not in tried:
+            tried.add(study.name)
+            raise OutputError("No space left on device.")
+        return segment_study(study, *arguments, **others)
+
+
+    on_worker.segment_study = full_at_first
+"""
+
+
+@posix_only
+def test_a_stopped_worker_is_named_and_no_study_waits_for_it(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker process is stopped before it answers; the other fails once with a study."""
+    monkeypatch.setattr(dispatch, "_LATE_SECONDS", 8.0)
+    for name in ("a", "b", "c"):
+        write_ct(tmp_path / "studies" / f"{name}.nii.gz")
+    for name, code in (("stopped", STOPPED), ("full", FULL)):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    with a_cluster(tmp_path / "cluster") as cluster:
+        stopped = cluster.start_worker("--no-nanny", preload=tmp_path / "stopped.py")
+        cluster.start_worker("--no-nanny", preload=tmp_path / "full.py")
+        started = time.monotonic()
+        done = batch(
+            tmp_path / "studies", tmp_path / "results", model,
+            "--write", "nii.gz", "--cluster", cluster.address,
+        )  # fmt: skip
+        seconds = time.monotonic() - started
+        assert Path(f"/proc/{stopped.pid}/stat").read_text().split()[2] == "T"
+    assert done.exit_code == 0, done.exception
+    assert "has not answered for 8 s" in done.stderr
+    assert "3 done (" in done.stderr
+    assert {line["status"] for line in studies_in(tmp_path / "results").values()} == {"done"}
+    assert seconds < 60
 
 
 def test_the_scheduler_dies_and_the_run_goes_on_when_it_is_back(

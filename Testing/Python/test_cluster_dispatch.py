@@ -36,3 +36,67 @@ def test_it_goes_to_the_same_worker_if_no_other_can_be_used(
     dispatcher, one = failed
     dispatcher._workers["late"].problem = "It has another version."
     assert dispatcher._next_for("full") is one
+
+
+def test_it_does_not_wait_for_a_worker_that_never_answers(
+    failed: tuple[Dispatcher[str], _Try[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher, one = failed
+    told: list[str] = []
+    monkeypatch.setattr(dispatcher, "_tell", told.append)
+    late = dispatcher._workers["late"]
+    late.since -= 599
+    dispatcher._find_late()
+    assert dispatcher._next_for("full") is None
+    late.since -= 2
+    dispatcher._find_late()
+    dispatcher._find_late()
+    assert [text.partition(":")[0] for text in told] == [
+        "The worker late has not answered for 600 s"
+    ]
+    assert dispatcher._next_for("full") is one
+
+
+def test_the_table_names_the_worker_that_was_not_asked(
+    failed: tuple[Dispatcher[str], _Try[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher, one = failed
+    one.reasons.append("full: its disk is full")
+    dispatcher._workers["late"].is_late = True
+    monkeypatch.setattr(
+        dispatcher, "_job", SimpleNamespace(given_up=lambda item, reason: reason), raising=False
+    )
+    dispatcher._failed(one, "full", "its disk is full", alone=False)
+    (_, reason), *_ = dispatcher._ready
+    assert "not tried on late, which does not answer" in reason
+
+
+def test_the_list_in_the_diagnostics_of_dask_is_cut() -> None:
+    """A line for each task would stay in the scheduler's memory for ever."""
+    pytest.importorskip("distributed", reason='needs distributed: pip install "sdseg[cluster]"')
+    from distributed import Client, LocalCluster
+
+    from SDSegLib.cluster import dispatch
+
+    class Job:
+        patience = None
+        look = work = staticmethod(lambda *_: 0)
+        asked = staticmethod(lambda share: None)
+        judge = staticmethod(lambda address, facts: Ability())
+        arguments = staticmethod(lambda item, ability: ())
+        problem = staticmethod(lambda answer: "")
+
+    def lines(dask_scheduler: Any) -> int:
+        spans = dask_scheduler.extensions["spans"].spans.values()
+        return max(len(span.metadata["collections"]) for span in spans)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        patch.setattr(dispatch, "_TIDY_EVERY", 20)
+        assert len(list(Dispatcher(client, Job()).answers(range(60)))) == 60
+        assert client.run_on_scheduler(lines) < 25

@@ -14,6 +14,7 @@ from standin_fixtures import (
     StallMeter,
     application,
     module_widget,
+    picture,
     process_events,
     process_until,
 )
@@ -167,6 +168,36 @@ def test_the_worker_is_killed_and_stopped(person: Person) -> None:
     closeWorker()
     process_until(lambda: person.session.error or not person.session.isPending, SECONDS)
     assert (person.mask()[20] == mask[20]).all()
+
+
+def test_with_a_server_the_effect_says_where_previews_are_computed(
+    person: Person, tmp_path: Path
+) -> None:
+    from SDSegSlicerLib.background import chooseServer, sharedWorker, workerHere
+
+    from SDSegLib.wire.address import ServerAddress
+    from SDSegLib.worker.access import ServerAccess
+
+    person.draw(20)
+    person.choose_effect()
+    assert "server" not in person.ui.statusLabel.text
+    person.choose_effect("Paint")
+    chooseServer(ServerAccess(ServerAddress("gpu.hospital.example"), "a token"))
+    try:
+        person.choose_effect()
+        assert person.ui.statusLabel.text == (
+            "Previews are computed on this computer, because each stroke asks for one. The server "
+            "gpu.hospital.example:8743 computes Segment."
+        )
+        picture(person.ui.statusLabel.parentWidget(), tmp_path / "effect.png")
+        person.draw(32)
+        person.ui.allButton.click()
+        person.wait_for_preview()
+        assert workerHere().process_id is not None
+        assert sharedWorker().process_id is None
+        assert "gpu.hospital" not in person.ui.statusLabel.text
+    finally:
+        chooseServer(None)
 
 
 def test_segment_has_priority_and_the_preview_follows(person: Person, monkeypatch: Any) -> None:

@@ -83,6 +83,7 @@ def test_a_server_computes_the_same_and_this_computer_goes_on_when_it_fails(
     assert not ui.serverTokenEdit.text
     told = f"Segment sends the voxels of the CT and its geometry to {server.address.place}; "
     assert ui.statusLabel.text == told + "no names, dates or UIDs."
+    assert ui.serverFacts.text.endswith("SDSeg Propagate and Teach compute on this computer.")
     assert ui.segmentButton.enabled
 
     there = segment(widget)

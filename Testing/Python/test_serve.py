@@ -357,7 +357,7 @@ def test_images_of_others_make_room_and_are_sent_again(make_server: MakeServer) 
             for client, volume in opened:
                 done(client, volume, segmenting("tiny", **CPU))
         assert any("sending it again" in line for line in first.log + second.log)
-        assert "no 0.3 MiB of memory left" in failed(
+        assert "needs 0.3 MiB for its arrays, and at most 0.1 MiB are allowed" in failed(
             first, a_body((40, 60, 60)), segmenting("tiny", **CPU)
         )
 

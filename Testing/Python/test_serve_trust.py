@@ -18,6 +18,7 @@ from command_parts import Run, sdseg
 from serve_parts import answers, connected, hello
 from worker_parts import posix_only
 
+from SDSegLib.cli.serve import _place
 from SDSegLib.errors import InputError, OutputError
 from SDSegLib.serve.certificate import make_certificate
 from SDSegLib.serve.server import SegmentationServer, ServeSettings
@@ -305,3 +306,178 @@ def test_a_token_goes_into_the_keyring_where_there_is_one(monkeypatch: pytest.Mo
     assert saved_token(address) == TOKEN
     backend.priority = 0  # one that keeps no secrets
     assert json.loads(token_file().read_text()) == {"gpu.example.org:7": TOKEN}
+
+
+@posix_only
+def test_a_token_is_a_line_of_its_own_or_is_not_written(tmp_path: Path) -> None:
+    """Also after a last line without an end, as editors leave it, and on a full disk."""
+    path = tmp_path / "tokens"
+    path.write_text("# the ward\n" + "x" * 30, encoding="ascii")
+    path.chmod(0o600)
+    token = add_token(path)
+    tokens = read_tokens(path)
+    assert [tokens.number(item) for item in ("x" * 30, token)] == [0, 1]
+    before = path.read_bytes()
+    code = f"""
+import resource, signal
+from pathlib import Path
+from SDSegLib.errors import OutputError
+from SDSegLib.serve.tokens import add_token
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 10}, {len(before) + 10}))
+try:
+    add_token(Path({str(path)!r}))
+except OutputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "cannot be written" in done.stdout
+    assert path.read_bytes() == before
+
+
+@posix_only
+def test_a_certificate_that_was_not_made_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next try would say that it exists already."""
+    program = tmp_path / "openssl"
+    program.write_text(
+        "#!/bin/sh\necho part > certificate.pem\necho no space left >&2\nexit 1\n", "ascii"
+    )
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    certificate, key = Path("certificate.pem"), Path("key.pem")
+    with pytest.raises(OutputError, match="no space left"):
+        make_certificate(certificate, key, "localhost")
+    assert [path.name for path in tmp_path.iterdir()] == ["openssl"]
+
+    def stopped(*arguments: object, **others: object) -> None:
+        certificate.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        make_certificate(certificate, key, "localhost")
+    assert [path.name for path in tmp_path.iterdir()] == ["openssl"]
+
+
+@posix_only
+def test_a_key_that_everybody_can_read_is_refused(
+    certificates: Path, sdseg: Run, tmp_path: Path
+) -> None:
+    key = shutil.copy(certificates / "good-key.pem", tmp_path / "key.pem")
+    key.chmod(0o644)
+    add_token(tmp_path / "tokens")
+    outcome = sdseg(
+        *("serve", "--certificate", certificates / "good.pem", "--key", key),
+        *("--tokens", tmp_path / "tokens"),
+    )
+    assert outcome.code == 2
+    assert f"All users of this computer can read the key {key}; change that with:" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        ("::1", "is not clear; write an IPv6 address like [::1]:8743"),
+        ("::1:8743", "is not clear; write an IPv6 address like [::1]:8743"),
+        ("0.0.0.0", "is no address with a port; it looks like 127.0.0.1:8743"),
+        ("localhost:", "is no address with a port"),
+        ("localhost:²", "is no address with a port"),
+        ("localhost:99999", "is no address with a port"),
+        ("lo cal:8743", "is no address with a port"),
+    ],
+)
+def test_addresses_that_cannot_be_listened_on(listen: str, expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _place(listen)
+    assert expected in str(caught.value)
+
+
+def test_addresses_that_can_be_listened_on() -> None:
+    assert _place("[::1]:8743") == ("::1", 8743)
+    assert _place("[::]:0") == ("::", 0)
+    assert _place(":8743") == ("0.0.0.0", 8743)
+    assert _place("gpu-1.example:1") == ("gpu-1.example", 1)
+
+
+def test_a_damaged_address_is_forgotten_with_its_token(sdseg: Run) -> None:
+    save_server(ServerAddress("gpu"), TOKEN)
+    server_file().write_text('{"address": "sdsegs://', encoding="ascii")
+    assert "No server was saved" in sdseg("server", "show").err
+    assert "were removed" in sdseg("server", "forget").out
+    assert not server_file().exists()
+    assert not token_file().exists()
+    assert "No server was saved" in sdseg("server", "forget").out
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "host", "expected"),
+    [
+        ("a.pem", "a.pem", "localhost", "cannot hold both the certificate and its key"),
+        ("no/a.pem", "k.pem", "localhost", "There is no folder no; make it first"),
+        ("a.pem", "k.pem", "-x", "'-x' is no name of a computer"),
+    ],
+)
+def test_certificates_that_cannot_be_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: str,
+    key: str,
+    host: str,
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((InputError, OutputError)) as caught:
+        make_certificate(Path(certificate), Path(key), host)
+    assert expected in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@posix_only
+def test_a_certificate_that_is_not_whole_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """openssl ends well on a full disk."""
+    program = tmp_path / "openssl"
+    program.write_text("#!/bin/sh\n: > certificate.pem\n", "ascii")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="could not be written whole; free space"):
+        make_certificate(Path("certificate.pem"), Path("key.pem"), "localhost")
+    assert [path.name for path in tmp_path.iterdir()] == ["openssl"]
+
+
+def test_a_wrong_listen_is_told_before_a_certificate_is_made(sdseg: Run, tmp_path: Path) -> None:
+    files = ("--certificate", tmp_path / "a.pem", "--key", tmp_path / "k.pem")
+    outcome = sdseg("serve", "--make-certificate", *files, "--listen", "nonsense")
+    assert outcome.code == 2
+    assert "'nonsense' is no address" in outcome.err
+    assert not (tmp_path / "a.pem").exists()
+
+
+def test_a_file_of_tokens_from_other_editors(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.touch(0o600)
+    path.write_bytes(b"\xef\xbb\xbf" + b"x" * 30 + b"\r\n")
+    assert read_tokens(path).number("x" * 30) == 0
+    path.write_bytes(("x" * 30).encode("utf-16"))
+    with pytest.raises(InputError, match="is no text in UTF-8"):
+        read_tokens(path)
+
+
+@pytest.mark.parametrize("token", ["x" * 513, "x" * 20 + "\n" + "y" * 20, "\0" * 30])
+def test_what_cannot_be_a_token_is_not_sent(token: str) -> None:
+    with pytest.raises(InputError, match="The token for the server gpu:8743 is none") as caught:
+        ServerAccess(ServerAddress("gpu"), token)
+    assert token not in str(caught.value)
+
+
+@posix_only
+def test_a_saved_token_that_others_could_read_is_made_private() -> None:
+    save_server(ServerAddress("gpu"), TOKEN)
+    token_file().chmod(0o666)
+    assert server_access("saved").token == TOKEN
+    assert stat.S_IMODE(token_file().stat().st_mode) == 0o600

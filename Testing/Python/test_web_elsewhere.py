@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import serve_parts
+from carry_story import start
 from serve_parts import RunningServer, server_folder
 from web_parts import ServerProcess, a_page, masks_of, open_file, save, segment
 
@@ -76,5 +77,11 @@ def test_a_server_computes_the_same_and_this_computer_goes_on_when_it_fails(
         assert not page.locator("#run-error").count()
         again = masks(page, tmp_path / "again")
         assert all(np.array_equal(again[name], here[name]) for name in here)
+
+        page.click("#tab-edit")
+        start(page, "propagate")
+        told = page.wait_for_selector("#carry-here").inner_text()
+        assert told.startswith("Previews are computed on this computer, because each stroke")
+        page.screenshot(path=tmp_path / "carry-here.png")
     assert elsewhere.token not in door.log()
     assert not elsewhere.left_files()

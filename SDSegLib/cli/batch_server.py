@@ -1,0 +1,99 @@
+"""`sdseg batch` on a server: asks it first, tells what is sent, and shows how fast it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from ..wire.address import LEAVES
+from .batch_screen import StudiesBar
+from .findings import show_warning
+from .text import escape
+from .where import OR_LOCAL, access_of
+
+if TYPE_CHECKING:
+    from ..operations.model_store import ModelStore
+    from ..studies.find import Study
+    from ..studies.segment import StudyOptions, StudyResult
+    from ..worker.access import ServerAccess
+    from ..worker.elsewhere import ServerFacts
+
+
+@dataclass(frozen=True)
+class BatchServer:
+    """A server that has answered.
+
+    Attributes:
+        access: The server and the token.
+        facts: What it says of itself.
+        or_local: Whether this computer takes its place if it fails.
+    """
+
+    access: ServerAccess
+    facts: ServerFacts
+    or_local: bool
+
+    def results(
+        self,
+        studies: Sequence[Study],
+        options: StudyOptions,
+        models: ModelStore,
+        bar: StudiesBar,
+        is_cancelled: Callable[[], bool],
+    ) -> Generator[StudyResult, None, None]:
+        """The results of the studies as they end.
+
+        Raises:
+            SDSegError: If the server fails for all of them, with the reason.
+            CancelledError: Once `is_cancelled` returns True.
+        """
+        from ..studies.on_server import StudiesOnServer
+        from ..worker.elsewhere import ServerError
+
+        place = self.access.address.place
+        run = StudiesOnServer(
+            self.access, self.facts, options, models, self.or_local, is_cancelled, bar.warn
+        )
+        try:
+            with closing(run.results(studies)) as results:
+                for result in results:
+                    bar.on_workers(result, f"{run.at_a_time} on their way to {escape(place)}")
+                    yield result
+        except ServerError as error:
+            more = "The same command goes on with the studies that are not done."
+            raise ServerError(f"{error} {more} {OR_LOCAL}", error.fault) from None
+
+
+def server_for_batch(
+    server: str | None, or_local: bool, has_cluster: bool, console: Console
+) -> BatchServer | None:
+    """The server that --server names; None for this computer, or if that takes its place.
+
+    Raises:
+        InputError: If options do not go together, or there is no such address or no token.
+        ServerError: If the server cannot be used.
+    """
+    from ..errors import InputError
+    from ..worker.elsewhere import ServerError, server_facts
+
+    if server is not None and has_cluster:
+        raise InputError(
+            "--server is one place to compute, and --cluster or --workers another; give one."
+        )
+    access = access_of(server, or_local)
+    if access is None:
+        return None
+    try:
+        facts = server_facts(access)
+    except ServerError as error:
+        if not or_local:
+            raise ServerError(f"{error} {OR_LOCAL}", error.fault) from None
+        show_warning(f"{error} This computer goes on.", console)
+        return None
+    text = f"{facts.greeting} Each study is sent to it: {LEAVES}."
+    console.print(escape(text), highlight=False, soft_wrap=True)
+    return BatchServer(access, facts, or_local)
