@@ -17,12 +17,14 @@ _CONTROLS = """
       .map((one) => nameOf(one))
 """
 _HELPERS = f"""
-    window.CONTROLS = "{CONTROLS}";
-    window.nameOf = (one) => {{
-      const all = [...document.querySelectorAll("*")];
-      const said = one.getAttribute("aria-label") || one.id || one.title || one.textContent.trim();
-      return all.indexOf(one) + " " + one.tagName.toLowerCase() + " " + said.slice(0, 40);
-    }};
+    () => {{
+      window.CONTROLS = "{CONTROLS}";
+      window.nameOf = (one) => {{
+        const place = [...document.querySelectorAll("*")].indexOf(one);
+        const said = one.getAttribute("aria-label") || one.id || one.title || one.textContent;
+        return `${{place}} ${{one.tagName.toLowerCase()}} ${{said.trim().slice(0, 40)}}`;
+      }};
+    }}
 """
 _FOCUSED = """
     () => {

@@ -1083,6 +1083,17 @@
     </message>
 </context>
 <context>
+    <name>SDSegSlicerLib.background</name>
+    <message>
+        <source>the volume</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{doing} failed; the error log says why.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>SDSegSlicerLib.caseFolder</name>
     <message>
         <source>not chosen yet</source>
@@ -1347,6 +1358,29 @@
     </message>
 </context>
 <context>
+    <name>SDSegSlicerLib.libraryTexts</name>
+    <message>
+        <source>{seconds:.1f} s</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{seconds} s</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{minutes} min {seconds} s</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{hours} h {minutes} min</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{voxels} voxels of {millimeters} mm</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
     <name>SDSegSlicerLib.modelPanel</name>
     <message>
         <source>The model &quot;{name}&quot; is not installed; choose another, or install it under Advanced.</source>
@@ -1449,6 +1483,10 @@
 </context>
 <context>
     <name>SDSegSlicerLib.requirements</name>
+    <message>
+        <source>0.2 GB without, 3 GB with CUDA, torchvision included</source>
+        <translation type="unfinished"></translation>
+    </message>
     <message>
         <source>Not supported: on macOS, 3D Slicer is built for Intel processors, and there is no current PyTorch for these. Use SDSeg on Windows or Linux, or its command line.</source>
         <translation type="unfinished"></translation>
