@@ -72,7 +72,15 @@ def extract(folder: Path) -> Path:
         names.append(str(copy.relative_to(folder)))
     (folder / "files.txt").write_text("\n".join(names), encoding="utf-8")
     made = folder / SOURCE.name
-    command = [linguist("lupdate"), "@files.txt", "-locations", "none", "-no-ui-lines", "-ts", made.name]
+    command = [
+        linguist("lupdate"),
+        "@files.txt",
+        "-locations",
+        "none",
+        "-no-ui-lines",
+        "-ts",
+        made.name,
+    ]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if run.returncode or not made.is_file():
         raise RuntimeError(f"lupdate failed: {run.stdout}{run.stderr}")

@@ -32,14 +32,17 @@ _FOCUSED = """
       if (one === document.body) return null;
       const box = one.getBoundingClientRect();
       const style = getComputedStyle(one);
-      const part = one.closest(".header, .sidebar, .views, .messages, .dialog");
-      const pane = one.closest(".pane");
-      const frame = pane ? pane.getBoundingClientRect() : part.getBoundingClientRect();
+      const region = one.closest(".header, .sidebar, .views, .messages, .dialog");
+      const part = one.closest(".pane, .foot, .scroll, .tabs") || region;
+      const corner = (item) => {
+        const box = item.getBoundingClientRect();
+        return [box.top, box.left];
+      };
       const scrolled = one.closest(".scroll")?.scrollTop || 0;
       return {
         name: nameOf(one),
-        part: pane ? pane.id : part.className,
-        frame: [frame.left, frame.top],
+        part: part.id + " " + part.className,
+        corners: [corner(region), corner(part)],
         box: [box.left, box.top + scrolled, box.right, box.bottom + scrolled],
         outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
         seen: box.top >= -1 && box.left >= -1 && box.bottom <= innerHeight + 1
@@ -65,7 +68,9 @@ _HEAR = """
 
 def findings(page: Any) -> list[str]:
     """What axe-core finds in the page as it is shown: impact, rule and place. All its rules run."""
-    sync = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra dev")
+    sync = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs the extra dev"
+    )
     found = sync.Axe().run(page).response
     return [
         f"{item['impact']}: {item['id']}: {node['target']}: {node['failureSummary']}"

@@ -241,10 +241,13 @@ def test_every_control_has_a_name(widget: Any, person: Any) -> None:
 def properties(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Names of the widgets of a panel, with their texts."""
     for item in ElementTree.parse(path).getroot().iter("widget"):
-        yield item.get("name", ""), {
-            found.get("name", ""): "".join(found.itertext()).strip()
-            for found in item.findall("property")
-        }
+        yield (
+            item.get("name", ""),
+            {
+                found.get("name", ""): "".join(found.itertext()).strip()
+                for found in item.findall("property")
+            },
+        )
 
 
 @pytest.mark.parametrize("path", PANELS, ids=lambda path: path.stem)

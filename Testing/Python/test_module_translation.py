@@ -29,10 +29,14 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 ROLES = {"Display": 0, "ToolTip": 3, "AccessibleText": 11}
 # What stays as it is: names of data, models and programs, codes, and texts of the library.
-DATA = ("SDSeg", "CT", "ct", "Doe^Jane", "drawn", "Organ", "mine", "case-001", "tiny", "Tiny random model", "two", "Two",
-        "Segmentation_1", "my-model", "root", "tmp", "auto", "cpu", "sdsegs")  # fmt: skip
+DATA = ("SDSeg", "CT", "ct", "ct segmentation", "Doe^Jane", "drawn", "Organ", "mine", "case-001",
+        "tiny", "Tiny random model", "two", "Two", "Segmentation_1", "my-model",
+        "root", "tmp", "auto", "cpu", "sdsegs")  # fmt: skip
 LIBRARY = (
-    re.compile(r"Next: the same structure, with the same name, in .+ good beginning\."),  # next_step
+    re.compile(r"[\w :]+ is for CT of the [\w ]+\."),  # models.fit: why a model was chosen
+    re.compile(
+        r"Next: the same structure, with the same name, in .+ good beginning\."
+    ),  # next_step
     re.compile(r"Random weights; its labels mean nothing\."),  # the summary of a model
 )
 PACKAGE_NAMES = ("torch", "safetensors", "SimpleITK", "scipy", "filelock", "nibabel")

@@ -12,7 +12,6 @@ from carry_story import add_structure, draw, start, wait_for_preview
 from dicom_maker import write_series
 from phantom import a_body
 from teach_page import (
-    add_to_cases,
     open_patient,
     teach,
     teach_page,
@@ -243,6 +242,9 @@ def test_teaching(browser: Any, tmp_path: Path) -> None:
 
 
 def test_the_documentation_lists_the_states_that_are_looked_through() -> None:
-    rows = [line.split("|")[1].strip() for line in PAGE.read_text("utf-8").splitlines()
-            if line.startswith("|") and line.rstrip("| ").endswith("| none")]
+    rows = [
+        line.split("|")[1].strip()
+        for line in PAGE.read_text("utf-8").splitlines()
+        if line.startswith("|") and line.rstrip("| ").endswith("| none")
+    ]
     assert rows == list(SEEN)

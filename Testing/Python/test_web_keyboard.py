@@ -1,4 +1,4 @@
-"""The page by keyboard alone: what Tab reaches, where the focus goes, what a screen reader hears."""
+"""The page by keyboard alone: what Tab reaches, where the focus goes, and what is said."""
 
 from __future__ import annotations
 
@@ -117,8 +117,6 @@ def test_tab_reaches_everything_in_the_order_seen(
     tab: str, size: tuple[int, int], page: Any
 ) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
-    page.reload()  # Chromium sorts the parts anew when they come, not when the window changes
-    page.wait_for_selector("#tab-segment")
     page.click(f"#tab-{tab}")
     if tab == "segment":
         page.click("text=More settings")
@@ -138,8 +136,7 @@ def test_tab_reaches_everything_in_the_order_seen(
 def is_in_order(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether a control comes after another for someone who reads from top left."""
     if one["part"] != other["part"]:
-        (left, top), (other_left, other_top) = one["frame"], other["frame"]
-        return (top, left) < (other_top, other_left)
+        return bool(one["corners"] < other["corners"])
     left, top, _, bottom = one["box"]
     other_left, other_top, _, other_bottom = other["box"]
     overlap = min(bottom, other_bottom) - max(top, other_top)
@@ -152,14 +149,18 @@ def test_dialogs_hold_the_focus_and_give_it_back(page: Any) -> None:
     page.click("#tab-segment")
     for opener, dialog in (
         ("#help", "#help-text"),
-        (".link:has-text('Card and licence')", "#card"),
+        ("#panel .head .link", "#card"),
         ("#add-to-cases", "#add-case"),
     ):
         press_at(page, opener)
         page.wait_for_selector(dialog)
-        wait_for(lambda dialog=dialog: page.evaluate(
-            "(one) => document.activeElement.closest('.veil') === "
-            "document.querySelector(one).closest('.veil')", dialog))
+        wait_for(
+            lambda dialog=dialog: page.evaluate(
+                "(one) => document.activeElement.closest('.veil') === "
+                "document.querySelector(one).closest('.veil')",
+                dialog,
+            )
+        )
         inside = controls(page)
         for key in ("Tab", "Shift+Tab"):
             names = set()
@@ -167,7 +168,7 @@ def test_dialogs_hold_the_focus_and_give_it_back(page: Any) -> None:
                 page.keyboard.press(key)
                 now = focused(page)
                 assert now is not None
-                assert now["part"].startswith("dialog"), now
+                assert "dialog" in now["part"], now
                 names.add(now["name"])
             assert names == set(inside)
         assert page.locator("[role=dialog][aria-modal=true]").count() == 1
@@ -260,7 +261,7 @@ def test_nothing_moves_for_those_who_do_not_want_it(browser: Any, web_server: An
             enter(page, web_server)
             page.evaluate(
                 "document.querySelector('.views').insertAdjacentHTML('beforeend',"
-                " '<div class=\"bar unknown\"><div></div></div><div class=\"spinner\"></div>')"
+                ' \'<div class="bar unknown"><div></div></div><div class="spinner"></div>\')'
             )
             assert bool(page.evaluate(moving)) == expected
 

@@ -98,7 +98,7 @@
 
   function stayInDialog(event) {
     const dialog = topDialog();
-    const inside = dialog ? reachable(dialog) : [];
+    const inside = reachable(dialog);
     if (!inside.length) return;
     const [first, last] = [inside[0], inside[inside.length - 1]];
     const here = document.activeElement;
@@ -141,10 +141,28 @@
   window.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const isClick = ["Enter", " "].includes(event.key) && event.target.matches?.("button");
-    if (event.key === "Tab") stayInDialog(event);
+    if (event.key === "Tab" && topDialog()) stayInDialog(event);
+    else if (event.key === "Tab" && isNarrow.matches) goOnBelow(event);
     else if (isClick && event.repeat) event.preventDefault(); // a key that is held clicks once
     else moveInGroup(event);
   }, true);
+
+  // --- A narrow window: the views stand above the panel, and Tab goes there first ---------------
+
+  const isNarrow = matchMedia("(max-width: 900px)");
+
+  function goOnBelow(event) {
+    const parts = [".header", ".views", ".sidebar", ".messages"];
+    const order = parts.flatMap((part) => reachable(document.querySelector(part)));
+    const here = document.activeElement;
+    const place = order.indexOf(here);
+    if (place < 0) return;
+    const next = order[place + (event.shiftKey ? -1 : 1)];
+    if (next && next.closest(PARTS) !== here.closest(PARTS)) {
+      event.preventDefault();
+      next.focus();
+    } else if (!next && !event.shiftKey) reachable(document).pop().focus(); // and out of the page
+  }
 
   // --- Names of the views: trame's own elements have none ----------------------------------------
 

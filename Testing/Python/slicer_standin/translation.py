@@ -1,4 +1,4 @@
-"""slicer.i18n: Qt's translators, with the contexts that 3D Slicer computes; texts marked as seen."""
+"""slicer.i18n: Qt's translators with the contexts of 3D Slicer; texts marked as seen."""
 
 from __future__ import annotations
 
