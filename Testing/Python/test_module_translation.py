@@ -29,9 +29,29 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 ROLES = {"Display": 0, "ToolTip": 3, "AccessibleText": 11}
 # What stays as it is: names of data, models and programs, codes, and texts of the library.
-DATA = ("SDSeg", "CT", "ct", "ct segmentation", "Doe^Jane", "drawn", "Organ", "mine", "case-001",
-        "tiny", "Tiny random model", "two", "Two", "Segmentation_1", "my-model",
-        "root", "tmp", "auto", "cpu", "sdsegs")  # fmt: skip
+DATA = (
+    "SDSeg",
+    "CT",
+    "ct",
+    "ct segmentation",
+    "ct segmentation_1",
+    "Doe^Jane",
+    "drawn",
+    "Organ",
+    "mine",
+    "case-001",
+    "tiny",
+    "Tiny random model",
+    "two",
+    "Two",
+    "Segmentation_1",
+    "my-model",
+    "root",
+    "tmp",
+    "auto",
+    "cpu",
+    "sdsegs",
+)
 LIBRARY = (
     re.compile(r"[\w :]+ is for CT of the [\w ]+\."),  # models.fit: why a model was chosen
     re.compile(
