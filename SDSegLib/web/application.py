@@ -43,7 +43,12 @@ from .views import Views
 _FOLDER = Path(__file__).parent / "page"
 _PARTS = ("header", "sidebar", "views", "overlays")
 _INNER_PARTS = ("segments", "teach", "teach_foot")
-_STATIC = {"style.css": "text/css", "client.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STATIC = {
+    "style.css": "text/css",
+    "assist.js": "text/javascript",
+    "client.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 _SLICES_SECONDS = 0.03
 
 

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import qt
 from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
 
 from SDSegLib.errors import SDSegError
 from SDSegLib.mrml.volumes import volume_from_node
@@ -24,7 +25,7 @@ from SDSegLib.worker.run import VolumeInWorker
 _YIELD_SECONDS = 0.001
 _POLL_MS = 50
 _STOP_SECONDS = 6.0  # a child that does not stop is killed after five
-VOLUME_NAME = "the volume"  # in messages and in the log
+VOLUME_NAME = _("the volume")  # in messages and in the log
 _clients: dict[ServerAccess | None, WorkerClient] = {}  # the one of this computer under None
 _server: list[ServerAccess] = []  # the one that computes; empty if this computer does
 _opened: list[tuple[Any, WorkerClient, VolumeInWorker]] = []  # the last ones used, oldest first
@@ -61,7 +62,8 @@ class Background:
     def __init__(self, function: Callable[[], Any], doing: str) -> None:
         self._function = function
         self._result: Any = None
-        self._error: SDSegError | None = SDSegError(f"{doing} failed; the error log says why.")
+        failed = _("{doing} failed; the error log says why.").format(doing=doing)
+        self._error: SDSegError | None = SDSegError(failed)
         self._done = threading.Event()
         self._timer: Any = None
         threading.Thread(target=self._run, name="sdseg-background", daemon=True).start()

@@ -77,10 +77,12 @@ class DependencyPanel:
         if not missing:
             return True
         self._packages, self._onReady = packages, onReady
-        lines = "".join(
-            f"<li><b>{package.name}</b> {package.lowest} {_('or later')} ({package.size})</li>"
+        line = _("<b>{name}</b> {version} or later ({size})")
+        items = [
+            line.format(name=package.name, version=package.lowest, size=package.size)
             for package in missing
-        )
+        ]
+        lines = "".join(f"<li>{item}</li>" for item in items)
         text = _(
             "{purpose} needs Python packages that are not installed yet: <ul>{lines}</ul>They "
             "go into 3D Slicer's own Python and nowhere else. The download comes from "

@@ -27,6 +27,7 @@ from SDSegLib.volume.finding import of_severity
 from SDSegLib.volume.volume import Volume
 
 from .background import Background
+from .libraryTexts import libraryText
 from .widgets import boxStyle
 from .wrappedLabels import showText
 
@@ -196,7 +197,7 @@ class InputPanel(VTKObservationMixin):
         unknown = isDoubtful or self.isChecking
         likely = _("modality not stated") if unknown else _("values like a CT")
         facts = [
-            grid_text(geometry.shape, geometry.spacing, _),
+            grid_text(geometry.shape, geometry.spacing, libraryText),
             self._volume.modality or likely,
         ]
         if self._node is not None and self._node.GetParentTransformNode() is not None:

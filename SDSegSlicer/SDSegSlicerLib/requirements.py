@@ -47,7 +47,7 @@ class Package:
         return self.requirement.partition(">=")[2]
 
 
-TORCH = Package("torch>=2.5", "torch", "0.2 GB without, 3 GB with CUDA, torchvision included")
+TORCH = Package("torch>=2.5", "torch", _("0.2 GB without, 3 GB with CUDA, torchvision included"))
 PACKAGES = (
     TORCH,
     Package("safetensors>=0.4", "safetensors", "0.5 MB"),

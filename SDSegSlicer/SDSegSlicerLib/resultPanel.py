@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from SDSegLib.review.formatting import milliliters_text, seconds_text
 from SDSegLib.review.summary import RunSummary, SliceToReview
 
+from .libraryTexts import libraryText
 from .widgets import colorIcon, fitTable, prepareTable
 from .wrappedLabels import showText
 
@@ -96,9 +97,9 @@ def _names(parameters: Any) -> str:
 
 
 def _facts(summary: RunSummary) -> list[str]:
-    time = seconds_text(summary.seconds, _)
+    time = seconds_text(summary.seconds, libraryText)
     if summary.load_seconds > 0:
-        loading = seconds_text(summary.load_seconds, _)
+        loading = seconds_text(summary.load_seconds, libraryText)
         time += ", " + _("of these {loading} for loading").format(loading=loading)
     lines = [time, _device(summary.device)]
     about = [summary.model]

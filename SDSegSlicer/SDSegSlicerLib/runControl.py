@@ -12,6 +12,7 @@ from SDSegLib.errors import SDSegError
 from SDSegLib.review.formatting import time_left_text
 from SDSegLib.worker.run import State
 
+from .libraryTexts import libraryText
 from .segmentationRun import SegmentationRun
 from .wrappedLabels import showText
 
@@ -221,7 +222,7 @@ class RunBar:
             )
             text = f"{frame}, {text}"
         if progress.seconds_left is not None:
-            left = time_left_text(progress.seconds_left, _)
+            left = time_left_text(progress.seconds_left, libraryText)
             text += ", " + _("about {time} left").format(time=left)
         return text
 

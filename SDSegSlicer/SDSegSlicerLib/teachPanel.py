@@ -16,6 +16,7 @@ from SDSegLib.teaching.options import TeachOptions
 from .caseFolder import CaseFolder, withoutCommands
 from .casesPanel import CasesPanel
 from .dependencyPanel import DependencyPanel
+from .libraryTexts import libraryText
 from .requirements import TEACH_PACKAGES
 from .teachChoices import TeachChoices, isUnfinished
 from .teachResult import TeachResultPanel
@@ -209,7 +210,7 @@ class TeachPanel:
         else:
             ui.teachBar.setRange(0, _BAR_STEPS)
             ui.teachBar.setValue(round(_BAR_STEPS * progress.share))
-            left = time_left_text(progress.seconds_left, _)
+            left = time_left_text(progress.seconds_left, libraryText)
             status = _("{stage}, about {time} left").format(stage=progress.stage, time=left)
             title = _("Teach ({percent} %, about {time} left)").format(
                 percent=round(100 * progress.share), time=left

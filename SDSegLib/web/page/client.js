@@ -17,6 +17,7 @@
     element.hidden = !button;
     element.textContent = button || "";
     element.onclick = action || null;
+    element.classList.toggle("closes", action === uncover);
     veil.hidden = false;
   }
 
@@ -259,10 +260,36 @@
     window.trame?.trigger(name, values);
   }
 
-  function viewUnderMouse() {
-    const pane = document.querySelector(".pane:hover") || document.querySelector(".pane:not(.away)");
+  let isTabbing = false; // the focus says which view is meant, until the mouse moves
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Tab") isTabbing = true;
+  }, true);
+  document.addEventListener("pointermove", () => { isTabbing = false; }, true);
+
+  function viewInUse() {
+    const pane =
+      (isTabbing && document.activeElement?.closest(".pane")) ||
+      document.querySelector(".pane:hover") ||
+      document.querySelector(".pane:not(.away)");
     return pane?.dataset.view || "Red";
   }
+
+  // Keys of a single character can be switched off: for those who speak to the computer.
+  const LETTER_KEYS = "sdseg-letter-keys";
+
+  function hasLetterKeys() {
+    return localStorage.getItem(LETTER_KEYS) !== "off";
+  }
+
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "letter-keys") return;
+    localStorage.setItem(LETTER_KEYS, event.target.checked ? "on" : "off");
+  });
+  new MutationObserver(() => {
+    const box = document.getElementById("letter-keys");
+    if (box) box.checked = hasLetterKeys();
+  }).observe(document.body, { childList: true, subtree: true });
 
   function isCarrying() {
     const state = window.trame?.state;
@@ -270,10 +297,10 @@
   }
 
   const KEYS = {
-    ArrowUp: () => act("step", [viewUnderMouse(), 1]),
-    ArrowDown: () => act("step", [viewUnderMouse(), -1]),
-    PageUp: () => act("step", [viewUnderMouse(), 10]),
-    PageDown: () => act("step", [viewUnderMouse(), -10]),
+    ArrowUp: () => act("step", [viewInUse(), 1]),
+    ArrowDown: () => act("step", [viewInUse(), -1]),
+    PageUp: () => act("step", [viewInUse(), 10]),
+    PageDown: () => act("step", [viewInUse(), -10]),
     s: () => act("segment"),
     n: () => act(isCarrying() ? "carry_next" : "next_review"),
     p: () => act("tool", ["paint"]),
@@ -299,6 +326,7 @@
     const state = window.trame?.state;
     if (!state) return;
     if (state.get("question")) act("answer", [""]);
+    else if (state.get("series")?.length) act("choose_series", [""]);
     else if (state.get("adding")) act("add_case_close");
     else if (state.get("teach_picture")) state.set("teach_picture", 0);
     else if (state.get("help") || state.get("card") || state.get("menu")) {
@@ -312,12 +340,15 @@
     (event) => {
       const typing = event.target.closest?.("input:not([type=range]):not([type=checkbox]), select, textarea");
       const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-      const isRange = event.target.matches?.("input[type=range]") && key.startsWith("Arrow");
+      const range = event.target.closest?.("input[type=range]");
+      const isRange = range && (key.startsWith("Arrow") || (key.startsWith("Page") && !range.closest(".pane")));
+      if (key === "Escape" && !veil.hidden) veil.querySelector("button.closes:not([hidden])")?.click();
       if (!veil.hidden || event.altKey || isRange || (typing && key !== "Escape")) return;
-      if (key !== "Escape" && document.querySelector("#add-case, #teach-pictures")) return;
+      const helps = ["?", "h"].includes(key) && document.getElementById("help-text");
+      if (key !== "Escape" && !helps && document.querySelector("#app .veil")) return;
       const control = event.ctrlKey || event.metaKey;
       const name = `${control ? "ctrl+" : ""}${control && event.shiftKey ? "shift+" : ""}${key}`;
-      if (!(name in KEYS)) return;
+      if (!(name in KEYS) || (name.length === 1 && !hasLetterKeys())) return;
       event.preventDefault();
       event.stopImmediatePropagation();
       KEYS[name]();
