@@ -16,6 +16,7 @@ from ..version import VERSION
 from .batch import batch
 from .benchmark import benchmark
 from .cases import cases_app
+from .command_texts import translate_commands
 from .convert import convert
 from .cost import cost
 from .evaluate import evaluate
@@ -66,6 +67,7 @@ app.command()(convert)
 app.command()(cost)
 app.command()(benchmark)
 app.command()(info)
+translate_commands(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from ..cases.collection import CaseCollection, CollectedCase
 from ..cases.findings import check_cases
 from ..cases.index import STATES, State
 from ..errors import InputError, SDSegError
+from ..language import tr, trn
 from ..review.formatting import color_code
 from .page_context import Action, Answer, PageContext
 from .study import Source
@@ -108,12 +109,21 @@ class CasesPanel:
                 "choosing": self._is_choosing or self.folder is None,
                 "rows": [_row(case, patients) for case in self.cases],
                 "patients": len(patients),
+                "total": self._total(len(patients)),
                 "states": [{"state": key, "label": text} for key, text in STATE_LABELS.items()],
                 "findings": list(self._findings),
-                "checking": self._is_checking,
                 "error": self._error,
             }
         )
+
+    def _total(self, patients: int) -> str:
+        cases = len(self.cases)
+        of_cases = trn("{cases} case", "{cases} cases", cases).format(cases=cases)
+        of_patients = trn("{patients} patient", "{patients} patients", patients)
+        text = tr("{cases} of {patients}").format(
+            cases=of_cases, patients=of_patients.format(patients=patients)
+        )
+        return tr("{text}; checking…").format(text=text) if self._is_checking else text
 
     def _set_folder(self, path: Path) -> None:
         self.folder = Path(path).absolute()

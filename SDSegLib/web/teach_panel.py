@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ..errors import InputError
 from ..export.model_file import SUFFIX, write_model_file
+from ..language import trn
 from ..models.registry import user_folder
 from ..review.formatting import color_code, seconds_text, time_left_text
 from ..teaching.options import FROM_NOTHING, LEAST_MINUTES, TeachOptions
@@ -115,6 +116,9 @@ class TeachPanel:
                         "name": item.structure.name,
                         "color": color_code(item.structure.color),
                         "cases": item.cases,
+                        "tip": trn(
+                            "Drawn in {cases} case", "Drawn in {cases} cases", item.cases
+                        ).format(cases=item.cases),
                         "ticked": item.structure.name not in choices.left_out,
                     }
                     for item in structures
