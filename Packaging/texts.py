@@ -41,7 +41,7 @@ Text = str | tuple[str, ...]
 def texts_of_code(path: Path) -> Iterator[Text]:
     """Texts in the calls of `tr` and `trn` of a Python file."""
     with path.open("rb") as stream:
-        for _, text, _, _ in extract("python", stream, {"tr": None, "trn": (1, 2)}):
+        for _, text, _, _ in extract("python", stream, {"tr": None, "trn": (1, 2), "translate": None}):
             yield text
 
 

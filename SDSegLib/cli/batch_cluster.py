@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
+from ..language import tr
 from .batch_screen import StudiesBar
 from .text import escape
 
@@ -36,7 +37,11 @@ def results_of_cluster(
         if connection.note:
             bar.warn(connection.note)
         if connection.dashboard:
-            bar.tell(f"Dashboard of the cluster: {escape(connection.dashboard)}")
+            bar.tell(
+                tr("Dashboard of the cluster: {dashboard}").format(
+                    dashboard=escape(connection.dashboard)
+                )
+            )
         run = ClusterRun(connection, options, models, is_cancelled, bar.warn)
         for result in run.results(studies):
             bar.on_workers(result, run.workers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..wire.address import LEAVES
 from .findings import show_warning
 from .text import escape
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..volume.segmentation import Segmentation
     from ..worker.access import ServerAccess
 
-_OR_LOCAL = "With --or-local this computer computes when the server cannot."
+_OR_LOCAL = tr("With --or-local this computer computes when the server cannot.")
 
 
 def run_somewhere(
@@ -60,11 +61,15 @@ def run_somewhere(
         model = str(operation.model_for(opened, models).folder)
     there = replace(operation, options=replace(operation.options, model=model))
     place = escape(access.address.place)
-    console.print(f"Sent to {place}: {LEAVES}.", highlight=False, soft_wrap=True)
+    console.print(
+        tr("Sent to {place}: {leaves}.").format(place=place, leaves=LEAVES),
+        highlight=False,
+        soft_wrap=True,
+    )
     try:
         return run_on_server(access, there, opened.volume, report, is_cancelled)
     except ServerError as error:
         if not or_local:
             raise ServerError(f"{error} {_OR_LOCAL}") from None
-        show_warning(f"{error} This computer goes on.", console)
+        show_warning(tr("{error} This computer goes on.").format(error=error), console)
     return run_here(operation, opened, models, report, is_cancelled)

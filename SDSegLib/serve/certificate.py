@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..wire.tls import client_context, first_certificate
 
 VALID_DAYS = 825
@@ -34,16 +35,22 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
     """
     host = host or socket.getfqdn()
     if not _HOST.fullmatch(host):
-        raise InputError(f"{host!r} is no name of a computer; give one with --host.")
+        raise InputError(
+            tr("{host!r} is no name of a computer; give one with --host.").format(host=host)
+        )
     program = shutil.which("openssl")
     if program is None:
         raise OutputError(
-            "The program openssl, which makes certificates, is not installed; install it, or use "
-            "a certificate of your organisation with --certificate and --key."
+            tr(
+                "The program openssl, which makes certificates, is not installed; install it, or "
+                "use a certificate of your organisation with --certificate and --key."
+            )
         )
     for path in (certificate, key):
         if path.exists():
-            raise OutputError(f"{path} exists already; remove it, or give another name.")
+            raise OutputError(
+                tr("{path} exists already; remove it, or give another name.").format(path=path)
+            )
     try:
         kind = f"IP:{ipaddress.ip_address(host)}"
     except ValueError:
@@ -65,11 +72,13 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         key.unlink(missing_ok=True)
-        raise OutputError(f"The certificate cannot be made ({error}).") from None
+        raise OutputError(
+            tr("The certificate cannot be made ({error}).").format(error=error)
+        ) from None
     if done.returncode:
         key.unlink(missing_ok=True)
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise OutputError(f"openssl could not make the certificate ({said}).")
+        said = (done.stderr.strip().splitlines() or [tr("no reason given")])[-1]
+        raise OutputError(tr("openssl could not make the certificate ({said}).").format(said=said))
 
 
 def check_certificate(context: ssl.SSLContext, certificate: Path) -> None:
@@ -96,8 +105,10 @@ def check_certificate(context: ssl.SSLContext, certificate: Path) -> None:
             except ssl.SSLCertVerificationError as error:
                 if side is client:
                     raise InputError(
-                        f"The certificate {certificate} cannot be used: {error.verify_message}. "
-                        "Make a new one with sdseg serve --make-certificate."
+                        tr(
+                            "The certificate {certificate} cannot be used: {verify_message}. "
+                            "Make a new one with sdseg serve --make-certificate."
+                        ).format(certificate=certificate, verify_message=error.verify_message)
                     ) from None
                 return
             except ssl.SSLError:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from ..language import tr
 from ..wire.tls import TlsStream
 from ..worker.run import State
 from .budget import MemoryBudget
@@ -185,6 +186,8 @@ def _listener(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         said = getattr(error, "strerror", None) or error
         raise InputError(
-            f"Nothing can listen on {host}:{port} ({said}); choose another address or port with "
-            "--listen."
+            tr(
+                "Nothing can listen on {host}:{port} ({said}); choose another address or port "
+                "with --listen."
+            ).format(host=host, port=port, said=said)
         ) from None

@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
+from ..language import tr
+
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -96,20 +98,25 @@ class TokenAccess:
         if host is None or host.hostname not in _HOSTS:
             return _refusal(
                 421,
-                "This address is not served",
-                "SDSeg answers to 127.0.0.1 and localhost only. Use the address that "
-                "“sdseg view” printed.",
+                tr("This address is not served"),
+                tr(
+                    "SDSeg answers to 127.0.0.1 and localhost only. Use the address that "
+                    "“sdseg view” printed."
+                ),
             )
         text = request.headers.get("Origin")
         origin = None if text is None else _split(text)
         if text is not None and (origin is None or origin.netloc != request.headers.get("Host")):
-            return _refusal(403, "Refused", "Another web page may not use SDSeg.")
+            return _refusal(403, tr("Refused"), tr("Another web page may not use SDSeg."))
         if not self._is_known(request) and not self._has_token(request):
             return _refusal(
                 403,
-                "The address is not complete, or was used already",
-                "Open SDSeg with the whole address that “sdseg view” printed, including the part "
-                "after “token=”. Each address works once; in the terminal, Enter makes another.",
+                tr("The address is not complete, or was used already"),
+                tr(
+                    "Open SDSeg with the whole address that “sdseg view” printed, including the "
+                    "part after “token=”. Each address works once; in the terminal, Enter makes "
+                    "another."
+                ),
             )
         return None
 

@@ -284,9 +284,9 @@ def check_input(
         find_model(model)
     for path in (image, segmentation):
         if path is not None and not path.exists():
-            raise InputError(f"{path} does not exist; check the spelling.")
+            raise InputError(tr("{path} does not exist; check the spelling.").format(path=path))
     if segmentation is not None and image is None:
-        raise InputError("--segmentation needs its CT: sdseg view CT --segmentation FILE")
+        raise InputError(tr("--segmentation needs its CT: sdseg view CT --segmentation FILE"))
     if cases is not None:
         CaseCollection(cases)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ..cases.collection import CaseCollection, CollectedCase
 from ..cases.findings import check_cases
@@ -16,7 +16,12 @@ from ..review.formatting import color_code
 from .page_context import Action, Answer, PageContext
 from .study import Source
 
-STATE_LABELS: dict[State, str] = {state: state.replace("-", " ") for state in get_args(State)}
+STATE_LABELS: dict[State, str] = {
+    "to-do": tr("to do"),
+    "segmented": tr("segmented"),
+    "corrected": tr("corrected"),
+    "left-out": tr("left out"),
+}
 _MOST_STRUCTURES = 12
 
 
@@ -73,8 +78,9 @@ class CasesPanel:
         path = Path(text.strip()).expanduser()
         if not text.strip() or not path.is_absolute():
             raise InputError(
-                "Give the whole path of a folder on this computer, such as "
-                f"{Path.home() / 'my-cases'}."
+                tr("Give the whole path of a folder on this computer, such as {example}.").format(
+                    example=Path.home() / "my-cases"
+                )
             )
         await asyncio.to_thread(CaseCollection, path)
         self._set_folder(path)
@@ -138,7 +144,7 @@ class CasesPanel:
 
     def _collection(self) -> CaseCollection:
         if self.folder is None:
-            raise InputError("Choose the folder of your cases first.")
+            raise InputError(tr("Choose the folder of your cases first."))
         return CaseCollection(self.folder)
 
     async def _check(self) -> None:
@@ -160,7 +166,11 @@ class CasesPanel:
     async def _set_state(self, name: str, state: str) -> None:
         known = next((item for item in STATES if item == state), None)
         if known is None:
-            raise InputError(f"The state {state!r} is unknown; choose one of {', '.join(STATES)}.")
+            raise InputError(
+                tr("The state {state!r} is unknown; choose one of {states}.").format(
+                    state=state, states=", ".join(STATES)
+                )
+            )
         try:
             await asyncio.to_thread(self._collection().set_state, name, known)
         finally:
@@ -169,13 +179,14 @@ class CasesPanel:
     async def _remove(self, name: str) -> None:
         collection = self._collection()
         case = await asyncio.to_thread(collection.case, name)
-        shown = ", ".join(item.name for item in case.structures[:3]) or "no segmentation"
+        shown = ", ".join(item.name for item in case.structures[:3]) or tr("no segmentation")
         answer = await self._context.page.ask(
-            f"Delete {case.name}?",
-            f"{case.folder} would be deleted ({shown}, {case.megabytes:.1f} MB). This cannot be "
-            "undone.",
-            Answer("keep", "Keep it", primary=True),
-            Answer("delete", "Delete it"),
+            tr("Delete {case}?").format(case=case.name),
+            tr(
+                "{folder} would be deleted ({shown}, {megabytes:.1f} MB). This cannot be undone."
+            ).format(folder=case.folder, shown=shown, megabytes=case.megabytes),
+            Answer("keep", tr("Keep it"), primary=True),
+            Answer("delete", tr("Delete it")),
         )
         if answer != "delete":
             return
@@ -185,7 +196,9 @@ class CasesPanel:
             await self.read()
         if left:
             names = ", ".join(path.name for path in left)
-            text = f"{case.folder} stays, since it holds other files: {names}."
+            text = tr("{folder} stays, since it holds other files: {names}.").format(
+                folder=case.folder, names=names
+            )
             self._context.page.tell(text, "warning")
 
 
@@ -196,6 +209,6 @@ def _row(case: CollectedCase, patients: list[str]) -> dict[str, Any]:
         "name": case.name,
         "state": case.state,
         "patient": patients.index(case.patient) + 1,
-        "structures": shown + (f" and {more} more" if more > 0 else ""),
+        "structures": shown + (tr(" and {more} more").format(more=more) if more > 0 else ""),
         "colors": [color_code(item.color) for item in case.structures[:_MOST_STRUCTURES]],
     }

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import CancelledError, SDSegError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..operations.base import Answer, IsCancelled, Operation
 from ..processes.messages import Message
 from ..volume.volume import Volume
@@ -19,7 +20,7 @@ from .run import State
 
 _STEP_SECONDS = 0.05
 _HELLO_SECONDS = 30.0
-_NAME = "the image"
+_NAME = tr("the image")
 
 Result = TypeVar("Result")
 
@@ -61,7 +62,7 @@ def run_on_server(
             if is_cancelled():
                 client.cancel()
         if client.state is State.CANCELLED:
-            raise CancelledError("Cancelled; nothing was written.")
+            raise CancelledError(tr("Cancelled; nothing was written."))
         if client.state is not State.DONE or client.report is None:
             raise ServerError(client.error)
         done = client.report

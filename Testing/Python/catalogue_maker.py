@@ -8,6 +8,7 @@ from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 
 Text = str | tuple[str, str]
 
@@ -34,3 +35,26 @@ def write_catalogue(folder: Path, language: str, texts: Mapping[Text, Text]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         write_mo(stream, catalogue)
+
+
+def write_pseudo_catalogue(folder: Path, language: str = "eo") -> None:
+    """Translate every text that translators get by `pseudo`."""
+    template = Path(__file__).parents[2] / "SDSegLib" / "locale" / "sdseg.pot"
+    with template.open("rb") as stream:
+        messages = [message for message in read_po(stream) if message.id]
+    write_catalogue(folder, language, {message.id: _marked(message.id) for message in messages})
+
+
+def _marked(text: Text) -> Text:
+    return pseudo(text) if isinstance(text, str) else (pseudo(text[0]), pseudo(text[1]))
+
+
+def unmarked(shown: str) -> str:
+    """What stands outside of all marks, also of marks in marks."""
+    depth, kept = 0, []
+    for letter in shown:
+        depth += letter == LEFT
+        if not depth:
+            kept.append(letter)
+        depth -= letter == RIGHT
+    return "".join(kept)
