@@ -34,14 +34,20 @@ LIBRARY = ROOT / "SDSegLib"
 PAGE = LIBRARY / "web" / "page"
 TEMPLATE = FOLDER / f"{DOMAIN}.pot"
 WIDTH = 98
+# With the places of their texts; `translate` is what a user interface hands on.
+FUNCTIONS = {"tr": None, "trn": (1, 2), "translate": None}
+
+HEADER = """\
+# Texts of SDSeg, collected by Packaging/texts.py.
+# {name} is a value and stays as it is; so do [bold]…[/], <b>…</b> and options such as --output."""
 
 Text = str | tuple[str, ...]
 
 
 def texts_of_code(path: Path) -> Iterator[Text]:
-    """Texts in the calls of `tr` and `trn` of a Python file."""
+    """Texts in the calls of `tr`, `trn` and functions like them of a Python file."""
     with path.open("rb") as stream:
-        for _, text, _, _ in extract("python", stream, {"tr": None, "trn": (1, 2), "translate": None}):
+        for _, text, _, _ in extract("python", stream, FUNCTIONS):
             yield text
 
 
@@ -83,11 +89,6 @@ def template() -> Catalog:
     for path, text in sorted(all_texts(), key=lambda item: (item[0].as_posix(), str(item[1]))):
         catalogue.add(text, locations=[(path.relative_to(ROOT).as_posix(), None)])
     return catalogue
-
-
-HEADER = """\
-# Texts of SDSeg, collected by Packaging/texts.py.
-# {name} is a value and stays as it is; so do [bold]…[/], <b>…</b> and options such as --output."""
 
 
 def as_po(catalogue: Catalog) -> str:

@@ -307,9 +307,9 @@ class CaseStore:
         if folder.is_symlink() or folder.resolve().parent != self.path.resolve():
             raise InputError(
                 tr(
-                    "{folder} is a link to {folder_resolve}, outside of the collection; remove "
+                    "{folder} is a link to {target}, outside of the collection; remove "
                     "the link by hand."
-                ).format(folder=folder, folder_resolve=folder.resolve())
+                ).format(folder=folder, target=folder.resolve())
             )
         return folder
 

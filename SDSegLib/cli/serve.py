@@ -103,8 +103,8 @@ def serve(
         )
     if make_token is not None:
         typer.echo(
-            tr("wrote {make_token}; the new token, shown once: {make_token_add_token}").format(
-                make_token=make_token, make_token_add_token=add_token(make_token)
+            tr("wrote {path}; the new token, shown once: {token}").format(
+                path=make_token, token=add_token(make_token)
             )
         )
     if not make_certificate and make_token is None:

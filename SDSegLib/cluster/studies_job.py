@@ -79,16 +79,15 @@ class StudiesJob:
         asked = self.asked_of_all
         if facts["sdseg"] != asked["sdseg"]:
             return tr(
-                "it has SDSeg {sdseg} and this computer {asked_value}; install the same "
-                "version there."
-            ).format(sdseg=facts["sdseg"], asked_value=asked["sdseg"])
+                "it has SDSeg {sdseg} and this computer {here}; install the same version there."
+            ).format(sdseg=facts["sdseg"], here=asked["sdseg"])
         if facts["problem"]:
             return tr("{problem} (That was said there, not here.)").format(problem=facts["problem"])
         if _release(facts["torch"]) != _release(asked["torch"]):
             return tr(
-                "it has PyTorch {torch} and this computer {asked_value}, so labels might "
+                "it has PyTorch {torch} and this computer {here}, so labels might "
                 "differ between studies; install the same version."
-            ).format(torch=facts["torch"], asked_value=asked["torch"])
+            ).format(torch=facts["torch"], here=asked["torch"])
         if facts["models"] != asked["models"]:
             return _other_models(facts["models"], asked["models"])
         if facts["unseen"]:

@@ -90,13 +90,13 @@ def load_item(
         if picture.shape[:2] != mask.shape[:2]:
             raise InputError(
                 tr(
-                    "{image} has {shape} pixels, but its mask {item} has {shape_size}; they "
+                    "{image} has {shape} pixels, but its mask {item} has {other}; they "
                     "must be of one size."
                 ).format(
                     image=item.image,
                     shape=_size(picture.shape),
                     item=item.label,
-                    shape_size=_size(mask.shape),
+                    other=_size(mask.shape),
                 )
             )
         labels = collection.recipe.of_mask(mask, item.label)
@@ -207,12 +207,12 @@ def read_labelled(
         raise InputError(
             tr(
                 "The label map {item} ({shape} voxels) is not on the grid of its image {image} "
-                "({shape_size}); resample it there."
+                "({other}); resample it there."
             ).format(
                 item=item.label,
                 shape=_size(label_map.array.shape),
                 image=item.image,
-                shape_size=_size(volume.array.shape),
+                other=_size(volume.array.shape),
             )
         )
     if np.count_nonzero(labels) < np.count_nonzero(label_map.array):

@@ -174,8 +174,8 @@ def _leave_out_unlabelled(parts: dict[str, tuple[Item, ...]], root: Path) -> tup
             )
         )
     return (
-        tr("{count} of {every_count} cases have no segmentation yet and are left out.").format(
-            count=count, every_count=len(every)
+        tr("{count} of {total} cases have no segmentation yet and are left out.").format(
+            count=count, total=len(every)
         ),
     )
 
@@ -249,12 +249,12 @@ def _are_pictures(items: Sequence[Item], root: Path) -> bool:
     if any(is_picture) != all(is_picture):
         raise InputError(
             tr(
-                "{folder} holds volumes and pictures together, such as {image} and {image_name}; "
+                "{folder} holds volumes and pictures together, such as {image} and {picture}; "
                 "keep them in folders of their own."
             ).format(
                 folder=root,
                 image=items[is_picture.index(False)].image.name,
-                image_name=items[is_picture.index(True)].image.name,
+                picture=items[is_picture.index(True)].image.name,
             )
         )
     return all(is_picture)

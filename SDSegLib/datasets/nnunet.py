@@ -96,8 +96,8 @@ def nnunet(
     notes = []
     if facts.count is not None and facts.count != len(items):
         notes.append(
-            tr("{file} counts {count} cases; there are {item_count}.").format(
-                file=DESCRIPTION, count=facts.count, item_count=len(items)
+            tr("{file} counts {count} cases; there are {found}.").format(
+                file=DESCRIPTION, count=facts.count, found=len(items)
             )
         )
     test: list[Item] = []

@@ -177,12 +177,12 @@ def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Pat
         usual = PICTURE_SUFFIXES[0] if suffixes is PICTURE_SUFFIXES else VOLUME_SUFFIXES[0]
         raise InputError(
             tr(
-                "{folder} has no label map for {count} of {pair_count} cases, such as "
+                "{folder} has no label map for {count} of {total} cases, such as "
                 "{missing}{usual}; add them, or take those cases out of the data folder."
             ).format(
                 folder=folder,
                 count=len(missing),
-                pair_count=len(pairs),
+                total=len(pairs),
                 missing=missing[0],
                 usual=usual,
             )
@@ -200,9 +200,9 @@ def require_images(pairs: tuple[CasePair, ...]) -> None:
     if missing:
         raise InputError(
             tr(
-                "{count} of {pair_count} cases have a reference but no image, such as "
+                "{count} of {total} cases have a reference but no image, such as "
                 "{missing}; add them, or name the images' file with --image."
-            ).format(count=len(missing), pair_count=len(pairs), missing=missing[0])
+            ).format(count=len(missing), total=len(pairs), missing=missing[0])
         )
 
 
@@ -243,12 +243,12 @@ def in_labels_of(
         raise InputError(
             tr(
                 "The model {model} and {collection} have no structure in common: "
-                "{structures}; and {structures_names}."
+                "{structures}; and {others}."
             ).format(
                 model=description.name,
                 collection=collection.title,
                 structures=_names(description.structures),
-                structures_names=_names(collection.structures),
+                others=_names(collection.structures),
             )
         )
     table = tuple(common.get(label, 0) for label in range(len(collection.structures) + 1))
@@ -275,11 +275,11 @@ def by_names(
         raise InputError(
             tr(
                 "The model {model} and the references have no structure in common: "
-                "{structures}; and {structures_names}."
+                "{structures}; and {others}."
             ).format(
                 model=description.name,
                 structures=_names(description.structures),
-                structures_names=_names(structures),
+                others=_names(structures),
             )
         )
     read = known.reader(description.structures)
@@ -321,12 +321,12 @@ def refuse_other_labels(description: ModelDescription, collection: Collection) -
         raise InputError(
             tr(
                 "The labels of the model {model} ({structures}) are not those of "
-                "{collection} ({structures_names}); choose data with the model's labels."
+                "{collection} ({others}); choose data with the model's labels."
             ).format(
                 model=description.name,
                 structures=_names(description.structures),
                 collection=collection.title,
-                structures_names=_names(collection.structures),
+                others=_names(collection.structures),
             )
         )
 
@@ -343,11 +343,11 @@ def refuse_other_numbers(description: ModelDescription, pairs: tuple[CasePair, .
         raise InputError(
             tr(
                 "The labels of the model {model} ({structures}) are not those of the "
-                "references ({structures_names}); choose data with the model's labels."
+                "references ({others}); choose data with the model's labels."
             ).format(
                 model=description.name,
                 structures=_names(description.structures),
-                structures_names=_names(structures),
+                others=_names(structures),
             )
         )
 

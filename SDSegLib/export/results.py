@@ -44,8 +44,8 @@ def kinds_of_endings(text: str) -> dict[str, str]:
     if unknown or not wanted:
         shown = unknown[0] if unknown else text
         raise InputError(
-            tr("--write {shown!r} is unknown; choose from {kind_of_ending}.").format(
-                shown=shown, kind_of_ending=", ".join(KIND_OF_ENDING)
+            tr("--write {shown!r} is unknown; choose from {endings}.").format(
+                shown=shown, endings=", ".join(KIND_OF_ENDING)
             )
         )
     kinds = {ending: KIND_OF_ENDING[ending] for ending in wanted}

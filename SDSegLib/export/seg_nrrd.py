@@ -45,8 +45,8 @@ def write_seg_nrrd(
     path = Path(path)
     if not path.name.lower().endswith(".seg.nrrd"):
         raise OutputError(
-            tr("{path} does not end in .seg.nrrd; name it {path_stem}.seg.nrrd.").format(
-                path=path, path_stem=path.stem
+            tr("{path} does not end in .seg.nrrd; name it {stem}.seg.nrrd.").format(
+                path=path, stem=path.stem
             )
         )
     if reference is not None and not segmentation.geometry.matches(reference.geometry):

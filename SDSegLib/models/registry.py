@@ -343,9 +343,9 @@ def remove_model(name: str) -> Path:
     if folder.is_symlink():
         raise ModelError(
             tr(
-                "The model {name} is a link in {folder} to {folder_resolve}, which SDSeg did "
+                "The model {name} is a link in {folder} to {target}, which SDSeg did "
                 "not make; remove the link yourself."
-            ).format(name=name, folder=folder, folder_resolve=folder.resolve())
+            ).format(name=name, folder=folder, target=folder.resolve())
         )
     if folder.resolve().parent != user_folder().resolve():
         raise ModelError(

@@ -292,11 +292,11 @@ def check_grid(segmentation: Segmentation, volume_node: vtkMRMLScalarVolumeNode)
         raise InputError(
             tr(
                 'The result ({geometry}) is not on the grid of the volume "{volume}" '
-                "({geometry_shown}); choose the volume that was segmented."
+                "({volume_geometry}); choose the volume that was segmented."
             ).format(
                 geometry=_shown(segmentation.geometry),
                 volume=volume_node.GetName(),
-                geometry_shown=_shown(geometry),
+                volume_geometry=_shown(geometry),
             )
         )
 
@@ -310,12 +310,12 @@ def _join_transform(
     if not alone:
         raise InputError(
             tr(
-                'The segmentation "{segmentation}" is under {node_transform_name} and the volume '
-                '"{volume}" under {volume_node}; put both under the same transform, or write '
-                "into a new segmentation."
+                "The segmentation \"{segmentation}\" is under {segmentation_transform} and the "
+"volume \"{volume}\" under {volume_node}; put both under the same transform, or "
+"write into a new segmentation."
             ).format(
                 segmentation=node.GetName(),
-                node_transform_name=_transform_name(node),
+                segmentation_transform=_transform_name(node),
                 volume=volume_node.GetName(),
                 volume_node=_transform_name(volume_node),
             )

@@ -58,9 +58,9 @@ class Stack:
         if mask.shape != volume.array.shape:
             raise InputError(
                 tr(
-                    "The mask has {shape} voxels and the CT {shape_size}; give a mask on the "
+                    "The mask has {shape} voxels and the CT {other}; give a mask on the "
                     "grid of the CT."
-                ).format(shape=_size(mask.shape), shape_size=_size(volume.array.shape))
+                ).format(shape=_size(mask.shape), other=_size(volume.array.shape))
             )
         part = mask if isinstance(mask, MaskPart) else MaskPart.of(mask)
         spacing = volume.geometry.spacing[::-1]

@@ -51,9 +51,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         if facts.st_size > _NEVER_SPARSE and stored < facts.st_size // _SMALLEST_SHARE:
             raise InputError(
                 tr(
-                    "{path} is {st_size:,} bytes long, but only {stored:,} of them were ever "
+                    "{path} is {size:,} bytes long, but only {stored:,} of them were ever "
                     "written, as in a download that was not finished. Fetch it again."
-                ).format(path=shown(path.name), st_size=facts.st_size, stored=stored)
+                ).format(path=shown(path.name), size=facts.st_size, stored=stored)
             )
         yield file
 

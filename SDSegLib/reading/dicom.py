@@ -185,8 +185,8 @@ def read_dicom_file(path: Path, phase: str | None = None) -> Volume:
     image = read_image(path)
     if image.text("SOPClassUID") == _DICOM_DIRECTORY or path.name.upper() == "DICOMDIR":
         raise InputError(
-            tr("{path} is only a table of contents; give its folder {path_parent}.").format(
-                path=path, path_parent=path.parent
+            tr("{path} is only a table of contents; give its folder {parent}.").format(
+                path=path, parent=path.parent
             )
         )
     if image.text("SOPClassUID") == SEGMENTATION_STORAGE:

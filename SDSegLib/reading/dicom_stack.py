@@ -324,11 +324,11 @@ def _check_scaling(slices: Sequence[Slice]) -> None:
         if lacking and len(lacking) < len(slices):
             raise InputError(
                 tr(
-                    "{count} of {slice_count} images lack Rescale{keyword}, which the others "
+                    "{count} of {total} images lack Rescale{keyword}, which the others "
                     "have, so their values are unknown: {lacking}. {again}."
                 ).format(
                     count=len(lacking),
-                    slice_count=len(slices),
+                    total=len(slices),
                     keyword=keyword.capitalize(),
                     lacking=_listed(lacking),
                     again=_AGAIN,

@@ -108,9 +108,9 @@ def _checked(found: list[Study], folder: str, pattern: str | None, kinds: str) -
         if study.name in places:
             raise InputError(
                 tr(
-                    "{place} and {place_study} would both give results named {study}; choose "
+                    "{place} and {other} would both give results named {study}; choose "
                     "with --pattern."
-                ).format(place=study.place, place_study=places[study.name], study=study.name)
+                ).format(place=study.place, other=places[study.name], study=study.name)
             )
         places[study.name] = study.place
     return found

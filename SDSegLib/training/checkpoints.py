@@ -141,8 +141,8 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         tr(
             "{path} cannot be read or does not fit ({name}); copy it again, or remove "
-            "{path_parent} to begin anew."
-        ).format(path=path, name=plain(reason), path_parent=path.parent)
+            "{parent} to begin anew."
+        ).format(path=path, name=plain(reason), parent=path.parent)
     )
 
 

@@ -331,11 +331,11 @@ class CompactRecipe(LatentRecipe):
             raise ModelError(
                 tr(
                     "{model} has network.codes={codes} and cannot begin a model with "
-                    "network.codes={config_codes}; give both the same."
+                    "network.codes={wanted}; give both the same."
                 ).format(
                     model=other.description.name,
                     codes=other.config.codes,
-                    config_codes=family.config.codes,
+                    wanted=family.config.codes,
                 )
             )
         if family.config.codes is None and family.num_classes > other.num_classes:

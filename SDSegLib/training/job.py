@@ -268,15 +268,10 @@ def card(description: ModelDescription) -> str:
     chosen = (
         "There were no held-out cases to choose by; these are the weights of the last step."
         if held_out is None
-        else tr(
-            "While training, Dice on {held_out_cases} held-out cases was {held_out:.3f} for the "
-            "weights of step {weights_of_step}, which are these. It was measured on one tile of "
-            "some slices, so it says which weights are better, not how good the model is."
-        ).format(
-            held_out_cases=training["held_out_cases"],
-            held_out=held_out,
-            weights_of_step=training["weights_of_step"],
-        )
+        else f"While training, Dice on {training['held_out_cases']} held-out cases was "
+        f"{held_out:.3f} for the weights of step {training['weights_of_step']}, which are these. "
+        "It was measured on one tile of some slices, so it says which weights are better, not how "
+        "good the model is."
     )
     return (
         f"# {description.title}\n\n{description.summary}\n\nNot a medical device.\n\n"

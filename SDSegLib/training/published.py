@@ -465,13 +465,13 @@ def _fit(module: nn.Module, weights: Weights, path: Path, what: str) -> None:
             raise ModelError(
                 tr(
                     "'{name}' of the {what} is {shape} in {path}, but these networks have "
-                    "{shape_tuple}; set the sizes under network. accordingly."
+                    "{expected}; set the sizes under network. accordingly."
                 ).format(
                     name=name,
                     what=what,
                     shape=tuple(weights[name].shape),
                     path=path,
-                    shape_tuple=tuple(value.shape),
+                    expected=tuple(value.shape),
                 )
             )
     module.load_state_dict({name: weights[name].float() for name in own})

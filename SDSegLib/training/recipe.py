@@ -119,11 +119,11 @@ class Recipe(ABC):
             raise ModelError(
                 tr(
                     "{folder} is of the {family} family and cannot begin one of the "
-                    "{description_family} family."
+                    "{wanted} family."
                 ).format(
                     folder=folder,
                     family=other.description.family,
-                    description_family=family.description.family,
+                    wanted=family.description.family,
                 )
             )
         own = family.state_dict()

@@ -125,12 +125,12 @@ def judge_result(
         Finding(
             "result",
             tr(
-                "{count} of {structure_count} structures were found{found}: this does not look "
+                "{count} of {total} structures were found{found}: this does not look "
                 "like a CT of the {region}. Check that the image shows it, or choose another "
                 "model."
             ).format(
                 count=len(found),
-                structure_count=len(structures),
+                total=len(structures),
                 found=_with_sizes(found, volumes, expectation),
                 region=region,
             ),

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
-from ..language import tr
+from ..language import language, tr
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _NO_MESSAGE = (AttributeError, LookupError, TypeError, ValueError, struct.error)
 """What wslink raises on bytes that are none of its messages; errors of actions are not among it."""
 _TAKEN_OVER = 4001
 _WAIT_SECONDS = 5.0
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>SDSeg</title>
+_PAGE = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>SDSeg</title>
 <style>
 html{{color-scheme:dark;background:#0f1318;color:#d5dce4;font:16px/1.5 system-ui,sans-serif}}
 main{{max-width:30rem;margin:20vh auto;padding:0 1.5rem}}
@@ -254,5 +254,7 @@ class SinglePageAccess:
 
 def _refusal(status: int, title: str, text: str) -> web.Response:
     """A small HTML page that says why the request was refused and what to do."""
-    page = _PAGE.format(title=escape(title), text=escape(text))
+    page = _PAGE.format(
+        language=language().replace("_", "-"), title=escape(title), text=escape(text)
+    )
     return web.Response(status=status, text=page, content_type="text/html")
