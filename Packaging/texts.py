@@ -4,7 +4,7 @@
     python Packaging/texts.py add de      begin a language
     python Packaging/texts.py check       which of these files are not up to date
 
-`SDSegLib/locale/sdseg.pot` holds the texts of the library, the command and the page in English;
+`Packaging/sdseg.pot` holds the texts of the library, the command and the page in English;
 `SDSegLib/locale/de/LC_MESSAGES/sdseg.po` their translations, and `sdseg.mo` beside it is what the
 program reads. The texts of the module of 3D Slicer are collected by 3D Slicer's own tools. Needs
 Babel.
@@ -32,7 +32,7 @@ from SDSegLib.web.page_texts import translate_page, translate_script  # noqa: E4
 
 LIBRARY = ROOT / "SDSegLib"
 PAGE = LIBRARY / "web" / "page"
-TEMPLATE = FOLDER / f"{DOMAIN}.pot"
+TEMPLATE = ROOT / "Packaging" / f"{DOMAIN}.pot"
 WIDTH = 98
 # With the places of their texts; `translate` is what a user interface hands on.
 FUNCTIONS = {"tr": None, "trn": (1, 2), "translate": None}

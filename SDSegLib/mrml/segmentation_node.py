@@ -310,9 +310,9 @@ def _join_transform(
     if not alone:
         raise InputError(
             tr(
-                "The segmentation \"{segmentation}\" is under {segmentation_transform} and the "
-"volume \"{volume}\" under {volume_node}; put both under the same transform, or "
-"write into a new segmentation."
+                'The segmentation "{segmentation}" is under {segmentation_transform} and the '
+                'volume "{volume}" under {volume_node}; put both under the same transform, or '
+                "write into a new segmentation."
             ).format(
                 segmentation=node.GetName(),
                 segmentation_transform=_transform_name(node),

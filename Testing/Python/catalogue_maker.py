@@ -39,7 +39,7 @@ def write_catalogue(folder: Path, language: str, texts: Mapping[Text, Text]) -> 
 
 def write_pseudo_catalogue(folder: Path, language: str = "eo") -> None:
     """Translate every text that translators get by `pseudo`."""
-    template = Path(__file__).parents[2] / "SDSegLib" / "locale" / "sdseg.pot"
+    template = Path(__file__).parents[2] / "Packaging" / "sdseg.pot"
     with template.open("rb") as stream:
         messages = [message for message in read_po(stream) if message.id]
     write_catalogue(folder, language, {message.id: _marked(message.id) for message in messages})

@@ -27,8 +27,8 @@ SHOWN = """() => {
   const isShown = (element) => element.getClientRects().length > 0;
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT);
   for (let one = walker.currentNode; one; one = walker.nextNode()) {
-    if (!isShown(one) || ["SCRIPT", "STYLE"].includes(one.tagName)) continue;
-    const text = [...one.childNodes].filter((node) => node.nodeType === 3);
+    if (!isShown(one) || ["SCRIPT", "STYLE", "B"].includes(one.tagName)) continue;
+    const text = [...one.childNodes].filter((node) => node.nodeType === 3 || node.tagName === "B");
     found.push(text.map((node) => node.textContent).join(" "));
     for (const name of ["title", "aria-label", "alt", "placeholder"]) {
       found.push(one.getAttribute(name) || "");
@@ -69,7 +69,12 @@ def test_every_text_of_the_page_is_translated(
     page, models = pseudo_page, tiny_models / "tiny" / "model.json"
     model = json.loads(models.read_text(encoding="utf-8"))
     names = [item["name"] for item in model["structures"]]
-    names += [model["title"], model.get("summary") or "-", model["name"], body_file.name]
+    names += [
+        model["title"],
+        model.get("summary") or "-",
+        model["name"],
+        body_file.name.partition(".")[0],
+    ]
     left: dict[str, set[str]] = {}
 
     def look(state: str, *more: str) -> None:
