@@ -230,18 +230,16 @@ def _fetch_and_install(
 def _refuse_installed(model: OnlineModel) -> None:
     for item in installed_models()[0]:
         if item.description.name == model.name:
-            has, where = item.description.version, tr("came with the program")
-            raise ModelError(
-                tr(
-                    "The model {model} {has} {where}; use --overwrite to put {version} in its "
-                    "place."
-                ).format(
-                    model=model.name,
-                    has=has,
-                    where=where if item.bundled else tr("is installed"),
-                    version=model.version,
-                )
+            text = tr(
+                "The model {model} {has} is installed; use --overwrite to put {new} in its place."
             )
+            if item.bundled:
+                text = tr(
+                    "The model {model} {has} came with the program; use --overwrite to put {new} "
+                    "in its place."
+                )
+            has = item.description.version
+            raise ModelError(text.format(model=model.name, has=has, new=model.version))
 
 
 def _entry(item: Any, place: str) -> OnlineModel:

@@ -95,13 +95,13 @@ def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
     found = propagation_models()
     if wanted is not None and wanted.description.use != "carry":
         known = ", ".join(model.description.name for model in found) or tr("none")
-        is_own = wanted.description.segments
-        what = tr("segments its own structures and cannot") if is_own else tr("cannot")
-        raise ModelError(
-            tr(
-                "The model {model} {what} carry a drawn mask; installed for that are: {known}."
-            ).format(model=wanted.description.name, what=what, known=known)
-        )
+        text = tr("The model {model} cannot carry a drawn mask; installed for that are: {known}.")
+        if wanted.description.segments:
+            text = tr(
+                "The model {model} segments its own structures and cannot carry a drawn mask; "
+                "installed for that are: {known}."
+            )
+        raise ModelError(text.format(model=wanted.description.name, known=known))
     if wanted is None and not found:
         problems = installed_models()[1]
         broken = (

@@ -149,10 +149,11 @@ class AddCasePanel:
 
     def _tell(self, added: AddedCase) -> None:
         page, case = self._context.page, added.case
-        verb = tr("Added") if added.is_new else tr("Replaced the segmentation of")
-        said = tr("{verb} {case}, {state_label}, in {folder}.").format(
-            verb=verb, case=case.name, state_label=STATE_LABELS[case.state], folder=case.folder
-        )
+        said = (
+            tr("Added {case}, {state}, in {folder}.")
+            if added.is_new
+            else tr("Replaced the segmentation of {case}, {state}, in {folder}.")
+        ).format(case=case.name, state=STATE_LABELS[case.state], folder=case.folder)
         page.tell(" ".join(filter(None, (said, next_step(self._cases.cases)))))
         for finding in added.findings:
             page.tell(finding.message, "warning")
