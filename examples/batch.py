@@ -11,9 +11,6 @@ import csv
 from pathlib import Path
 
 import SDSegLib
-from SDSegLib.errors import SDSegError
-from SDSegLib.operations.model_store import ModelStore
-from SDSegLib.studies.find import find_studies
 
 
 def main() -> None:
@@ -26,14 +23,14 @@ def main() -> None:
 
     run = SDSegLib.RunOptions(model=arguments.model)
     options = SDSegLib.StudyOptions(run, arguments.output, {"nii.gz": "label_map"})
-    studies = find_studies(arguments.studies)
+    studies = SDSegLib.find_studies(arguments.studies)
     options.check(studies)  # no result may be the file of a study
-    models = ModelStore()  # loads a model once
+    models = SDSegLib.ModelStore()  # loads a model once
     rows = []
     for study in studies:
         try:
             result = SDSegLib.segment_study(study, options, models)
-        except SDSegError as error:
+        except SDSegLib.SDSegError as error:
             print(f"{study.name}: {error}")  # one sentence, with the way out
             continue
         print(f"{study.name}: {result.status}, {result.seconds:.1f} s")

@@ -9,8 +9,6 @@ import argparse
 from pathlib import Path
 
 import SDSegLib
-from SDSegLib.export.dicom_seg import write_dicom_seg
-from SDSegLib.reading.files import list_series
 
 
 def main() -> None:
@@ -21,10 +19,10 @@ def main() -> None:
     parser.add_argument("--model", default="head-neck-oar", help="name or folder")
     arguments = parser.parse_args()
 
-    print(f"{len(list_series(arguments.folder))} series in the folder")
+    print(f"{len(SDSegLib.list_series(arguments.folder))} series in the folder")
     volume = SDSegLib.read_volume(arguments.folder, series=arguments.series)
     result = SDSegLib.load_segmenter(arguments.model).segment(volume)
-    write_dicom_seg(result, volume, arguments.output)
+    SDSegLib.write_dicom_seg(result, volume, arguments.output)
     print("Wrote", arguments.output)
 
 

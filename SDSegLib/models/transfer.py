@@ -7,12 +7,14 @@ request for the file. Proxies of the environment or the system are used (`HTTPS_
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import http.client
 import re
 import shutil
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -29,6 +31,8 @@ from ..version import VERSION
 
 SECONDS_WITHOUT_DATA = 30.0
 MOST_INTERRUPTIONS = 5
+DAYS_KEPT = 14
+"""For which a part of a file waits for the download to be continued."""
 _BLOCK = 1 << 18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 # What a connection that is cut ends with; OSError holds those of sockets, TLS and time limits.
@@ -110,7 +114,8 @@ def fetch_file(
     """Download a file into a folder, or finish an earlier download of it.
 
     What has arrived is kept if the connection ends, and the next call continues. Connections that
-    are cut are opened again a few times.
+    are cut are opened again a few times. Parts of other files to which nothing was added for
+    `DAYS_KEPT` days are removed.
 
     Args:
         url: Address with http or https.
@@ -132,6 +137,7 @@ def fetch_file(
     except OSError as error:
         raise _not_written(folder, error) from error
     path = folder / f"{sha256[:32]}.part"
+    _remove_given_up(folder)
     with locked(path):
         _refuse_full_disk(path, size)
         for left in reversed(range(MOST_INTERRUPTIONS + 1)):
@@ -144,6 +150,14 @@ def fetch_file(
                     raise _interrupted(url, path, size, error.__cause__) from error
         _verify(path, sha256, url)
     return path
+
+
+def _remove_given_up(folder: Path) -> None:
+    oldest = time.time() - DAYS_KEPT * 24 * 3600
+    for part in folder.glob("*.part"):
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < oldest:
+                part.unlink()
 
 
 def _continue(url: str, path: Path, size: int | None, largest: int, report: Report) -> None:

@@ -11,6 +11,7 @@ import os
 import pickle
 import shutil
 import socket
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -185,6 +186,18 @@ def test_what_an_earlier_download_left_may_be_of_no_use(
     server.asked.clear()
     download(server, overwrite=True)
     assert server.ranges("/models/tiny.zip") == []
+
+
+def test_what_was_given_up_long_ago_is_removed(server: FileServer, own_models: Path) -> None:
+    folder = own_models / ".downloads"
+    folder.mkdir(parents=True)
+    for name, days in (("old", transfer.DAYS_KEPT + 1), ("new", transfer.DAYS_KEPT - 1)):
+        part = folder / f"{name}.part"
+        part.write_bytes(b"part")
+        then = time.time() - days * 24 * 3600
+        os.utime(part, (then, then))
+    download(server)
+    assert left_in(folder) == ["new.part"]
 
 
 def test_another_file_is_not_installed(server: FileServer, own_models: Path, packed: bytes) -> None:
