@@ -55,6 +55,10 @@ if __name__ == "__main__":
             *find_packages(include=["SDSegLib", "SDSegLib.*"]),
             # Folders of files are packages as well, or setuptools warns that it may leave them out.
             "SDSegLib.web.page",
+            *(
+                f"SDSegLib.{name}"
+                for name in find_namespace_packages("SDSegLib", include=["locale", "locale.*"])
+            ),
             "SDSegLib.resources",
             *(f"SDSegLib.resources.{name}" for name in find_namespace_packages("Resources")),
         ],

@@ -7,6 +7,8 @@ import lzma
 import zipfile
 import zlib
 
+from .language import tr
+
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -29,9 +31,11 @@ _KNOWN_METHODS = frozenset(
 def problem_with(item: zipfile.ZipInfo) -> str | None:
     """Why a member cannot be unpacked, in a few words, or None; nothing of it is read."""
     if item.flag_bits & _ENCRYPTED:
-        return "it is encrypted; pack it without a password"
+        return tr("it is encrypted; pack it without a password")
     if item.compress_type not in _KNOWN_METHODS:
-        return f"it is compressed by method {item.compress_type}; pack it as an ordinary zip file"
+        return tr(
+            "it is compressed by method {compress_type}; pack it as an ordinary zip file"
+        ).format(compress_type=item.compress_type)
     return None
 
 
@@ -50,9 +54,9 @@ def reason(error: BaseException) -> str:
     The messages of `zipfile` name members, whose names may be those of patients.
     """
     if isinstance(error, EOFError):
-        return "it is cut short"
+        return tr("it is cut short")
     if isinstance(error, (zlib.error, lzma.LZMAError)) or "CRC" in str(error):
-        return "its content does not match its checksum or cannot be unpacked"
+        return tr("its content does not match its checksum or cannot be unpacked")
     if isinstance(error, NotImplementedError):
-        return "it is packed in a way that is not known"
-    return "its directory and its content do not belong together"
+        return tr("it is packed in a way that is not known")
+    return tr("its directory and its content do not belong together")

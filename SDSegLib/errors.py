@@ -1,5 +1,7 @@
 """Errors that a user can act on: one sentence with the value at fault and what to do."""
 
+from .language import tr
+
 
 class SDSegError(Exception):
     """An error that the user can correct. The command line prints it and exits with code 2."""
@@ -22,8 +24,10 @@ class MissingPackageError(SDSegError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed; "
-            f'install it with: pip install "sdseg[{extra}]"'
+            tr(
+                "{purpose} needs the package '{package}', which is not installed; install it "
+                'with: pip install "sdseg[{extra}]"'
+            ).format(purpose=purpose, package=package, extra=extra)
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import OutputError
+from .language import tr
 
 LONGEST_WAIT_SECONDS = 30.0
 
@@ -30,13 +31,17 @@ def locked(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise OutputError(
-            f"{path} is being written by another program for more than "
-            f"{LONGEST_WAIT_SECONDS:.0f} s."
+            tr(
+                "{path} is being written by another program for more than "
+                "{longest_wait_seconds:.0f} s."
+            ).format(path=path, longest_wait_seconds=LONGEST_WAIT_SECONDS)
         ) from error
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); free space on its disk, or "
-            "choose another folder."
+            tr(
+                "{path} cannot be written ({reason}); free space on its disk, or choose another "
+                "folder."
+            ).format(path=path, reason=error.strerror or error)
         ) from error
     try:
         yield

@@ -12,6 +12,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import InputError
+from .language import tr
 
 if TYPE_CHECKING:
     from .volume.region import Region
@@ -58,25 +59,41 @@ class OptionInfo:
         if self.kind == "choice":
             if value not in self.choices:
                 raise InputError(
-                    f"Unknown {self.name} {value!r}; choose one of {', '.join(self.choices)}."
+                    tr("Unknown {name} {value!r}; choose one of {choices}.").format(
+                        name=self.name, value=value, choices=", ".join(self.choices)
+                    )
                 )
         elif self.kind == "number":
             self._check_number(value)
         elif not self._has_type(value):
-            raise InputError(f"The option {self.name} cannot be {value!r}; {_TYPES[self.kind]}.")
+            raise InputError(
+                tr("The option {name} cannot be {value!r}; {type}.").format(
+                    name=self.name, value=value, type=_TYPES[self.kind]
+                )
+            )
 
     @property
     def limits(self) -> str:
         """Smallest and largest number in words; "" if it is not a number."""
-        return "" if self.minimum is None else f"{self.minimum} to {self.maximum}"
+        return (
+            ""
+            if self.minimum is None
+            else tr("{minimum} to {maximum}").format(minimum=self.minimum, maximum=self.maximum)
+        )
 
     def _check_number(self, value: Any) -> None:
         assert self.minimum is not None
         assert self.maximum is not None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise InputError(f"{value!r} {self.unit}: not a whole number.")
+            raise InputError(
+                tr("{value!r} {unit}: not a whole number.").format(value=value, unit=self.unit)
+            )
         if not self.minimum <= value <= self.maximum:
-            raise InputError(f"{value} {self.unit}; {self.limits} are possible.")
+            raise InputError(
+                tr("{value} {unit}; {limits} are possible.").format(
+                    value=value, unit=self.unit, limits=self.limits
+                )
+            )
 
     def _has_type(self, value: Any) -> bool:
         if self.kind == "text":
@@ -91,10 +108,10 @@ class OptionInfo:
 
 
 _TYPES: dict[Kind, str] = {
-    "text": "it is a text",
-    "switch": "it is true or false",
-    "names": "it is a list of names",
-    "region": "it is a Region, a box of voxels",
+    "text": tr("it is a text"),
+    "switch": tr("it is true or false"),
+    "names": tr("it is a list of names"),
+    "region": tr("it is a Region, a box of voxels"),
 }
 
 
@@ -124,72 +141,76 @@ class RunOptions:
         None,
         kind="text",
         is_optional=True,
-        title="Model",
-        help="Name of an installed model, or its folder; without it the model that fits the "
-        "image best.",
+        title=tr("Model"),
+        help=tr(
+            "Name of an installed model, or its folder; without it the model that fits the "
+            "image best."
+        ),
     )
     structures: tuple[str, ...] | None = _option(
         None,
         kind="names",
         is_optional=True,
-        title="Structures",
-        help="Structures wanted, by name or id; all without it.",
+        title=tr("Structures"),
+        help=tr("Structures wanted, by name or id; all without it."),
     )
     region: Region | None = _option(  # noqa: RUF009
         None,
         kind="region",
         is_optional=True,
-        title="Region",
-        help="Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it.",
+        title=tr("Region"),
+        help=tr("Only this box of the input's voxels, counted from 0; I1, J1, K1 are not in it."),
     )
     samples: int = _option(
         1,
         kind="number",
-        title="Samples",
-        unit="samples",
+        title=tr("Samples"),
+        unit=tr("samples"),
         minimum=1,
         maximum=MAXIMUM_SAMPLES,
-        help="Noise samples to average; two or more also show where the result is uncertain.",
+        help=tr("Noise samples to average; two or more also show where the result is uncertain."),
     )
     steps: int = _option(
         1,
         kind="number",
-        title="Reverse steps",
-        unit="reverse steps",
+        title=tr("Reverse steps"),
+        unit=tr("reverse steps"),
         minimum=1,
         maximum=MAXIMUM_STEPS,
-        help="UNet calls of the reverse process (DDIM); 1 is SDSeg's single step, more are for "
-        "comparison.",
+        help=tr(
+            "UNet calls of the reverse process (DDIM); 1 is SDSeg's single step, more are for "
+            "comparison."
+        ),
     )
     mirror: bool = _option(
         False,
         kind="switch",
-        title="Mirrored slices",
-        help="Average with what is found in mirrored slices: twice the time.",
+        title=tr("Mirrored slices"),
+        help=tr("Average with what is found in mirrored slices: twice the time."),
     )
     device: str = _option(
         "auto",
         kind="choice",
-        title="Device",
+        title=tr("Device"),
         choices=DEVICES,
-        help="Where to compute: auto, cuda, mps or cpu.",
+        help=tr("Where to compute: auto, cuda, mps or cpu."),
     )
     precision: str = _option(
         "auto",
         kind="choice",
-        title="Precision",
+        title=tr("Precision"),
         choices=PRECISIONS,
-        help="Number type of the networks: auto, float32, float16 or bfloat16.",
+        help=tr("Number type of the networks: auto, float32, float16 or bfloat16."),
     )
     batch: int | None = _option(
         None,
         kind="number",
         is_optional=True,
-        title="Batch",
-        unit="slices in a batch",
+        title=tr("Batch"),
+        unit=tr("slices in a batch"),
         minimum=1,
         maximum=MAXIMUM_BATCH,
-        help="Slices computed at a time; by default the device decides.",
+        help=tr("Slices computed at a time; by default the device decides."),
     )
 
     def __post_init__(self) -> None:
@@ -238,7 +259,9 @@ class RunOptions:
         unknown = sorted(set(data) - set(cls.infos()))
         if unknown:
             raise InputError(
-                f"Unknown option {unknown[0]!r}; options are {', '.join(cls.infos())}."
+                tr("Unknown option {unknown!r}; options are {infos}.").format(
+                    unknown=unknown[0], infos=", ".join(cls.infos())
+                )
             )
         values = dict(data)
         if values.get("region") is not None:
@@ -260,5 +283,9 @@ def structure_names(text: str | Iterable[str] | None) -> tuple[str, ...] | None:
     names = tuple(part.strip() if isinstance(part, str) else part for part in parts)
     names = tuple(name for name in names if name)
     if isinstance(text, str) and not names:
-        raise InputError(f"The list {text!r} names no structure; leave it out for all of them.")
+        raise InputError(
+            tr("The list {text!r} names no structure; leave it out for all of them.").format(
+                text=text
+            )
+        )
     return names or None

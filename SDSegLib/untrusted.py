@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from .language import tr
+
 LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_DIGITS = 20
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
@@ -64,7 +66,7 @@ def parse_json(text: str | bytes) -> Any:
             object_pairs_hook=_different_names,
         )
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(tr("it is nested too deeply")) from None
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
@@ -81,7 +83,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise ValueError(f"it is larger than {largest // 2**20} MB")
+        raise ValueError(tr("it is larger than {largest} MB").format(largest=largest // 2**20))
     return parse_json(content.decode("utf-8"))
 
 
@@ -97,7 +99,7 @@ def whole_number(value: object) -> int:
         return int(value)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
-    raise ValueError(f"{shown(value)} is not a whole number")
+    raise ValueError(tr("{value} is not a whole number").format(value=shown(value)))
 
 
 def text_of(value: object) -> str:
@@ -108,7 +110,7 @@ def text_of(value: object) -> str:
     """
     if isinstance(value, str) and value.strip():
         return value
-    raise ValueError(f"{shown(value)} is not a text")
+    raise ValueError(tr("{value} is not a text").format(value=shown(value)))
 
 
 def _is_control(character: str) -> bool:
@@ -121,13 +123,13 @@ def _escape(character: str) -> str:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"it holds {name}, which is no number")
+    raise ValueError(tr("it holds {name}, which is no number").format(name=name))
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"the number {text[:40]} is too large")
+        raise ValueError(tr("the number {text} is too large").format(text=text[:40]))
     return value
 
 
@@ -135,11 +137,13 @@ def _different_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
-        raise ValueError(f"it names {shown(twice)} twice")
+        raise ValueError(tr("it names {twice} twice").format(twice=shown(twice)))
     return found
 
 
 def _whole_number(text: str) -> int:
     if len(text) > _MOST_DIGITS:
-        raise ValueError(f"it holds a number of {len(text.lstrip('-'))} digits")
+        raise ValueError(
+            tr("it holds a number of {count} digits").format(count=len(text.lstrip("-")))
+        )
     return int(text)

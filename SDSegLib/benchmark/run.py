@@ -16,6 +16,7 @@ from tempfile import gettempdir
 import numpy as np
 
 from ..errors import SDSegError
+from ..language import tr
 from ..unfinished import unfinished_folder
 from ..volume.volume import Volume
 from .measure import MeasurementTask
@@ -67,8 +68,9 @@ def run_rows(
                 expected = pace.get(row.name, 0.0) * _litres(volume)
                 if expected > longest:
                     yield SDSegError(
-                        f"{row.title} on {size.name} would take about {expected / 60:.0f} minutes "
-                        "a run."
+                        tr("{row} on {size} would take about {expected:.0f} minutes a run.").format(
+                            row=row.title, size=size.name, expected=expected / 60
+                        )
                     )
                     continue
                 on_start(f"{size.name}: {row.title}")
@@ -88,7 +90,7 @@ def run_scaling(
     """
     results = []
     for count in counts:
-        on_start(f"{count} slices: {row.title}")
+        on_start(tr("{count} slices: {row}").format(count=count, row=row.title))
         with _file_of(enlarged(ct, count)) as file:
             result = measured(row, f"512x{count}", file, device, seconds=0)
         if isinstance(result, SDSegError):
@@ -107,8 +109,14 @@ def measured(row: Row, volume: str, file: Path, device: str, seconds: float) -> 
         text=True,
     )
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
-        return SDSegError(f"{row.title} failed on {volume}: {lines[-1]}")
+        lines = done.stderr.strip().splitlines() or [
+            tr("ended with code {returncode}").format(returncode=done.returncode)
+        ]
+        return SDSegError(
+            tr("{row} failed on {volume}: {line}").format(
+                row=row.title, volume=volume, line=lines[-1]
+            )
+        )
     values = json.loads(done.stdout.splitlines()[-1])
     values["shape"], values["seconds"] = tuple(values["shape"]), tuple(values["seconds"])
     return Result(**values)

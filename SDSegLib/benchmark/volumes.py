@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
 
@@ -41,7 +42,11 @@ def find_sizes(names: str) -> tuple[Size, ...]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in known:
-            raise InputError(f"Unknown volume {name!r}; choose from {', '.join(known)}.")
+            raise InputError(
+                tr("Unknown volume {name!r}; choose from {known}.").format(
+                    name=name, known=", ".join(known)
+                )
+            )
     return tuple(known[name] for name in wanted)
 
 

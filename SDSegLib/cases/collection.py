@@ -12,6 +12,7 @@ from ..datasets.collection import Item
 from ..errors import InputError
 from ..export.label_files import read_layers, structures_in
 from ..export.plain_files import plain_structure
+from ..language import tr
 from ..reading.files import read_volume
 from ..untrusted import shown
 from ..volume.finding import Finding
@@ -78,7 +79,7 @@ class CollectedCase:
             InputError: If there is no segmentation, or the file is missing or damaged.
         """
         if self.segmentation is None:
-            raise InputError(f"{self.name} has no segmentation yet; add one.")
+            raise InputError(tr("{name} has no segmentation yet; add one.").format(name=self.name))
         labels = read_layers(self.segmentation)
         return with_labels_in_order(labels, labels.structures)
 
@@ -257,11 +258,15 @@ class CaseCollection:
                              replace_segmentation)  # fmt: skip
         if name not in (None, home.name):
             raise InputError(
-                f"{folder} lies in the collection and keeps its name; rename the folder first."
+                tr(
+                    "{folder} lies in the collection and keeps its name; rename the folder first."
+                ).format(folder=folder)
             )
         _check_name(home.name)
         if self._store.read().find(home.name) is not None:
-            raise InputError(f"{home.name} is a case of the collection already.")
+            raise InputError(
+                tr("{home} is a case of the collection already.").format(home=home.name)
+            )
         image = new_image(ct, series, phase)
         return self._add(image, segmentation, home.name, state, patient, names, False, home)
 
@@ -370,7 +375,7 @@ class CaseCollection:
 
         def refuse_same(index: Index) -> None:
             if self._same_ct(index, entry, replace_segmentation) is not None:
-                raise InputError("Another program has just added this CT; add it again.")
+                raise InputError(tr("Another program has just added this CT; add it again."))
 
         entry = self._store.put(image.volume, labels, entry, refuse_same, home)
         left = () if home is None else tuple(path.name for path in other_files(home))
@@ -387,18 +392,24 @@ class CaseCollection:
             return None
         if entry.name and entry.name.lower() != same.name.lower():
             raise InputError(
-                f"This CT is in the collection already, as {same.name} and not as {entry.name}; "
-                "leave the name out, or remove that case."
+                tr(
+                    "This CT is in the collection already, as {same} and not as {entry}; leave "
+                    "the name out, or remove that case."
+                ).format(same=same.name, entry=entry.name)
             )
         if not entry.structures:
             raise InputError(
-                f"This CT is in the collection already, as {same.name}; add its segmentation, or "
-                "another CT."
+                tr(
+                    "This CT is in the collection already, as {same}; add its segmentation, or "
+                    "another CT."
+                ).format(same=same.name)
             )
         if same.structures and not replace_segmentation:
             raise InputError(
-                f"This CT is in the collection already, as {same.name}; ask to replace its "
-                "segmentation (--replace) if the new one is better."
+                tr(
+                    "This CT is in the collection already, as {same}; ask to replace its "
+                    "segmentation (--replace) if the new one is better."
+                ).format(same=same.name)
             )
         return same
 
@@ -409,8 +420,10 @@ class CaseCollection:
         return (
             Finding(
                 "reader",
-                f"Counts as the same patient as {', '.join(others[:3])}, by the PatientID; if it "
-                "is another one, say so (--patient TEXT).",
+                tr(
+                    "Counts as the same patient as {other}, by the PatientID; if it is another "
+                    "one, say so (--patient TEXT)."
+                ).format(other=", ".join(others[:3])),
             ),
         )
 
@@ -438,8 +451,10 @@ def _on_grid_of(labels: LayeredLabels, case: CollectedCase) -> LayeredLabels:
     placed = labels.placed_on(case.read_ct().geometry)
     if placed is None:
         raise InputError(
-            f"{case.name} holds this CT at another place in space, so the segmentation does not "
-            "fit; give that of the same file, or remove the case and add both again."
+            tr(
+                "{case} holds this CT at another place in space, so the segmentation does not "
+                "fit; give that of the same file, or remove the case and add both again."
+            ).format(case=case.name)
         )
     return placed
 
@@ -447,7 +462,11 @@ def _on_grid_of(labels: LayeredLabels, case: CollectedCase) -> LayeredLabels:
 def _check_name(name: str | None) -> None:
     problem = "" if name is None else problem_with_name(name)
     if problem:
-        raise InputError(f"The name {shown(name)} {problem}; choose another, or give none.")
+        raise InputError(
+            tr("The name {name} {problem}; choose another, or give none.").format(
+                name=shown(name), problem=problem
+            )
+        )
 
 
 def _state(state: State | None, labels: LayeredLabels | None) -> State:
@@ -459,14 +478,20 @@ def _state(state: State | None, labels: LayeredLabels | None) -> State:
 
 def _check_state(state: str, has_labels: bool) -> None:
     if state not in STATES:
-        raise InputError(f"The state {shown(state)} is unknown; choose one of {', '.join(STATES)}.")
+        raise InputError(
+            tr("The state {state} is unknown; choose one of {states}.").format(
+                state=shown(state), states=", ".join(STATES)
+            )
+        )
     if state in ("segmented", "corrected") and not has_labels:
         raise InputError(
-            f"A case without a segmentation cannot be {state}; give one, or leave it to-do."
+            tr(
+                "A case without a segmentation cannot be {state}; give one, or leave it to-do."
+            ).format(state=state)
         )
 
 
 def _patient(salt: str, text: str) -> str:
     if not text.strip():
-        raise InputError("The patient is called nothing; give any text, such as A.")
+        raise InputError(tr("The patient is called nothing; give any text, such as A."))
     return patient_key(salt, text)

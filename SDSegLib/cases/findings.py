@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ..datasets.doubtful import LEAST_CASES, check_references, cohort_of, measure_reference
 from ..datasets.files import load_in_threads
 from ..errors import SDSegError
+from ..language import tr, trn
 from ..volume.layers import SAME_PLACE_MM
 from ..volume.same_structures import codes_of
 from ..volume.structure import Structure
@@ -69,8 +70,10 @@ def _unknown_folders(collection: CaseCollection) -> Iterator[CaseFinding]:
         yield CaseFinding(
             "not-in-index",
             (folder.name,),
-            f"{folder.name} is not in the index; take it up with sdseg cases add "
-            f"{collection.path} --folder {folder}, or move it out of the folder.",
+            tr(
+                "{folder} is not in the index; take it up with sdseg cases add {collection} "
+                "--folder {source}, or move it out of the folder."
+            ).format(folder=folder.name, collection=collection.path, source=folder),
         )
 
 
@@ -85,8 +88,10 @@ def _files(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]
             yield CaseFinding(
                 "files",
                 (case.name,),
-                f"{case.name} lacks {' and '.join(missing)}; put the file back, or remove the case "
-                "and add it again.",
+                tr(
+                    "{case} lacks {missing}; put the file back, or remove the case and add it "
+                    "again."
+                ).format(case=case.name, missing=tr(" and ").join(missing)),
             )
             continue
         now = {item.name for item in case.structures_in_file()}
@@ -95,9 +100,16 @@ def _files(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]
             yield CaseFinding(
                 "files",
                 (case.name,),
-                f"The file of {case.name} holds other structures than the index "
-                f"({_shown(sorted(now)) or 'none'}); if that is meant, take them up with sdseg "
-                f"cases set {where} {case.name} --state {case.state}.",
+                tr(
+                    "The file of {case} holds other structures than the index ({shown}); if "
+                    "that is meant, take them up with sdseg cases set {where} {case} --state "
+                    "{state}."
+                ).format(
+                    case=case.name,
+                    shown=_shown(sorted(now)) or tr("none"),
+                    where=where,
+                    state=case.state,
+                ),
             )
 
 
@@ -120,9 +132,18 @@ def _names_and_codes(cases: Sequence[CollectedCase], where: Path) -> Iterator[Ca
             yield CaseFinding(
                 "structures",
                 _names_of(codes),
-                f"{item.name} has the code {_code(item)} in {first} and {_code(other)} in "
-                f"{second}; if they are the same, give both one code, else other names, in 3D "
-                f"Slicer, and then sdseg cases set {where} {second} --segmentation FILE.",
+                tr(
+                    "{item} has the code {item_code} in {first} and {other} in {second}; if "
+                    "they are the same, give both one code, else other names, in 3D Slicer, and "
+                    "then sdseg cases set {where} {second} --segmentation FILE."
+                ).format(
+                    item=item.name,
+                    item_code=_code(item),
+                    first=first,
+                    other=_code(other),
+                    second=second,
+                    where=where,
+                ),
             )
     for names in by_code.values():
         if len(names) > 1:
@@ -130,10 +151,18 @@ def _names_and_codes(cases: Sequence[CollectedCase], where: Path) -> Iterator[Ca
             yield CaseFinding(
                 "structures",
                 _names_of(names),
-                f"{item.name} in {first} and {other.name} in {second} have one code, "
-                f"{_code(item)}, and count as one structure; give both one name, or correct the "
-                f"code, in 3D Slicer, and then sdseg cases set {where} {second} --segmentation "
-                "FILE.",
+                tr(
+                    "{item} in {first} and {other} in {second} have one code, {item_code}, and "
+                    "count as one structure; give both one name, or correct the code, in 3D "
+                    "Slicer, and then sdseg cases set {where} {second} --segmentation FILE."
+                ).format(
+                    item=item.name,
+                    first=first,
+                    other=other.name,
+                    second=second,
+                    item_code=_code(item),
+                    where=where,
+                ),
             )
 
 
@@ -167,10 +196,15 @@ def _patients(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFindi
             yield CaseFinding(
                 "patient",
                 (case.name, *others),
-                f"{case.name} is left out, but {_shown(others)} of the same patient "
-                f"{'is' if len(others) == 1 else 'are'} learned from, so its figures would be too "
-                "good; leave all of that patient out, or say that it is another one (sdseg cases "
-                f"set {where} {case.name} --patient TEXT).",
+                trn(
+                    "{case} is left out, but {others} of the same patient is learned from, so its "
+                    "figures would be too good; leave all of that patient out, or say that it is "
+                    "another one (sdseg cases set {where} {case} --patient TEXT).",
+                    "{case} is left out, but {others} of the same patient are learned from, so its "
+                    "figures would be too good; leave all of that patient out, or say that it is "
+                    "another one (sdseg cases set {where} {case} --patient TEXT).",
+                    len(others),
+                ).format(case=case.name, others=_shown(others), where=where),
             )
 
 
@@ -188,16 +222,26 @@ def _sides(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]
             usable[case.name] = found
     against_others = mirrored(usable)
     for name, found in usable.items():
-        way_out = (
-            "if names are exchanged or the image is mirrored, correct it and give the case the new "
-            f"segmentation (sdseg cases set {where} {name} --segmentation FILE), or remove it."
-        )
+        way_out = tr(
+            "if names are exchanged or the image is mirrored, correct it and give the case "
+            "the new segmentation (sdseg cases set {where} {name} --segmentation FILE), or "
+            "remove it."
+        ).format(where=where, name=name)
         if found.doubtful:
-            shown = _shown([f"{item} on the {side}" for item, side in found.doubtful])
-            message = f"{name} has {shown} of the body; {way_out}"
+            shown = _shown(
+                [
+                    tr("{item} on the {side}").format(item=item, side=side)
+                    for item, side in found.doubtful
+                ]
+            )
+            message = tr("{name} has {shown} of the body; {way_out}").format(
+                name=name, shown=shown, way_out=way_out
+            )
             yield CaseFinding("side", (name,), message)
         elif name in against_others:
-            message = f"{name} has {against_others[name]}, unlike all other cases; {way_out}"
+            message = tr("{name} has {against_other}, unlike all other cases; {way_out}").format(
+                name=name, against_other=against_others[name], way_out=way_out
+            )
             yield CaseFinding("side", (name,), message)
 
 
@@ -233,9 +277,11 @@ def _unusual(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFindin
         yield CaseFinding(
             "unusual",
             (one.case,),
-            f"{titles[one.structure]} of {one.case} is unlike that of the other cases: "
-            f"{one.doubts[0]}; look at it, and correct it or leave the case out (sdseg cases set "
-            f"{where} {one.case} --state left-out) if it is no anatomy.",
+            tr(
+                "{title} of {case} is unlike that of the other cases: {doubt}; look at it, and "
+                "correct it or leave the case out (sdseg cases set {where} {case} --state "
+                "left-out) if it is no anatomy."
+            ).format(title=titles[one.structure], case=one.case, doubt=one.doubts[0], where=where),
         )
 
 
@@ -255,5 +301,9 @@ def _shapes(case: CollectedCase, common: Collection[str]) -> dict[str, dict[str,
 
 
 def _shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    more = (
+        tr(" and {count} more").format(count=len(names) - _MOST_NAMES)
+        if len(names) > _MOST_NAMES
+        else ""
+    )
     return ", ".join(names[:_MOST_NAMES]) + more

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import InputError
 from ..export.atomic import atomic_write
+from ..language import tr
 from ..untrusted import read_json, shown
 from ..volume.structure import Structure
 
@@ -30,7 +31,7 @@ _NUMBERED = re.compile(r"case-(\d{1,9})", re.IGNORECASE)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _FILES = {"ct": (CT,), "segmentation": (SEGMENTATION,), "next": (NEXT,)}
-_WAY_OUT = (
+_WAY_OUT = tr(
     "Restore it from a copy; or move it out of the folder, and take the cases up into a new "
     "collection with sdseg cases add NEW --folder FOLDER."
 )
@@ -76,28 +77,40 @@ class Entry:
     def from_json(cls, data: Any) -> Entry:
         """Raises `ValueError` saying what is wrong."""
         if not isinstance(data, dict):
-            raise ValueError("it is not an object")
+            raise ValueError(tr("it is not an object"))
         missing = [key for key in ("name", "state", "patient", "image", "files") if key not in data]
         if missing:
-            raise ValueError(f'it lacks "{missing[0]}"')
+            raise ValueError(tr('it lacks "{missing}"').format(missing=missing[0]))
         name, state, files = data["name"], data["state"], data["files"]
-        problem = problem_with_name(name) if isinstance(name, str) else "is not a text"
+        problem = problem_with_name(name) if isinstance(name, str) else tr("is not a text")
         if problem:
-            raise ValueError(f"its name {shown(name)} {problem}")
+            raise ValueError(
+                tr("its name {name} {problem}").format(name=shown(name), problem=problem)
+            )
         if state not in STATES:
-            raise ValueError(f"its state {shown(state)} is not one of {', '.join(STATES)}")
+            raise ValueError(
+                tr("its state {state} is not one of {states}").format(
+                    state=shown(state), states=", ".join(STATES)
+                )
+            )
         for key in ("patient", "image"):
             if not isinstance(data[key], str) or not _KEY.fullmatch(data[key]):
-                raise ValueError(f'its "{key}" {shown(data[key])} is not a key of digits and a–f')
+                raise ValueError(
+                    tr('its "{key}" {shown} is not a key of digits and a–f').format(
+                        key=key, shown=shown(data[key])
+                    )
+                )
         if not isinstance(files, dict) or any(
             files[key] not in _FILES.get(key, ()) for key in files
         ):
-            raise ValueError(f'its "files" {shown(files)} are not those of a case')
+            raise ValueError(
+                tr('its "files" {files} are not those of a case').format(files=shown(files))
+            )
         structures = tuple(_structure(item) for item in data.get("structures", ()))
         if len({item.label for item in structures}) < len(structures):
-            raise ValueError("two of its structures have the same label")
+            raise ValueError(tr("two of its structures have the same label"))
         if ("segmentation" in files) != bool(structures) or ("next" in files and not structures):
-            raise ValueError("it has structures without a segmentation, or the other way round")
+            raise ValueError(tr("it has structures without a segmentation, or the other way round"))
         return cls(name, state, data["patient"], data["image"], structures, "next" in files)
 
 
@@ -129,41 +142,67 @@ class Index:
             data = read_json(path)
         except OSError as error:
             raise InputError(
-                f"{path} cannot be read ({error.strerror or error}); check its access rights."
+                tr("{path} cannot be read ({reason}); check its access rights.").format(
+                    path=path, reason=error.strerror or error
+                )
             ) from error
         except ValueError as error:
-            raise InputError(f"{path} is damaged: it is no JSON ({error}). {_WAY_OUT}") from error
+            raise InputError(
+                tr("{path} is damaged: it is no JSON ({error}). {way_out}").format(
+                    path=path, error=error, way_out=_WAY_OUT
+                )
+            ) from error
         if not isinstance(data, dict) or type(data.get("format")) is not int:
-            raise InputError(f'{path} is damaged: it has no number "format". {_WAY_OUT}')
+            raise InputError(
+                tr('{path} is damaged: it has no number "format". {way_out}').format(
+                    path=path, way_out=_WAY_OUT
+                )
+            )
         if data["format"] < 1:
-            raise InputError(f"{path} is damaged: there is no format {data['format']}. {_WAY_OUT}")
+            raise InputError(
+                tr("{path} is damaged: there is no format {format}. {way_out}").format(
+                    path=path, format=data["format"], way_out=_WAY_OUT
+                )
+            )
         if data["format"] > FORMAT:
             raise InputError(
-                f"{path} is of format {data['format']}, and this version of SDSeg knows formats up "
-                f"to {FORMAT}; install a newer version."
+                tr(
+                    "{path} is of format {format}, and this version of SDSeg knows formats up "
+                    "to {newest}; install a newer version."
+                ).format(path=path, format=data["format"], newest=FORMAT)
             )
         try:
             return cls._of(data)
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is damaged: {error}. {_WAY_OUT}") from error
+            raise InputError(
+                tr("{path} is damaged: {error}. {way_out}").format(
+                    path=path, error=error, way_out=_WAY_OUT
+                )
+            ) from error
 
     @classmethod
     def _of(cls, data: dict[str, Any]) -> Index:
         salt, cases = data.get("salt"), data.get("cases")
         if not isinstance(salt, str) or not _KEY.fullmatch(salt) or len(salt) % 2:
-            raise ValueError(f'its "salt" {shown(salt)} is not a text of pairs of digits and a–f')
+            raise ValueError(
+                tr('its "salt" {salt} is not a text of pairs of digits and a–f').format(
+                    salt=shown(salt)
+                )
+            )
         if not isinstance(cases, list):
-            raise ValueError('it has no list "cases"')
+            raise ValueError(tr('it has no list "cases"'))
         entries = []
         for number, item in enumerate(cases, start=1):
             try:
                 entries.append(Entry.from_json(item))
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"of case {number}, {error}") from error
+                raise ValueError(
+                    tr("of case {number}, {error}").format(number=number, error=error)
+                ) from error
         counts = Counter(entry.name.lower() for entry in entries)
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
-            raise ValueError(f"it names {twice[0]} twice")
+            raise ValueError(tr("it names {twice} twice").format(twice=twice[0]))
         return cls(salt, tuple(entries))
 
     def write(self, path: Path) -> None:
@@ -206,14 +245,16 @@ class Index:
 def problem_with_name(name: str) -> str:
     """Why a text cannot be the name of a case, as the end of a sentence; "" if it can."""
     if not 0 < len(name) <= LONGEST_NAME:
-        return f"has {len(name)} characters and not 1 to {LONGEST_NAME}"
+        return tr("has {count} characters and not 1 to {longest_name}").format(
+            count=len(name), longest_name=LONGEST_NAME
+        )
     if not _NAME.fullmatch(name):
-        return (
+        return tr(
             "has other characters than letters a–z, digits, dots, hyphens and underscores, or "
             "begins or ends with another than a letter or digit"
         )
     if _RESERVED.fullmatch(name):
-        return "is a name that Windows reserves"
+        return tr("is a name that Windows reserves")
     return ""
 
 
@@ -225,8 +266,8 @@ def next_name(taken: list[str]) -> str:
 
 def _structure(data: Any) -> Structure:
     if not isinstance(data, dict):
-        raise ValueError(f"its structure {shown(data)} is not an object")
+        raise ValueError(tr("its structure {data} is not an object").format(data=shown(data)))
     try:
         return Structure.from_json(data)
     except KeyError as error:
-        raise ValueError(f"a structure lacks {error}") from error
+        raise ValueError(tr("a structure lacks {error}").format(error=error)) from error

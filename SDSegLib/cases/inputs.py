@@ -12,6 +12,7 @@ from ..datasets.nnunet import structures_beside
 from ..errors import InputError
 from ..export.label_files import read_layers
 from ..export.plain_files import plain_structure
+from ..language import tr
 from ..reading.files import patient_id, read_volume
 from ..volume.checks import check_values, finite_values
 from ..volume.finding import Finding
@@ -61,7 +62,7 @@ def stored_image(volume: Volume) -> Volume:
 
 
 def new_labels(
-    source: Labels | Path, names: Sequence[Structure], image: Volume, called: str = "the CT"
+    source: Labels | Path, names: Sequence[Structure], image: Volume, called: str = tr("the CT")
 ) -> tuple[LayeredLabels, tuple[Finding, ...]]:
     """Read and check structures, and lay them on a CT's voxels.
 
@@ -81,30 +82,36 @@ def new_labels(
     placed = labels.placed_on(image.geometry)
     if placed is None:
         raise InputError(
-            f"{shown} is not on the voxels of {called} ({_size(labels)}, and the CT has "
-            f"{_size(image)}). It is not resampled, since that would change what was drawn; "
-            "export it with the CT as reference volume."
+            tr(
+                "{shown} is not on the voxels of {called} ({labels}, and the CT has {image}). "
+                "It is not resampled, since that would change what was drawn; export it with "
+                "the CT as reference volume."
+            ).format(shown=shown, called=called, labels=_size(labels), image=_size(image))
         )
     counts = placed.counts()
     kept = [plain_structure(item) for item in placed.structures if counts[item.label]]
     empty = [item.name for item in placed.structures if not counts[item.label]]
     if not kept:
         raise InputError(
-            f"{shown} is empty on the voxels of {called}; draw a structure, or add the CT alone."
+            tr(
+                "{shown} is empty on the voxels of {called}; draw a structure, or add the CT alone."
+            ).format(shown=shown, called=called)
         )
     _refuse_twice(kept, shown)
     notes = list(placed.notes)
     if empty and not names:
-        notes.append(f"Empty, so left out and unknown in this case: {_listed(empty)}.")
+        notes.append(
+            tr("Empty, so left out and unknown in this case: {empty}.").format(empty=_listed(empty))
+        )
     findings = tuple(Finding("reader", note) for note in notes)
     return with_labels_in_order(placed, kept), findings
 
 
 def _read(source: Labels | Path, names: Sequence[Structure]) -> tuple[LayeredLabels, str]:
     if isinstance(source, LayeredLabels):
-        return source, "The segmentation"
+        return source, tr("The segmentation")
     if isinstance(source, Segmentation):
-        return LayeredLabels.of(source), "The segmentation"
+        return LayeredLabels.of(source), tr("The segmentation")
     known = names or structures_beside(source.parent) or structures_beside(source.parent.parent)
     return read_layers(source, known), str(source)
 
@@ -114,18 +121,26 @@ def _refuse_twice(structures: Sequence[Structure], shown: str) -> None:
     twice = [item.name for item in structures if ids.count(item.id) > 1]
     if twice:
         raise InputError(
-            f"{shown} holds several structures called {twice[0]!r}; give each a name of its own."
+            tr(
+                "{names} holds several structures called {twice!r}; give each a name of its own."
+            ).format(names=shown, twice=twice[0])
         )
     nameless = [item.label for item in structures if not item.id]
     if nameless:
-        raise InputError(f"{shown} holds a structure without a name (label {nameless[0]}).")
+        raise InputError(
+            tr("{names} holds a structure without a name (label {nameless}).").format(
+                names=shown, nameless=nameless[0]
+            )
+        )
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
+    return ", ".join(names[:most]) + (
+        tr(" and {count} more").format(count=len(names) - most) if names[most:] else ""
+    )
 
 
 def _size(image: LayeredLabels | Volume) -> str:
     k, j, i = image.geometry.shape
     spacing = " × ".join(f"{value:.3g}" for value in image.geometry.spacing)
-    return f"{i} × {j} × {k} voxels of {spacing} mm"
+    return tr("{i} × {j} × {k} voxels of {spacing} mm").format(i=i, j=j, k=k, spacing=spacing)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..language import tr
 from ..volume.checks import finite_values
 from ..volume.geometry import Geometry
 from ..volume.layers import LayeredLabels
@@ -92,8 +93,10 @@ def mirrored(cases: Mapping[str, CaseSides]) -> dict[str, str]:
                 and len(others) >= _FEWEST_OTHERS
                 and all(-np.sign(left) * other > _CLEARLY_MM for other in others)
             ):
-                side = "left" if left > 0 else "right"
-                found[name] = f"{case.names[key]} on the {side} of the body"
+                side = tr("left") if left > 0 else tr("right")
+                found[name] = tr("{name} on the {side} of the body").format(
+                    name=case.names[key], side=side
+                )
                 break
     return found
 

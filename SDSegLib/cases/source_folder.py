@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ..datasets.files import LABEL_SUFFIXES
 from ..errors import InputError
+from ..language import tr
 from ..reading.files import is_dicom_file
 from .index import CT, SEGMENTATION
 
 _LABEL_STEMS = ("organs", "segmentation", "labels", "label", "mask", "seg")
-_BY_FILES = "add it by its files: sdseg cases add CASES CT SEGMENTATION"
+_BY_FILES = tr("add it by its files: sdseg cases add CASES CT SEGMENTATION")
 
 
 def find_files(folder: Path) -> tuple[Path, Path | None]:
@@ -21,12 +22,16 @@ def find_files(folder: Path) -> tuple[Path, Path | None]:
         InputError: If it is no folder, or does not hold one CT and up to one segmentation.
     """
     if not folder.is_dir():
-        kind = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {kind}; give the folder of a case.")
+        kind = tr("is a file") if folder.exists() else tr("does not exist")
+        raise InputError(
+            tr("{folder} {kind}; give the folder of a case.").format(folder=folder, kind=kind)
+        )
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise InputError(f"{folder} cannot be opened ({error.strerror}).") from error
+        raise InputError(
+            tr("{folder} cannot be opened ({reason}).").format(folder=folder, reason=error.strerror)
+        ) from error
     files = [path for path in paths if path.is_file()]
     volumes = [path for path in files if _stem(path) is not None]
     segmentations = [path for path in volumes if _is_segmentation(path)]
@@ -35,8 +40,12 @@ def find_files(folder: Path) -> tuple[Path, Path | None]:
     if ct is None:
         ct = _dicom(folder, paths)
     if ct is None:
-        raise InputError(f"{folder} holds no CT ({CT}, another volume file, or DICOM files).")
-    return ct, _only(folder, segmentations, "segmentation", SEGMENTATION)
+        raise InputError(
+            tr("{folder} holds no CT ({ct}, another volume file, or DICOM files).").format(
+                folder=folder, ct=CT
+            )
+        )
+    return ct, _only(folder, segmentations, tr("segmentation"), SEGMENTATION)
 
 
 def _stem(path: Path) -> str | None:
@@ -57,8 +66,11 @@ def _only(folder: Path, found: list[Path], what: str, usual: str) -> Path | None
     if len(named) == 1:
         return named[0]
     names = ", ".join(path.name for path in found[:5])
-    raise InputError(f"{folder} holds {len(found)} files that may be the {what} ({names}); "
-                     f"{_BY_FILES}.")  # fmt: skip
+    raise InputError(
+        tr("{folder} holds {count} files that may be the {what} ({names}); {by_files}.").format(
+            folder=folder, count=len(found), what=what, names=names, by_files=_BY_FILES
+        )
+    )
 
 
 def _dicom(folder: Path, paths: list[Path]) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError, OutputError
 from ..export.plain_files import write_plain_ct, write_plain_segmentation
+from ..language import tr
 from ..locked import locked
 from ..unfinished import unfinished_folder
 from ..untrusted import shown
@@ -53,15 +54,21 @@ class CaseStore:
         if self.exists or not os.path.lexists(self.path):
             return
         if not self.path.is_dir():
-            raise InputError(f"{self.path} is a file; give a folder.")
+            raise InputError(tr("{path} is a file; give a folder.").format(path=self.path))
         try:
             content = [name for name in os.listdir(self.path) if not name.startswith(".")]
         except OSError as error:
-            raise InputError(f"{self.path} cannot be opened ({error.strerror}).") from error
+            raise InputError(
+                tr("{path} cannot be opened ({reason}).").format(
+                    path=self.path, reason=error.strerror
+                )
+            ) from error
         if content and not self.exists:
             raise InputError(
-                f"{self.path} is no case collection: it has no {INDEX}, and is not empty (it "
-                f"holds {shown(sorted(content)[0])}). Give a new folder, or that of a collection."
+                tr(
+                    "{path} is no case collection: it has no {index}, and is not empty (it "
+                    "holds {value}). Give a new folder, or that of a collection."
+                ).format(path=self.path, index=INDEX, value=shown(sorted(content)[0]))
             )
 
     def read(self) -> Index:
@@ -80,8 +87,12 @@ class CaseStore:
         """
         entry = index.find(name)
         if entry is None:
-            known = ", ".join(item.name for item in index.entries[:8]) or "none"
-            raise InputError(f"{self.path} has no case called {shown(name)}; it has: {known}.")
+            known = ", ".join(item.name for item in index.entries[:8]) or tr("none")
+            raise InputError(
+                tr("{path} has no case called {name}; it has: {known}.").format(
+                    path=self.path, name=shown(name), known=known
+                )
+            )
         return entry
 
     def segmentation_of(self, entry: Entry) -> Path | None:
@@ -183,7 +194,11 @@ class CaseStore:
                 entry = self.entry(index, name)
                 folder = self._own_folder(entry.name)
                 if not folder.is_dir():
-                    raise InputError(f"{folder} is missing; put it back, or remove the case.")
+                    raise InputError(
+                        tr("{folder} is missing; put it back, or remove the case.").format(
+                            folder=folder
+                        )
+                    )
                 entry = replace(entry, structures=labels.structures, state=state, has_next=True)
                 os.replace(fresh, folder / NEXT)
                 self.write(index.changed(entry))
@@ -217,7 +232,9 @@ class CaseStore:
             OutputError: If it cannot be changed.
         """
         if not self.exists:
-            raise InputError(f"{self.path} holds no case collection; check the path.")
+            raise InputError(
+                tr("{path} holds no case collection; check the path.").format(path=self.path)
+            )
         with self._writing(), locked(self._index):
             index = self._finish(self.read())
             self._clear_unfinished(index)
@@ -265,8 +282,10 @@ class CaseStore:
             yield
         except OSError as error:
             raise OutputError(
-                f"The case collection {self.path} cannot be changed ({error.strerror or error}); "
-                "free space on its disk, check its access rights, or choose another folder."
+                tr(
+                    "The case collection {path} cannot be changed ({reason}); free space on its "
+                    "disk, check its access rights, or choose another folder."
+                ).format(path=self.path, reason=error.strerror or error)
             ) from error
 
     def _subfolders(self) -> list[Path]:
@@ -287,8 +306,10 @@ class CaseStore:
         folder = self.path / name
         if folder.is_symlink() or folder.resolve().parent != self.path.resolve():
             raise InputError(
-                f"{folder} is a link to {folder.resolve()}, outside of the collection; remove the "
-                "link by hand."
+                tr(
+                    "{folder} is a link to {target}, outside of the collection; remove "
+                    "the link by hand."
+                ).format(folder=folder, target=folder.resolve())
             )
         return folder
 
@@ -301,12 +322,16 @@ class CaseStore:
         """Raise `InputError` if a case, or a folder other than `home`, has this name."""
         if index.find(name) is not None:
             raise InputError(
-                f"There is a case called {name} already, with another CT; choose another name."
+                tr(
+                    "There is a case called {name} already, with another CT; choose another name."
+                ).format(name=name)
             )
         if home is None and os.path.lexists(self.path / name):
             raise InputError(
-                f"{self.path / name} exists and is not in the index; choose another name, or take "
-                f"that folder up (--folder {name})."
+                tr(
+                    "{path} exists and is not in the index; choose another name, or take that "
+                    "folder up (--folder {name})."
+                ).format(path=self.path / name, name=name)
             )
 
 

@@ -11,11 +11,13 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError, ModelError, SDSegError
+from ..language import tr
 from ..unfinished import discard_all
 from ..version import VERSION
 from .batch import batch
 from .benchmark import benchmark
 from .cases import cases_app
+from .command_texts import translate_commands
 from .convert import convert
 from .cost import cost
 from .evaluate import evaluate
@@ -37,12 +39,14 @@ from .view import view
 
 EXIT_INPUT = 2
 _LINE_BREAK = "\n"
-_MODEL_COMMANDS = "Models: sdseg models list, sdseg models install FILE_OR_FOLDER."
+_MODEL_COMMANDS = tr("Models: sdseg models list, sdseg models install FILE_OR_FOLDER.")
 
 app = typer.Typer(
     name="sdseg",
-    help="Single-step latent diffusion segmentation of CT: from an image on disk to named, "
-    "coloured, coded structures for 3D Slicer.",
+    help=tr(
+        "Single-step latent diffusion segmentation of CT: from an image on disk to named, "
+        "coloured, coded structures for 3D Slicer."
+    ),
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -66,6 +70,7 @@ app.command()(convert)
 app.command()(cost)
 app.command()(benchmark)
 app.command()(info)
+translate_commands(app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -77,10 +82,14 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell what is done.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help=tr("Tell what is done."))
+    ] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help=tr("Show the version.")
+        ),
     ] = False,
 ) -> None:
     """Options of every command."""
@@ -112,7 +121,9 @@ def main() -> None:
             raise SystemExit(signals.exit_code) from None
         except SDSegError as error:
             # Series and phases to choose from stand on lines of their own.
-            _tell(f"[bold red]Error:[/] {escape(str(error), kept=_LINE_BREAK)}")
+            _tell(
+                tr("[bold red]Error:[/] {error}").format(error=escape(str(error), kept=_LINE_BREAK))
+            )
             if isinstance(error, ModelError) and "models" not in sys.argv[1:2]:
                 _tell(_MODEL_COMMANDS)
             raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
@@ -121,8 +132,10 @@ def main() -> None:
             # above it may not be entered.
             if error.filename is None:
                 raise
-            problem = f"{error.filename} cannot be used ({error.strerror}); check name and rights."
-            _tell(f"[bold red]Error:[/] {escape(problem)}")
+            problem = tr("{filename} cannot be used ({reason}); check name and rights.").format(
+                filename=error.filename, reason=error.strerror
+            )
+            _tell(tr("[bold red]Error:[/] {problem}").format(problem=escape(problem)))
             raise SystemExit(signals.exit_code if signals.have_come else EXIT_INPUT) from None
         finally:
             discard_all()

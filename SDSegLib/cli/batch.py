@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError, InputError
+from ..language import tr
 from ..options import RunOptions
 from ..volume.structure import Structure, structure_id
 from .batch_cluster import results_of_cluster
@@ -27,8 +28,10 @@ def batch(
     folder: Annotated[
         str,
         typer.Argument(
-            help="Folder with CTs at any depth: files, or DICOM folders; or a URL like "
-            "s3://BUCKET/FOLDER with files, or dicomweb+https://HOST/dicom-web?PatientID=17."
+            help=tr(
+                "Folder with CTs at any depth: files, or DICOM folders; or a URL like "
+                "s3://BUCKET/FOLDER with files, or dicomweb+https://HOST/dicom-web?PatientID=17."
+            )
         ),
     ],
     output: Annotated[
@@ -36,46 +39,49 @@ def batch(
         typer.Option(
             "--output",
             "-o",
-            help="Folder or URL for the results, named like the studies, and studies.csv.",
+            help=tr("Folder or URL for the results, named like the studies, and studies.csv."),
         ),
     ],
     pattern: Annotated[
         str | None,
-        typer.Option(help="Only files or DICOM folders that match, like '*/ct.nii.gz'."),
+        typer.Option(help=tr("Only files or DICOM folders that match, like '*/ct.nii.gz'.")),
     ] = None,
     write: Annotated[
         str,
         typer.Option(
-            help="Files for each study, with commas: seg.nrrd, nii.gz, nrrd, mha, dcm, png."
+            help=tr("Files for each study, with commas: seg.nrrd, nii.gz, nrrd, mha, dcm, png.")
         ),
     ] = "seg.nrrd",
     phase: Phase = None,
     original_grid: OriginalGrid = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do studies again that have their results.")
+        bool, typer.Option("--overwrite", help=tr("Do studies again that have their results."))
     ] = False,
     store: Annotated[
         bool,
         typer.Option(
-            "--store", help="Store the DICOM Segmentations in the archive of the studies as well."
+            "--store",
+            help=tr("Store the DICOM Segmentations in the archive of the studies as well."),
         ),
     ] = False,
     cluster: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS|FILE",
-            help="Compute on a Dask cluster: tcp://HOST:PORT of its scheduler, or a YAML file that "
-            "says how to start one (SLURM, PBS, LSF, Kubernetes).",
+            help=tr(
+                "Compute on a Dask cluster: tcp://HOST:PORT of its scheduler, or a YAML file that "
+                "says how to start one (SLURM, PBS, LSF, Kubernetes)."
+            ),
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Compute in this number of processes of this computer."),
+        typer.Option(help=tr("Compute in this number of processes of this computer.")),
     ] = None,
     server: Server = None,
     or_local: OrLocal = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each study, for scripts.")
+        bool, typer.Option("--json", help=tr("Print a line of JSON for each study, for scripts."))
     ] = False,
 ) -> None:
     """Segment all studies of a folder.
@@ -121,12 +127,16 @@ def batch(
 
     def tell_passed_over(path: Path, reason: str) -> None:
         text = escape(f"{path} ({reason})")
-        console.print(f"[yellow]Passed over:[/] {text}", soft_wrap=True, highlight=False)
+        console.print(
+            tr("[yellow]Passed over:[/] {text}").format(text=text), soft_wrap=True, highlight=False
+        )
 
     _check_store(store, folder, kinds)
     if is_archive(folder):
         if pattern is not None:
-            raise InputError("--pattern is for files; name attributes in the URL of the archive.")
+            raise InputError(
+                tr("--pattern is for files; name attributes in the URL of the archive.")
+            )
         studies = find_studies_in_archive(folder, modality, phase)
     elif is_url(folder):
         _check_url(folder, output, kinds)
@@ -172,26 +182,41 @@ def batch(
                 elif result.status == "failed" or result.warnings:
                     bar.tell(result_line(result))
             if interrupt.is_set():
-                raise CancelledError("Cancelled at the end.")
+                raise CancelledError(tr("Cancelled at the end."))
         except CancelledError:
             raise CancelledError(
-                f"Cancelled with {counts['done']} studies done; the same command goes on."
+                tr("Cancelled with {done} studies done; the same command goes on.").format(
+                    done=counts["done"]
+                )
             ) from None
         finally:
             results.close()
             table.finish()
     seconds = time.perf_counter() - started
-    where = f" on {escape(device)}" if device else ""
+    where = tr(" on {device}").format(device=escape(device)) if device else ""
     console.print(
-        f"{counts['done']} done ({warned} with warnings), {counts['there already']} there already, "
-        f"{counts['failed']} failed in {seconds:.0f} s{where}; see {escape(str(table.path))}",
+        tr(
+            "{done} done ({warned} with warnings), {there_already} there already, {failed} "
+            "failed in {seconds:.0f} s{where}; see {table}"
+        ).format(
+            done=counts["done"],
+            warned=warned,
+            there_already=counts["there already"],
+            failed=counts["failed"],
+            seconds=seconds,
+            where=where,
+            table=escape(str(table.path)),
+        ),
         highlight=False,
         soft_wrap=True,
     )
     if table.problem:
         table.finish()
     if table.problem:
-        console.print(f"[yellow]Warning:[/] {escape(table.problem)}", soft_wrap=True)
+        console.print(
+            tr("[yellow]Warning:[/] {problem}").format(problem=escape(table.problem)),
+            soft_wrap=True,
+        )
     if counts["failed"] or table.problem:
         raise typer.Exit(1)
 
@@ -200,22 +225,28 @@ def _check_store(store: bool, folder: str, kinds: dict[str, str]) -> None:
     from ..studies.pacs import PREFIX, is_archive
 
     if store and not is_archive(folder):
-        raise InputError(f"--store is for studies of an archive ({PREFIX}https://…).")
+        raise InputError(
+            tr("--store is for studies of an archive ({prefix}https://…).").format(prefix=PREFIX)
+        )
     if store and "dicom_seg" not in kinds.values():
-        raise InputError("--store needs DICOM Segmentations; add --write dcm.")
+        raise InputError(tr("--store needs DICOM Segmentations; add --write dcm."))
 
 
 def _check_url(folder: str, output: str, kinds: dict[str, str]) -> None:
     """Check what cannot be done with studies at a URL."""
     if "dicom_seg" in kinds.values():
         raise InputError(
-            f"--write dcm needs the DICOM files of a study, and {folder} is read as NIfTI, NRRD "
-            "and MHA; choose other formats."
+            tr(
+                "--write dcm needs the DICOM files of a study, and {folder} is read as NIfTI, "
+                "NRRD and MHA; choose other formats."
+            ).format(folder=folder)
         )
     if f"{output.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/"):
         raise InputError(
-            f"The results would lie among the studies in {folder}, and be taken for some the next "
-            "time; choose a folder beside it."
+            tr(
+                "The results would lie among the studies in {folder}, and be taken for some the "
+                "next time; choose a folder beside it."
+            ).format(folder=folder)
         )
 
 
@@ -233,13 +264,17 @@ def _prepare(output: Path, folder: Path | None) -> None:
     there, here = output.resolve(), None if folder is None else folder.resolve()
     if here is not None and (there == here or here in there.parents):
         raise InputError(
-            f"The results would lie among the studies in {folder}, and be taken for some the next "
-            "time; choose a folder beside it."
+            tr(
+                "The results would lie among the studies in {folder}, and be taken for some the "
+                "next time; choose a folder beside it."
+            ).format(folder=folder)
         )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"The folder {output} cannot be made ({error.strerror or error}); choose another."
+            tr("The folder {output} cannot be made ({reason}); choose another.").format(
+                output=output, reason=error.strerror or error
+            )
         ) from error
     check_output(output / TABLE, overwrite=True)

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..language import tr
 from .text import escape
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class StudiesBar:
         if bar is not None:
             self._all = bar.add_task("studies", total=total)
             if one_at_a_time:
-                self._one = bar.add_task("loading the model", total=None)
+                self._one = bar.add_task(tr("loading the model"), total=None)
 
     def begin(self, name: str) -> None:
         """Show that the computation of a study begins."""
@@ -57,7 +58,7 @@ class StudiesBar:
         if self._bar is None:
             return
         if report.message:
-            self.tell(f"[yellow]Note:[/] {escape(report.message)}")
+            self.tell(tr("[yellow]Note:[/] {message}").format(message=escape(report.message)))
         self._bar.update(self._one, completed=report.done, total=report.total)
 
     def finish(self, result: StudyResult) -> None:
@@ -88,7 +89,11 @@ class StudiesBar:
 
     def warn(self, sentence: str) -> None:
         """Print a sentence above the bars; without them as well."""
-        self._console.print(f"[yellow]Note:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+        self._console.print(
+            tr("[yellow]Note:[/] {sentence}").format(sentence=escape(sentence)),
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @contextmanager
@@ -115,8 +120,12 @@ def pace(done: int, seconds: float, left: int) -> str:
     if done < 2 or seconds <= 0:
         return ""
     each = seconds / done
-    often = f"{60 / each:.0f} a minute" if each < 6 else f"{3600 / each:.0f} an hour"
-    return f", {often}, {_duration(left * each)} left"
+    often = (
+        tr("{each:.0f} a minute").format(each=60 / each)
+        if each < 6
+        else tr("{each:.0f} an hour").format(each=3600 / each)
+    )
+    return tr(", {often}, {duration} left").format(often=often, duration=_duration(left * each))
 
 
 def _duration(seconds: float) -> str:

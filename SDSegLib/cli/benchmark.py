@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError, SDSegError
+from ..language import tr
 from .text import escape
 
 if TYPE_CHECKING:
@@ -21,42 +22,49 @@ if TYPE_CHECKING:
 
 def benchmark(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for report.md, JSON and pictures.")
+        Path, typer.Option("--output", "-o", help=tr("Folder for report.md, JSON and pictures."))
     ],
     image: Annotated[
         Path | None,
         typer.Option(
-            help="CT that the volumes are made from; the bundled sample without it. Copies lie in "
-            "the temporary folder while the command runs."
+            help=tr(
+                "CT that the volumes are made from; the bundled sample without it. Copies lie in "
+                "the temporary folder while the command runs."
+            )
         ),
     ] = None,
     rows: Annotated[
         str,
         typer.Option(
-            help="Rows, with commas: compact, compact-8, nnunet-2d, nnunet-3d, segresnet, "
-            "published, published-reference, ddim-10, ddim-50. All that are installed without it."
+            help=tr(
+                "Rows, with commas: compact, compact-8, nnunet-2d, nnunet-3d, segresnet, "
+                "published, published-reference, ddim-10, ddim-50. All that are installed without "
+                "it."
+            )
         ),
     ] = "",
     volumes: Annotated[
-        str, typer.Option(help="Volumes, with commas: ct, 512x120, 512x600.")
+        str, typer.Option(help=tr("Volumes, with commas: ct, 512x120, 512x600."))
     ] = "ct,512x120,512x600",
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(help=tr("auto, cuda or cpu."))] = "auto",
     seconds: Annotated[
-        float, typer.Option(min=0, help="For the warm runs of a row on a volume.")
+        float, typer.Option(min=0, help=tr("For the warm runs of a row on a volume."))
     ] = 30.0,
     longest: Annotated[
         float,
         typer.Option(
             min=0,
-            help="Minutes: a row that by the volume before would take longer for one run is left "
-            "out.",
+            help=tr(
+                "Minutes: a row that by the volume before would take longer for one run is left "
+                "out."
+            ),
         ),
     ] = 10.0,
     scaling: Annotated[
-        bool, typer.Option(help="Also the compact form on 30 to 600 slices of 512 × 512.")
+        bool, typer.Option(help=tr("Also the compact form on 30 to 600 slices of 512 × 512."))
     ] = True,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
+        bool, typer.Option("--overwrite", help=tr("Replace results that exist."))
     ] = False,
 ) -> None:
     """Measure the time from a CT to a label map, beside other methods, on this machine.
@@ -83,7 +91,9 @@ def benchmark(
     wanted = find_rows(rows)
     missing = {row.name: missing_packages(row) for row in wanted}
     notes = [
-        f'{row.title} needs {", ".join(missing[row.name])}: pip install "sdseg[benchmark]".'
+        tr('{row} needs {missing}: pip install "sdseg[benchmark]".').format(
+            row=row.title, missing=", ".join(missing[row.name])
+        )
         for row in wanted
         if missing[row.name]
     ]
@@ -94,7 +104,7 @@ def benchmark(
     kind = choose_device(device).device.type
     prepare_output(output, overwrite)
     console = Console(stderr=True)
-    with console.status("the machine") as status:
+    with console.status(tr("the machine")) as status:
         found = Benchmark(
             machine=describe_machine(kind),
             command=shlex.join(["sdseg", *sys.argv[1:]]),
@@ -111,7 +121,7 @@ def benchmark(
         if scaling:
             (base,) = find_rows(BASE)
             found = replace(found, scaling=tuple(run_scaling(base, ct, kind, status.update)))
-        status.update("the start")
+        status.update(tr("the start"))
         found = replace(
             found,
             machine=faster(found.machine, describe_machine(kind)),
@@ -121,7 +131,9 @@ def benchmark(
     write_benchmark(output, found)
     for table in _tables(found):
         Console().print(table)
-    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
+    console.print(
+        tr("wrote {output}").format(output=escape(str(output))), highlight=False, soft_wrap=True
+    )
 
 
 def _tables(found: Benchmark) -> list[Table]:
@@ -132,8 +144,8 @@ def _tables(found: Benchmark) -> list[Table]:
         measured = found.on(volume)
         slices, rows, columns = measured[0][1].shape
         table = Table(title=f"{columns} × {rows} × {slices}")
-        for title in ("Way", "Seconds", "GFLOP", "Share of the floor"):
-            table.add_column(title, justify="left" if title == "Way" else "right")
+        for title in (tr("Way"), tr("Seconds"), "GFLOP", tr("Share of the floor")):
+            table.add_column(title, justify="left" if title == tr("Way") else "right")
         for row, result in measured:
             floor = result.floor(found.machine.gflops, found.machine.gigabytes)
             share = result.share_of(floor)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import CancelledError, InputError
+from ..language import tr, trn
 from .findings import show_findings, show_warning
 from .options import AsJson, Phase
 from .text import escape
@@ -25,29 +26,37 @@ if TYPE_CHECKING:
     from ..volume.structure import Structure
 
 _MOST_STRUCTURES = 12
-_EACH = "to-do, segmented, corrected or left-out"
+_EACH = tr("to-do, segmented, corrected or left-out")
 
 cases_app = typer.Typer(
-    help="Keep CT with their segmentations in a folder, to learn from.", no_args_is_help=True
+    help=tr("Keep CT with their segmentations in a folder, to learn from."), no_args_is_help=True
 )
 
-Collection = Annotated[Path, typer.Argument(metavar="COLLECTION", help="Folder of the collection.")]
-Name = Annotated[str, typer.Argument(help="Name of the case (see: sdseg cases list COLLECTION).")]
+Collection = Annotated[
+    Path, typer.Argument(metavar="COLLECTION", help=tr("Folder of the collection."))
+]
+Name = Annotated[
+    str, typer.Argument(help=tr("Name of the case (see: sdseg cases list COLLECTION)."))
+]
 Names = Annotated[
     str | None,
     typer.Option(
-        help='What the numbers of a label map mean: a JSON file like {"1": "Liver"}, or a list '
-        "included with SDSeg."
+        help=tr(
+            'What the numbers of a label map mean: a JSON file like {"1": "Liver"}, or a list '
+            "included with SDSeg."
+        )
     ),
 ]
 Patient = Annotated[
     str | None,
     typer.Option(
-        help="Any text that is the same for all cases of a patient; only a keyed hash of it is "
-        "kept. Without it the PatientID is taken, or else the CT itself."
+        help=tr(
+            "Any text that is the same for all cases of a patient; only a keyed hash of it is "
+            "kept. Without it the PatientID is taken, or else the CT itself."
+        )
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help=tr("Do not ask."))]
 
 
 @cases_app.command("add")
@@ -56,40 +65,48 @@ def add_command(
     ct: Annotated[
         Path | None,
         typer.Argument(
-            metavar="CT", help="A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series."
+            metavar="CT", help=tr("A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
         ),
     ] = None,
     segmentation: Annotated[
         Path | None,
         typer.Argument(
             metavar="SEGMENTATION",
-            help="On the CT's voxels: .seg.nrrd, DICOM Segmentation, or label map. Without it the "
-            "case is one to do.",
+            help=tr(
+                "On the CT's voxels: .seg.nrrd, DICOM Segmentation, or label map. Without it the "
+                "case is one to do."
+            ),
         ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="A folder with the CT and its segmentation, instead of the two; one that lies in "
-            "the collection becomes a case itself."
+            help=tr(
+                "A folder with the CT and its segmentation, instead of the two; one that lies in "
+                "the collection becomes a case itself."
+            )
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the case; without it case-001, case-002, …")
+        str | None, typer.Option(help=tr("Name of the case; without it case-001, case-002, …"))
     ] = None,
     state: Annotated[
         str | None,
-        typer.Option(help=f"{_EACH}; without it corrected, or to-do without a segmentation."),
+        typer.Option(
+            help=tr("{each}; without it corrected, or to-do without a segmentation.").format(
+                each=_EACH
+            )
+        ),
     ] = None,
     patient: Patient = None,
     names: Names = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="If a case holds this CT, replace its segmentation."),
+        typer.Option("--replace", help=tr("If a case holds this CT, replace its segmentation.")),
     ] = False,
     series: Annotated[
         str | None,
-        typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
+        typer.Option(help=tr("Which DICOM series, by number or UID (see: sdseg series FOLDER).")),
     ] = None,
     phase: Phase = None,
     as_json: AsJson = False,
@@ -104,7 +121,7 @@ def add_command(
     from ..cases.collection import CaseCollection
 
     if (ct is None) == (folder is None):
-        raise InputError("Give a CT and its segmentation, or --folder with both.")
+        raise InputError(tr("Give a CT and its segmentation, or --folder with both."))
     opened = CaseCollection(collection)
     options: dict[str, Any] = {
         "name": name,
@@ -120,7 +137,7 @@ def add_command(
     else:
         assert folder is not None
         added = opened.add_folder(_in_collection(folder, collection), **options)
-    _show_added(added, collection, as_json, "Added" if added.is_new else "Replaced")
+    _show_added(added, collection, as_json, tr("Added") if added.is_new else tr("Replaced"))
 
 
 @cases_app.command("list")
@@ -132,8 +149,10 @@ def list_command(collection: Collection, as_json: AsJson = False) -> None:
     opened = CaseCollection(collection)
     if not opened.exists:
         raise InputError(
-            f"{collection} holds no case collection; check the path, or begin one with sdseg cases "
-            f"add {collection} CT SEGMENTATION."
+            tr(
+                "{collection} holds no case collection; check the path, or begin one with sdseg "
+                "cases add {collection} CT SEGMENTATION."
+            ).format(collection=collection)
         )
     cases, findings = opened.cases(), check_cases(opened)
     if as_json:
@@ -143,7 +162,11 @@ def list_command(collection: Collection, as_json: AsJson = False) -> None:
     if cases:
         console.print(_table(cases))
     console.print(_total(cases), highlight=False)
-    console.print(f"Folder: {escape(str(collection))}", highlight=False, soft_wrap=True)
+    console.print(
+        tr("Folder: {collection}").format(collection=escape(str(collection))),
+        highlight=False,
+        soft_wrap=True,
+    )
     for finding in findings:
         show_warning(finding.message, console)
 
@@ -154,7 +177,7 @@ def set_command(
     name: Name,
     state: Annotated[str | None, typer.Option(help=f"{_EACH}.")] = None,
     segmentation: Annotated[
-        Path | None, typer.Option(help="A new segmentation, on the voxels of the case's CT.")
+        Path | None, typer.Option(help=tr("A new segmentation, on the voxels of the case's CT."))
     ] = None,
     names: Names = None,
     patient: Patient = None,
@@ -164,7 +187,7 @@ def set_command(
     from ..cases.collection import CaseCollection
 
     if state is None and segmentation is None and patient is None:
-        raise InputError("Say what to change: --state, --segmentation or --patient.")
+        raise InputError(tr("Say what to change: --state, --segmentation or --patient."))
     chosen, structures = _state(state), _structures(names)
     opened = CaseCollection(collection)
     added = None
@@ -175,15 +198,22 @@ def set_command(
     if patient is not None:
         opened.set_patient(name, patient)
     if added is not None:
-        _show_added(added, collection, as_json, "Changed")
+        _show_added(added, collection, as_json, tr("Changed"))
         return
     case = opened.case(name)
     if as_json:
         typer.echo(json.dumps(_case_json(case)))
         return
     console = Console()
-    console.print(f"[bold]{case.name}[/] is {_called(case.state)}", highlight=False)
-    console.print(f"Folder: {escape(str(case.folder))}", highlight=False, soft_wrap=True)
+    console.print(
+        tr("[bold]{case}[/] is {state}").format(case=case.name, state=_called(case.state)),
+        highlight=False,
+    )
+    console.print(
+        tr("Folder: {folder}").format(folder=escape(str(case.folder))),
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @cases_app.command("remove")
@@ -198,11 +228,20 @@ def remove_command(collection: Collection, name: Name, yes: Yes = False) -> None
     left = opened.remove(case.name)
     console = Console()
     console.print(
-        f"Removed {case.name} from {escape(str(collection))}", highlight=False, soft_wrap=True
+        tr("Removed {case} from {collection}").format(
+            case=case.name, collection=escape(str(collection))
+        ),
+        highlight=False,
+        soft_wrap=True,
     )
     if left:
         shown = ", ".join(path.name for path in left)
-        show_warning(f"{case.folder} stays, since it holds other files: {shown}.", console)
+        show_warning(
+            tr("{folder} stays, since it holds other files: {names}.").format(
+                folder=case.folder, names=shown
+            ),
+            console,
+        )
 
 
 def _ask(case: CollectedCase) -> None:
@@ -213,15 +252,19 @@ def _ask(case: CollectedCase) -> None:
         InputError: If there is nobody to ask.
     """
     if not (sys.stdin.isatty() and Console(stderr=True).is_terminal):
-        raise InputError(f"{case.folder} would be deleted; say --yes if that is meant.")
-    shown = ", ".join(item.name for item in case.structures[:3]) or "no segmentation"
-    question = f"Delete {case.folder} ({shown}, {case.megabytes:.1f} MB)?"
+        raise InputError(
+            tr("{folder} would be deleted; say --yes if that is meant.").format(folder=case.folder)
+        )
+    shown = ", ".join(item.name for item in case.structures[:3]) or tr("no segmentation")
+    question = tr("Delete {folder} ({shown}, {megabytes:.1f} MB)?").format(
+        folder=case.folder, shown=shown, megabytes=case.megabytes
+    )
     try:
         wants = typer.confirm(question, default=False, err=True)
     except typer.Abort:  # Ctrl+C or Ctrl+D
         wants = False
     if not wants:
-        raise CancelledError("Nothing was removed.")
+        raise CancelledError(tr("Nothing was removed."))
 
 
 def _in_collection(folder: Path, collection: Path) -> Path:
@@ -240,7 +283,9 @@ def _state(text: str | None) -> State | None:
     for state in STATES:
         if state == wanted:
             return state
-    raise InputError(f"The state {text!r} is unknown; choose {_EACH}.")
+    raise InputError(
+        tr("The state {text!r} is unknown; choose {each}.").format(text=text, each=_EACH)
+    )
 
 
 def _structures(names: str | None) -> tuple[Structure, ...]:
@@ -271,14 +316,19 @@ def _show_added(added: AddedCase, collection: Path, as_json: bool, verb: str) ->
     console = Console()
     show_findings(added.findings, Console(stderr=True))
     console.print(
-        f"{verb} [bold]{case.name}[/], {_called(case.state)}: {case.megabytes:.1f} MB in "
-        f"{escape(str(case.folder))}",
+        tr("{verb} [bold]{case}[/], {state}: {megabytes:.1f} MB in {folder}").format(
+            verb=verb,
+            case=case.name,
+            state=_called(case.state),
+            megabytes=case.megabytes,
+            folder=escape(str(case.folder)),
+        ),
         highlight=False,
         soft_wrap=True,
     )
     if case.structures:
         table = Table()
-        table.add_column("Structure", overflow="fold")
+        table.add_column(tr("Structure"), overflow="fold")
         table.add_column("mL", justify="right")
         for item in case.structures:
             red, green, blue = item.color
@@ -288,8 +338,10 @@ def _show_added(added: AddedCase, collection: Path, as_json: bool, verb: str) ->
     _show_next(collection)
     if added.left_behind:
         show_warning(
-            f"Other files stay in {case.folder} and may name the patient: "
-            f"{', '.join(added.left_behind)}. Delete them if they are not needed.",
+            tr(
+                "Other files stay in {folder} and may name the patient: {left_behind}. Delete "
+                "them if they are not needed."
+            ).format(folder=case.folder, left_behind=", ".join(added.left_behind)),
             Console(stderr=True),
         )
 
@@ -313,10 +365,10 @@ def _show_next(collection: Path) -> None:
 def _table(cases: Sequence[CollectedCase]) -> Table:
     numbers = _patient_numbers(cases)
     table = Table()
-    table.add_column("Name", overflow="fold")
-    table.add_column("State", no_wrap=True)
-    table.add_column("Patient", justify="right")
-    table.add_column("Structures", overflow="fold")
+    table.add_column(tr("Name"), overflow="fold")
+    table.add_column(tr("State"), no_wrap=True)
+    table.add_column(tr("Patient"), justify="right")
+    table.add_column(tr("Structures"), overflow="fold")
     table.add_column("MB", justify="right", no_wrap=True)
     for case in cases:
         shown = ", ".join(item.name for item in case.structures[:_MOST_STRUCTURES])
@@ -325,7 +377,7 @@ def _table(cases: Sequence[CollectedCase]) -> Table:
             case.name,
             _called(case.state),
             str(numbers[case.patient]),
-            escape(shown) + (f" and {more} more" if more > 0 else ""),
+            escape(shown) + (tr(" and {more} more").format(more=more) if more > 0 else ""),
             f"{case.megabytes:.1f}",
         )
     return table
@@ -333,19 +385,20 @@ def _table(cases: Sequence[CollectedCase]) -> Table:
 
 def _total(cases: Sequence[CollectedCase]) -> str:
     if not cases:
-        return "No cases yet"
+        return tr("No cases yet")
     states = [case.state for case in cases]
     parts = [f"{states.count(state)} {_called(state)}" for state in dict.fromkeys(sorted(states))]
     patients = len({case.patient for case in cases})
     structures = len({item.id for case in cases for item in case.structures})
-    return (
-        f"{_count(len(cases), 'case')} of {_count(patients, 'patient')} ({', '.join(parts)}), "
-        f"{_count(structures, 'structure')}, {sum(case.megabytes for case in cases):.1f} MB"
+    return tr("{cases} of {patients} ({parts}), {structures}, {megabytes:.1f} MB").format(
+        cases=trn("{count} case", "{count} cases", len(cases)).format(count=len(cases)),
+        patients=trn("{count} patient", "{count} patients", patients).format(count=patients),
+        parts=", ".join(parts),
+        structures=trn("{count} structure", "{count} structures", structures).format(
+            count=structures
+        ),
+        megabytes=sum(case.megabytes for case in cases),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _patient_numbers(cases: Sequence[CollectedCase]) -> dict[str, int]:

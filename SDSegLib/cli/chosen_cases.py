@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..errors import InputError
+from ..language import tr
 from .progress_bar import counting_columns
 from .text import escape
 
@@ -29,44 +30,50 @@ if TYPE_CHECKING:
 MOST_NOTES = 5
 
 OutputFolder = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for tables, figures and pictures.")
+    Path, typer.Option("--output", "-o", help=tr("Folder for tables, figures and pictures."))
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help=tr("Replace results that exist."))]
 CaseFolder = Annotated[
     Path | None,
     typer.Argument(
         metavar="DATA",
-        help="Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
-        "or the folders images and labels. With --dataset: the data set's folder.",
+        help=tr(
+            "Cases with references: a folder per case, nnU-Net's imagesTr and labelsTr, "
+            "or the folders images and labels. With --dataset: the data set's folder."
+        ),
         show_default=False,
     ),
 ]
-CaseFolderAgain = Annotated[Path | None, typer.Option("--data", help="The same as DATA.")]
+CaseFolderAgain = Annotated[Path | None, typer.Option("--data", help=tr("The same as DATA."))]
 DataSet = Annotated[
     str | None,
     typer.Option(
-        help="Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
-        "kvasir-seg, head-neck-oar, totalsegmentator, amos, flare, word, nnunet, dicom or folder. "
-        "Needed for 2-D pictures, DICOM structure sets and 3D Slicer scenes."
+        help=tr(
+            "Layout of DATA: btcv13, btcv8, btcv-binary, sts3d, refuge2-cup, cvc-clinicdb, "
+            "kvasir-seg, head-neck-oar, totalsegmentator, amos, flare, word, nnunet, dicom or "
+            "folder. Needed for 2-D pictures, DICOM structure sets and 3D Slicer scenes."
+        )
     ),
 ]
-Split = Annotated[str, typer.Option(help="Of the data set: train, validation, test or all.")]
+Split = Annotated[str, typer.Option(help=tr("Of the data set: train, validation, test or all."))]
 DataSetOptions = Annotated[
     list[str] | None,
-    typer.Option(help="For the data set, like labels=masks; several are possible."),
+    typer.Option(help=tr("For the data set, like labels=masks; several are possible.")),
 ]
 Names = Annotated[
     str | None,
     typer.Option(
-        help="What the references' numbers mean, where nothing says it: a JSON file like "
-        '{"1": "Liver"}, or a list included with SDSeg.'
+        help=tr(
+            "What the references' numbers mean, where nothing says it: a JSON file like "
+            '{"1": "Liver"}, or a list included with SDSeg.'
+        )
     ),
 ]
 ReferenceName = Annotated[
-    str, typer.Option(help="Name of the reference label map in a case's folder.")
+    str, typer.Option(help=tr("Name of the reference label map in a case's folder."))
 ]
 ImageName = Annotated[
-    str, typer.Option(help="Name of the CT, or of its DICOM folder, in a case's folder.")
+    str, typer.Option(help=tr("Name of the CT, or of its DICOM folder, in a case's folder."))
 ]
 
 
@@ -132,16 +139,26 @@ def choose_cases(
     from ..evaluation.cases import cases_of, find_pairs, with_names
 
     if (argument is None) == (named is None):
-        problem = "is missing" if argument is None else "was given twice"
-        raise InputError(f"The data folder {problem}; give it once, as DATA or with --data.")
+        problem = tr("is missing") if argument is None else tr("was given twice")
+        raise InputError(
+            tr("The data folder {problem}; give it once, as DATA or with --data.").format(
+                problem=problem
+            )
+        )
     root = argument or named or Path()
     if dataset is None:
         if options:
-            raise InputError(f"--option {options[0]} is for a data set; name it with --dataset.")
+            raise InputError(
+                tr("--option {option} is for a data set; name it with --dataset.").format(
+                    option=options[0]
+                )
+            )
         found = find_pairs(root, *files)
         return ChosenCases(root, found if names is None else with_names(found, names), None, {})
     if names is not None:
-        raise InputError(f"With --dataset, give the names as --option names={names}.")
+        raise InputError(
+            tr("With --dataset, give the names as --option names={names}.").format(names=names)
+        )
     from ..datasets.catalogue import open_dataset, parse_options
 
     collection = open_dataset(dataset, root, **parse_options(options or []))
@@ -153,7 +170,9 @@ def choose_cases(
 def print_remarks_on(collection: Collection, console: Console) -> None:
     """Print what was found remarkable in the files of a data set."""
     for note in collection.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+        console.print(
+            tr("[yellow]Note:[/] {note}").format(note=escape(note)), soft_wrap=True, highlight=False
+        )
 
 
 def refuse_data_folders(output: Path, *folders: Path | None) -> None:
@@ -165,7 +184,9 @@ def refuse_data_folders(output: Path, *folders: Path | None) -> None:
     for folder in folders:
         if folder is not None and output.resolve() == folder.resolve():
             raise InputError(
-                f"The reports would lie among the data in {folder}; choose another folder."
+                tr(
+                    "The reports would lie among the data in {folder}; choose another folder."
+                ).format(folder=folder)
             )
 
 
@@ -192,7 +213,9 @@ def progress_of_cases(console: Console, cases: int, quiet: bool) -> Iterator[Rep
 
         def draw_slices(report: SliceReport) -> None:
             if report.message:
-                bar.console.print(f"[yellow]Note:[/] {escape(report.message)}")
+                bar.console.print(
+                    tr("[yellow]Note:[/] {message}").format(message=escape(report.message))
+                )
             bar.update(slice_task, completed=report.done, total=report.total, visible=True)
 
         yield Reports(draw_case, draw_slices)
@@ -206,12 +229,29 @@ def print_notes(
 ) -> None:
     """Show the first warnings, and the number of further ones in the reports."""
     for remark in remarks:
-        console.print(f"[yellow]Note:[/] {escape(remark)}", soft_wrap=True, highlight=False)
+        console.print(
+            tr("[yellow]Note:[/] {remark}").format(remark=escape(remark)),
+            soft_wrap=True,
+            highlight=False,
+        )
     sentences = [f"{case}: {note}" for case, found in notes.items() for note in found]
     if skipped:
         shown = ", ".join(skipped[:MOST_NOTES]) + (", …" if len(skipped) > MOST_NOTES else "")
-        sentences.insert(0, f"{len(skipped)} cases without a reference were left out: {shown}")
+        sentences.insert(
+            0,
+            tr("{count} cases without a reference were left out: {shown}").format(
+                count=len(skipped), shown=shown
+            ),
+        )
     for sentence in sentences[:MOST_NOTES]:
-        console.print(f"[yellow]Warning:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+        console.print(
+            tr("[yellow]Warning:[/] {sentence}").format(sentence=escape(sentence)),
+            soft_wrap=True,
+            highlight=False,
+        )
     if len(sentences) > MOST_NOTES:
-        console.print(f"… and {len(sentences) - MOST_NOTES} more warnings; see the reports")
+        console.print(
+            tr("… and {count} more warnings; see the reports").format(
+                count=len(sentences) - MOST_NOTES
+            )
+        )

@@ -11,39 +11,42 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..language import tr
 from ..untrusted import plain, read_json
 from ..volume.expectation import Expectation
 
 CONFIG_ENTRIES = {
-    "title": "a text",
-    "summary": "a text",
-    "version": "a text",
-    "license": "a text",
-    "size": "two whole numbers of pixels, rows and columns",
-    "window": "two numbers, in HU",
-    "axes": "a text",
-    "spacing": "two numbers above 0, in mm, or null",
-    "expects": "an object",
-    "training": "an object",
-    "num_heads": "a whole number above 0",
+    "title": tr("a text"),
+    "summary": tr("a text"),
+    "version": tr("a text"),
+    "license": tr("a text"),
+    "size": tr("two whole numbers of pixels, rows and columns"),
+    "window": tr("two numbers, in HU"),
+    "axes": tr("a text"),
+    "spacing": tr("two numbers above 0, in mm, or null"),
+    "expects": tr("an object"),
+    "training": tr("an object"),
+    "num_heads": tr("a whole number above 0"),
 }
 FORMER_ENTRIES = {"licence": "license"}
 
 
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="The Lightning .ckpt file.")],
+    checkpoint: Annotated[Path, typer.Argument(help=tr("The Lightning .ckpt file."))],
     labels: Annotated[
-        str, typer.Option(help="What the classes are: btcv13, btcv8 or a JSON file.")
+        str, typer.Option(help=tr("What the classes are: btcv13, btcv8 or a JSON file."))
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help=tr("The model folder to make."))],
     config: Annotated[
         Path | None,
         typer.Option(
-            help="JSON with what the checkpoint does not tell; BTCV's values without it. "
-            f"Entries: {', '.join(CONFIG_ENTRIES)}."
+            help=tr(
+                "JSON with what the checkpoint does not tell; BTCV's values without it. Entries: "
+                "{config_entries}."
+            ).format(config_entries=", ".join(CONFIG_ENTRIES))
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the folder if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace the folder if it exists."))] = False,
 ) -> None:
     """Convert an official SDSeg checkpoint, binary or multi-class.
 
@@ -65,7 +68,11 @@ def convert(
     write_model_folder(
         output, description, weights, _card(description, checkpoint), None, overwrite
     )
-    typer.echo(f"Wrote {plain(str(output))}: the model {name} with {len(structures)} structures")
+    typer.echo(
+        tr("Wrote {path}: the model {name} with {count} structures").format(
+            path=plain(str(output)), name=name, count=len(structures)
+        )
+    )
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
@@ -74,20 +81,28 @@ def _read_config(path: Path | None) -> dict[str, Any]:
     try:
         data = read_json(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
+        raise InputError(
+            tr("{path} cannot be read: {error}.").format(path=path, error=error)
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+        raise InputError(
+            tr("{path} is not JSON ({error}).").format(path=path, error=error)
+        ) from error
     if not isinstance(data, dict):
-        raise InputError(f"{path} should hold a JSON object.")
+        raise InputError(tr("{path} should hold a JSON object.").format(path=path))
     data = {FORMER_ENTRIES.get(entry, entry): value for entry, value in data.items()}
     for entry, value in data.items():
         if entry not in CONFIG_ENTRIES:
             raise InputError(
-                f"{path} has the unknown entry {entry!r}; known are {', '.join(CONFIG_ENTRIES)}."
+                tr("{path} has the unknown entry {entry!r}; known are {config_entries}.").format(
+                    path=path, entry=entry, config_entries=", ".join(CONFIG_ENTRIES)
+                )
             )
         if not _fits(entry, value):
             raise InputError(
-                f"{entry} in {path} is {json.dumps(value)}, not {CONFIG_ENTRIES[entry]}."
+                tr("{entry} in {path} is {value}, not {expected}.").format(
+                    entry=entry, path=path, value=json.dumps(value), expected=CONFIG_ENTRIES[entry]
+                )
             )
     described: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in data.items()
@@ -96,7 +111,9 @@ def _read_config(path: Path | None) -> dict[str, Any]:
         try:
             described["expects"] = Expectation.from_json(described["expects"])
         except ValueError as error:
-            raise InputError(f"expects in {path} is not valid: {error}.") from error
+            raise InputError(
+                tr("expects in {path} is not valid: {error}.").format(path=path, error=error)
+            ) from error
     return described
 
 

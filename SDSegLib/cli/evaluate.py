@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError
+from ..language import tr
 from ..options import RunOptions
 from .chosen_cases import (
     CaseFolder,
@@ -64,7 +65,7 @@ def evaluate(
     option: DataSetOptions = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Instead of a model: a folder of label maps named by case."),
+        typer.Option(help=tr("Instead of a model: a folder of label maps named by case.")),
     ] = None,
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
@@ -72,35 +73,43 @@ def evaluate(
     absent: Annotated[
         AbsentChoice | None,
         typer.Option(
-            help="What it means that a reference lacks a structure: it may not have been drawn "
-            "(unknown: left out), or it is not there (background: predicting it is an error). "
-            "Without it: as the data set says, else unknown."
+            help=tr(
+                "What it means that a reference lacks a structure: it may not have been drawn "
+                "(unknown: left out), or it is not there (background: predicting it is an error). "
+                "Without it: as the data set says, else unknown."
+            )
         ),
     ] = None,
     convention: Annotated[
         ConventionChoice,
         typer.Option(
-            help="field: what cannot be said is left out. paper: as BTCV is commonly counted; a "
-            "structure that the reference lacks gives Dice 1 if it is predicted, else 0."
+            help=tr(
+                "field: what cannot be said is left out. paper: as BTCV is commonly counted; a "
+                "structure that the reference lacks gives Dice 1 if it is predicted, else 0."
+            )
         ),
     ] = ConventionChoice.FIELD,
     autoencoder: Annotated[
         bool,
         typer.Option(
             "--autoencoder",
-            help="Judge only what the label-map autoencoder of a compact model keeps of the "
-            "references, on the model's grid: about the best that the model can reach.",
+            help=tr(
+                "Judge only what the label-map autoencoder of a compact model keeps of the "
+                "references, on the model's grid: about the best that the model can reach."
+            ),
         ),
     ] = False,
     set_aside: Annotated[
         Path | None,
         typer.Option(
-            help="A file of `sdseg references`: the figures are also given without the references "
-            "that it sets aside."
+            help=tr(
+                "A file of `sdseg references`: the figures are also given without the references "
+                "that it sets aside."
+            )
         ),
     ] = None,
     pictures: Annotated[
-        int, typer.Option(min=0, max=99, help="How many of the worst results to draw.")
+        int, typer.Option(min=0, max=99, help=tr("How many of the worst results to draw."))
     ] = 6,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -116,14 +125,24 @@ def evaluate(
     """
     if predictions is not None and (options.model is not None or autoencoder):
         other = "--model" if options.model is not None else "--autoencoder"
-        raise InputError(f"{other} and --predictions exclude each other; leave one of them out.")
+        raise InputError(
+            tr("{other} and --predictions exclude each other; leave one of them out.").format(
+                other=other
+            )
+        )
     if predictions is not None or autoencoder:
         other = "--autoencoder" if autoencoder else "--predictions"
         for name in ("mirror", "samples", "steps", "precision", "batch"):
             if getattr(options, name) != getattr(RunOptions, name):
-                raise InputError(f"--{name} says how a model segments; leave it out with {other}.")
+                raise InputError(
+                    tr("--{name} says how a model segments; leave it out with {other}.").format(
+                        name=name, other=other
+                    )
+                )
     if predictions is not None and options.structures is not None:
-        raise InputError("--classes names structures of a model; leave it out with --predictions.")
+        raise InputError(
+            tr("--classes names structures of a model; leave it out with --predictions.")
+        )
     from ..datasets.doubtful import read_set_aside
     from ..evaluation.evaluate import (
         Options,
@@ -175,10 +194,12 @@ def evaluate(
     Console().print(_results_table(result, summary))
     if cleaned is not None:
         count = facts["without_set_aside"]["references"]
-        title = f"Without {count} references that are set aside"
+        title = tr("Without {count} references that are set aside").format(count=count)
         Console().print(_results_table(result, cleaned, title))
     print_notes(console, cases.skipped, result.evaluation.notes, result.remarks)
-    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
+    console.print(
+        tr("wrote {output}").format(output=escape(str(output))), highlight=False, soft_wrap=True
+    )
 
 
 def _rule_facts(rules: Rules) -> dict[str, str]:
@@ -192,21 +213,23 @@ def _title(result: Result, summary: Summary) -> str:
     dice = summary.overall.get("dice")
     if dice is None:
         return result.title
-    return f"{result.title}: mean Dice {_with_interval(dice, 3)}, {dice.cases} cases"
+    return tr("{result}: mean Dice {dice}, {cases} cases").format(
+        result=result.title, dice=_with_interval(dice, 3), cases=dice.cases
+    )
 
 
 def _results_table(result: Result, summary: Summary, title: str = "") -> Table:
     """One row per structure and one for their mean."""
     with_spurious = any(item.spurious for item in summary.structures)
-    counts = ["Cases", "Missed", *(["Spurious"] if with_spurious else [])]
+    counts = [tr("Cases"), tr("Missed"), *([tr("Spurious")] if with_spurious else [])]
     table = Table(
         title=escape(title or result.title),
         title_justify="left",
-        caption="95 % bootstrap interval over the cases; distances in mm",
+        caption=tr("95 % bootstrap interval over the cases; distances in mm"),
         caption_justify="left",
         box=SIMPLE_HEAD,
     )
-    table.add_column("Structure")
+    table.add_column(tr("Structure"))
     for title in (*counts, "Dice", "95 %", "IoU", "HD95", "ASSD"):
         table.add_column(title, justify="right", no_wrap=True)
     for item in summary.structures:

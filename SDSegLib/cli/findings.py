@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ..language import tr
 from .text import escape
 
 if TYPE_CHECKING:
@@ -21,4 +22,6 @@ def show_findings(findings: Sequence[Finding], console: Console) -> None:
 
 def show_warning(message: str, console: Console) -> None:
     """Print a sentence that the user should not overlook."""
-    console.print(f"[yellow]Warning:[/] {escape(message)}", soft_wrap=True)
+    console.print(
+        tr("[yellow]Warning:[/] {message}").format(message=escape(message)), soft_wrap=True
+    )

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..language import tr
 from .text import escape
 
 PACKAGES = (
@@ -20,7 +21,7 @@ PACKAGES = (
 
 
 def info(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
 ) -> None:
     """Show versions, devices and model folders."""
     facts = _facts()
@@ -47,10 +48,10 @@ def _facts() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": {
             **{name: why_not(name) or "works" for name in ("cuda", "mps")},
-            "auto takes": str(choose_device()),
+            tr("auto takes"): str(choose_device()),
         },
-        "bundled models": str(bundled_folder()),
-        "your models": str(user_folder()),
+        tr("bundled models"): str(bundled_folder()),
+        tr("your models"): str(user_folder()),
         "models": {model.description.name: str(model.folder) for model in models},
         "problems": {str(number): text for number, text in enumerate(problems, start=1)},
     }
@@ -60,4 +61,4 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return tr("not installed")

@@ -9,6 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from ..errors import CancelledError
+from ..language import tr
 from ..unfinished import discard_all
 from .start import EXIT_CANCELLED
 
@@ -100,7 +101,7 @@ class Interrupt:
         if _current is not None:
             _current._flag = None
         if self._asked and kind is None:
-            raise CancelledError("Cancelled; nothing was written.")
+            raise CancelledError(tr("Cancelled; nothing was written."))
 
     def set(self) -> None:
         """Ask the run to end."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ModelError
+from ..language import tr
 from ..untrusted import plain
 from .text import escape
 
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 _LONGEST_CARD = 100_000
 INDEX = typer.Option(
-    "--index", help="Address or file of the index of models; else that of SDSEG_MODEL_INDEX."
+    "--index", help=tr("Address or file of the index of models; else that of SDSEG_MODEL_INDEX.")
 )
 
-models_app = typer.Typer(help="List, show, install and remove models.", no_args_is_help=True)
+models_app = typer.Typer(help=tr("List, show, install and remove models."), no_args_is_help=True)
 
 
 @models_app.command("list")
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
 ) -> None:
     """List the models that can be used by name."""
     from ..models.registry import list_models, models_for, user_folder
@@ -45,26 +46,32 @@ def list_command(
         typer.echo(json.dumps(content))
         return
     console = Console()
-    console.print(_table("Segments", models))
+    console.print(_table(tr("Segments"), models))
     if carrying:
-        console.print(_table("Carries a drawn mask (sdseg propagate)", carrying))
+        console.print(_table(tr("Carries a drawn mask (sdseg propagate)"), carrying))
     if starting:
-        console.print(_table("Gives others a start (sdseg teach)", starting))
-    console.print(f"Your own models: {escape(str(user_folder()))}", highlight=False, soft_wrap=True)
+        console.print(_table(tr("Gives others a start (sdseg teach)"), starting))
+    console.print(
+        tr("Your own models: {user_folder}").format(user_folder=escape(str(user_folder()))),
+        highlight=False,
+        soft_wrap=True,
+    )
     for problem in problems:
-        console.print(f"[yellow]Not usable:[/] {escape(problem)}", soft_wrap=True)
+        console.print(
+            tr("[yellow]Not usable:[/] {problem}").format(problem=escape(problem)), soft_wrap=True
+        )
 
 
 def _rows(models: Sequence[InstalledModel]) -> list[dict[str, Any]]:
     return [
-        {**model.description.to_json(), "folder": str(model.folder), "bundled": model.bundled}
+        {**model.description.to_json(), "folder": str(model.folder), tr("bundled"): model.bundled}
         for model in models
     ]
 
 
 def _table(summary: str, models: Sequence[InstalledModel]) -> Table:
     table = Table()
-    for title in ("Name", summary, "Region", "Licence", "From"):
+    for title in (tr("Name"), summary, tr("Region"), tr("Licence"), tr("From")):
         table.add_column(title)
     for model in models:
         description = model.description
@@ -72,16 +79,16 @@ def _table(summary: str, models: Sequence[InstalledModel]) -> Table:
             f"[bold]{escape(description.name)}[/] {escape(description.version)}",
             escape(description.summary),
             escape(f"{description.expects.modality}, {description.expects.region or 'any region'}"),
-            escape(description.license or "not stated"),
-            "bundled" if model.bundled else escape(str(model.folder)),
+            escape(description.license or tr("not stated")),
+            tr("bundled") if model.bundled else escape(str(model.folder)),
         )
     return table
 
 
 @models_app.command("info")
 def info_command(
-    name: Annotated[str, typer.Argument(help="Name of a model, or its folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print model.json.")] = False,
+    name: Annotated[str, typer.Argument(help=tr("Name of a model, or its folder."))],
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print model.json."))] = False,
 ) -> None:
     """Show a model's structures, licence and card."""
     from ..models.folder import CARD, verify_weights
@@ -94,7 +101,7 @@ def info_command(
         return
     console = Console()
     table = Table(title=escape(f"{model.description.title} ({model.description.name})"))
-    for title in ("", "Label", "Structure", "Id", "Code"):
+    for title in ("", tr("Label"), tr("Structure"), "Id", tr("Code")):
         table.add_column(title)
     for item in model.description.structures:
         red, green, blue = item.color
@@ -104,8 +111,12 @@ def info_command(
         square = f"[rgb({red},{green},{blue})]■[/]"
         table.add_row(square, str(item.label), escape(item.name), escape(item.id), escape(code))
     console.print(table)
-    console.print(f"Folder: {escape(str(model.folder))}", highlight=False, soft_wrap=True)
-    console.print("Weights: SHA-256 verified")
+    console.print(
+        tr("Folder: {folder}").format(folder=escape(str(model.folder))),
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(tr("Weights: SHA-256 verified"))
     card = model.folder / CARD
     if card.is_file():
         from rich.markdown import Markdown
@@ -117,20 +128,26 @@ def info_command(
 
 @models_app.command("install")
 def install_command(
-    source: Annotated[Path, typer.Argument(help="A model folder, or a zip file that holds one.")],
-    overwrite: Annotated[bool, typer.Option(help="Replace a model of the same name.")] = False,
+    source: Annotated[
+        Path, typer.Argument(help=tr("A model folder, or a zip file that holds one."))
+    ],
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace a model of the same name."))] = False,
 ) -> None:
     """Install a model from a folder or file; its checksum is verified first."""
     from ..models.registry import install_model
 
     model = install_model(source, overwrite)
-    typer.echo(f"Installed {model.description.name} in {plain(str(model.folder))}")
+    typer.echo(
+        tr("Installed {model} in {path}").format(
+            model=model.description.name, path=plain(str(model.folder))
+        )
+    )
 
 
 @models_app.command("available")
 def available_command(
     index: Annotated[str | None, INDEX] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
 ) -> None:
     """List the models of an index; nothing is sent to its server but the request."""
     from dataclasses import asdict
@@ -141,7 +158,7 @@ def available_command(
     if as_json:
         typer.echo(json.dumps([asdict(item) for item in models]))
         return
-    table = Table("Name", "Summary", "Licence", "Size")
+    table = Table(tr("Name"), tr("Summary"), tr("Licence"), tr("Size"))
     for item in models:
         table.add_row(
             f"[bold]{escape(item.name)}[/] {escape(item.version)}",
@@ -155,16 +172,17 @@ def available_command(
 @models_app.command("download")
 def download_command(
     name: Annotated[
-        str, typer.Argument(help="Name of a model in the index, or the address of a model's file.")
+        str,
+        typer.Argument(help=tr("Name of a model in the index, or the address of a model's file.")),
     ],
     version: Annotated[
-        str | None, typer.Option(help="Version of the model; the newest if none is given.")
+        str | None, typer.Option(help=tr("Version of the model; the newest if none is given."))
     ] = None,
     index: Annotated[str | None, INDEX] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="SHA-256 of the file; needed with an address.")
+        str | None, typer.Option(help=tr("SHA-256 of the file; needed with an address."))
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a model of the same name.")] = False,
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace a model of the same name."))] = False,
 ) -> None:
     """Download a model, verify and install it; an interrupted download is continued.
 
@@ -180,25 +198,33 @@ def download_command(
         if is_url(name):
             if sha256 is None:
                 raise ModelError(
-                    "An address needs the SHA-256 of its file (--sha256), which its owner tells "
-                    "you; without it a file that was exchanged would not be noticed."
+                    tr(
+                        "An address needs the SHA-256 of its file (--sha256), which its owner "
+                        "tells you; without it a file that was exchanged would not be noticed."
+                    )
                 )
             model = online.download_from(name, sha256, overwrite, report)
         else:
             found = online.find_online(name, online.read_index(index), version)
             model = online.download_model(found, overwrite, report)
     described = f"{model.description.name} {model.description.version}"
-    typer.echo(f"Installed {described} in {plain(str(model.folder))}")
+    typer.echo(
+        tr("Installed {described} in {path}").format(
+            described=described, path=plain(str(model.folder))
+        )
+    )
 
 
 @models_app.command("pack")
 def pack_command(
-    name: Annotated[str, typer.Argument(help="Name or folder of a model.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, ending in .zip.")],
-    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    name: Annotated[str, typer.Argument(help=tr("Name or folder of a model."))],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=tr("File to write, ending in .zip."))
+    ],
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace a file that is there."))] = False,
     index: Annotated[
         Path | None,
-        typer.Option(help="Index of models, beside the file, that it is added to as well."),
+        typer.Option(help=tr("Index of models, beside the file, that it is added to as well.")),
     ] = None,
 ) -> None:
     """Write a model to one file, which others install with `sdseg models install FILE`."""
@@ -212,7 +238,11 @@ def pack_command(
     if index is not None:
         add_to_index(index, output, model.folder)
     size = output.stat().st_size / 1e6
-    typer.echo(f"Wrote {model.description.name}, {size:.1f} MB, to {plain(str(output))}")
+    typer.echo(
+        tr("Wrote {model}, {size:.1f} MB, to {path}").format(
+            model=model.description.name, size=size, path=plain(str(output))
+        )
+    )
 
 
 @models_app.command("remove")
@@ -220,11 +250,11 @@ def remove_command(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name of a model that you installed; of a damaged one, the name of its folder."
+            help=tr("Name of a model that you installed; of a damaged one, the name of its folder.")
         ),
     ],
 ) -> None:
     """Delete a model that you installed; bundled ones stay."""
     from ..models.registry import remove_model
 
-    typer.echo(f"Removed {plain(str(remove_model(name)))}")
+    typer.echo(tr("Removed {name}").format(name=plain(str(remove_model(name)))))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..language import tr
 from ..options import RunOptions, structure_names
 from ..wire.address import LEAVES, LEAVES_WITH_MASK
 
@@ -19,7 +20,7 @@ _FLAGS = {
     "mirror": ("--mirror",),
 }
 _TYPES: dict[str, Any] = {"number": int, "switch": bool}
-BUNDLED_MODEL = "Name of an installed model, or its folder; without it the bundled one."
+BUNDLED_MODEL = tr("Name of an installed model, or its folder; without it the bundled one.")
 _METAVARS = {"region": "I0,I1,J0,J1,K0,K1"}
 
 
@@ -28,9 +29,9 @@ def run_option(name: str, help_text: str | None = None) -> Any:
     info = _INFOS[name]
     text = help_text or info.help
     if info.limits:
-        text += f" From {info.limits}."
+        text += tr(" From {limits}.").format(limits=info.limits)
     if info.kind == "names":
-        text += " With commas between them."
+        text += tr(" With commas between them.")
     kind = _TYPES.get(info.kind, str)
     declared = typer.Option(
         *_FLAGS.get(name, (f"--{name}",)), help=text, metavar=_METAVARS.get(name)
@@ -101,16 +102,20 @@ Samples = run_option("samples")
 Phase = Annotated[
     str | None,
     typer.Option(
-        help="Which phase, echo or reconstruction, by number or name, of a DICOM series with "
-        "several images at each place (see: sdseg series FOLDER)."
+        help=tr(
+            "Which phase, echo or reconstruction, by number or name, of a DICOM series with "
+            "several images at each place (see: sdseg series FOLDER)."
+        )
     ),
 ]
 OriginalGrid = Annotated[
     bool,
     typer.Option(
         "--original-grid",
-        help="Write label map and uncertainty on the input's own voxels also if a tilted gantry "
-        "sheared their grid; without it they lie on the straightened grid, as the other files.",
+        help=tr(
+            "Write label map and uncertainty on the input's own voxels also if a tilted gantry "
+            "sheared their grid; without it they lie on the straightened grid, as the other files."
+        ),
     ),
 ]
 _SERVER = "Compute on this server (sdseg serve), or on the one that was saved: --server saved."

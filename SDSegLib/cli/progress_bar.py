@@ -18,6 +18,7 @@ from rich.progress import (
 
 from ..inference.progress import Progress as Report
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from .text import escape
 
 
@@ -34,21 +35,23 @@ def progress_bar(console: Console, quiet: bool) -> Iterator[ProgressCallback | N
         return
     columns = (*counting_columns(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("loading the model", total=None, left="")
+        task = bar.add_task(tr("loading the model"), total=None, left="")
 
         def draw(report: Report) -> None:
             if report.stage == "load":
-                bar.update(task, description=escape(report.message or "loading the model"))
+                bar.update(task, description=escape(report.message or tr("loading the model")))
                 return
             if report.message:
-                bar.console.print(f"[yellow]Note:[/] {escape(report.message)}")
+                bar.console.print(
+                    tr("[yellow]Note:[/] {message}").format(message=escape(report.message))
+                )
             seconds = report.seconds_left
             bar.update(
                 task,
                 description="slices",
                 completed=report.done,
                 total=report.total,
-                left="" if seconds is None else f"{seconds:.0f} s left",
+                left="" if seconds is None else tr("{seconds:.0f} s left").format(seconds=seconds),
             )
 
         yield draw

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ..errors import InputError
+from ..language import tr
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
 from ..wire.address import LEAVES_WITH_MASK
 from .findings import show_findings, show_warning
@@ -33,61 +34,69 @@ def propagate(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="CT", help="A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series."
+            metavar="CT", help=tr("A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
         ),
     ],
     mask: Annotated[
         Path,
         typer.Argument(
             metavar="MASK",
-            help="Label map, .seg.nrrd or DICOM Segmentation on the CT's grid, with the drawn "
-            "slices.",
+            help=tr(
+                "Label map, .seg.nrrd or DICOM Segmentation on the CT's grid, with the drawn "
+                "slices."
+            ),
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="File to write: .seg.nrrd, or .nii.gz, .nrrd or .mha."),
+        typer.Option(
+            "--output", "-o", help=tr("File to write: .seg.nrrd, or .nii.gz, .nrrd or .mha.")
+        ),
     ],
     slices: Annotated[
         str | None,
         typer.Option(
-            help="Drawn slices along --axis, such as 40,52 or 40-44; without it, all that hold "
-            "something."
+            help=tr(
+                "Drawn slices along --axis, such as 40,52 or 40-44; without it, all that hold "
+                "something."
+            )
         ),
     ] = None,
     axis: Annotated[
         str | None,
-        typer.Option(help="Axis across the slices: k, j or i; without it, the body's long axis."),
+        typer.Option(
+            help=tr("Axis across the slices: k, j or i; without it, the body's long axis.")
+        ),
     ] = None,
     carry: Annotated[
-        str, typer.Option(help="Where to: between, up (higher slice numbers), down, or all.")
+        str, typer.Option(help=tr("Where to: between, up (higher slice numbers), down, or all."))
     ] = "all",
     correct: Annotated[
         bool,
         typer.Option(
             "--correct",
-            help="MASK is a prediction of which only --slices are right; change it near them.",
+            help=tr("MASK is a prediction of which only --slices are right; change it near them."),
         ),
     ] = False,
     segment: Annotated[
         str | None,
-        typer.Option(help="Which structure of MASK: its name, or a label number."),
+        typer.Option(help=tr("Which structure of MASK: its name, or a label number.")),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Name or folder of a model that carries masks."),
+        typer.Option("--model", "-m", help=tr("Name or folder of a model that carries masks.")),
     ] = None,
     device: Device = "auto",
     series: Annotated[
         str | None,
-        typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
+        typer.Option(help=tr("Which DICOM series, by number or UID (see: sdseg series FOLDER).")),
     ] = None,
     phase: Phase = None,
     server: ServerWithMask = None,
     or_local: OrLocal = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
+        bool, typer.Option("--json", help=tr("Print the result as JSON, for scripts."))
     ] = False,
 ) -> None:
     """Carry a mask that is drawn on some slices of a CT to the others.
@@ -117,11 +126,15 @@ def propagate(
         device=device,
     ).check()
     if not output.name.lower().endswith(_ENDINGS):
-        raise InputError(f"The output {str(output)!r} must end in one of {', '.join(_ENDINGS)}.")
+        raise InputError(
+            tr("The output {output!r} must end in one of {endings}.").format(
+                output=str(output), endings=", ".join(_ENDINGS)
+            )
+        )
     is_segmentation = output.name.lower().endswith(SEGMENTATION)
     access = access_of(server, or_local)
     check_output(output, overwrite)
-    refuse_inputs([output], [source, mask], "an input")
+    refuse_inputs([output], [source, mask], tr("an input"))
     volume = read_volume(source, series, phase)
     refuse_inputs([output], files_of(volume))
     names = structures_beside(mask.parent) or structures_beside(mask.parent.parent)
@@ -150,9 +163,10 @@ def propagate(
         notes = [*opened.notes, *answer.messages, *_notes(result, options, opened.mask, overlapped)]
         if known and known != result.drawn:
             notes.append(
-                f"{mask} holds a prediction for which only {listed(known)} were drawn, and all of "
-                f"its slices were taken for drawn. Name the drawn ones: --slices "
-                f"{','.join(map(str, known))}."
+                tr(
+                    "{mask} holds a prediction for which only {known} were drawn, and all of "
+                    "its slices were taken for drawn. Name the drawn ones: --slices {slices}."
+                ).format(mask=mask, known=listed(known), slices=",".join(map(str, known)))
             )
     seconds = time.perf_counter() - started
     if as_json:
@@ -161,11 +175,17 @@ def propagate(
     for note in notes:
         show_warning(note, console)
     _show(result, name, console)
-    console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
-    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
+    console.print(
+        tr("{seconds:.1f} s on {device}").format(seconds=seconds, device=answer.device),
+        highlight=False,
+        markup=False,
+    )
+    console.print(
+        tr("wrote {output}").format(output=escape(str(output))), highlight=False, soft_wrap=True
+    )
     if is_segmentation:
         command = ["sdseg", "view", str(source), "--segmentation", str(output)]
-        text = f"Look and correct: {escape(shlex.join(command))}"
+        text = tr("Look and correct: {command}").format(command=escape(shlex.join(command)))
         console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -179,20 +199,25 @@ def _notes(
     notes = []
     if overlapped:
         notes.append(
-            f"A label map cannot hold structures that overlap: parts of {', '.join(overlapped)} "
-            "are missing in it. Write a .seg.nrrd file to keep them whole."
+            tr(
+                "A label map cannot hold structures that overlap: parts of {overlapped} are "
+                "missing in it. Write a .seg.nrrd file to keep them whole."
+            ).format(overlapped=", ".join(overlapped))
         )
     empty = sorted(set(result.drawn) - set(mask.along(result.axis).used()))
     if empty and not options.correct:
         notes.append(
-            f"Nothing is drawn on {listed(empty)}, which --slices names: they count as slices "
-            "without the structure. Name only the drawn ones if that is not meant."
+            tr(
+                "Nothing is drawn on {empty}, which --slices names: they count as slices "
+                "without the structure. Name only the drawn ones if that is not meant."
+            ).format(empty=listed(empty))
         )
     if not result.changed:
         notes.append(
-            f"No slice could change: {listed(result.drawn)} along {AXES[result.axis]} count as "
-            f"drawn, and --carry {options.carry} asks for no other. Choose other --slices or "
-            "--carry."
+            tr(
+                "No slice could change: {drawn} along {axis} count as drawn, and --carry "
+                "{carry} asks for no other. Choose other --slices or --carry."
+            ).format(drawn=listed(result.drawn), axis=AXES[result.axis], carry=options.carry)
         )
     return notes
 
@@ -201,16 +226,28 @@ def _show(result: Propagation, name: str, console: Console) -> None:
     axis = AXES[result.axis]
     found = [number for number in result.changed if result.presence[number] > 0]
     console.print(
-        f"[bold]{escape(name)}[/] {result.volume_ml():.1f} mL; drawn on {listed(result.drawn)} "
-        f"along {axis}, carried to {listed(found) or 'no other slice'}",
+        tr(
+            "[bold]{name}[/] {volume_ml:.1f} mL; drawn on {drawn} along {axis}, carried to {found}"
+        ).format(
+            name=escape(name),
+            volume_ml=result.volume_ml(),
+            drawn=listed(result.drawn),
+            axis=axis,
+            found=listed(found) or tr("no other slice"),
+        ),
         highlight=False,
         soft_wrap=True,
     )
     if result.unsure:
         numbers = ", ".join(map(str, result.unsure))
-        console.print(f"Look at slices (least sure first): {numbers}", highlight=False)
+        console.print(
+            tr("Look at slices (least sure first): {numbers}").format(numbers=numbers),
+            highlight=False,
+        )
     if result.next_slice is not None:
-        console.print(f"Draw next: {result.next_slice}", highlight=False)
+        console.print(
+            tr("Draw next: {next_slice}").format(next_slice=result.next_slice), highlight=False
+        )
 
 
 def _result_json(

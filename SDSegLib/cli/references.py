@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError
+from ..language import tr
 from .chosen_cases import DataSet, DataSetOptions, Split, progress_of_cases
 from .options import AsJson
 from .text import escape
@@ -24,37 +25,43 @@ if TYPE_CHECKING:
 
 def references(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Cases with references, of any layout.")
+        Path, typer.Argument(metavar="DATA", help=tr("Cases with references, of any layout."))
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="JSON file: what is usual, and what is set aside."),
+        typer.Option("--output", "-o", help=tr("JSON file: what is usual, and what is set aside.")),
     ],
     cohort: Annotated[
         Path | None,
         typer.Option(
-            help="Such a file of other cases: what is usual is taken from it, so that references "
-            "for testing pass the rules of those for training."
+            help=tr(
+                "Such a file of other cases: what is usual is taken from it, so that references "
+                "for testing pass the rules of those for training."
+            )
         ),
     ] = None,
     limit: Annotated[
         float,
         typer.Option(
-            help="How far outside a measurement has to be, in standard deviations as the median "
-            "distances on each side give them."
+            help=tr(
+                "How far outside a measurement has to be, in standard deviations as the median "
+                "distances on each side give them."
+            )
         ),
     ] = 6.0,
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder for a picture of each one; they show patients.")
+        Path | None, typer.Option(help=tr("Folder for a picture of each one; they show patients."))
     ] = None,
     dataset: DataSet = None,
     split: Split = "all",
     option: DataSetOptions = None,
     names: Annotated[
         str | None,
-        typer.Option(help='What the numbers mean: a JSON file {"1": "Liver"}, or a list\'s name.'),
+        typer.Option(
+            help=tr('What the numbers mean: a JSON file {"1": "Liver"}, or a list\'s name.')
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=tr("Replace the file."))] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find references that are no anatomy: planning helpers, blocks, contours beside the patient.
@@ -88,7 +95,11 @@ def references(
         given["names"] = names
     collection = open_dataset(dataset or "folder", data, **given)
     if collection.dimensions == 2:
-        raise InputError(f"{collection.title} holds pictures; only volumes can be compared.")
+        raise InputError(
+            tr("{collection} holds pictures; only volumes can be compared.").format(
+                collection=collection.title
+            )
+        )
     items = [item for item in collection.items(split) if item.label is not None]
     if pictures is not None:
         _empty_folder(pictures)
@@ -119,11 +130,19 @@ def references(
         return
     if found.set_aside:
         Console().print(_table(found))
-    words = f"{len(found.set_aside)} of {found.checked} references are set aside"
-    console.print(f"{words}; wrote {escape(str(output))}", highlight=False, soft_wrap=True)
+    words = tr("{count} of {checked} references are set aside").format(
+        count=len(found.set_aside), checked=found.checked
+    )
+    console.print(
+        tr("{words}; wrote {output}").format(words=words, output=escape(str(output))),
+        highlight=False,
+        soft_wrap=True,
+    )
     if found.unchecked:
         console.print(
-            f"[yellow]Note:[/] too few references to compare: {escape(', '.join(found.unchecked))}",
+            tr("[yellow]Note:[/] too few references to compare: {unchecked}").format(
+                unchecked=escape(", ".join(found.unchecked))
+            ),
             highlight=False,
             soft_wrap=True,
         )
@@ -137,10 +156,16 @@ def _empty_folder(folder: Path) -> None:
         is_empty = not any(folder.iterdir())
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be used for pictures ({error.strerror or error}); choose another."
+            tr("{folder} cannot be used for pictures ({reason}); choose another.").format(
+                folder=folder, reason=error.strerror or error
+            )
         ) from error
     if not is_empty:
-        raise OutputError(f"{folder} is not empty; choose another folder for the pictures.")
+        raise OutputError(
+            tr("{folder} is not empty; choose another folder for the pictures.").format(
+                folder=folder
+            )
+        )
 
 
 def _draw(found: References, collection: Collection, items: list[Item], folder: Path) -> None:
@@ -159,7 +184,7 @@ def _draw(found: References, collection: Collection, items: list[Item], folder: 
 
 def _table(found: References) -> Table:
     table = Table(box=SIMPLE_HEAD)
-    for title in ("Case", "Structure", "Why"):
+    for title in (tr("Case"), tr("Structure"), tr("Why")):
         table.add_column(title)
     for one in found.set_aside:
         why = "; ".join(map(str, one.doubts[:2]))

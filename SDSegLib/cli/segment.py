@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError, InputError
+from ..language import tr
 from ..options import RunOptions
 from ..wire.address import LEAVES
 from .findings import show_findings
@@ -36,45 +37,51 @@ def segment(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series. "
-            "For a model of pictures: PNG, JPEG, BMP or TIFF.",
+            help=tr(
+                "A CT: NIfTI, NRRD or MHA file, or a folder with a DICOM series. "
+                "For a model of pictures: PNG, JPEG, BMP or TIFF."
+            ),
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Segmentation for 3D Slicer (.seg.nrrd)."),
+        typer.Option("--output", "-o", help=tr("Segmentation for 3D Slicer (.seg.nrrd).")),
     ] = None,
     labelmap: Annotated[
-        Path | None, typer.Option(help="Label map (.nii.gz, .nrrd or .mha).")
+        Path | None, typer.Option(help=tr("Label map (.nii.gz, .nrrd or .mha)."))
     ] = None,
     dicom_seg: Annotated[
-        Path | None, typer.Option(help="DICOM Segmentation (.dcm); the input must be DICOM.")
+        Path | None, typer.Option(help=tr("DICOM Segmentation (.dcm); the input must be DICOM."))
     ] = None,
     preview: Annotated[
-        Path | None, typer.Option(help="Picture with overlays and volumes (.png).")
+        Path | None, typer.Option(help=tr("Picture with overlays and volumes (.png)."))
     ] = None,
     uncertainty: Annotated[
         Path | None,
         typer.Option(
-            help="How unsure the label of each voxel is, 0 to 255 (.nii.gz, .nrrd or .mha); "
-            "needs --samples."
+            help=tr(
+                "How unsure the label of each voxel is, 0 to 255 (.nii.gz, .nrrd or .mha); "
+                "needs --samples."
+            )
         ),
     ] = None,
     series: Annotated[
         str | None,
-        typer.Option(help="Which DICOM series, by number or UID (see: sdseg series FOLDER)."),
+        typer.Option(help=tr("Which DICOM series, by number or UID (see: sdseg series FOLDER).")),
     ] = None,
     phase: Phase = None,
     original_grid: OriginalGrid = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="Segment without asking, also if the image is doubtful."),
+        typer.Option(
+            "--yes", "-y", help=tr("Segment without asking, also if the image is doubtful.")
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
     server: Server = None,
     or_local: OrLocal = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
+        bool, typer.Option("--json", help=tr("Print the result as JSON, for scripts."))
     ] = False,
 ) -> None:
     """Segment a CT.
@@ -129,8 +136,10 @@ def segment(
     show_findings(findings, console)
     if dicom_seg is not None and not volume.dicom_files:
         raise InputError(
-            f"--dicom-seg needs DICOM input, and {source} is not DICOM; "
-            "use --output or --labelmap instead."
+            tr(
+                "--dicom-seg needs DICOM input, and {source} is not DICOM; use --output or "
+                "--labelmap instead."
+            ).format(source=source)
         )
     if not yes:
         _ask_about(findings, console, is_quiet=as_json)
@@ -146,9 +155,15 @@ def segment(
         typer.echo(json.dumps(result_json(result, review, answer, outputs, seconds)))
         return
     console.print(result_table(result, review))
-    console.print(f"{seconds:.1f} s on {answer.device}", highlight=False, markup=False)
+    console.print(
+        tr("{seconds:.1f} s on {device}").format(seconds=seconds, device=answer.device),
+        highlight=False,
+        markup=False,
+    )
     for path in outputs.values():
-        console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        console.print(
+            tr("wrote {path}").format(path=escape(str(path))), highlight=False, soft_wrap=True
+        )
 
 
 def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) -> None:
@@ -164,11 +179,11 @@ def _ask_about(findings: Sequence[Finding], console: Console, is_quiet: bool) ->
     if not (sys.stdin.isatty() and console.is_terminal):
         return
     try:
-        wants = typer.confirm("Segment anyway?", default=False, err=True)
+        wants = typer.confirm(tr("Segment anyway?"), default=False, err=True)
     except typer.Abort:  # Ctrl+C or Ctrl+D
         wants = False
     if not wants:
-        raise CancelledError("Nothing was segmented; --yes segments without asking.")
+        raise CancelledError(tr("Nothing was segmented; --yes segments without asking."))
 
 
 def _refuse_for_pictures(
@@ -191,6 +206,8 @@ def _refuse_for_pictures(
     for name, value in for_volumes.items():
         if value is not None:
             raise InputError(
-                f"{name} is for volumes, and the model {options.model} segments pictures; it "
-                "writes --labelmap mask.png, --preview overlay.png and --uncertainty unsure.png."
+                tr(
+                    "{name} is for volumes, and the model {model} segments pictures; it writes "
+                    "--labelmap mask.png, --preview overlay.png and --uncertainty unsure.png."
+                ).format(name=name, model=options.model)
             )

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..language import tr
 from .segment_screen import require_outputs
 from .text import escape
 
@@ -67,9 +68,15 @@ def segment_picture(
         return
     console = Console(stderr=True)
     console.print(_table(labels, structures, segmenter))
-    console.print(f"{seconds:.1f} s on {segmenter.choice}", highlight=False, markup=False)
+    console.print(
+        tr("{seconds:.1f} s on {choice}").format(seconds=seconds, choice=segmenter.choice),
+        highlight=False,
+        markup=False,
+    )
     for path in outputs.values():
-        console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        console.print(
+            tr("wrote {path}").format(path=escape(str(path))), highlight=False, soft_wrap=True
+        )
 
 
 def _write(
@@ -100,15 +107,15 @@ def _table(
     description = segmenter.description
     table = Table(title=f"{description.name} {description.version}", title_justify="left")
     table.add_column("")
-    table.add_column("Structure")
-    table.add_column("Of the picture", justify="right")
+    table.add_column(tr("Structure"))
+    table.add_column(tr("Of the picture"), justify="right")
     for item in structures:
         share = float((labels == item.label).mean())
         red, green, blue = item.color
         table.add_row(
             f"[rgb({red},{green},{blue})]■[/]",
             escape(item.name),
-            f"{share:.1%}" if share > 0 else "[dim]not found[/]",
+            f"{share:.1%}" if share > 0 else tr("[dim]not found[/]"),
         )
     return table
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ..errors import InputError
+from ..language import tr
 from .text import escape
 
 if TYPE_CHECKING:
@@ -29,21 +30,23 @@ def require_outputs(files: dict[str, Path | None]) -> None:
     """Raise `InputError` with the options that name outputs, if none was given."""
     if all(path is None for path in files.values()):
         possible = ", ".join(_OPTIONS[kind] for kind in files)
-        raise InputError(f"Nothing to write: name at least one of {possible}.")
+        raise InputError(
+            tr("Nothing to write: name at least one of {possible}.").format(possible=possible)
+        )
 
 
 def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
     """One row per structure; with several samples, its least certain slices and their scores."""
     table = Table(title=result.model, title_justify="left", caption_justify="left")
     table.add_column("")
-    table.add_column("Structure")
-    table.add_column("Volume", justify="right")
+    table.add_column(tr("Structure"))
+    table.add_column(tr("Volume"), justify="right")
     if result.samples > 1:
-        table.add_column("Look at slices (how unsure)")
+        table.add_column(tr("Look at slices (how unsure)"))
         axis = _AXES[review[0].axis] if review else "k"
-        table.caption = (
-            f"{result.samples} samples; slices count along {axis} from 0, 1.00 is least sure"
-        )
+        table.caption = tr(
+            "{samples} samples; slices count along {axis} from 0, 1.00 is least sure"
+        ).format(samples=result.samples, axis=axis)
     volumes = result.volumes_ml()
     for structure in result.structures:
         volume = volumes[structure.name]
@@ -51,7 +54,7 @@ def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
         cells = [
             f"[rgb({red},{green},{blue})]■[/]",
             escape(structure.name),
-            f"{volume:.1f} mL" if volume > 0 else "[dim]not found[/]",
+            f"{volume:.1f} mL" if volume > 0 else tr("[dim]not found[/]"),
         ]
         if result.samples > 1:
             mine = [item for item in review if item.structure == structure]

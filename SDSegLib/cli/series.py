@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError
+from ..language import tr
 from .findings import show_warning
 from .text import escape
 
 
 def series(
-    folder: Annotated[Path, typer.Argument(help="A folder with DICOM files, at any depth.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    folder: Annotated[Path, typer.Argument(help=tr("A folder with DICOM files, at any depth."))],
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
 ) -> None:
     """List the image series in a DICOM folder."""
     from ..reading.files import look_into
@@ -28,12 +29,22 @@ def series(
     for note in content.notes:
         show_warning(note, Console(stderr=True))
     if not found:
-        raise InputError(f"{folder} holds no DICOM images; give the folder of a CT.")
+        raise InputError(
+            tr("{folder} holds no DICOM images; give the folder of a CT.").format(folder=folder)
+        )
     if as_json:
         typer.echo(json.dumps([asdict(item) for item in found], default=str))
         return
     table = Table()
-    for title in ("Number", "Modality", "Description", "Slices", "Size", "Spacing in mm", "UID"):
+    for title in (
+        tr("Number"),
+        tr("Modality"),
+        tr("Description"),
+        tr("Slices"),
+        tr("Size"),
+        tr("Spacing in mm"),
+        "UID",
+    ):
         table.add_column(title, overflow="fold")
     for item in found:
         table.add_row(
@@ -49,6 +60,8 @@ def series(
     console.print(table)
     for item in found:
         if item.phases:
-            console.print(f"Phases of series {item.number} (choose with --phase):")
+            console.print(
+                tr("Phases of series {number} (choose with --phase):").format(number=item.number)
+            )
         for phase in item.phases:
             console.print(f"  {escape(str(phase))}", highlight=False)

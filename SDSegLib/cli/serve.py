@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..language import tr
 from ..wire.address import DEFAULT_PORT, ServerAddress
 from .interrupt import Interrupt
 
@@ -25,54 +26,59 @@ _ARENA_MAX, _ARENAS = -8, 2  # of malloc.h
 
 
 def serve(
-    certificate: Annotated[Path, typer.Option(help="The server's certificate, a PEM file.")] = Path(
-        "sdseg-certificate.pem"
-    ),
-    key: Annotated[Path, typer.Option(help="Its key, a PEM file without a password.")] = Path(
+    certificate: Annotated[
+        Path, typer.Option(help=tr("The server's certificate, a PEM file."))
+    ] = Path("sdseg-certificate.pem"),
+    key: Annotated[Path, typer.Option(help=tr("Its key, a PEM file without a password."))] = Path(
         "sdseg-key.pem"
     ),
     tokens: Annotated[
-        Path, typer.Option(help="File with a token a line, one for each client or group.")
+        Path, typer.Option(help=tr("File with a token a line, one for each client or group."))
     ] = Path("sdseg-tokens"),
     listen: Annotated[
         str,
-        typer.Option(help="Address and port; 0.0.0.0:8743 for all networks of this computer."),
+        typer.Option(help=tr("Address and port; 0.0.0.0:8743 for all networks of this computer.")),
     ] = _LISTEN,
     client_issuer: Annotated[
         Path | None,
-        typer.Option(help="Ask clients for a certificate from an issuer in this PEM file, too."),
+        typer.Option(
+            help=tr("Ask clients for a certificate from an issuer in this PEM file, too.")
+        ),
     ] = None,
     processes: Annotated[
         int,
-        typer.Option(min=1, max=64, help="Computing processes; each has the models in memory."),
+        typer.Option(min=1, max=64, help=tr("Computing processes; each has the models in memory.")),
     ] = 1,
     largest_image: Annotated[
-        int, typer.Option(min=1, help="Largest image in MiB, unpacked.")
+        int, typer.Option(min=1, help=tr("Largest image in MiB, unpacked."))
     ] = 2048,
     memory: Annotated[
-        int, typer.Option(min=1, help="MiB for the images and results of all clients together.")
+        int, typer.Option(min=1, help=tr("MiB for the images and results of all clients together."))
     ] = 8192,
     process_memory: Annotated[
         int | None,
-        typer.Option(min=256, help="MiB that a computing process may take; no limit without it."),
+        typer.Option(
+            min=256, help=tr("MiB that a computing process may take; no limit without it.")
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=1, help="Longest time that a run may compute.")
+        float, typer.Option(min=1, help=tr("Longest time that a run may compute."))
     ] = 600.0,
     connections: Annotated[
-        int, typer.Option(min=2, max=4096, help="Most connections at a time.")
+        int, typer.Option(min=2, max=4096, help=tr("Most connections at a time."))
     ] = 64,
     make_certificate: Annotated[
         bool,
         typer.Option(
-            "--make-certificate", help="Make --certificate and --key (with openssl), and end."
+            "--make-certificate", help=tr("Make --certificate and --key (with openssl), and end.")
         ),
     ] = False,
     host: Annotated[
-        str, typer.Option(help="Name of this computer for its clients.", show_default="its own")
+        str,
+        typer.Option(help=tr("Name of this computer for its clients."), show_default=tr("its own")),
     ] = "",
     make_token: Annotated[
-        Path | None, typer.Option(help="Add a token to this file, print it once, and end.")
+        Path | None, typer.Option(help=tr("Add a token to this file, print it once, and end."))
     ] = None,
 ) -> None:
     """Compute for other computers: a GPU machine for many laptops.
@@ -93,7 +99,11 @@ def serve(
         typer.echo(f"wrote {certificate} and {key}")
         typer.echo(f"The server's address for its clients: {_address(certificate, host, port)}")
     if make_token is not None:
-        typer.echo(f"wrote {make_token}; the new token, shown once: {add_token(make_token)}")
+        typer.echo(
+            tr("wrote {path}; the new token, shown once: {token}").format(
+                path=make_token, token=add_token(make_token)
+            )
+        )
     if not make_certificate and make_token is None:
         _serve(
             place,
@@ -175,7 +185,11 @@ def _place(text: str) -> tuple[str, int]:
         ipaddress.ip_address(host)
     except ValueError:
         if host and not host.replace("-", "").replace(".", "").isalnum():
-            raise InputError(f"{text!r} is no address with a port; use {_LISTEN}.") from None
+            raise InputError(
+                tr("{text!r} is no address with a port; use {listen}.").format(
+                    text=text, listen=_LISTEN
+                )
+            ) from None
     return host or "0.0.0.0", int(port)
 
 
@@ -213,4 +227,9 @@ def _tell_defect(arguments: threading.ExceptHookArgs) -> None:
     place = "?" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}"
     line = 0 if trace is None else trace.tb_lineno
     kind = arguments.exc_type.__name__
-    typer.echo(f"A defect of the server: {kind} in {place}, line {line}.", err=True)
+    typer.echo(
+        tr("A defect of the server: {kind} in {place}, line {line}.").format(
+            kind=kind, place=place, line=line
+        ),
+        err=True,
+    )

@@ -9,15 +9,20 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..language import tr
 from ..wire.address import EXAMPLE, LEAVES, ServerAddress
 
-server_app = typer.Typer(help="The server that computes for you: save, check, forget.")
+server_app = typer.Typer(help=tr("The server that computes for you: save, check, forget."))
 
 
 @server_app.command()
 def save(
     address: Annotated[
-        str, typer.Argument(help=f"Address that the server prints: {EXAMPLE}", metavar="ADDRESS")
+        str,
+        typer.Argument(
+            help=tr("Address that the server prints: {example}").format(example=EXAMPLE),
+            metavar="ADDRESS",
+        ),
     ],
 ) -> None:
     """Keep a server's address and token for `--server saved`, the module and the page.
@@ -32,8 +37,8 @@ def save(
     place = ServerAddress.parse(address)
     token = _token()
     typer.echo(check_server(ServerAccess(place, token)))
-    typer.echo(f"The token is in {save_server(place, token)}.")
-    typer.echo(f"What a run sends: {LEAVES}.")
+    typer.echo(tr("The token is in {place}.").format(place=save_server(place, token)))
+    typer.echo(tr("What a run sends: {leaves}.").format(leaves=LEAVES))
 
 
 @server_app.command()
@@ -53,7 +58,9 @@ def forget() -> None:
     from ..worker.saved_server import forget_server
 
     was_there = forget_server()
-    typer.echo("The server and its token were removed." if was_there else "No server was saved.")
+    typer.echo(
+        tr("The server and its token were removed.") if was_there else tr("No server was saved.")
+    )
 
 
 def _token() -> str:
@@ -62,10 +69,12 @@ def _token() -> str:
 
     given = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not given and sys.stdin.isatty():
-        given = str(typer.prompt("Token (is not shown)", hide_input=True, err=True)).strip()
+        given = str(typer.prompt(tr("Token (is not shown)"), hide_input=True, err=True)).strip()
     if not given:
         raise InputError(
-            f"There is no token; type it at a terminal, or set {TOKEN_VARIABLE}. It is no "
-            "argument, because others could see it in the list of processes."
+            tr(
+                "There is no token; type it at a terminal, or set {token_variable}. It is no "
+                "argument, because others could see it in the list of processes."
+            ).format(token_variable=TOKEN_VARIABLE)
         )
     return given

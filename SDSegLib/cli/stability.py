@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from ..language import tr
 from ..options import RunOptions
 from .chosen_cases import (
     CaseFolder,
@@ -48,7 +49,7 @@ def stability(
     split: Split = "test",
     option: DataSetOptions = None,
     samples: Annotated[
-        int, typer.Option(min=2, max=64, help="Noises; the first is the model's stored one.")
+        int, typer.Option(min=2, max=64, help=tr("Noises; the first is the model's stored one."))
     ] = 8,
     reference: ReferenceName = "organs.nii.gz",
     image: ImageName = "ct.nii.gz",
@@ -88,7 +89,9 @@ def stability(
         result = judge_model(chosen.found.pairs, how, chosen.collection)
     summary = summarise_stability(result.cases)
     facts = chosen.facts(result.facts)
-    title = f"{result.title}: {samples} noises, {len(result.cases)} cases"
+    title = tr("{result}: {samples} noises, {count} cases").format(
+        result=result.title, samples=samples, count=len(result.cases)
+    )
     content = write_stability(output, result.cases, summary, result.names, facts, title)
     if as_json:
         typer.echo(json.dumps(content))
@@ -98,14 +101,16 @@ def stability(
         screen.print(table)
     notes = {case.name: list(case.notes) for case in result.cases}
     print_notes(console, chosen.found.skipped, notes, result.remarks)
-    console.print(f"wrote {escape(str(output))}", highlight=False, soft_wrap=True)
+    console.print(
+        tr("wrote {output}").format(output=escape(str(output))), highlight=False, soft_wrap=True
+    )
 
 
 def _tables(summary: StabilitySummary, names: Mapping[int, str], title: str) -> tuple[Table, Table]:
     """One row per structure, and a table for all structures together."""
     table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("Structure", no_wrap=True)
-    for heading in ("Dice", "± SD", "Span", "Of mean", "Pairs", "Rank"):
+    table.add_column(tr("Structure"), no_wrap=True)
+    for heading in ("Dice", tr("± SD"), tr("Span"), tr("Of mean"), tr("Pairs"), tr("Rank")):
         table.add_column(heading, justify="right", no_wrap=True)
     for item in summary.structures:
         table.add_row(
@@ -122,19 +127,24 @@ def _tables(summary: StabilitySummary, names: Mapping[int, str], title: str) -> 
         _number(summary.rank, 2),
     )
     facts = Table(box=None, show_header=False)
-    facts.add_row("Dice", "of the data set with one noise: mean and spread over the noises")
-    facts.add_row("Of mean", "Dice of the mean of all samples")
-    facts.add_row("Pairs", "mean Dice of two samples of a case; 1 if the noise makes no difference")
-    facts.add_row("Rank", "Spearman's correlation of how unsure a slice is with its Dice")
-    facts.add_row("Rank, all structures", _number(summary.rank_pooled, 2))
+    facts.add_row("Dice", tr("of the data set with one noise: mean and spread over the noises"))
+    facts.add_row(tr("Of mean"), tr("Dice of the mean of all samples"))
     facts.add_row(
-        "Dice of a slice",
-        f"{_number(summary.slice_dice, 3)}; of those proposed for review "
-        f"{_number(summary.named_dice, 3)}",
+        tr("Pairs"), tr("mean Dice of two samples of a case; 1 if the noise makes no difference")
+    )
+    facts.add_row(tr("Rank"), tr("Spearman's correlation of how unsure a slice is with its Dice"))
+    facts.add_row(tr("Rank, all structures"), _number(summary.rank_pooled, 2))
+    facts.add_row(
+        tr("Dice of a slice"),
+        tr("{slice_dice}; of those proposed for review {named_dice}").format(
+            slice_dice=_number(summary.slice_dice, 3), named_dice=_number(summary.named_dice, 3)
+        ),
     )
     for name, value in summary.similarity.items():
-        unit = " dB" if name == "psnr_db" else ""
-        facts.add_row(f"{_MEASURES[name]} of two samples", f"{value:.3f}{unit}")
+        unit = tr(" dB") if name == "psnr_db" else ""
+        facts.add_row(
+            tr("{measure} of two samples").format(measure=_MEASURES[name]), f"{value:.3f}{unit}"
+        )
     return table, facts
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 
+from ..language import ENGLISH, LANGUAGE_VARIABLE
+
 EXIT_CANCELLED = 130
+_FOR_SCRIPTS = {"--json", "--json-progress"}
 
 
 def main() -> None:
-    """Import the command and run it."""
+    """Import the command and run it; what scripts read is in English in every language."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _end)
+    if _FOR_SCRIPTS & set(sys.argv):
+        os.environ[LANGUAGE_VARIABLE] = ENGLISH
     from .app import main as run
 
     run()

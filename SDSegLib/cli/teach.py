@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from ..language import tr
 from .interrupt import Interrupt
 from .options import Device
 
@@ -24,65 +25,75 @@ def teach(
         Path,
         typer.Argument(
             metavar="CASES",
-            help="A case collection (see: sdseg cases), or a folder with one folder per case.",
+            help=tr("A case collection (see: sdseg cases), or a folder with one folder per case."),
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder of the new model, and its name."),
+        typer.Option("--output", "-o", help=tr("Folder of the new model, and its name.")),
     ],
     start: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Model to begin with: a name, a folder, or 'nothing' for structures that no "
-            "model knows.",
+            help=tr(
+                "Model to begin with: a name, a folder, or 'nothing' for structures that no "
+                "model knows."
+            ),
         ),
     ] = "nothing",
-    minutes: Annotated[float, typer.Option(help="Time for all of it.")] = 20.0,
+    minutes: Annotated[float, typer.Option(help=tr("Time for all of it."))] = 20.0,
     structures: Annotated[
         list[str] | None,
-        typer.Option("--structure", "-s", help="Learn only this one; may be given several times."),
+        typer.Option(
+            "--structure", "-s", help=tr("Learn only this one; may be given several times.")
+        ),
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(help='Names for label maps that hold numbers: a JSON file {"1": "Liver"}.'),
+        typer.Option(
+            help=tr('Names for label maps that hold numbers: a JSON file {"1": "Liver"}.')
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Layout of CASES, if it is a data set: docs/reference/datasets.md."),
+        typer.Option(help=tr("Layout of CASES, if it is a data set: docs/reference/datasets.md.")),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Option of the data set, like structures=organs."),
+        typer.Option(help=tr("Option of the data set, like structures=organs.")),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Folder for figures and pictures of the worst left-out cases."),
+        typer.Option(help=tr("Folder for figures and pictures of the worst left-out cases.")),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the model.")] = None,
-    region: Annotated[str, typer.Option(help="Body region, for the model's description.")] = "",
+    title: Annotated[str | None, typer.Option(help=tr("Title of the model."))] = None,
+    region: Annotated[str, typer.Option(help=tr("Body region, for the model's description."))] = "",
     license_: Annotated[
-        str, typer.Option("--license", help="Licence of the weights, such as CC-BY-4.0.")
+        str, typer.Option("--license", help=tr("Licence of the weights, such as CC-BY-4.0."))
     ] = "",
     untested: Annotated[
         bool,
-        typer.Option("--untested", help="Learn from one patient, though nothing can be measured."),
+        typer.Option(
+            "--untested", help=tr("Learn from one patient, though nothing can be measured.")
+        ),
     ] = False,
     device: Device = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all without it.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help=tr("CPU threads; all without it."))
+    ] = None,
     background: Annotated[
-        bool, typer.Option("--background", help="Leave the processor to other programs.")
+        bool, typer.Option("--background", help=tr("Leave the processor to other programs."))
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace a model that is there.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help=tr("Of all random numbers."))] = 0,
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace a model that is there."))] = False,
     plan_only: Annotated[
-        bool, typer.Option("--plan", help="Only tell what would be done.")
+        bool, typer.Option("--plan", help=tr("Only tell what would be done."))
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
     json_progress: Annotated[
-        bool, typer.Option("--json-progress", help="Report progress as JSON lines on stderr.")
+        bool, typer.Option("--json-progress", help=tr("Report progress as JSON lines on stderr."))
     ] = False,
 ) -> None:
     """Teach a model from corrected cases, within some minutes.
@@ -155,7 +166,7 @@ def teach(
 
 def _note(console: Console) -> Any:
     def show(name: str) -> None:
-        console.print(f"Reading {name}", style="dim", highlight=False)
+        console.print(tr("Reading {name}").format(name=name), style="dim", highlight=False)
 
     return show
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from ..language import tr
 from ..review.formatting import seconds_text as in_minutes
 from .text import escape
 
@@ -44,12 +45,12 @@ class TeachBar:
         self._bar.stop()
 
     def __call__(self, progress: TeachProgress) -> None:
-        loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
+        loss = "" if progress.loss is None else tr(", loss {loss:.3f}").format(loss=progress.loss)
         self._bar.update(
             self._task,
             description=escape(progress.stage) + loss,
             completed=progress.share,
-            left=f"{in_minutes(progress.seconds_left)} left",
+            left=tr("{seconds_left} left").format(seconds_left=in_minutes(progress.seconds_left)),
         )
 
 
@@ -65,27 +66,40 @@ def print_plan(
         table.add_row(name, escape(text))
 
     patients = len(set(cases.patients.values()))
-    row("Cases", f"{len(cases.items)} of {patients} patients")
+    row(
+        tr("Cases"),
+        tr("{count} of {patients} patients").format(count=len(cases.items), patients=patients),
+    )
     held = [f"{item.name} ({len(cases.holders(item.label))})" for item in cases.structures]
-    row("Structures", f"{', '.join(held)}: in how many cases they are drawn")
+    row(
+        tr("Structures"),
+        tr("{held}: in how many cases they are drawn").format(held=", ".join(held)),
+    )
     description = start.model.description
-    what = "" if start.parent is not None else ", the bundled encoder"
-    row("Begins with", f"{description.name} {description.version}{what}")
+    what = "" if start.parent is not None else tr(", the bundled encoder")
+    row(tr("Begins with"), f"{description.name} {description.version}{what}")
     size, spacing = plan.input.size, plan.input.spacing
     if spacing is not None:
-        row("Grid", f"tiles of {size[0]} × {size[1]} pixels of {spacing[0]:g} mm")
-    row("Measured", _measured(plan))
-    row("Time", in_minutes(60 * plan.minutes))
-    row("Output", str(options.output))
+        row(
+            tr("Grid"),
+            tr("tiles of {rows} × {columns} pixels of {spacing:g} mm").format(
+                rows=size[0], columns=size[1], spacing=spacing[0]
+            ),
+        )
+    row(tr("Measured"), _measured(plan))
+    row(tr("Time"), in_minutes(60 * plan.minutes))
+    row(tr("Output"), str(options.output))
     console.print(table)
 
 
 def _measured(plan: Plan) -> str:
     if plan.folds:
-        return f"each case once, by one of {len(plan.folds)} networks that did not learn from it"
+        return tr("each case once, by one of {count} networks that did not learn from it").format(
+            count=len(plan.folds)
+        )
     if plan.last.measure:
-        return f"{len(plan.last.measure)} cases that are held out"
-    return "not at all: there is no second patient"
+        return tr("{count} cases that are held out").format(count=len(plan.last.measure))
+    return tr("not at all: there is no second patient")
 
 
 def print_result(console: Console, result: TeachResult) -> None:
@@ -95,25 +109,41 @@ def print_result(console: Console, result: TeachResult) -> None:
         console.print(escape(text), highlight=False, soft_wrap=True)
 
     if result.scores:
-        table = Table(title="Dice of cases that were left out")
-        for title in ("Structure", "Cases", "Before", "After"):
-            table.add_column(title, justify="left" if title == "Structure" else "right")
+        table = Table(title=tr("Dice of cases that were left out"))
+        for title in (tr("Structure"), tr("Cases"), tr("Before"), tr("After")):
+            table.add_column(title, justify="left" if title == tr("Structure") else "right")
         for name in dict.fromkeys(score.structure for score in result.scores):
             count = sum(score.structure == name for score in result.scores)
             table.add_row(escape(name), str(count), *map(_figure, result.mean(name)))
-        table.add_row("Mean", "", *map(_figure, result.mean()), style="bold")
+        table.add_row(tr("Mean"), "", *map(_figure, result.mean()), style="bold")
         console.print(table)
         worst = min(result.scores, key=lambda score: score.after)
-        say(f"Worst: {worst.structure} of {worst.case}, {worst.after:.3f}.")
+        say(
+            tr("Worst: {structure} of {case}, {after:.3f}.").format(
+                structure=worst.structure, case=worst.case, after=worst.after
+            )
+        )
     for remark in result.remarks:
         say(remark)
     if result.next_case is not None:
-        say(f"Correct next: {result.next_case}; the model is least certain of it.")
+        say(
+            tr("Correct next: {next_case}; the model is least certain of it.").format(
+                next_case=result.next_case
+            )
+        )
     if result.report is not None:
-        say(f"Figures and pictures, which show patients: {result.report}")
+        say(tr("Figures and pictures, which show patients: {report}").format(report=result.report))
     if result.model is not None:
-        say(f"Wrote the model {result.model} after {in_minutes(result.seconds)}. Use it with:")
-        say(f"  sdseg segment CT --model {result.model} --output RESULT.seg.nrrd")
+        say(
+            tr("Wrote the model {model} after {seconds}. Use it with:").format(
+                model=result.model, seconds=in_minutes(result.seconds)
+            )
+        )
+        say(
+            tr("  sdseg segment CT --model {model} --output RESULT.seg.nrrd").format(
+                model=result.model
+            )
+        )
 
 
 def _figure(value: float | None) -> str:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError, InputError, ModelError
+from ..language import tr
 
 if TYPE_CHECKING:
     from ..training.job import TrainingJob, TrainingProgress
@@ -22,66 +23,77 @@ PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mix
 
 def train(
     dataset: Annotated[
-        str, typer.Option(help="Name of the data set; see [bold]docs/reference/datasets.md[/].")
+        str, typer.Option(help=tr("Name of the data set; see [bold]docs/reference/datasets.md[/]."))
     ],
-    data: Annotated[Path, typer.Option(help="Its folder, or a packed file.")],
+    data: Annotated[Path, typer.Option(help=tr("Its folder, or a packed file."))],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder of the run; a run that is there is continued."),
+        typer.Option(
+            "--output", "-o", help=tr("Folder of the run; a run that is there is continued.")
+        ),
     ],
     preset: Annotated[
         str | None,
         typer.Option(
-            help="compact (without it), compact-codes, published, published-tiny or direct."
+            help=tr("compact (without it), compact-codes, published, published-tiny or direct.")
         ),
     ] = None,
     init: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Weights to begin with: kl-f8, a latent diffusion model or SDSeg (.ckpt), or a "
-            "model folder or name. May be given several times."
+            help=tr(
+                "Weights to begin with: kl-f8, a latent diffusion model or SDSeg (.ckpt), or a "
+                "model folder or name. May be given several times."
+            )
         ),
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting, for example training.steps=5000."),
+        typer.Option("--set", help=tr("Change a setting, for example training.steps=5000.")),
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option(help="settings.json of another run, to repeat it.")
+        Path | None, typer.Option(help=tr("settings.json of another run, to repeat it."))
     ] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="Option of the data set, for example validation=0.1.")
+        list[str] | None,
+        typer.Option(help=tr("Option of the data set, for example validation=0.1.")),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    name: Annotated[str | None, typer.Option(help=tr("Name of the model."))] = None,
+    device: Annotated[str, typer.Option(help=tr("auto, cuda, mps or cpu."))] = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="How many on each node; all GPUs without it.")
+        int | None, typer.Option(min=1, help=tr("How many on each node; all GPUs without it."))
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, help="Computers.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help=tr("Computers."))] = 1,
     strategy: Annotated[
-        str, typer.Option(help="How devices share the work, for example ddp.")
+        str, typer.Option(help=tr("How devices share the work, for example ddp."))
     ] = "auto",
     precision: Annotated[
-        str, typer.Option(help=f"What networks compute with: {', '.join(PRECISIONS)}.")
+        str,
+        typer.Option(
+            help=tr("What networks compute with: {precisions}.").format(
+                precisions=", ".join(PRECISIONS)
+            )
+        ),
     ] = "float32",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare slices.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help=tr("Processes that prepare slices."))] = 0,
     cache: Annotated[
-        Path | None, typer.Option(help="Keep prepared cases here instead of in memory.")
+        Path | None, typer.Option(help=tr("Keep prepared cases here instead of in memory."))
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Train for this time and end with a model."),
+        typer.Option(min=0.01, help=tr("Train for this time and end with a model.")),
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Save and stop after this time, without a model.")
+        float | None,
+        typer.Option(min=0, help=tr("Save and stop after this time, without a model.")),
     ] = None,
     part_megabytes: Annotated[
-        float | None, typer.Option(min=0.1, help="Split checkpoints into parts of this size.")
+        float | None, typer.Option(min=0.1, help=tr("Split checkpoints into parts of this size."))
     ] = None,
     plan_only: Annotated[
-        bool, typer.Option("--plan", help="Only tell what would be done.")
+        bool, typer.Option("--plan", help=tr("Only tell what would be done."))
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
 ) -> None:
     """Train a model.
 
@@ -96,7 +108,11 @@ def train(
 
     require_training()
     if precision not in PRECISIONS:
-        raise InputError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
+        raise InputError(
+            tr("Unknown precision {precision!r}; choose one of {precisions}.").format(
+                precision=precision, precisions=", ".join(PRECISIONS)
+            )
+        )
     from ..inference.device import choose_device
     from ..training.job import train as run_job
     from ..training.records import keep_record
@@ -131,18 +147,24 @@ def train(
         return
     continues = keep_record(output, record)
     if continues and prints and not as_json:
-        console.print(f"Continuing the run in {output}.", highlight=False, soft_wrap=True)
+        console.print(
+            tr("Continuing the run in {output}.").format(output=output),
+            highlight=False,
+            soft_wrap=True,
+        )
     with StopRequest() as stop:
         shown = None if as_json else console
         progress = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
     if prints:
         _report(progress, output, plan, as_json, print_progress)
     if stop.is_set() and progress.is_finished:
-        raise CancelledError("Stopped when all steps were taken; the model is complete.")
+        raise CancelledError(tr("Stopped when all steps were taken; the model is complete."))
     if stop.is_set():
         raise CancelledError(
-            f"Stopped at step {progress.step} of {progress.steps} of the stage {progress.stage}, "
-            "which is saved; the same command continues from there."
+            tr(
+                "Stopped at step {step} of {steps} of the stage {stage}, which is saved; the "
+                "same command continues from there."
+            ).format(step=progress.step, steps=progress.steps, stage=progress.stage)
         )
 
 
@@ -156,7 +178,9 @@ def _preset(preset: str | None, settings: Path | None, changes: list[str]) -> Pr
     record = read_record(settings)
     if preset is not None and find_preset(preset).name != record["preset"]:
         raise InputError(
-            f"{settings} is of the preset {record['preset']}, not {preset}; leave one of them out."
+            tr("{settings} is of the preset {preset}, not {wanted}; leave one of them out.").format(
+                settings=settings, preset=record["preset"], wanted=preset
+            )
         )
     chosen = find_preset(record["preset"])
     for key, value in record["values"].items():
@@ -212,7 +236,11 @@ def _source(named: Path) -> Path:
     try:
         return find_model(str(named)).folder
     except ModelError as error:
-        raise InputError(f"There is no file or folder {named} to begin with. {error}") from error
+        raise InputError(
+            tr("There is no file or folder {named} to begin with. {error}").format(
+                named=named, error=error
+            )
+        ) from error
 
 
 def _report(

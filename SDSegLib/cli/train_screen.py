@@ -9,6 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from ..language import tr
 from .text import escape
 
 if TYPE_CHECKING:
@@ -71,34 +72,58 @@ def print_plan(console: Console, plan: dict[str, Any]) -> None:
         table.add_row(name, escape(text))
 
     total = plan["training_cases"]
-    row("Data", plan["data"])
+    row(tr("Data"), plan["data"])
     row(
-        "Cases",
-        f"{total} to train on with {plan['training_slices']} slices, "
-        f"{plan['held_out_cases']} held out",
+        tr("Cases"),
+        tr("{total} to train on with {training_slices} slices, {held_out_cases} held out").format(
+            total=total,
+            training_slices=plan["training_slices"],
+            held_out_cases=plan["held_out_cases"],
+        ),
     )
     partial = {name: count for name, count in plan["cases_with"].items() if count < total}
     if partial:
         row(
-            "Not drawn in all",
-            ", ".join(f"{name} in {count}" for name, count in partial.items())
-            + "; the others are masked out",
+            tr("Not drawn in all"),
+            ", ".join(
+                tr("{name} in {count}").format(name=name, count=count)
+                for name, count in partial.items()
+            )
+            + tr("; the others are masked out"),
         )
-    row("Preset", plan["preset"])
+    row(tr("Preset"), plan["preset"])
     parts = ", ".join(
         f"{name.replace('_', ' ')} {count / 1e6:.2f} M"
         for name, count in plan["parameters"].items()
     )
-    row("Networks", parts)
+    row(tr("Networks"), parts)
     rows, columns = plan["tile"]
-    row("Tile", f"{rows} × {columns} pixels, {plan['channels']} channels")
+    row(
+        tr("Tile"),
+        tr("{rows} × {columns} pixels, {channels} channels").format(
+            rows=rows, columns=columns, channels=plan["channels"]
+        ),
+    )
     if plan["autoencoder_steps"] is not None:
-        row("Autoencoder", f"{plan['autoencoder_steps']} steps, unless it is given or done")
+        row(
+            tr("Autoencoder"),
+            tr("{autoencoder_steps} steps, unless it is given or done").format(
+                autoencoder_steps=plan["autoencoder_steps"]
+            ),
+        )
     accumulated = f" × {plan['accumulate']}" if plan["accumulate"] > 1 else ""
-    row("Training", f"{plan['steps']} steps of {plan['batch']}{accumulated} slices")
-    row("Device", f"{plan['device']}; {plan['precision']}")
-    row("Memory", f"about {_size(plan['memory_megabytes'])} beside the data")
-    row("Output", plan["output"])
+    row(
+        tr("Training"),
+        tr("{steps} steps of {batch}{accumulated} slices").format(
+            steps=plan["steps"], batch=plan["batch"], accumulated=accumulated
+        ),
+    )
+    row(tr("Device"), f"{plan['device']}; {plan['precision']}")
+    row(
+        tr("Memory"),
+        tr("about {size} beside the data").format(size=_size(plan["memory_megabytes"])),
+    )
+    row(tr("Output"), plan["output"])
     console.print(table)
 
 
@@ -110,14 +135,20 @@ def print_progress(console: Console, progress: TrainingProgress, output: Path) -
 
     if not progress.is_finished:
         say(
-            f"Saved at step {progress.step} of {progress.steps} of the stage {progress.stage} in "
-            f"{output}; the same command continues from there."
+            tr(
+                "Saved at step {step} of {steps} of the stage {stage} in {output}; the same "
+                "command continues from there."
+            ).format(step=progress.step, steps=progress.steps, stage=progress.stage, output=output)
         )
         return
     if progress.dice is not None:
-        say(f"Best Dice on the held-out cases: {progress.dice:.3f} (a tile of some slices)")
-    say(f"Wrote the model {progress.model}. Measure it with:")
-    say(f"  sdseg evaluate CASES --model {progress.model} --output REPORT")
+        say(
+            tr("Best Dice on the held-out cases: {dice:.3f} (a tile of some slices)").format(
+                dice=progress.dice
+            )
+        )
+    say(tr("Wrote the model {model}. Measure it with:").format(model=progress.model))
+    say(tr("  sdseg evaluate CASES --model {model} --output REPORT").format(model=progress.model))
 
 
 def _size(megabytes: float) -> str:

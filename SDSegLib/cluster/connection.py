@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingPackageError, SDSegError
+from ..language import tr
 from .on_worker import MOST_AT_A_TIME
 from .plan import CLASSES, ClusterPlan
 
@@ -58,7 +59,7 @@ def connected(plan: ClusterPlan, device: str = "auto") -> Iterator[Connection]:
         MissingPackageError: If a package is missing that the plan needs.
         InputError: If the cluster cannot be started or reached, with the reason.
     """
-    _require("distributed", "A cluster")
+    _require("distributed", tr("A cluster"))
     import distributed
 
     _silence()
@@ -72,9 +73,15 @@ def connected(plan: ClusterPlan, device: str = "auto") -> Iterator[Connection]:
             )
         except (OSError, ValueError, ImportError) as error:
             raise InputError(
-                f"No Dask scheduler answers at {plan.address or plan.where} ({_text(error)}); "
-                "check the address, whether it needs tls://, and that dask has the version of "
-                f"this computer there ({distributed.__version__})."
+                tr(
+                    "No Dask scheduler answers at {address} ({error}); check the address, "
+                    "whether it needs tls://, and that dask has the version of this computer "
+                    "there ({version})."
+                ).format(
+                    address=plan.address or plan.where,
+                    error=_text(error),
+                    version=distributed.__version__,
+                )
             ) from error
         try:
             yield Connection(
@@ -157,8 +164,10 @@ def _local_cluster(workers: int, device: str) -> tuple[Any, int]:
         ), max(1, threads)
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"The {workers} workers cannot be started ({_text(error)}); start fewer, or close "
-            "other programs."
+            tr(
+                "The {workers} workers cannot be started ({error}); start fewer, or close other "
+                "programs."
+            ).format(workers=workers, error=_text(error))
         ) from error
 
 
@@ -185,16 +194,20 @@ def _started(plan: ClusterPlan) -> Any:
         _require(package, plan.kind)
     elif find_spec(package) is None:
         raise InputError(
-            f"{plan.where}: {plan.kind} needs the package dask-kubernetes; install it with: "
-            "pip install dask-kubernetes"
+            tr(
+                "{where}: {kind} needs the package dask-kubernetes; install it with: pip "
+                "install dask-kubernetes"
+            ).format(where=plan.where, kind=plan.kind)
         )
     cluster_class = getattr(imported(module), plan.kind)
     try:
         cluster = cluster_class(**plan.arguments)
     except (TypeError, ValueError, KeyError, OSError, RuntimeError, AssertionError) as error:
         raise InputError(
-            f"{plan.where}: {plan.kind} cannot be started with these arguments ({_text(error)}); "
-            "correct them: see the documentation of dask-jobqueue or dask-kubernetes."
+            tr(
+                "{where}: {kind} cannot be started with these arguments ({error}); correct "
+                "them: see the documentation of dask-jobqueue or dask-kubernetes."
+            ).format(where=plan.where, kind=plan.kind, error=_text(error))
         ) from error
     try:
         if plan.adapt:
@@ -206,8 +219,10 @@ def _started(plan: ClusterPlan) -> Any:
     except (ValueError, OSError, RuntimeError) as error:
         cluster.close()
         raise InputError(
-            f"{plan.where}: the jobs of {plan.kind} cannot be submitted ({_text(error)}); check "
-            "that this computer can submit jobs."
+            tr(
+                "{where}: the jobs of {kind} cannot be submitted ({error}); check that this "
+                "computer can submit jobs."
+            ).format(where=plan.where, kind=plan.kind, error=_text(error))
         ) from error
     return cluster
 
@@ -238,8 +253,10 @@ def _check_reachable(address: str) -> None:
             return
     except (OSError, UnicodeError) as error:
         raise InputError(
-            f"The scheduler {address} cannot be reached ({_text(error)}); start it with: dask "
-            "scheduler, check host and port, or use --workers for this computer alone."
+            tr(
+                "The scheduler {address} cannot be reached ({error}); start it with: dask "
+                "scheduler, check host and port, or use --workers for this computer alone."
+            ).format(address=address, error=_text(error))
         ) from error
 
 
@@ -266,10 +283,10 @@ def _different_scheduler(client: Client) -> str:
         raise SDSegError(f"The scheduler does not answer ({_text(error)}).") from error
     if there == distributed.__version__:
         return ""
-    return (
-        f"The scheduler has distributed {there} and this computer {distributed.__version__}; "
-        "install the same version on both if something fails."
-    )
+    return tr(
+        "The scheduler has distributed {there} and this computer {version}; install the "
+        "same version on both if something fails."
+    ).format(there=there, version=distributed.__version__)
 
 
 def _version_asker() -> Callable[[], str]:

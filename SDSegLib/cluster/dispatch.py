@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from ..errors import CancelledError, InputError, SDSegError
+from ..language import tr
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -255,12 +256,18 @@ class Dispatcher(Generic[Item]):
                 return present
         if self._client.status in ("closing", "closed", "closing-report"):
             raise SDSegError(
-                f"The scheduler at {self._address()} does not answer any more. Start it again and "
-                "give the same command, which goes on with the studies that are not done."
+                tr(
+                    "The scheduler at {address} does not answer any more. Start it again and "
+                    "give the same command, which goes on with the studies that are not done."
+                ).format(address=self._address())
             )
         if not self._was_lost:
             self._was_lost = True
-            self._tell(f"The scheduler at {self._address()} does not answer; waiting for it.")
+            self._tell(
+                tr("The scheduler at {address} does not answer; waiting for it.").format(
+                    address=self._address()
+                )
+            )
         return None
 
     @property
@@ -288,18 +295,26 @@ class Dispatcher(Generic[Item]):
         now = time.monotonic()
         if self._alone_since is None:
             self._alone_since = now
-            self._tell(f"The scheduler at {self._address()} has no workers yet; waiting for some.")
+            self._tell(
+                tr("The scheduler at {address} has no workers yet; waiting for some.").format(
+                    address=self._address()
+                )
+            )
         if self._job.patience is not None and now > self._alone_since + self._job.patience:
             raise InputError(
-                f"The scheduler at {self._address()} has no workers; start some on the machines "
-                f"that shall compute: dask worker {self._address()}"
+                tr(
+                    "The scheduler at {address} has no workers; start some on the machines that "
+                    "shall compute: dask worker {address}"
+                ).format(address=self._address())
             )
 
     def _lose(self, worker: _Worker[Item]) -> None:
         """A worker is gone: what was sent to it is tried once more, each alone on a worker."""
         futures = [future for _, future in worker.running.values()]
         for one, _ in worker.running.values():
-            self._failed(one, worker.address, "the worker ended while it was in work", alone=True)
+            self._failed(
+                one, worker.address, tr("the worker ended while it was in work"), alone=True
+            )
         worker.running.clear()
         if worker.asked is not None:
             futures.append(worker.asked[1])
@@ -314,7 +329,12 @@ class Dispatcher(Generic[Item]):
             self._ready.append(
                 (
                     one.item,
-                    self._job.given_up(one.item, f"Set aside after {MOST_TRIES} tries ({reasons})"),
+                    self._job.given_up(
+                        one.item,
+                        tr("Set aside after {most_tries} tries ({reasons})").format(
+                            most_tries=MOST_TRIES, reasons=reasons
+                        ),
+                    ),
                 )
             )
         elif alone:
@@ -454,7 +474,7 @@ class Dispatcher(Generic[Item]):
         worker.problem = problem
         if problem not in self._told:
             self._told.add(problem)
-            self._tell(f"A worker is not used: {problem}")
+            self._tell(tr("A worker is not used: {problem}").format(problem=problem))
 
     def _take(self, one: _Try[Item], worker: _Worker[Item], answer: Any) -> None:
         if answer is _LOST:  # with the scheduler, or with a worker that will be missed soon
@@ -470,8 +490,13 @@ class Dispatcher(Generic[Item]):
         if worker.failures_running >= _MOST_FAILURES_RUNNING and not worker.problem:
             self._refuse(
                 worker,
-                f"{worker.address} failed {worker.failures_running} times in a row; the last time: "
-                f"{problem}",
+                tr(
+                    "{address} failed {failures_running} times in a row; the last time: {problem}"
+                ).format(
+                    address=worker.address,
+                    failures_running=worker.failures_running,
+                    problem=problem,
+                ),
             )
         self._failed(one, worker.address, problem, alone=False)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SDSegError
+from ..language import tr
 from ..models.registry import InstalledModel, models_for_volumes
 from ..operations.model_store import ModelStore
 from ..studies.find import Study
@@ -90,7 +91,7 @@ def work_on(study: Study, options: StudyOptions, run: str, send_back: bool) -> W
     except SDSegError as error:
         return _failed(study, str(error), is_final=False)
     except MemoryError:
-        return _failed(study, "There was no memory for it.", is_final=False)
+        return _failed(study, tr("There was no memory for it."), is_final=False)
     except Exception as error:  # noqa: BLE001
         # Of any library: it becomes the reason in the table, as in a run without a cluster.
         return _failed(study, str(error) or type(error).__name__, is_final=False)

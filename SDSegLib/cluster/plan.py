@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MissingPackageError
+from ..language import tr
 from ..untrusted import shown
 
 PROTOCOLS = ("tcp://", "tls://", "ws://", "wss://")
@@ -62,12 +63,14 @@ def plan_of(cluster: str | None, workers: int | None) -> ClusterPlan | None:
     if cluster is None and workers is None:
         return None
     if cluster is not None and workers is not None:
-        raise InputError("--workers starts workers here and --cluster uses others; give one.")
+        raise InputError(tr("--workers starts workers here and --cluster uses others; give one."))
     if workers is not None:
         if not 1 <= workers <= _MOST_WORKERS:
             raise InputError(
-                f"--workers {workers} is not possible; give 1 to {_MOST_WORKERS}, or more machines "
-                "with --cluster."
+                tr(
+                    "--workers {workers} is not possible; give 1 to {most_workers}, or more "
+                    "machines with --cluster."
+                ).format(workers=workers, most_workers=_MOST_WORKERS)
             )
         return ClusterPlan(workers=workers, where=f"--workers {workers}")
     assert cluster is not None
@@ -76,8 +79,10 @@ def plan_of(cluster: str | None, workers: int | None) -> ClusterPlan | None:
     if cluster.lower().endswith((".yaml", ".yml")):
         return read_plan(Path(cluster))
     raise InputError(
-        f"--cluster {cluster!r} is neither an address like tcp://HOST:8786 nor a file like "
-        "slurm.yaml; see docs/how-to/cluster.md."
+        tr(
+            "--cluster {cluster!r} is neither an address like tcp://HOST:8786 nor a file like "
+            "slurm.yaml; see docs/how-to/cluster.md."
+        ).format(cluster=cluster)
     )
 
 
@@ -91,22 +96,34 @@ def read_plan(path: Path) -> ClusterPlan:
     try:
         import yaml
     except ModuleNotFoundError:
-        raise MissingPackageError("distributed", "cluster", "A cluster") from None
+        raise MissingPackageError("distributed", "cluster", tr("A cluster")) from None
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise InputError(f"{path} is too large to describe a cluster; name another file.")
+            raise InputError(
+                tr("{path} is too large to describe a cluster; name another file.").format(
+                    path=path
+                )
+            )
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
-            f"{path} cannot be opened ({error.strerror or error}); check the spelling."
+            tr("{path} cannot be opened ({reason}); check the spelling.").format(
+                path=path, reason=error.strerror or error
+            )
         ) from error
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text in UTF-8; write the description anew.") from None
+        raise InputError(
+            tr("{path} is no text in UTF-8; write the description anew.").format(path=path)
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is nested too deeply"
-        raise InputError(f"{path} is not valid YAML{line} ({problem}); correct it.") from None
+        line = tr(" in line {line}").format(line=mark.line + 1) if mark else ""
+        problem = getattr(error, "problem", None) or tr("it is nested too deeply")
+        raise InputError(
+            tr("{path} is not valid YAML{line} ({problem}); correct it.").format(
+                path=path, line=line, problem=problem
+            )
+        ) from None
     return _plan(data, path)
 
 
@@ -114,53 +131,81 @@ def _plan(data: Any, path: Path) -> ClusterPlan:
     entries = _mapping(data, f"{path}", _ENTRIES)
     if ("address" in entries) == ("class" in entries):
         raise InputError(
-            f"{path} must have one of the entries address (of a running scheduler) and class "
-            f"(one of {', '.join(CLASSES)})."
+            tr(
+                "{path} must have one of the entries address (of a running scheduler) and class "
+                "(one of {classes})."
+            ).format(path=path, classes=", ".join(CLASSES))
         )
     if "address" in entries:
         _refuse_others(entries, ("address", "tls"), path, "address")
         tls = {
             name: str(value)
-            for name, value in _mapping(entries.get("tls", {}), f"{path}, tls", _TLS).items()
+            for name, value in _mapping(
+                entries.get("tls", {}), tr("{path}, tls").format(path=path), _TLS
+            ).items()
         }
         if tls and set(tls) != set(_TLS):
-            raise InputError(f"{path}: tls needs the paths {', '.join(_TLS)}.")
+            raise InputError(
+                tr("{path}: tls needs the paths {tls}.").format(path=path, tls=", ".join(_TLS))
+            )
         for name, value in tls.items():
             if not Path(value).is_file():
-                raise InputError(f"{path}: tls, {name}: {value} is no file; check the path.")
-        address = _address(entries["address"], f"{path}, address")
+                raise InputError(
+                    tr("{path}: tls, {name}: {value} is no file; check the path.").format(
+                        path=path, name=name, value=value
+                    )
+                )
+        address = _address(entries["address"], tr("{path}, address").format(path=path))
         if tls and not address.startswith(("tls://", "wss://")):
-            raise InputError(f"{path}: with tls the address begins with tls://, not {address!r}.")
+            raise InputError(
+                tr("{path}: with tls the address begins with tls://, not {address!r}.").format(
+                    path=path, address=address
+                )
+            )
         return ClusterPlan(address=address, tls=tls, where=str(path))
     _refuse_others(entries, ("class", "arguments", "jobs", "adapt"), path, "class")
     kind = entries["class"]
     if kind not in CLASSES:
         raise InputError(
-            f"{path}: class {shown(kind)} is unknown; choose from {', '.join(CLASSES)}."
+            tr("{path}: class {kind} is unknown; choose from {classes}.").format(
+                path=path, kind=shown(kind), classes=", ".join(CLASSES)
+            )
         )
     arguments = entries.get("arguments") or {}
     if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
-        raise InputError(f"{path}: arguments must be lines of NAME: VALUE.")
+        raise InputError(tr("{path}: arguments must be lines of NAME: VALUE.").format(path=path))
     if ("jobs" in entries) == ("adapt" in entries):
         raise InputError(
-            f"{path} must have one of the entries jobs (a number) and adapt (minimum, maximum)."
+            tr(
+                "{path} must have one of the entries jobs (a number) and adapt (minimum, maximum)."
+            ).format(path=path)
         )
     if "jobs" in entries:
-        jobs = _number(entries["jobs"], f"{path}: jobs", 1)
+        jobs = _number(entries["jobs"], tr("{path}: jobs").format(path=path), 1)
         return ClusterPlan(kind=kind, arguments=arguments, jobs=jobs, where=str(path))
-    adapt = _mapping(entries["adapt"], f"{path}, adapt", ("minimum", "maximum"))
-    least = _number(adapt.get("minimum", 0), f"{path}: adapt, minimum", 0)
-    most = _number(adapt.get("maximum"), f"{path}: adapt, maximum", max(1, least))
+    adapt = _mapping(
+        entries["adapt"], tr("{path}, adapt").format(path=path), ("minimum", "maximum")
+    )
+    least = _number(adapt.get("minimum", 0), tr("{path}: adapt, minimum").format(path=path), 0)
+    most = _number(
+        adapt.get("maximum"), tr("{path}: adapt, maximum").format(path=path), max(1, least)
+    )
     return ClusterPlan(kind=kind, arguments=arguments, adapt=(least, most), where=str(path))
 
 
 def _mapping(data: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise InputError(f"{where} must have lines of NAME: VALUE, not {shown(data)}.")
+        raise InputError(
+            tr("{where} must have lines of NAME: VALUE, not {data}.").format(
+                where=where, data=shown(data)
+            )
+        )
     unknown = [name for name in data if name not in known]
     if unknown:
         raise InputError(
-            f"{where}: {shown(unknown[0])} is unknown; the entries are {', '.join(known)}."
+            tr("{where}: {value} is unknown; the entries are {known}.").format(
+                where=where, value=shown(unknown[0]), known=", ".join(known)
+            )
         )
     return data
 
@@ -170,7 +215,11 @@ def _refuse_others(
 ) -> None:
     others = [name for name in entries if name not in known]
     if others:
-        raise InputError(f"{path}: {others[0]} does not go with {what}; leave one out.")
+        raise InputError(
+            tr("{path}: {other} does not go with {what}; leave one out.").format(
+                path=path, other=others[0], what=what
+            )
+        )
 
 
 def _address(value: Any, where: str) -> str:
@@ -180,12 +229,18 @@ def _address(value: Any, where: str) -> str:
     is_port = port.rstrip("/").isascii() and port.rstrip("/").isdecimal()
     if not text.startswith(PROTOCOLS) or not host or not is_port or int(port.rstrip("/")) > 65535:
         raise InputError(
-            f"{where} {shown(value)} is no address of a scheduler; it looks like tcp://HOST:8786."
+            tr(
+                "{where} {value} is no address of a scheduler; it looks like tcp://HOST:8786."
+            ).format(where=where, value=shown(value))
         )
     return text.rstrip("/")
 
 
 def _number(value: Any, where: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{where} must be a whole number from {least}, not {shown(value)}.")
+        raise InputError(
+            tr("{where} must be a whole number from {least}, not {value}.").format(
+                where=where, least=least, value=shown(value)
+            )
+        )
     return value

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..errors import CancelledError, SDSegError
+from ..language import tr
 from ..models.registry import InstalledModel
 from ..studies.find import Study
 from ..studies.left_lines import LeftLines
@@ -63,7 +64,11 @@ class StudiesJob:
             return Ability(_no_library(address, facts))
         problem = self._problem(facts)
         if problem:
-            return Ability(f"{address} on {facts['host']}: {problem}")
+            return Ability(
+                tr("{address} on {host}: {problem}").format(
+                    address=address, host=facts["host"], problem=problem
+                )
+            )
         return Ability("", facts["at_a_time"], facts["gpus"], facts)
 
     def arguments(self, item: Study, ability: Ability) -> tuple[Any, ...]:
@@ -78,30 +83,29 @@ class StudiesJob:
     def _problem(self, facts: dict[str, Any]) -> str:
         asked = self.asked_of_all
         if facts["sdseg"] != asked["sdseg"]:
-            return (
-                f"it has SDSeg {facts['sdseg']} and this computer {asked['sdseg']}; install the "
-                "same version there."
-            )
+            return tr(
+                "it has SDSeg {sdseg} and this computer {here}; install the same version there."
+            ).format(sdseg=facts["sdseg"], here=asked["sdseg"])
         if facts["problem"]:
-            return f"{facts['problem']} (That was said there, not here.)"
+            return tr("{problem} (That was said there, not here.)").format(problem=facts["problem"])
         if _release(facts["torch"]) != _release(asked["torch"]):
-            return (
-                f"it has PyTorch {facts['torch']} and this computer {asked['torch']}, so labels "
-                "might differ between studies; install the same version."
-            )
+            return tr(
+                "it has PyTorch {torch} and this computer {here}, so labels might "
+                "differ between studies; install the same version."
+            ).format(torch=facts["torch"], here=asked["torch"])
         if facts["models"] != asked["models"]:
             return _other_models(facts["models"], asked["models"])
         if facts["unseen"]:
-            return (
-                f"it does not see {facts['unseen'][0]}, or sees another file there; mount the "
-                "folder of the studies at the same path, or give a URL like s3://BUCKET/FOLDER "
-                "that can be read there."
-            )
+            return tr(
+                "it does not see {unseen}, or sees another file there; mount the folder of "
+                "the studies at the same path, or give a URL like s3://BUCKET/FOLDER that "
+                "can be read there."
+            ).format(unseen=facts["unseen"][0])
         if not facts["sees_output"] and facts["free"] < _LEAST_FREE_BYTES:
-            return (
-                f"its disk is full: {facts['free'] / 2**20:.0f} MiB are free in "
-                f"{facts['temporary']}; free space there, or set TMPDIR for the worker."
-            )
+            return tr(
+                "its disk is full: {free:.0f} MiB are free in {temporary}; free space "
+                "there, or set TMPDIR for the worker."
+            ).format(free=facts["free"] / 2**20, temporary=facts["temporary"])
         return ""
 
 
@@ -245,25 +249,29 @@ def _other_models(there: list[list[str]], here: list[list[str]]) -> str:
     lacking = [name for name, _ in here if name not in {name for name, _ in there}]
     other = [name for name, checksum in here if [name, checksum] not in there]
     if lacking:
-        what = f"it has no model {lacking[0]}"
+        what = tr("it has no model {lacking}").format(lacking=lacking[0])
     elif other:
-        what = f"its model {other[0]} is not the one of this computer"
+        what = tr("its model {other} is not the one of this computer").format(other=other[0])
     else:
         known = {name for name, _ in here}
         more = next(name for name, _ in there if name not in known)
-        what = f"it has another model, {more}, that might be chosen there"
-    return f"{what}; install the same models there (sdseg models install), or name one by --model."
+        what = tr("it has another model, {more}, that might be chosen there").format(more=more)
+    return tr(
+        "{what}; install the same models there (sdseg models install), or name one by --model."
+    ).format(what=what)
 
 
 def _no_library(address: str, error: Exception) -> str:
     text = str(error) or type(error).__name__
     causes = f"{text} {error.__cause__ or ''}"
     if "SDSegLib" in causes or isinstance(error, ModuleNotFoundError):
-        return (
-            f"{address} cannot import SDSeg ({text[:200]}); install it there with: pip install "
-            f'"sdseg[cluster]=={VERSION}"'
-        )
-    return f"{address} failed when it was asked what it has: {text[:300]}"
+        return tr(
+            "{address} cannot import SDSeg ({text}); install it there with: pip install "
+            '"sdseg[cluster]=={version}"'
+        ).format(address=address, text=text[:200], version=VERSION)
+    return tr("{address} failed when it was asked what it has: {text}").format(
+        address=address, text=text[:300]
+    )
 
 
 def _stop(client: Client, run: str) -> None:

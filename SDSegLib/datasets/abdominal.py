@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from ..models.labels import structures_called
 from .collection import Collection, Item, hold_out, usual_share
 from .files import (
@@ -55,7 +56,7 @@ def amos(
 ) -> Collection:
     """AMOS 2022: `imagesTr`, `labelsTr`, `imagesVa`, `labelsVa`; numbers above 500 are MR."""
     if modality not in ("CT", "MR"):
-        raise InputError(f"modality={modality} is neither CT nor MR.")
+        raise InputError(tr("modality={modality} is neither CT nor MR.").format(modality=modality))
     train, held = _pairs(root, TRAINING, "AMOS"), _pairs(root, VALIDATION, "AMOS", True)
     every = len(train) + len(held)
     train, held = (_of_modality(items, modality == "MR") for items in (train, held))
@@ -126,11 +127,19 @@ def _pairs(root: Path, folders: Folders, what: str, may_lack: bool = False) -> l
             items = pairs_in(root / images, root / labels)
             if items or may_lack:
                 return items
-            raise InputError(f"{root / images} has no images ({', '.join(VOLUME_SUFFIXES)}).")
+            raise InputError(
+                tr("{folder} has no images ({volume_suffixes}).").format(
+                    folder=root / images, volume_suffixes=", ".join(VOLUME_SUFFIXES)
+                )
+            )
     if may_lack:
         return []
     known = " or ".join(f"{images} and {labels}" for images, labels in folders)
-    raise InputError(f"{root} is not laid out as {what}: there are no folders {known}.")
+    raise InputError(
+        tr("{folder} is not laid out as {what}: there are no folders {known}.").format(
+            folder=root, what=what, known=known
+        )
+    )
 
 
 def _of_modality(items: Sequence[Item], is_mr: bool) -> list[Item]:
@@ -139,8 +148,10 @@ def _of_modality(items: Sequence[Item], is_mr: bool) -> list[Item]:
         number = _NUMBER.search(item.name)
         if number is None:
             raise InputError(
-                f"{item.name} is not named as in AMOS (amos_0001), so it is unknown whether it is "
-                "CT or MR; keep the names."
+                tr(
+                    "{item} is not named as in AMOS (amos_0001), so it is unknown whether it is "
+                    "CT or MR; keep the names."
+                ).format(item=item.name)
             )
         if (int(number[1]) >= _FIRST_MR) == is_mr:
             found.append(item)
@@ -161,7 +172,11 @@ def _collection(
 ) -> Collection:
     train, held, test = (tuple(items) for items in parts)
     if not train:
-        raise InputError(f"{root} holds no {modality} of {title} to train on.")
+        raise InputError(
+            tr("{folder} holds no {modality} of {title} to train on.").format(
+                folder=root, modality=modality, title=title
+            )
+        )
     if not held or validation is not None:
         share = usual_share(train) if validation is None else validation
         train, held = hold_out((*train, *held), share, seed)

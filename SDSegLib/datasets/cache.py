@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutputError
+from ..language import tr
 from ..unfinished import unfinished_folder
 from ..volume.model_input import InputDescription
 from .case import Case
@@ -55,7 +56,11 @@ def cached(
     _write(entry, make())
     written = _open(entry, item.name)
     if written is None:
-        raise OutputError(f"{entry} cannot be read back; delete it, or choose another folder.")
+        raise OutputError(
+            tr("{entry} cannot be read back; delete it, or choose another folder.").format(
+                entry=entry
+            )
+        )
     return written
 
 
@@ -84,7 +89,7 @@ def case_of(facts: dict[str, Any], image: np.ndarray, label_map: np.ndarray) -> 
         for e in facts["extents"]
     ]
     if len(extents) != len(image) or len(label_map) != len(image):
-        raise ValueError("the arrays do not belong together")
+        raise ValueError(tr("the arrays do not belong together"))
     return Case(
         name=str(facts["name"]),
         image=image,
@@ -161,8 +166,9 @@ def write_entry(entry: Path, facts: str, name: str, write: Callable[[Path], None
             temporary = stack.enter_context(unfinished_folder(entry.parent))
         except OSError as error:
             raise OutputError(
-                f"The cache folder {entry.parent} cannot be written to "
-                f"({error.strerror or error}); choose another."
+                tr(
+                    "The cache folder {entry} cannot be written to ({reason}); choose another."
+                ).format(entry=entry.parent, reason=error.strerror or error)
             ) from error
         try:
             write(temporary)
@@ -173,6 +179,8 @@ def write_entry(entry: Path, facts: str, name: str, write: Callable[[Path], None
             if (entry / facts).is_file():
                 return
             raise OutputError(
-                f"{name} cannot be kept in {entry.parent} ({error.strerror or error}); make room, "
-                "or choose another folder."
+                tr(
+                    "{name} cannot be kept in {entry} ({reason}); make room, or choose another "
+                    "folder."
+                ).format(name=name, entry=entry.parent, reason=error.strerror or error)
             ) from error

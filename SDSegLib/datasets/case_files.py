@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..export.label_files import SCENE_SUFFIX
+from ..language import tr
 from ..reading.files import is_dicom_file
 from .collection import Item
 from .files import LABEL_SUFFIXES, VOLUME_SUFFIXES, listed
@@ -45,8 +46,16 @@ def items_in(root: Path) -> list[Item]:
     if found and len(lacking) < len(found):
         if lacking:
             raise InputError(
-                f"{root}: {len(lacking)} cases have a CT and no segmentation: {listed(lacking)}. "
-                f"Add {LABEL_STEMS[0]}.nii.gz or a {SEGMENTATION_SUFFIX} file, or take them out."
+                tr(
+                    "{folder}: {count} cases have a CT and no segmentation: {lacking}. Add "
+                    "{label_stem}.nii.gz or a {segmentation_suffix} file, or take them out."
+                ).format(
+                    folder=root,
+                    count=len(lacking),
+                    lacking=listed(lacking),
+                    label_stem=LABEL_STEMS[0],
+                    segmentation_suffix=SEGMENTATION_SUFFIX,
+                )
             )
         return found
     return []
@@ -56,7 +65,7 @@ def _case(folder: Path) -> Item | None:
     """The case of a folder; None if the folder holds no image."""
     scenes = _files(folder, (SCENE_SUFFIX,))
     if scenes:
-        scene = _only(folder, scenes, "scenes")
+        scene = _only(folder, scenes, tr("scenes"))
         return Item(folder.name, scene, scene)
     label = _label(folder)
     image = _image(folder, label)
@@ -68,9 +77,9 @@ def _label(folder: Path) -> Path | None:
     for stem in LABEL_STEMS:
         named = [path for path in files if _stem(path).lower() == stem]
         if named:
-            return _only(folder, named, "segmentations", "label")
+            return _only(folder, named, tr("segmentations"), "label")
     segmentations = [path for path in files if path.name.lower().endswith(SEGMENTATION_SUFFIX)]
-    return _only(folder, segmentations, "segmentations", "label") if segmentations else None
+    return _only(folder, segmentations, tr("segmentations"), "label") if segmentations else None
 
 
 def _image(folder: Path, label: Path | None) -> Path | None:
@@ -82,13 +91,13 @@ def _image(folder: Path, label: Path | None) -> Path | None:
     for stem in IMAGE_STEMS:
         named = [path for path in files if _stem(path).lower() == stem]
         if named:
-            return _only(folder, named, "images", "image")
+            return _only(folder, named, tr("images"), "image")
     if files:
-        return _only(folder, files, "images", "image")
+        return _only(folder, files, tr("images"), "image")
     if _has_dicom(folder, label):
         return folder
     dicom = [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_dicom(path, None)]
-    return _only(folder, dicom, "DICOM folders", "image") if dicom else None
+    return _only(folder, dicom, tr("DICOM folders"), "image") if dicom else None
 
 
 def _side_by_side(root: Path) -> list[Item]:
@@ -107,14 +116,17 @@ def _side_by_side(root: Path) -> list[Item]:
         names = [name for name in images if stem.lower().startswith(name.lower())]
         if not names:
             raise InputError(
-                f"{path} has no volume beside it whose name begins its own, such as "
-                f"{stem}.nrrd; put the CT there."
+                tr(
+                    "{path} has no volume beside it whose name begins its own, such as "
+                    "{stem}.nrrd; put the CT there."
+                ).format(path=path, stem=stem)
             )
         name = max(names, key=len)
         if name in found:
             raise InputError(
-                f"{found[name].label} and {path.name} are two segmentations of "
-                f"{images[name].name}; keep one of them."
+                tr("{found} and {path} are two segmentations of {image}; keep one of them.").format(
+                    found=found[name].label, path=path.name, image=images[name].name
+                )
             )
         found[name] = Item(name, images[name], path)
     return [item for _, item in sorted(found.items())]
@@ -139,10 +151,19 @@ def _stem(path: Path) -> str:
 
 def _only(folder: Path, paths: Sequence[Path], what: str, option: str = "") -> Path:
     if len(paths) > 1:
-        way_out = f"name the file with {option}=FILE" if option else "keep one"
+        way_out = (
+            tr("name the file with {option}=FILE").format(option=option)
+            if option
+            else tr("keep one")
+        )
         raise InputError(
-            f"{folder} holds {len(paths)} {what} ({listed(path.name for path in paths)}); "
-            f"{way_out}."
+            tr("{folder} holds {count} {what} ({names}); {way_out}.").format(
+                folder=folder,
+                count=len(paths),
+                what=what,
+                names=listed(path.name for path in paths),
+                way_out=way_out,
+            )
         )
     return paths[0]
 

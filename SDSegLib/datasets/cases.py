@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..reading.files import read_volume
 from ..reading.pictures import read_mask, read_picture
 from ..volume.judgement import judge_input, refuse
@@ -79,13 +80,24 @@ def load_item(
     if is_packed(item.image):
         return read_packed(item.image, item.name, description)
     if item.label is None:
-        raise InputError(f"{item.name} of {collection.title} has no label map; leave it out.")
+        raise InputError(
+            tr("{item} of {collection} has no label map; leave it out.").format(
+                item=item.name, collection=collection.title
+            )
+        )
     if collection.dimensions == 2:
         picture, mask = read_picture(item.image), read_mask(item.label)
         if picture.shape[:2] != mask.shape[:2]:
             raise InputError(
-                f"{item.image} has {_size(picture.shape)} pixels, but its mask {item.label} has "
-                f"{_size(mask.shape)}; they must be of one size."
+                tr(
+                    "{image} has {shape} pixels, but its mask {item} has {other}; they "
+                    "must be of one size."
+                ).format(
+                    image=item.image,
+                    shape=_size(picture.shape),
+                    item=item.label,
+                    other=_size(mask.shape),
+                )
             )
         labels = collection.recipe.of_mask(mask, item.label)
         drawn = collection.recipe.drawn(labels, num_classes)
@@ -118,7 +130,9 @@ def load_cases(root: Path, description: InputDescription, num_classes: int) -> l
         return load_in_threads(names, lambda name: read_packed(root, name, description))
     folders = sorted(path.parent for path in root.glob("*/ct.nii.gz"))
     if not folders:
-        raise InputError(f"{root} has no case folders with ct.nii.gz and organs.nii.gz.")
+        raise InputError(
+            tr("{folder} has no case folders with ct.nii.gz and organs.nii.gz.").format(folder=root)
+        )
     log.info("reading %d cases from %s", len(folders), root)
     return load_in_threads(folders, lambda folder: load_case(folder, description, num_classes))
 
@@ -131,14 +145,22 @@ def check_suits(collection: Collection, description: InputDescription, num_class
     """
     if num_classes != collection.num_classes:
         raise InputError(
-            f"The model has {num_classes - 1} structures, but {collection.title} has "
-            f"{len(collection.structures)}; choose a model or a data set with the same."
+            tr(
+                "The model has {num_classes} structures, but {collection} has {count}; choose a "
+                "model or a data set with the same."
+            ).format(
+                num_classes=num_classes - 1,
+                collection=collection.title,
+                count=len(collection.structures),
+            )
         )
     if (description.pictures is None) == (collection.dimensions == 2):
-        what = "2-D pictures" if collection.dimensions == 2 else "volumes"
+        what = tr("2-D pictures") if collection.dimensions == 2 else tr("volumes")
         raise InputError(
-            f"{collection.title} consists of {what}, and the model's input does not; its entry "
-            f"'pictures' is {description.pictures!r}."
+            tr(
+                "{collection} consists of {what}, and the model's input does not; its entry "
+                "'pictures' is {pictures!r}."
+            ).format(collection=collection.title, what=what, pictures=description.pictures)
         )
 
 
@@ -173,7 +195,7 @@ def read_labelled(
         InputError: Naming the file that cannot be used.
     """
     if item.label is None:
-        raise InputError(f"{item.name} has no label map; leave it out.")
+        raise InputError(tr("{item} has no label map; leave it out.").format(item=item.name))
     volume = read_volume(item.image, item.series)
     label_map = recipe.read(item.label, item.image, item.series)
     for note in label_map.notes:
@@ -183,8 +205,15 @@ def read_labelled(
     labels = placed_on(label_map.array, label_map.geometry, volume.geometry, TOLERANCE_MM, partly)
     if labels is None:
         raise InputError(
-            f"The label map {item.label} ({_size(label_map.array.shape)} voxels) is not on the "
-            f"grid of its image {item.image} ({_size(volume.array.shape)}); resample it there."
+            tr(
+                "The label map {item} ({shape} voxels) is not on the grid of its image {image} "
+                "({other}); resample it there."
+            ).format(
+                item=item.label,
+                shape=_size(label_map.array.shape),
+                image=item.image,
+                other=_size(volume.array.shape),
+            )
         )
     if np.count_nonzero(labels) < np.count_nonzero(label_map.array):
         log.warning("%s: the segmentation reaches beyond the image and was cut there", item.name)
@@ -205,8 +234,11 @@ def _refuse_normalised(volume: Volume, path: Path) -> None:
     low, high = float(np.nanmin(volume.array)), float(np.nanmax(volume.array))
     if high - low < NARROWEST_HU:
         raise InputError(
-            f"The values of {path} lie between {low:g} and {high:g}, so they are not HU but were "
-            "normalised; give the CT in HU, or use the data set 'folder' with modality=other."
+            tr(
+                "The values of {path} lie between {low:g} and {high:g}, so they are not HU but "
+                "were normalised; give the CT in HU, or use the data set 'folder' with "
+                "modality=other."
+            ).format(path=path, low=low, high=high)
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from .abdominal import amos, flare, word
 from .collection import Collection
 from .dicom_plans import dicom
@@ -79,12 +80,18 @@ def open_dataset(name: str, root: Path, **options: Any) -> Collection:
     """
     opener = _OPENERS.get(name)
     if opener is None:
-        raise InputError(f"Unknown data set {name!r}; choose one of {', '.join(_OPENERS)}.")
+        raise InputError(
+            tr("Unknown data set {name!r}; choose one of {openers}.").format(
+                name=name, openers=", ".join(_OPENERS)
+            )
+        )
     known = dataset_options(name)
     unknown = [option for option in options if option not in known]
     if unknown:
         raise InputError(
-            f"The data set {name} has no option {', '.join(unknown)}; it takes {', '.join(known)}."
+            tr("The data set {name} has no option {unknown}; it takes {known}.").format(
+                name=name, unknown=", ".join(unknown), known=", ".join(known)
+            )
         )
     set_aside = options.pop(_SET_ASIDE, None)
     given = {key: _typed(key, value) for key, value in options.items()}
@@ -109,11 +116,15 @@ def _without(collection: Collection, path: Path) -> Collection:
     }
     if wanted and not found:
         raise InputError(
-            f"{path} sets aside references of {len(wanted)} cases, but none of them is in "
-            f"{collection.title}; give the file that was written for this data."
+            tr(
+                "{path} sets aside references of {count} cases, but none of them is in "
+                "{collection}; give the file that was written for this data."
+            ).format(path=path, count=len(wanted), collection=collection.title)
         )
     count = sum(map(len, found.values()))
-    note = f"{count} references count as not drawn, as {path.name} says."
+    note = tr("{count} references count as not drawn, as {path} says.").format(
+        count=count, path=path.name
+    )
     return replace(collection, set_aside=found, notes=(*collection.notes, note))
 
 
@@ -127,7 +138,9 @@ def parse_options(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise InputError(f"The option {text!r} is not like validation=0.1; correct it.")
+            raise InputError(
+                tr("The option {text!r} is not like validation=0.1; correct it.").format(text=text)
+            )
         options[key.replace("-", "_")] = value
     return options
 
@@ -135,11 +148,17 @@ def parse_options(texts: Iterable[str]) -> dict[str, Any]:
 def _typed(key: str, value: Any) -> Any:
     choices = _CHOICES.get(key)
     if choices is not None and value not in choices:
-        raise InputError(f"{key}={value} is none of {', '.join(choices)}.")
+        raise InputError(
+            tr("{key}={value} is none of {choices}.").format(
+                key=key, value=value, choices=", ".join(choices)
+            )
+        )
     convert = _NUMBERS.get(key)
     if convert is None or not isinstance(value, str):
         return value
     try:
         return convert(value)
     except ValueError as error:
-        raise InputError(f"{key}={value} is not a number.") from error
+        raise InputError(
+            tr("{key}={value} is not a number.").format(key=key, value=value)
+        ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.structure import Structure
@@ -105,12 +106,18 @@ class Collection:
         if split == "all":
             return (*self.train, *self.validation, *self.test)
         if split not in SPLITS:
-            raise InputError(f"Unknown split {split!r}; choose one of {', '.join(SPLITS)} or all.")
+            raise InputError(
+                tr("Unknown split {split!r}; choose one of {splits} or all.").format(
+                    split=split, splits=", ".join(SPLITS)
+                )
+            )
         found: tuple[Item, ...] = getattr(self, split)
         if not found:
             filled = [name for name in SPLITS if getattr(self, name)]
             raise InputError(
-                f"{self.title} has nothing in the split {split}; choose {' or '.join(filled)}."
+                tr("{title} has nothing in the split {split}; choose {filled}.").format(
+                    title=self.title, split=split, filled=tr(" or ").join(filled)
+                )
             )
         return found
 
@@ -138,7 +145,11 @@ def hold_out(
         InputError: If the fraction or the expression cannot be used, or no item would remain.
     """
     if not 0.0 <= fraction < 1.0:
-        raise InputError(f"A share of {fraction:g} cannot be held back; give 0 up to below 1.")
+        raise InputError(
+            tr("A share of {fraction:g} cannot be held back; give 0 up to below 1.").format(
+                fraction=fraction
+            )
+        )
     if fraction == 0.0 or not items:
         return tuple(items), ()
     patient_of = _patients(items, patients)
@@ -146,8 +157,10 @@ def hold_out(
     count = math.ceil(len(names) * fraction - 1e-9)
     if count >= len(names):
         raise InputError(
-            f"Of {len(names)} patients none would be left to train on; hold back a smaller share "
-            f"than {fraction:g}, or give more data."
+            tr(
+                "Of {count} patients none would be left to train on; hold back a smaller share "
+                "than {fraction:g}, or give more data."
+            ).format(count=len(names), fraction=fraction)
         )
     held = set(names[:count])
     return (
@@ -171,14 +184,20 @@ def _patients(items: Sequence[Item], pattern: str | None) -> dict[str, str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"patients={pattern!r} is no regular expression ({error}).") from error
+        raise InputError(
+            tr("patients={pattern!r} is no regular expression ({error}).").format(
+                pattern=pattern, error=error
+            )
+        ) from error
     found = {}
     for item in items:
         match = expression.search(item.name)
         if match is None:
             raise InputError(
-                f"The expression patients={pattern!r} finds no patient in the name {item.name}; "
-                "correct it."
+                tr(
+                    "The expression patients={pattern!r} finds no patient in the name {item}; "
+                    "correct it."
+                ).format(pattern=pattern, item=item.name)
             )
         found[item.name] = match[1] if expression.groups and match[1] else match[0]
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..export.label_files import kind_of
+from ..language import tr, trn
 from ..models.labels import names_of_structures, structures_called
 from ..reading.labelled_series import LabelledSeries, labelled_series
 from ..untrusted import read_json, shown
@@ -78,7 +79,9 @@ def dicom(
         test=tested,
         recipe=LabelRecipe("names", absent=absent, names=pairs),
         input=None,
-        source=f"DICOM folders with structure sets or segmentations, split with seed {seed}",
+        source=tr(
+            "DICOM folders with structure sets or segmentations, split with seed {seed}"
+        ).format(seed=seed),
         notes=tuple(notes),
     )
 
@@ -89,27 +92,39 @@ def _items(root: Path) -> tuple[list[Item], str | None, list[str]]:
         path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
     if not folders:
-        raise InputError(f"{root} has no folders; put the files of each patient into one.")
+        raise InputError(
+            tr("{folder} has no folders; put the files of each patient into one.").format(
+                folder=root
+            )
+        )
     log.info("reading the headers of %d DICOM folders", len(folders))
     by_folder = load_in_threads(folders, labelled_series)
     found = [item for items in by_folder for item in items]
     if not found:
         raise InputError(
-            f"{root}: None of {len(folders)} folders holds a structure set (RTSTRUCT) or DICOM "
-            "Segmentation with its CT; export them together."
+            tr(
+                "{folder}: None of {count} folders holds a structure set (RTSTRUCT) or DICOM "
+                "Segmentation with its CT; export them together."
+            ).format(folder=root, count=len(folders))
         )
     by_modality: dict[str, LabelledSeries] = {}
     for item in found:
         by_modality.setdefault(item.modality, item)
     if len(by_modality) > 1:
         raise InputError(
-            f"{root} mixes images of {' and '.join(sorted(by_modality))}, such as in "
-            + " and ".join(str(item.folder) for item in by_modality.values())
-            + "; keep each kind in a data set of its own."
+            tr("{folder} mixes images of {by_modality}, such as in ").format(
+                folder=root, by_modality=tr(" and ").join(sorted(by_modality))
+            )
+            + tr(" and ").join(str(item.folder) for item in by_modality.values())
+            + tr("; keep each kind in a data set of its own.")
         )
     _refuse_twice(found)
     without = sum(not items for items in by_folder)
-    notes = [f"{without} folders have no structures and are left out."] if without else []
+    notes = (
+        [tr("{without} folders have no structures and are left out.").format(without=without)]
+        if without
+        else []
+    )
     items = [
         Item(
             name=f"case-{item.key}",
@@ -130,7 +145,9 @@ def _refuse_twice(found: Sequence[LabelledSeries]) -> None:
         other = by_key.setdefault(item.key, item)
         if other is not item:
             raise InputError(
-                f"{item.folder} and {other.folder} hold the same series; keep one of them."
+                tr("{folder} and {other_folder} hold the same series; keep one of them.").format(
+                    folder=item.folder, other_folder=other.folder
+                )
             )
 
 
@@ -145,11 +162,17 @@ def _refuse_without_table(items: Sequence[Item], by_item: Sequence[Sequence[Stru
         return
     counts = Counter(one.name for structures in named for one in structures)
     rows = [f"{name} ({count})" for name, count in counts.most_common(_MOST_NAMES)]
-    more = f" and {len(counts) - _MOST_NAMES} more" if len(counts) > _MOST_NAMES else ""
+    more = (
+        tr(" and {count} more").format(count=len(counts) - _MOST_NAMES)
+        if len(counts) > _MOST_NAMES
+        else ""
+    )
     raise InputError(
-        f"The structure sets have {len(counts)} names of structures, and nothing says which are "
-        'wanted; name them in a JSON file like {"Parotid_R": "Right parotid gland"} and give it '
-        f"with names=FILE. The names and how often they occur: {', '.join(rows)}{more}."
+        tr(
+            "The structure sets have {count} names of structures, and nothing says which are "
+            'wanted; name them in a JSON file like {{"Parotid_R": "Right parotid gland"}} '
+            "and give it with names=FILE. The names and how often they occur: {rows}{more}."
+        ).format(count=len(counts), rows=", ".join(rows), more=more)
     )
 
 
@@ -164,7 +187,11 @@ def _by_table(path: Path) -> tuple[tuple[Structure, ...], tuple[tuple[str, int],
     for name in table:
         other = written.setdefault(structure_id(name), name)
         if structure_id(table[other]) != structure_id(table[name]):
-            raise InputError(f"{path} gives {shown(other)} and {shown(name)} different meanings.")
+            raise InputError(
+                tr("{path} gives {other} and {name} different meanings.").format(
+                    path=path, other=shown(other), name=shown(name)
+                )
+            )
     pairs = tuple((name, labels[structure_id(table[name])]) for name in written.values())
     return structures_called(list(meanings.values())), pairs
 
@@ -173,19 +200,29 @@ def _read_table(path: Path) -> dict[str, str]:
     try:
         data: Any = read_json(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+        raise InputError(
+            tr("{path} is not JSON ({error}).").format(path=path, error=error)
+        ) from error
     if not isinstance(data, dict) or not data:
         raise InputError(
-            f"{path} is no table of names; it should be like "
-            '{"Parotid_R": "Right parotid gland"}.'
+            tr(
+                '{path} is no table of names; it should be like {{"Parotid_R": "Right '
+                'parotid gland"}}.'
+            ).format(path=path)
         )
     for name, meaning in data.items():
         if not isinstance(meaning, str) or not structure_id(meaning) or not structure_id(name):
             raise InputError(
-                f"{path} says {shown(meaning)} for {shown(name)}; both should be names. Leave out "
-                "what is not wanted."
+                tr(
+                    "{path} says {meaning} for {name}; both should be names. Leave out what is "
+                    "not wanted."
+                ).format(path=path, meaning=shown(meaning), name=shown(name))
             )
     return data
 
@@ -207,19 +244,28 @@ def _wanted(
             kept.append(item)
     if not kept:
         raise InputError(
-            f"No file has a structure that {table} names; the files have {_shown_names(others)}. "
-            "Correct the names; without the table, an error lists those in the files."
+            tr(
+                "No file has a structure that {table} names; the files have {others}. Correct "
+                "the names; without the table, an error lists those in the files."
+            ).format(table=table, others=_shown_names(others))
         )
     notes = []
     if others:
-        notes.append(f"{table} does not name {_shown_names(others)}, which are left out.")
+        notes.append(
+            tr("{table} does not name {others}, which are left out.").format(
+                table=table, others=_shown_names(others)
+            )
+        )
     if len(kept) < len(items):
-        notes.append(f"{len(items) - len(kept)} cases have none of the structures.")
+        notes.append(
+            tr("{count} cases have none of the structures.").format(count=len(items) - len(kept))
+        )
     nowhere = [name for name, label in pairs if label not in seen]
     if nowhere:
         raise InputError(
-            f"{table} names {listed(nowhere)}, which no file has; correct the names or leave them "
-            "out."
+            tr(
+                "{table} names {nowhere}, which no file has; correct the names or leave them out."
+            ).format(table=table, nowhere=listed(nowhere))
         )
     return kept, notes
 
@@ -227,8 +273,9 @@ def _wanted(
 def _shown_names(names: Counter[str]) -> str:
     """How many names there are, and those that cannot hold a patient's name."""
     known = names_of_structures(name for name, _ in names.most_common())
-    what = f"{len(names)} name{'' if len(names) == 1 else 's'} of structures"
-    more = " and others" if 0 < len(known) < len(names) else ""
+    what = trn("{count} name of structures", "{count} names of structures", len(names))
+    what = what.format(count=len(names))
+    more = tr(" and others") if 0 < len(known) < len(names) else ""
     return f"{what} ({listed(known)}{more})" if known else what
 
 
@@ -246,13 +293,17 @@ def _refuse_same_meaning(
             continue
         if label in by_label:
             raise InputError(
-                f"{item.label} has two structures of one meaning, {shown(by_label[label])} and "
-                f"{shown(one.name)}; take one of them out of the table or the file."
+                tr(
+                    "{item} has two structures of one meaning, {value} and {one}; take one of "
+                    "them out of the table or the file."
+                ).format(item=item.label, value=shown(by_label[label]), one=shown(one.name))
             )
         by_label[label] = one.name
     names = Counter(structure_id(one.name) for one in structures)
     twice = [name for name, _ in pairs if names[structure_id(name)] > 1]
     if twice:
         raise InputError(
-            f"{item.label} has several structures with the name {shown(twice[0])}; rename them."
+            tr("{item} has several structures with the name {value}; rename them.").format(
+                item=item.label, value=shown(twice[0])
+            )
         )

@@ -23,6 +23,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..export.atomic import atomic_write
+from ..language import tr
 from ..untrusted import read_json, shown
 from ..volume.orientation import reorientation_to
 from ..volume.volume import Volume
@@ -79,17 +80,17 @@ class Feature:
 
 FEATURES: dict[str, Feature] = {
     "volume_ml": Feature("volume", "mL"),
-    "left_right_mm": Feature("extent from left to right", "mm"),
-    "front_back_mm": Feature("extent from front to back", "mm"),
-    "foot_head_mm": Feature("extent from foot to head", "mm"),
-    "largest_area_mm2": Feature("area on its largest slice", "mm²"),
-    "usual_area_mm2": Feature("area on its median slice", "mm²"),
-    "filled_box": Feature("share of its bounding box", ""),
-    "air": Feature("share in air", "", is_share=True),
-    "fat": Feature("share in fat", "", is_share=True),
-    "soft": Feature("share in soft tissue", "", is_share=True),
-    "bone": Feature("share in bone", "", is_share=True),
-    "largest_piece": Feature("share of its largest piece", "", is_share=True),
+    "left_right_mm": Feature(tr("extent from left to right"), "mm"),
+    "front_back_mm": Feature(tr("extent from front to back"), "mm"),
+    "foot_head_mm": Feature(tr("extent from foot to head"), "mm"),
+    "largest_area_mm2": Feature(tr("area on its largest slice"), "mm²"),
+    "usual_area_mm2": Feature(tr("area on its median slice"), "mm²"),
+    "filled_box": Feature(tr("share of its bounding box"), ""),
+    "air": Feature(tr("share in air"), "", is_share=True),
+    "fat": Feature(tr("share in fat"), "", is_share=True),
+    "soft": Feature(tr("share in soft tissue"), "", is_share=True),
+    "bone": Feature(tr("share in bone"), "", is_share=True),
+    "largest_piece": Feature(tr("share of its largest piece"), "", is_share=True),
 }
 """What is measured, in the order of reports."""
 CUT = "is_cut"
@@ -153,8 +154,12 @@ class Doubt:
 
     def __str__(self) -> str:
         feature = FEATURES[self.feature]
-        limits = f"{feature.text(self.low)} to {feature.text(self.high)}"
-        return f"{feature.title} {feature.text(self.value)} (others {limits})"
+        limits = tr("{text} to {feature_text}").format(
+            text=feature.text(self.low), feature_text=feature.text(self.high)
+        )
+        return tr("{feature} {text} (others {limits})").format(
+            feature=feature.title, text=feature.text(self.value), limits=limits
+        )
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,11 @@ def measure_reference(
     from scipy import ndimage
 
     if labels.shape != volume.array.shape:
-        raise ValueError(f"labels {labels.shape} are not on {volume.array.shape}")
+        raise ValueError(
+            tr("labels {shape} are not on {array_shape}").format(
+                shape=labels.shape, array_shape=volume.array.shape
+            )
+        )
     turn = reorientation_to(volume.geometry, AXES)
     spacing = turn.spacing(volume.geometry)
     hu, marks = turn.apply(volume.array), turn.apply(labels)
@@ -336,13 +345,20 @@ def check_references(
         InputError: If the limit cannot be used, or no structure has enough references.
     """
     if not 1.0 <= limit < float("inf"):
-        raise InputError(f"A limit of {limit:g} cannot be used; give 1 or more, usually 6.")
+        raise InputError(
+            tr("A limit of {limit:g} cannot be used; give 1 or more, usually 6.").format(
+                limit=limit
+            )
+        )
     cohort = cohort_of(measured.values()) if cohort is None else cohort
     if not cohort.usual:
         most = max(cohort.cases.values(), default=0)
         raise InputError(
-            f"No structure has {LEAST_CASES} references (at most {most} are there), so nothing "
-            "tells what is usual; give more cases, or a cohort that was measured on others."
+            tr(
+                "No structure has {least_cases} references (at most {most} are there), so "
+                "nothing tells what is usual; give more cases, or a cohort that was measured on "
+                "others."
+            ).format(least_cases=LEAST_CASES, most=most)
         )
     found, checked, unchecked = [], 0, set()
     for case, structures in sorted(measured.items()):
@@ -441,7 +457,9 @@ def read_cohort(path: Path) -> Cohort:
 def _read_usual(values: Any) -> Usual:
     middle, below, above = (float(value) for value in values)
     if not (np.isfinite((middle, below, above)).all() and below > 0 and above > 0):
-        raise ValueError(f"{shown(values)} is no middle with widths above 0")
+        raise ValueError(
+            tr("{values} is no middle with widths above 0").format(values=shown(values))
+        )
     return Usual(middle, below, above)
 
 
@@ -457,7 +475,7 @@ def read_set_aside(path: Path) -> dict[str, frozenset[str]]:
         for item in content["set_aside"]:
             case, structure = item["case"], item["structure"]
             if not isinstance(case, str) or not isinstance(structure, str):
-                raise ValueError(f"{shown(item)} names no case and structure")
+                raise ValueError(tr("{item} names no case and structure").format(item=shown(item)))
             found.setdefault(case, set()).add(structure)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
@@ -469,16 +487,20 @@ def _read(path: Path) -> dict[str, Any]:
         content = read_json(path)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror or error}); `sdseg references` writes it."
+            tr("{path} cannot be read ({reason}); `sdseg references` writes it.").format(
+                path=path, reason=error.strerror or error
+            )
         ) from error
     except ValueError as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise _damaged(path, ValueError(f"it has not the format {FORMAT}"))
+        raise _damaged(path, ValueError(tr("it has not the format {format}").format(format=FORMAT)))
     return content
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} is not what `sdseg references` writes ({error}); run that command again."
+        tr(
+            "{path} is not what `sdseg references` writes ({error}); run that command again."
+        ).format(path=path, error=error)
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError
+from ..language import tr
 from ..reading.pictures import PICTURE_SUFFIXES, is_colored
 from .collection import Item
 
@@ -53,8 +54,14 @@ def existing_folder(path: Path, what: str | None = None) -> Path:
     if path.is_dir():
         return path
     if what is None:
-        raise InputError(f"The data folder {path} does not exist; check the spelling.")
-    raise InputError(f"{what} should be in the folder {path}, which does not exist.")
+        raise InputError(
+            tr("The data folder {path} does not exist; check the spelling.").format(path=path)
+        )
+    raise InputError(
+        tr("{what} should be in the folder {path}, which does not exist.").format(
+            what=what, path=path
+        )
+    )
 
 
 def first_folder(root: Path, candidates: Sequence[str], inside: Sequence[str], what: str) -> Path:
@@ -69,7 +76,11 @@ def first_folder(root: Path, candidates: Sequence[str], inside: Sequence[str], w
             return root / candidate
     folder = root / candidates[0]
     missing = [str(folder / name) for name in inside if not (folder / name).is_dir()]
-    raise InputError(f"{root} is not laid out as {what}: there is no {' and no '.join(missing)}.")
+    raise InputError(
+        tr("{folder} is not laid out as {what}: there is no {missing}.").format(
+            folder=root, what=what, missing=tr(" and no ").join(missing)
+        )
+    )
 
 
 def files_by_stem(folder: Path, suffixes: Sequence[str] = VOLUME_SUFFIXES) -> dict[str, Path]:
@@ -90,7 +101,9 @@ def files_by_stem(folder: Path, suffixes: Sequence[str] = VOLUME_SUFFIXES) -> di
         stem = path.name[: -len(suffix)]
         if stem in files:
             raise InputError(
-                f"{files[stem]} and {path.name} are two files for one item; keep one of them."
+                tr("{file} and {path} are two files for one item; keep one of them.").format(
+                    file=files[stem], path=path.name
+                )
             )
         files[stem] = path
     return files
@@ -170,13 +183,17 @@ def paired_items(
         image_files = {s: path for s, path in image_files.items() if not s.endswith(label_suffix)}
     expected = {stem: stem + label_suffix for stem in image_files}
     lacking = [stem for stem in expected.values() if stem not in label_files]
-    refuse_missing(lacking, f"{what} label files", labels)
+    refuse_missing(lacking, tr("{what} label files").format(what=what), labels)
     if images != labels:
         wanted = set(expected.values())
         lacking = [stem for stem in label_files if stem not in wanted]
-        refuse_missing(lacking, f"{what} images", images)
+        refuse_missing(lacking, tr("{what} images").format(what=what), images)
     if not image_files:
-        raise InputError(f"{images} has no {what} images ({', '.join(suffixes)}).")
+        raise InputError(
+            tr("{images} has no {what} images ({suffixes}).").format(
+                images=images, what=what, suffixes=", ".join(suffixes)
+            )
+        )
     return [
         Item(stem, path, label_files[expected[stem]]) for stem, path in sorted(image_files.items())
     ]
@@ -195,8 +212,10 @@ def refuse_missing(names: Sequence[str], what: str, folder: Path) -> None:
     """
     if names:
         raise InputError(
-            f"{what} are missing under {folder}: {listed(names)} ({len(names)} in all). Fetch "
-            "the data set anew, or put the files there."
+            tr(
+                "{what} are missing under {folder}: {names} ({count} in all). Fetch the data "
+                "set anew, or put the files there."
+            ).format(what=what, folder=folder, names=listed(names), count=len(names))
         )
 
 

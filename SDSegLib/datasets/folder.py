@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..models.labels import read_structures, structures_named
 from ..reading.files import read_volume
 from ..reading.pictures import LOSSY_SUFFIXES, PICTURE_SUFFIXES, read_mask
@@ -107,7 +108,11 @@ def folder(
     """
     existing_folder(root)
     if rule is not None and rule not in RULES:
-        raise InputError(f"Unknown rule {rule!r}; choose one of {', '.join(RULES)}.")
+        raise InputError(
+            tr("Unknown rule {rule!r}; choose one of {rules}.").format(
+                rule=rule, rules=", ".join(RULES)
+            )
+        )
     parts = _parts(root, _FileNames(images, labels, image, label, label_suffix))
     notes = _leave_out_unlabelled(parts, root)
     _refuse_twice(parts)
@@ -132,7 +137,7 @@ def folder(
         test=parts["test"],
         recipe=recipe,
         input=picture_input(colored) if is_2d else None,
-        source=f"{root.resolve().name}, split with seed {seed}",
+        source=tr("{folder}, split with seed {seed}").format(folder=root.resolve().name, seed=seed),
         notes=notes,
     )
 
@@ -163,8 +168,16 @@ def _leave_out_unlabelled(parts: dict[str, tuple[Item, ...]], root: Path) -> tup
     if not count:
         return ()
     if not parts["train"]:
-        raise InputError(f"No case of {root} has a segmentation yet; draw and correct some first.")
-    return (f"{count} of {len(every)} cases have no segmentation yet and are left out.",)
+        raise InputError(
+            tr("No case of {folder} has a segmentation yet; draw and correct some first.").format(
+                folder=root
+            )
+        )
+    return (
+        tr("{count} of {total} cases have no segmentation yet and are left out.").format(
+            count=count, total=len(every)
+        ),
+    )
 
 
 def _holds_pairs(root: Path, names: _FileNames) -> bool:
@@ -187,8 +200,10 @@ def _pairs(root: Path, names: _FileNames) -> list[Item]:
     if images is None or labels is None:
         part, usual = ("images", IMAGE_FOLDERS) if images is None else ("labels", LABEL_FOLDERS)
         raise InputError(
-            f"{root} has no folder {getattr(names, part) or ' or '.join(usual)}; name it with "
-            f"{part}=NAME, or for a folder per case the files in it with image=FILE label=FILE."
+            tr(
+                "{folder} has no folder {names}; name it with {part}=NAME, or for a folder per "
+                "case the files in it with image=FILE label=FILE."
+            ).format(folder=root, names=getattr(names, part) or tr(" or ").join(usual), part=part)
         )
     suffixes = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
     return paired_items(images, labels, root.resolve().name, suffixes, names.label_suffix)
@@ -196,13 +211,17 @@ def _pairs(root: Path, names: _FileNames) -> list[Item]:
 
 def _case_folders(root: Path, names: _FileNames) -> list[Item]:
     if names.image is None or names.label is None:
-        raise InputError("For a folder per case give both: image=FILE and label=FILE.")
+        raise InputError(tr("For a folder per case give both: image=FILE and label=FILE."))
     cases = case_folders(root, names.image, names.label)
     items = [Item(case.name, case.image, case.label) for case in cases if case.image is not None]
     if not items:
-        raise InputError(f"{root} has no case folders with {names.image}; check image=FILE.")
+        raise InputError(
+            tr("{folder} has no case folders with {image}; check image=FILE.").format(
+                folder=root, image=names.image
+            )
+        )
     absent = [f"{item.name}/{names.label}" for item in items if item.label is None]
-    refuse_missing(absent, "Label files", root)
+    refuse_missing(absent, tr("Label files"), root)
     return items
 
 
@@ -218,8 +237,10 @@ def _refuse_twice(parts: dict[str, tuple[Item, ...]]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
-            f"{listed(twice)}: the same names are in several splits; an image that is learnt from "
-            "cannot be tested on. Rename or remove them."
+            tr(
+                "{twice}: the same names are in several splits; an image that is learnt from "
+                "cannot be tested on. Rename or remove them."
+            ).format(twice=listed(twice))
         )
 
 
@@ -227,9 +248,14 @@ def _are_pictures(items: Sequence[Item], root: Path) -> bool:
     is_picture = [item.image.name.lower().endswith(PICTURE_SUFFIXES) for item in items]
     if any(is_picture) != all(is_picture):
         raise InputError(
-            f"{root} holds volumes and pictures together, such as "
-            f"{items[is_picture.index(False)].image.name} and "
-            f"{items[is_picture.index(True)].image.name}; keep them in folders of their own."
+            tr(
+                "{folder} holds volumes and pictures together, such as {image} and {picture}; "
+                "keep them in folders of their own."
+            ).format(
+                folder=root,
+                image=items[is_picture.index(False)].image.name,
+                picture=items[is_picture.index(True)].image.name,
+            )
         )
     return all(is_picture)
 
@@ -258,8 +284,10 @@ def _labels(
         return structures, LabelRecipe("values", values, absent=absent)
     if len(structures) != 1:
         raise InputError(
-            f"rule={rule} has one structure and background, but {names} names "
-            f"{len(structures)}; leave the rule out."
+            tr(
+                "rule={rule} has one structure and background, but {names} names {count}; leave "
+                "the rule out."
+            ).format(rule=rule, names=names, count=len(structures))
         )
     return structures, LabelRecipe(rule, absent=absent)
 
@@ -301,13 +329,17 @@ def labels_in(
     found.discard(0)
     if not found:
         raise InputError(
-            f"The label files ({listed(item.name for item in items)}) are all empty; check them."
+            tr("The label files ({names}) are all empty; check them.").format(
+                names=listed(item.name for item in items)
+            )
         )
     if len(found) > (MOST_LABELS if is_2d else LARGEST_LABEL):
         raise InputError(
-            f"The label files hold {len(found)} different values, too many for structures. If they "
-            "are masks of black and white with blurred borders, say so with rule=bright; if some "
-            "values are structures, name them with names=FILE."
+            tr(
+                "The label files hold {count} different values, too many for structures. If "
+                "they are masks of black and white with blurred borders, say so with "
+                "rule=bright; if some values are structures, name them with names=FILE."
+            ).format(count=len(found))
         )
     values = {value: label for label, value in enumerate(sorted(found), start=1)}
     known = {item.label: item.name for item in beside}
@@ -325,8 +357,10 @@ def _picture_values(item: Item) -> set[int]:
     mask = read_mask(item.label)
     if mask.ndim == 3 and (mask != mask[..., :1]).any():
         raise InputError(
-            f"{item.label} shows structures in colours; save their numbers as grey values or as a "
-            "palette, or say with rule=bright or rule=green what is the structure."
+            tr(
+                "{item} shows structures in colours; save their numbers as grey values or as a "
+                "palette, or say with rule=bright or rule=green what is the structure."
+            ).format(item=item.label)
         )
     return {int(value) for value in np.unique(mask)}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
 from ..untrusted import plain, read_json, shown, text_of, whole_number
@@ -77,27 +78,33 @@ def nnunet(
     facts = read_dataset_json(root / DESCRIPTION)
     if IGNORED in facts.names.values():
         raise InputError(
-            f"{root / DESCRIPTION} has an area to ignore ({IGNORED!r}), which is not supported; "
-            "save each structure under a label of its own."
+            tr(
+                "{folder} has an area to ignore ({ignored!r}), which is not supported; save each "
+                "structure under a label of its own."
+            ).format(folder=root / DESCRIPTION, ignored=IGNORED)
         )
-    images = existing_folder(root / "imagesTr", "The training images")
-    labels = existing_folder(root / "labelsTr", "The training label maps")
+    images = existing_folder(root / "imagesTr", tr("The training images"))
+    labels = existing_folder(root / "labelsTr", tr("The training label maps"))
     is_2d = not files_by_stem(labels, VOLUME_SUFFIXES)
     suffixes = PICTURE_SUFFIXES if is_2d else VOLUME_SUFFIXES
     items = _items(images, labels, suffixes, channel, facts)
     refuse_missing(
         sorted(set(facts.listed) - {item.name for item in items}),
-        f"Cases that {DESCRIPTION} lists",
+        tr("Cases that {file} lists").format(file=DESCRIPTION),
         images,
     )
     notes = []
     if facts.count is not None and facts.count != len(items):
-        notes.append(f"{DESCRIPTION} counts {facts.count} cases; there are {len(items)}.")
+        notes.append(
+            tr("{file} counts {count} cases; there are {found}.").format(
+                file=DESCRIPTION, count=facts.count, found=len(items)
+            )
+        )
     test: list[Item] = []
     if (root / "imagesTs").is_dir() and (root / "labelsTs").is_dir():
         test = _items(root / "imagesTs", root / "labelsTs", suffixes, channel, facts)
     elif (root / "imagesTs").is_dir():
-        notes.append("The images in imagesTs have no label maps and are left out.")
+        notes.append(tr("The images in imagesTs have no label maps and are left out."))
     given: list[Item] = []
     for images_name, labels_name in VALIDATION_FOLDERS:
         if (root / images_name).is_dir() and (root / labels_name).is_dir():
@@ -112,7 +119,12 @@ def nnunet(
         structures = read_structures(names)
         if len(structures) != len(values):
             raise InputError(
-                f"{names} names {len(structures)} structures, {root / DESCRIPTION} {len(values)}."
+                tr("{names} names {count} structures, {folder} {value_count}.").format(
+                    names=names,
+                    count=len(structures),
+                    folder=root / DESCRIPTION,
+                    value_count=len(values),
+                )
             )
     colored = is_2d and has_colors(items)
     return Collection(
@@ -128,8 +140,10 @@ def nnunet(
         recipe=LabelRecipe("values", tuple(sorted(values.items())), absent=absent),
         input=picture_input(colored) if is_2d else None,
         source=f"{facts.title or root.resolve().name}; "
-        + ("its own images and " if given else "")
-        + f"{share:.0%} of the training patients for validation, seed {seed}",
+        + (tr("its own images and ") if given else "")
+        + tr("{share:.0%} of the training patients for validation, seed {seed}").format(
+            share=share, seed=seed
+        ),
         notes=tuple(notes),
     )
 
@@ -139,10 +153,14 @@ def _items(
 ) -> list[Item]:
     marks = files_by_stem(labels, suffixes)
     by_case = files_by_channel(images, marks, suffixes)
-    refuse_missing([case for case in by_case if case not in marks], "Label maps", labels)
+    refuse_missing([case for case in by_case if case not in marks], tr("Label maps"), labels)
     refuse_missing([case for case in marks if case not in by_case], "Images", images)
     if not by_case:
-        raise InputError(f"{images} has no images ({', '.join(suffixes)}).")
+        raise InputError(
+            tr("{images} has no images ({suffixes}).").format(
+                images=images, suffixes=", ".join(suffixes)
+            )
+        )
     return [
         Item(case, _image(case, files, channel, images, facts), marks[case])
         for case, files in sorted(by_case.items())
@@ -154,19 +172,32 @@ def _image(
 ) -> Path:
     if None in files and len(facts.channels) > 1 and not is_picture(files[None]):
         raise InputError(
-            f"{files[None]} holds {len(facts.channels)} channels ({listed(facts.channels)}) in one "
-            f"4-D file; save each as a file of its own: {case}_0000.nii.gz, {case}_0001.nii.gz, …"
+            tr(
+                "{file} holds {count} channels ({channels}) in one 4-D file; save each as a "
+                "file of its own: {case}_0000.nii.gz, {case}_0001.nii.gz, …"
+            ).format(
+                file=files[None],
+                count=len(facts.channels),
+                channels=listed(facts.channels),
+                case=case,
+            )
         )
     if channel is None:
         if len(files) == 1:
             return next(iter(files.values()))
         raise InputError(
-            f"{case} in {folder} has {len(files)} channels ({listed(facts.channels)}), of which "
-            "one can be used; choose it with channel=0 or another number."
+            tr(
+                "{case} in {folder} has {count} channels ({channels}), of which one can be "
+                "used; choose it with channel=0 or another number."
+            ).format(case=case, folder=folder, count=len(files), channels=listed(facts.channels))
         )
     if channel not in files:
-        there = ", ".join(f"{number}" for number in files if number is not None) or "no number"
-        raise InputError(f"{case} in {folder} has no channel {channel}; it has {there}.")
+        there = ", ".join(f"{number}" for number in files if number is not None) or tr("no number")
+        raise InputError(
+            tr("{case} in {folder} has no channel {channel}; it has {there}.").format(
+                case=case, folder=folder, channel=channel, there=there
+            )
+        )
     return files[channel]
 
 
@@ -186,8 +217,11 @@ def read_dataset_json(path: Path) -> DatasetJson:
     """
     if not path.is_file():
         raise InputError(
-            f"{path} does not exist; it names the labels of a data set in the layout of nnU-Net or "
-            "the Medical Segmentation Decathlon. For a plain folder use the data set 'folder'."
+            tr(
+                "{path} does not exist; it names the labels of a data set in the layout of "
+                "nnU-Net or the Medical Segmentation Decathlon. For a plain folder use the data "
+                "set 'folder'."
+            ).format(path=path)
         )
     try:
         data = read_json(path)
@@ -201,10 +235,16 @@ def read_dataset_json(path: Path) -> DatasetJson:
             count=whole_number(data["numTraining"]) if "numTraining" in data else None,
         )
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from error
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
-            f"{path} is not what nnU-Net or the Decathlon writes ({_reason(error)}); correct it."
+            tr("{path} is not what nnU-Net or the Decathlon writes ({error}); correct it.").format(
+                path=path, error=_reason(error)
+            )
         ) from error
 
 
@@ -215,10 +255,10 @@ def _shown(value: Any) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
-        return f"it lacks {shown(error.args[0])}"
+        return tr("it lacks {value}").format(value=shown(error.args[0]))
     if isinstance(error, ValueError):
         return str(error)
-    return "an entry is of another kind"
+    return tr("an entry is of another kind")
 
 
 def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
@@ -227,19 +267,29 @@ def _names(labels: dict[str, Any], path: Path) -> dict[int, str]:
     for key, value in labels.items():
         if isinstance(value, (list, tuple)):
             raise InputError(
-                f"{path} has a region of several labels ({key!r}), which is not supported; save "
-                "each structure under a label of its own."
+                tr(
+                    "{path} has a region of several labels ({key!r}), which is not supported; "
+                    "save each structure under a label of its own."
+                ).format(path=path, key=key)
             )
         written, name = (key, text_of(value)) if key.isdecimal() else (value, text_of(key))
         number = whole_number(written)
         if not 0 <= number <= LARGEST_VALUE:
-            raise ValueError(f"the label {number} is not from 0 to {LARGEST_VALUE}")
+            raise ValueError(
+                tr("the label {number} is not from 0 to {largest_value}").format(
+                    number=number, largest_value=LARGEST_VALUE
+                )
+            )
         if number in names:
-            raise InputError(f"{path} gives the label {number} two names; correct it.")
+            raise InputError(
+                tr("{path} gives the label {number} two names; correct it.").format(
+                    path=path, number=number
+                )
+            )
         names[number] = name
     names.pop(0, None)
     if not names:
-        raise InputError(f"{path} names no structure.")
+        raise InputError(tr("{path} names no structure.").format(path=path))
     return names
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..errors import InputError
 from ..export.label_files import structures_in
+from ..language import tr
 from ..models.labels import structures_called
 from ..volume.same_structures import common_labels
 from ..volume.structure import Structure
@@ -52,8 +53,10 @@ def joined_structures(
                 found.append(replace(one, label=len(found) + 1))
     if found and without is not None:
         raise InputError(
-            f"{without} holds numbers without names, and other label files name their structures; "
-            "save all in one way."
+            tr(
+                "{without} holds numbers without names, and other label files name their "
+                "structures; save all in one way."
+            ).format(without=without)
         )
     coded = structures_called([item.name for item in found])
     return tuple(

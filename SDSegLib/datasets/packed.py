@@ -16,6 +16,7 @@ import numpy as np
 from ..archives import ARCHIVE_ERRORS
 from ..errors import InputError
 from ..export.atomic import atomic_write
+from ..language import tr
 from ..untrusted import parse_json
 from ..volume.model_input import InputDescription
 from ..volume.structure import Structure
@@ -131,12 +132,16 @@ def read_packed(path: Path, name: str, description: InputDescription) -> Case:
         wanted = grid_facts(description)
         if packed != wanted:
             raise InputError(
-                f"{path} was packed for {_shown(packed)}, but the model wants {_shown(wanted)}; "
-                "pack the data for this model."
+                tr(
+                    "{path} was packed for {packed}, but the model wants {wanted}; pack the "
+                    "data for this model."
+                ).format(path=path, packed=_shown(packed), wanted=_shown(wanted))
             )
         names = [entry["name"] for entry in content["items"]]
         if name not in names:
-            raise InputError(f"{path} does not hold {name}; pack the data again.")
+            raise InputError(
+                tr("{path} does not hold {name}; pack the data again.").format(path=path, name=name)
+            )
         number = names.index(name)
         with zipfile.ZipFile(path) as archive:
             image, label_map = (
@@ -151,7 +156,9 @@ def read_packed(path: Path, name: str, description: InputDescription) -> Case:
 def _content(path: Path) -> dict[str, Any]:
     """The description in the file; it is read once, not for every case."""
     if not path.is_file():
-        raise InputError(f"The packed file {path} does not exist; check the spelling.")
+        raise InputError(
+            tr("The packed file {path} does not exist; check the spelling.").format(path=path)
+        )
     facts = path.stat()
     return _read_content(path.resolve(), facts.st_mtime_ns, facts.st_size)
 
@@ -162,16 +169,28 @@ def _read_content(path: Path, changed: int, size: int) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             content = parse_json(archive.read(CONTENT))
         if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, not {FORMAT}")
+            raise ValueError(
+                tr("its format is {format!r}, not {known}").format(
+                    format=content["format"], known=FORMAT
+                )
+            )
         return content
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from error
     except _DAMAGED as error:
         raise _unusable(path, error) from error
 
 
 def _unusable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is no packed data set or is damaged ({error}); pack it again.")
+    return InputError(
+        tr("{path} is no packed data set or is damaged ({error}); pack it again.").format(
+            path=path, error=error
+        )
+    )
 
 
 def _shown(facts: dict[str, Any]) -> str:

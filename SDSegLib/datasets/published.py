@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from ..models.labels import PRIVATE_SCHEME, read_structures
 from ..volume.model_input import InputDescription
 from ..volume.structure import Code, Structure
@@ -106,9 +107,17 @@ def sts3d(root: Path, *, validation: float = 0.0, seed: int = 0) -> Collection:
     test = [item for item in items if fnmatchcase(item.image.name, STS_TEST)]
     if not test or len(test) == len(items):
         raise InputError(
-            f"The test volumes of STS-3D have names like {STS_TEST}; of the {len(items)} under "
-            f"{folder / 'image'} {'all' if test else 'none'} have such a name "
-            f"({listed(item.name for item in items)}). Keep the names of the publication."
+            tr(
+                "The test volumes of STS-3D have names like {sts_test}; of the {count} under "
+                "{folder} {which} have such a name ({names}). Keep the names of the "
+                "publication."
+            ).format(
+                sts_test=STS_TEST,
+                count=len(items),
+                folder=folder / "image",
+                which=tr("all") if test else tr("none"),
+                names=listed(item.name for item in items),
+            )
         )
     train, held = hold_out([item for item in items if item not in test], validation, seed)
     return Collection(
@@ -215,7 +224,11 @@ def _patients(folder: Path) -> list[Item]:
     image, label = HEAD_NECK_FILES
     cases = case_folders(existing_folder(folder), image, label, "pt_*")
     if not cases:
-        raise InputError(f"{folder} has no patients: folders pt_* with {image} and {label}.")
+        raise InputError(
+            tr("{folder} has no patients: folders pt_* with {image} and {label}.").format(
+                folder=folder, image=image, label=label
+            )
+        )
     for name, path_of in ((image, lambda case: case.image), (label, lambda case: case.label)):
         absent = [f"{case.name}/{name}" for case in cases if path_of(case) is None]
         refuse_missing(absent, "Files of head-neck-oar", folder)
@@ -230,8 +243,13 @@ def refuge2_cup(root: Path, *, validation: float = 0.0, seed: int = 0) -> Collec
     others = [item for item in items if not item.name.startswith("T")]
     if not test or not others:
         raise InputError(
-            f"The test pictures of REFUGE2 have names that begin with T; under {folder / 'images'} "
-            f"{'no other is there' if test else 'there is none'}. Keep the names."
+            tr(
+                "The test pictures of REFUGE2 have names that begin with T; under {folder} "
+                "{rest}. Keep the names."
+            ).format(
+                folder=folder / "images",
+                rest=tr("no other is there") if test else tr("there is none"),
+            )
         )
     train, held = hold_out(others, validation, seed)
     return _pictures(
@@ -274,7 +292,11 @@ def kvasir_seg(root: Path) -> Collection:
     items = paired_items(folder / "images", folder / "masks", "Kvasir-SEG")
     tenth = max(1, round(len(items) / 10))
     if len(items) < 3:
-        raise InputError(f"{folder} has {len(items)} pictures; three splits need more.")
+        raise InputError(
+            tr("{folder} has {count} pictures; three splits need more.").format(
+                folder=folder, count=len(items)
+            )
+        )
     return _pictures(
         "kvasir-seg",
         "Kvasir-SEG, polyps",

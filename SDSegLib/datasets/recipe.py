@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..export.label_files import read_label_file, structures_in
+from ..language import tr
 from ..models.labels import structures_named
 from ..reading.files import read_volume
 from ..volume.same_structures import common_labels
@@ -158,8 +159,12 @@ class LabelRecipe:
         more = ", …" if len(values) > MOST_SHOWN else ""
         known = sorted({0, *(value for value, _ in self.values)})
         return InputError(
-            f"{path} holds the values {shown}{more}, which name no structure; known are "
-            f"{', '.join(str(value) for value in known)}. Correct the file or the list of labels."
+            tr(
+                "{path} holds the values {names}{more}, which name no structure; known are "
+                "{known}. Correct the file or the list of labels."
+            ).format(
+                path=path, names=shown, more=more, known=", ".join(str(value) for value in known)
+            )
         )
 
 
@@ -217,8 +222,10 @@ def whole_numbers(values: np.ndarray, path: Path, largest: int = LARGEST_VALUE) 
         invalid |= ~np.isfinite(values) | (values != np.rint(values))
     if invalid.any():
         raise InputError(
-            f"{path} is no label map: it holds the value {values[invalid][0]:g}, and labels are "
-            f"whole numbers from 0 to {largest}. Give the file with the structures, not the image."
+            tr(
+                "{path} is no label map: it holds the value {value:g}, and labels are whole "
+                "numbers from 0 to {largest}. Give the file with the structures, not the image."
+            ).format(path=path, value=values[invalid][0], largest=largest)
         )
     return values.astype(np.int32)
 
@@ -226,8 +233,10 @@ def whole_numbers(values: np.ndarray, path: Path, largest: int = LARGEST_VALUE) 
 def _one_of_equal_colors(mask: np.ndarray, path: Path) -> np.ndarray:
     if (mask != mask[..., :1]).any():
         raise InputError(
-            f"{path} shows structures in colours; save their numbers as grey values or as a "
-            "palette instead."
+            tr(
+                "{path} shows structures in colours; save their numbers as grey values or as a "
+                "palette instead."
+            ).format(path=path)
         )
     return mask[..., 0]
 
@@ -237,8 +246,10 @@ def _bright(mask: np.ndarray, path: Path) -> np.ndarray:
     brightest = int(values.max(initial=0))
     if 0 < brightest <= BRIGHT or brightest > 255:
         raise InputError(
-            f"The brightest pixel of {path} has the value {brightest}; in a mask of black and "
-            "white it is 255. Save the mask so."
+            tr(
+                "The brightest pixel of {path} has the value {brightest}; in a mask of black "
+                "and white it is 255. Save the mask so."
+            ).format(path=path, brightest=brightest)
         )
     return (values > BRIGHT).astype(np.uint8)
 
@@ -248,7 +259,10 @@ def _green(mask: np.ndarray, path: Path) -> np.ndarray:
     values = mask[..., 1] if mask.ndim == 3 else mask
     if not colored and ((values > 64) & (values < 192)).any():
         raise InputError(
-            f"{path} has grey values between black and white, as in REFUGE's own masks (0 cup, "
-            "128 disc, 255 outside); here a cup is where green is 255. Convert the masks."
+            tr(
+                "{path} has grey values between black and white, as in REFUGE's own masks (0 "
+                "cup, 128 disc, 255 outside); here a cup is where green is 255. Convert the "
+                "masks."
+            ).format(path=path)
         )
     return (values == 255).astype(np.uint8)

@@ -14,6 +14,7 @@ import numpy as np
 from ..archives import ARCHIVE_ERRORS
 from ..errors import InputError
 from ..export.atomic import atomic_write
+from ..language import tr
 from ..untrusted import parse_json
 from .files import plain_name
 from .shaped_volume import ShapedVolume, keep_predictions, keep_shaped, open_shaped
@@ -65,7 +66,9 @@ def write_shape_pack(
             for name, data in members.items():
                 archive.writestr(f"{number:05d}/{name}", data)
         if not names:
-            raise InputError(f"No volume fits into {megabytes:g} MB; allow more.")
+            raise InputError(
+                tr("No volume fits into {megabytes:g} MB; allow more.").format(megabytes=megabytes)
+            )
     return names
 
 
@@ -81,14 +84,20 @@ def read_shape_pack(path: Path, folder: Path) -> list[ShapedVolume]:
         OutputError: If the folder cannot be written.
     """
     if not path.is_file():
-        raise InputError(f"The packed file {path} does not exist; check the spelling.")
+        raise InputError(
+            tr("The packed file {path} does not exist; check the spelling.").format(path=path)
+        )
     volumes = []
     try:
         with zipfile.ZipFile(path) as archive:
             for facts_name in sorted(n for n in archive.namelist() if n.endswith(_FACTS)):
                 facts = parse_json(archive.read(facts_name))
                 if facts["format"] != FORMAT:
-                    raise ValueError(f"its format is {facts['format']!r}, not {FORMAT}")
+                    raise ValueError(
+                        tr("its format is {format!r}, not {known}").format(
+                            format=facts["format"], known=FORMAT
+                        )
+                    )
                 entry = folder / plain_name(facts["name"])
                 if not (entry / _FACTS).is_file():
                     stem = facts_name.removesuffix(_FACTS)
@@ -100,7 +109,9 @@ def read_shape_pack(path: Path, folder: Path) -> list[ShapedVolume]:
                 volumes.append(open_shaped(entry))
     except _DAMAGED as error:
         raise InputError(
-            f"{path} is no file of packed structures or is damaged ({error}); pack it again."
+            tr(
+                "{path} is no file of packed structures or is damaged ({error}); pack it again."
+            ).format(path=path, error=error)
         ) from error
     return volumes
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..reading.files import read_volume
 from ..volume.checks import finite_values
 from ..volume.finding import Finding
@@ -90,7 +91,9 @@ def find_items(folder: Path) -> list[Item]:
         InputError: If there is neither.
     """
     if not folder.is_dir():
-        raise InputError(f"The data folder {folder} does not exist; check the spelling.")
+        raise InputError(
+            tr("The data folder {folder} does not exist; check the spelling.").format(folder=folder)
+        )
     items = []
     for image in sorted(folder.glob("*/ct.nii.gz")):
         labels = [image.parent / name for name in _LABEL_FILES]
@@ -100,7 +103,9 @@ def find_items(folder: Path) -> list[Item]:
     items += [Item(name, path, None) for name, path in files.items()]
     if not items:
         raise InputError(
-            f"{folder} has neither subfolders with ct.nii.gz nor volume files such as .nii.gz."
+            tr(
+                "{folder} has neither subfolders with ct.nii.gz nor volume files such as .nii.gz."
+            ).format(folder=folder)
         )
     return items
 
@@ -135,12 +140,13 @@ def read_labels(item: Item) -> np.ndarray:
         InputError: If there is none, or it is on another grid.
     """
     if item.label is None:
-        raise InputError(f"{item.name} has no label map.")
+        raise InputError(tr("{item} has no label map.").format(item=item.name))
     image, labels = read_volume(item.image, item.series), read_volume(item.label, labels=True)
     if not image.geometry.matches(labels.geometry, _TOLERANCE_MM):
         raise InputError(
-            f"The label map {item.label} is not on the grid of its CT {item.image}; resample it "
-            "there."
+            tr(
+                "The label map {item} is not on the grid of its CT {image}; resample it there."
+            ).format(item=item.label, image=item.image)
         )
     return np.asarray(labels.array).astype(np.int32)
 
@@ -236,14 +242,20 @@ def open_shaped(folder: Path) -> ShapedVolume:
             by_label[label] = (*by_label.get(label, ()), shape)
         name = str(facts["name"])
     except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"{folder} is damaged ({error}); delete it to make it anew.") from error
+        raise InputError(
+            tr("{folder} is damaged ({error}); delete it to make it anew.").format(
+                folder=folder, error=error
+            )
+        ) from error
     return ShapedVolume(name, hu, (step_k, step_j, step_i), shapes, folder, by_label)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], tuple[Shape, ...]]:
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     if facts["format"] != FORMAT:
-        raise ValueError(f"its format is {facts['format']!r}, not {FORMAT}")
+        raise ValueError(
+            tr("its format is {format!r}, not {known}").format(format=facts["format"], known=FORMAT)
+        )
     bits = np.load(folder / _BITS, mmap_mode="r", allow_pickle=False)
     return facts, tuple(unpacked(facts["shapes"], bits))
 

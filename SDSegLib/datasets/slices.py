@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.model_input import InputDescription
 from ..volume.sides import mirrored_axis
 from ..volume.slices import context_positions
@@ -81,7 +82,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
             if extent is not None
         ]
         if not self.tissue:
-            raise InputError("There is no slice with tissue to train on; check the images.")
+            raise InputError(tr("There is no slice with tissue to train on; check the images."))
         self.by_organ: dict[int, list[tuple[int, int]]] = {}
         for c, case in enumerate(cases):
             occurs = _occurrence(case.label_map)

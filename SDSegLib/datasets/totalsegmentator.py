@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from ..models.labels import structures_called
 from ..reading.mask_folder import mask_files
 from ..untrusted import shown
@@ -67,8 +68,10 @@ def totalsegmentator(
     stems = sorted(_chosen(structures, found), key=order.__getitem__)
     if len(stems) > LARGEST_LABEL:
         raise InputError(
-            f"{len(stems)} structures are too many for one model; choose up to {LARGEST_LABEL} "
-            "with structures=NAME,NAME."
+            tr(
+                "{count} structures are too many for one model; choose up to {largest_label} "
+                "with structures=NAME,NAME."
+            ).format(count=len(stems), largest_label=LARGEST_LABEL)
         )
     without = [item.name for item in items if not set(stems) & set(mask_files(_masks(item)))]
     items = [item for item in items if item.name not in without]
@@ -111,8 +114,10 @@ def _items(root: Path) -> list[Item]:
     folders = sorted(path for path in root.iterdir() if (path / MASKS).is_dir())
     if not folders:
         raise InputError(
-            f"{root} has no cases in the layout of TotalSegmentator: folders like s0000 with "
-            f"{IMAGE} and a folder {MASKS}."
+            tr(
+                "{folder} has no cases in the layout of TotalSegmentator: folders like s0000 with "
+                "{image} and a folder {masks}."
+            ).format(folder=root, image=IMAGE, masks=MASKS)
         )
     missing = [folder.name for folder in folders if not (folder / IMAGE).is_file()]
     refuse_missing([f"{name}/{IMAGE}" for name in missing], "CT of TotalSegmentator's cases", root)
@@ -147,14 +152,21 @@ def _chosen(structures: str, found: list[str]) -> list[str]:
         unknown = [stem for stem in chosen if stem not in found]
         if unknown:
             raise InputError(
-                f"structures={shown(structures)}: there are no masks {listed(unknown)}. Give "
-                f"{', '.join((_ALL, _ORGANS, *_PARTS))}, or names of masks such as "
-                f"{listed(found)}."
+                tr(
+                    "structures={structures}: there are no masks {unknown}. Give {value}, or "
+                    "names of masks such as {found}."
+                ).format(
+                    structures=shown(structures),
+                    unknown=listed(unknown),
+                    value=", ".join((_ALL, _ORGANS, *_PARTS)),
+                    found=listed(found),
+                )
             )
     if not chosen:
         raise InputError(
-            f"structures={structures}: no case has such masks; there are, for example, "
-            f"{listed(found)}."
+            tr(
+                "structures={structures}: no case has such masks; there are, for example, {found}."
+            ).format(structures=structures, found=listed(found))
         )
     return list(dict.fromkeys(chosen))
 
@@ -180,7 +192,11 @@ def _splits(table: Path, items: list[Item]) -> tuple[dict[Split, tuple[Item, ...
     if absent:
         notes.append(f"{len(absent)} of {len(by_name)} cases of {TABLE} are not there.")
     if not parts["train"]:
-        raise InputError(f"{table} puts no case that is there into the split train; correct it.")
+        raise InputError(
+            tr("{table} puts no case that is there into the split train; correct it.").format(
+                table=table
+            )
+        )
     return {split: tuple(found) for split, found in parts.items()}, notes
 
 
@@ -191,14 +207,16 @@ def _table(path: Path) -> dict[str, Split]:
             text = file.read(_LARGEST_TABLE).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path} cannot be read as a table in UTF-8; correct or remove it."
+            tr("{path} cannot be read as a table in UTF-8; correct or remove it.").format(path=path)
         ) from error
     lines = text.splitlines()
     separator = ";" if lines and ";" in lines[0] else ","
     try:
         rows = list(csv.DictReader(lines, delimiter=separator))
     except csv.Error as error:
-        raise InputError(f"{path} is no table ({error}); correct or remove it.") from error
+        raise InputError(
+            tr("{path} is no table ({error}); correct or remove it.").format(path=path, error=error)
+        ) from error
     if not rows or "image_id" not in rows[0] or "split" not in rows[0]:
         return {}
     found: dict[str, Split] = {}
@@ -206,7 +224,9 @@ def _table(path: Path) -> dict[str, Split]:
         written = (row["split"] or "").strip()
         if written not in _SPLITS:
             raise InputError(
-                f"{path} has the split {shown(written)}; it should be {', '.join(_SPLITS)}."
+                tr("{path} has the split {written}; it should be {splits}.").format(
+                    path=path, written=shown(written), splits=", ".join(_SPLITS)
+                )
             )
         found[(row["image_id"] or "").strip()] = _SPLITS[written]
     return found

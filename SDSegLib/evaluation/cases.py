@@ -24,6 +24,7 @@ from ..datasets.nnunet import structures_beside
 from ..datasets.recipe import LabelRecipe
 from ..errors import InputError
 from ..families.description import ModelDescription
+from ..language import tr
 from ..models.labels import read_names
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture, read_mask
 from ..volume.same_structures import common_labels
@@ -110,8 +111,11 @@ def find_pairs(data: Path, image: str = IMAGE, reference: str = REFERENCE) -> Fo
     found = _found(cases, beside=beside)
     if not found.pairs:
         raise InputError(
-            f"{data} holds no cases: no subfolder has a reference {reference}, and there is no "
-            "folder labelsTr, labelsTs or labels. Name the files with --image and --reference."
+            tr(
+                "{data} holds no cases: no subfolder has a reference {reference}, and there is "
+                "no folder labelsTr, labelsTs or labels. Name the files with --image and "
+                "--reference."
+            ).format(data=data, reference=reference)
         )
     return found
 
@@ -131,8 +135,10 @@ def cases_of(collection: Collection, split: str) -> FoundCases:
     found = replace(found, pairs=_read_by(collection, None, found.pairs))
     if not found.pairs:
         raise InputError(
-            f"{collection.title} has no label files in the split {split} to compare with; packed "
-            "data are for training alone."
+            tr(
+                "{collection} has no label files in the split {split} to compare with; packed "
+                "data are for training alone."
+            ).format(collection=collection.title, split=split)
         )
     return found
 
@@ -159,15 +165,27 @@ def find_predictions(folder: Path, pairs: tuple[CasePair, ...]) -> dict[str, Pat
         InputError: If there is no such folder, or a case has no prediction.
     """
     if not folder.is_dir():
-        raise InputError(f"The folder of predictions {folder} does not exist; check the spelling.")
+        raise InputError(
+            tr("The folder of predictions {folder} does not exist; check the spelling.").format(
+                folder=folder
+            )
+        )
     suffixes = PICTURE_SUFFIXES if any(pair.is_2d for pair in pairs) else LABEL_SUFFIXES
     files = files_by_stem(folder, suffixes)
     missing = [pair.name for pair in pairs if pair.name not in files]
     if missing:
         usual = PICTURE_SUFFIXES[0] if suffixes is PICTURE_SUFFIXES else VOLUME_SUFFIXES[0]
         raise InputError(
-            f"{folder} has no label map for {len(missing)} of {len(pairs)} cases, such as "
-            f"{missing[0]}{usual}; add them, or take those cases out of the data folder."
+            tr(
+                "{folder} has no label map for {count} of {total} cases, such as "
+                "{missing}{usual}; add them, or take those cases out of the data folder."
+            ).format(
+                folder=folder,
+                count=len(missing),
+                total=len(pairs),
+                missing=missing[0],
+                usual=usual,
+            )
         )
     return {pair.name: files[pair.name] for pair in pairs}
 
@@ -181,8 +199,10 @@ def require_images(pairs: tuple[CasePair, ...]) -> None:
     missing = [pair.name for pair in pairs if pair.image is None]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(pairs)} cases have a reference but no image, such as "
-            f"{missing[0]}; add them, or name the images' file with --image."
+            tr(
+                "{count} of {total} cases have a reference but no image, such as "
+                "{missing}; add them, or name the images' file with --image."
+            ).format(count=len(missing), total=len(pairs), missing=missing[0])
         )
 
 
@@ -200,8 +220,12 @@ def label_names(data: Path, references: Iterable[Path]) -> dict[int, str]:
         found |= {int(value) for value in np.unique(read_label_map(path).array)}
     found.discard(0)
     if not found:
-        raise InputError(f"The reference label maps in {data} are all empty; check the data set.")
-    return {label: f"label {label}" for label in sorted(found)}
+        raise InputError(
+            tr("The reference label maps in {data} are all empty; check the data set.").format(
+                data=data
+            )
+        )
+    return {label: tr("label {label}").format(label=label) for label in sorted(found)}
 
 
 def in_labels_of(
@@ -217,8 +241,15 @@ def in_labels_of(
     common = _common_structures(collection.structures, description.structures)
     if not common:
         raise InputError(
-            f"The model {description.name} and {collection.title} have no structure in common: "
-            f"{_names(description.structures)}; and {_names(collection.structures)}."
+            tr(
+                "The model {model} and {collection} have no structure in common: "
+                "{structures}; and {others}."
+            ).format(
+                model=description.name,
+                collection=collection.title,
+                structures=_names(description.structures),
+                others=_names(collection.structures),
+            )
         )
     table = tuple(common.get(label, 0) for label in range(len(collection.structures) + 1))
     names = {item.label: item.name for item in description.structures}
@@ -242,8 +273,14 @@ def by_names(
     common = common_labels(structures, description.structures)
     if not common:
         raise InputError(
-            f"The model {description.name} and the references have no structure in common: "
-            f"{_names(description.structures)}; and {_names(structures)}."
+            tr(
+                "The model {model} and the references have no structure in common: "
+                "{structures}; and {others}."
+            ).format(
+                model=description.name,
+                structures=_names(description.structures),
+                others=_names(structures),
+            )
         )
     read = known.reader(description.structures)
     names = {item.label: item.name for item in description.structures}
@@ -282,9 +319,15 @@ def refuse_other_labels(description: ModelDescription, collection: Collection) -
     common = _common_structures(collection.structures, description.structures)
     if len(common) < len(description.structures) or any(a != b for a, b in common.items()):
         raise InputError(
-            f"The labels of the model {description.name} ({_names(description.structures)}) are "
-            f"not those of {collection.title} ({_names(collection.structures)}); choose data with "
-            "the model's labels."
+            tr(
+                "The labels of the model {model} ({structures}) are not those of "
+                "{collection} ({others}); choose data with the model's labels."
+            ).format(
+                model=description.name,
+                structures=_names(description.structures),
+                collection=collection.title,
+                others=_names(collection.structures),
+            )
         )
 
 
@@ -298,9 +341,14 @@ def refuse_other_numbers(description: ModelDescription, pairs: tuple[CasePair, .
     common = common_labels(structures, description.structures)
     if structures and any(common.get(item.label) != item.label for item in structures):
         raise InputError(
-            f"The labels of the model {description.name} ({_names(description.structures)}) are "
-            f"not those of the references ({_names(structures)}); choose data with the model's "
-            "labels."
+            tr(
+                "The labels of the model {model} ({structures}) are not those of the "
+                "references ({others}); choose data with the model's labels."
+            ).format(
+                model=description.name,
+                structures=_names(description.structures),
+                others=_names(structures),
+            )
         )
 
 
@@ -312,10 +360,14 @@ def refuse_other_dimensions(description: ModelDescription, pairs: tuple[CasePair
     """
     is_for_pictures = description.input.pictures is not None
     if any(pair.is_2d != is_for_pictures for pair in pairs):
-        kinds = ("pictures", "volumes") if is_for_pictures else ("volumes", "pictures")
+        kinds = (tr("volumes"), tr("pictures"))
+        if is_for_pictures:
+            kinds = kinds[::-1]
         raise InputError(
-            f"The model {description.name} segments {kinds[0]}, and these are {kinds[1]}; choose "
-            "another model or other data."
+            tr(
+                "The model {model} segments {kind}, and these are {data_kind}; choose "
+                "another model or other data."
+            ).format(model=description.name, kind=kinds[0], data_kind=kinds[1])
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..datasets.nnunet import DESCRIPTION, structures_beside
 from ..errors import InputError
+from ..language import tr
 from ..options import RunOptions
 from ..reading.pictures import is_picture
 from ..volume.geometry import Geometry
@@ -45,11 +46,11 @@ if TYPE_CHECKING:
     from ..inference.progress import ProgressCallback
     from ..inference.segmenter import Segmenter
 
-_REFERENCES_BY_NUMBER = (
+_REFERENCES_BY_NUMBER = tr(
     "Nothing names the labels of the references, so {}; if they mean something else, say what with "
     "--names."
 )
-_PREDICTIONS_BY_NUMBER = (
+_PREDICTIONS_BY_NUMBER = tr(
     "Nothing names the labels of the predictions, so they are taken as in the references, {}; if "
     "they mean something else, name them in {}."
 )
@@ -137,7 +138,9 @@ class PreparedModel:
         if not self.is_by_number or self.is_for_pictures:
             return ()
         label, name = next(iter(self.names.items()))
-        meaning = f"label {label} is taken for the model's {name}, and so on"
+        meaning = tr("label {label} is taken for the model's {name}, and so on").format(
+            label=label, name=name
+        )
         return (_REFERENCES_BY_NUMBER.format(meaning),)
 
     @property
@@ -171,7 +174,9 @@ class PreparedModel:
         from ..inference.picture import PictureSegmenter
 
         if run.mirror:
-            raise InputError("Only models of volumes segment mirrored slices; leave mirroring off.")
+            raise InputError(
+                tr("Only models of volumes segment mirrored slices; leave mirroring off.")
+            )
         return PictureSegmenter(self.family, self.choice, run.precision, run.steps)
 
 
@@ -240,16 +245,24 @@ def _reader_of_predictions(
     known.refuse_some_without()
     named = known.structures()
     if not structures:
-        return read_numbers, (_REFERENCES_BY_NUMBER.format("the same numbers are compared"),)
+        return read_numbers, (_REFERENCES_BY_NUMBER.format(tr("the same numbers are compared")),)
     if not named:
-        meaning = ", ".join(f"{item.label} for {item.name}" for item in stored)
+        meaning = ", ".join(
+            tr("{item} for {item_name}").format(item=item.label, item_name=item.name)
+            for item in stored
+        )
         read = NamedLabels(known.files, stored, {}).reader(structures)
         return read, (_PREDICTIONS_BY_NUMBER.format(meaning, folder / DESCRIPTION),)
     if not common_labels(named, structures):
         raise InputError(
-            f"The predictions in {folder} and the references have no structure in common: "
-            f"{', '.join(item.name for item in named)}; and "
-            f"{', '.join(item.name for item in structures)}."
+            tr(
+                "The predictions in {folder} and the references have no structure in common: "
+                "{named}; and {structures}."
+            ).format(
+                folder=folder,
+                named=", ".join(item.name for item in named),
+                structures=", ".join(item.name for item in structures),
+            )
         )
     return known.reader(structures), ()
 
@@ -353,7 +366,11 @@ def prepare_model(
     wanted = {item.label for item in select_structures(description.structures, run.structures)}
     names = {label: name for label, name in names.items() if label in wanted}
     if not names:
-        raise InputError(f"The data have none of the structures {', '.join(run.structures or ())}.")
+        raise InputError(
+            tr("The data have none of the structures {structures}.").format(
+                structures=", ".join(run.structures or ())
+            )
+        )
     family = load_family(installed.folder)
     choice = choose_device(run.device)
     return PreparedModel(description, family, choice, pairs, names, is_by_number)
@@ -417,12 +434,14 @@ def _evaluate(
 def _on_reference(pair: CasePair, prediction: Prediction) -> ComparedCase:
     reference = pair.read_reference(pair.reference)
     notes = [*prediction.notes, *prediction.label_map.notes]
-    notes += [f"The reference: {note}" for note in reference.notes]
+    notes += [tr("The reference: {note}").format(note=note) for note in reference.notes]
     label_map, is_resampled = on_grid(prediction.label_map, reference.geometry)
     if is_resampled:
         notes.append(
-            "The prediction is on another grid than the reference; it was resampled there by "
-            "nearest neighbour, which costs accuracy at its surface."
+            tr(
+                "The prediction is on another grid than the reference; it was resampled there by "
+                "nearest neighbour, which costs accuracy at its surface."
+            )
         )
     return ComparedCase(
         prediction=label_map,
@@ -444,7 +463,11 @@ def unknown_structures(pair: CasePair, names: Mapping[int, str]) -> list[str]:
     unknown = [name for label, name in names.items() if label in pair.unknown]
     if not unknown:
         return []
-    return [f"The reference has no mask of {', '.join(unknown)}, so this is unknown there."]
+    return [
+        tr("The reference has no mask of {unknown}, so this is unknown there.").format(
+            unknown=", ".join(unknown)
+        )
+    ]
 
 
 def _other_labels(reference: np.ndarray, names: Mapping[int, str]) -> list[str]:
@@ -453,7 +476,7 @@ def _other_labels(reference: np.ndarray, names: Mapping[int, str]) -> list[str]:
     if not others:
         return []
     shown = ", ".join(str(label) for label in others)
-    return [f"The reference has labels that are not compared: {shown}."]
+    return [tr("The reference has labels that are not compared: {shown}.").format(shown=shown)]
 
 
 def _displayed(

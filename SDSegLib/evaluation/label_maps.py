@@ -9,6 +9,7 @@ import numpy as np
 
 from ..datasets.recipe import whole_numbers
 from ..errors import InputError
+from ..language import tr
 from ..reading.files import read_volume
 from ..reading.pictures import read_mask
 from ..volume.geometry import Geometry
@@ -42,7 +43,9 @@ def read_picture_label_map(path: Path) -> Volume:
     if mask.ndim == 3 and (mask == mask[..., :1]).all():
         mask = mask[..., 0]
     if mask.ndim == 3 or int(mask.max()) > LARGEST_LABEL:
-        raise InputError(f"{path} is no label map: its values are colours or above 255.")
+        raise InputError(
+            tr("{path} is no label map: its values are colours or above 255.").format(path=path)
+        )
     values = set(np.unique(mask).tolist())
     if values <= {0, LARGEST_LABEL}:
         mask = mask > 0

@@ -12,6 +12,7 @@ import numpy as np
 from ..datasets.recipe import whole_numbers
 from ..errors import InputError
 from ..export.label_files import read_label_file, structures_in
+from ..language import tr
 from ..reading.pictures import is_picture
 from ..volume.same_structures import common_labels
 from ..volume.structure import Structure
@@ -72,8 +73,10 @@ class NamedLabels:
         if self.inside and without:
             named = next(iter(self.inside))
             raise InputError(
-                f"{without[0]} holds numbers without names, and others such as {named} name their "
-                "structures; say what the numbers mean with --names."
+                tr(
+                    "{without} holds numbers without names, and others such as {named} name "
+                    "their structures; say what the numbers mean with --names."
+                ).format(without=without[0], named=named)
             )
 
     def of_file(self, path: Path) -> tuple[Structure, ...]:
@@ -120,5 +123,8 @@ def _read_as(path: Path, names: NamedLabels, targets: tuple[Structure, ...]) -> 
     ]
     notes = volume.notes
     if others:
-        notes = (*notes, f"It has labels that are not compared: {', '.join(others)}.")
+        notes = (
+            *notes,
+            tr("It has labels that are not compared: {others}.").format(others=", ".join(others)),
+        )
     return replace(volume, array=table[values], notes=notes)

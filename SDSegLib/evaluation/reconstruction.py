@@ -18,6 +18,7 @@ from ..datasets.collection import Collection, Item
 from ..errors import InputError, ModelError
 from ..families.base import SegmentationFamily
 from ..families.compact import CompactFamily
+from ..language import tr
 from ..reading.files import read_volume
 from ..volume.orientation import reorientation_to
 from ..volume.tiles import blending_weights, crop_tiles, tiles_of, tissue_extents
@@ -37,8 +38,10 @@ def compact_only(family: SegmentationFamily) -> CompactFamily:
     if isinstance(family, CompactFamily):
         return family
     raise ModelError(
-        f"The model {family.description.name} is of the family {family.description.family}; only "
-        "compact models encode whole label maps. Leave --autoencoder out for it."
+        tr(
+            "The model {model} is of the family {family}; only compact models encode "
+            "whole label maps. Leave --autoencoder out for it."
+        ).format(model=family.description.name, family=family.description.family)
     )
 
 
@@ -133,8 +136,12 @@ def _case_folder(pair: CasePair) -> Path:
     folder = pair.reference.parent
     if pair.reference.name != REFERENCE or pair.image != folder / IMAGE:
         raise InputError(
-            f"The autoencoder is evaluated on a folder per case with {IMAGE} and {REFERENCE}; "
-            f"{pair.name} has {pair.reference}. Arrange the data so."
+            tr(
+                "The autoencoder is evaluated on a folder per case with {image} and "
+                "{reference}; {pair} has {pair_reference}. Arrange the data so."
+            ).format(
+                image=IMAGE, reference=REFERENCE, pair=pair.name, pair_reference=pair.reference
+            )
         )
     return folder
 

@@ -19,6 +19,7 @@ from ..datasets.files import plain_name
 from ..errors import OutputError
 from ..export.atomic import atomic_write, check_output
 from ..export.csv_text import as_text
+from ..language import tr
 from .evaluate import Evaluation
 from .figures import write_dice_figure, write_snapshot, write_stability_figure
 from .scores import StructureScore
@@ -44,8 +45,10 @@ def prepare_output(folder: Path, overwrite: bool = False) -> None:
     """
     if _make_folder(folder) and not overwrite:
         raise OutputError(
-            f"The folder {folder} is not empty; choose another, or use --overwrite to replace an "
-            "evaluation in it."
+            tr(
+                "The folder {folder} is not empty; choose another, or use --overwrite to "
+                "replace an evaluation in it."
+            ).format(folder=folder)
         )
     check_output(folder / SUMMARY_FILE, overwrite)
 
@@ -169,8 +172,9 @@ def _make_folder(folder: Path) -> bool:
         return any(folder.iterdir())
     except OSError as error:
         raise OutputError(
-            f"The folder {folder} cannot be used for results ({error.strerror or error}); choose "
-            "another."
+            tr("The folder {folder} cannot be used for results ({reason}); choose another.").format(
+                folder=folder, reason=error.strerror or error
+            )
         ) from error
 
 
@@ -183,8 +187,10 @@ def _remove(folder: Path, *patterns: str) -> None:
                     path.unlink()
     except OSError as error:
         raise OutputError(
-            f"The older results in {folder} cannot be replaced ({error.strerror or error}); close "
-            "the programs that use them, or choose another folder."
+            tr(
+                "The older results in {folder} cannot be replaced ({reason}); close the "
+                "programs that use them, or choose another folder."
+            ).format(folder=folder, reason=error.strerror or error)
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import MissingPackageError
+from ..language import tr
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,7 +124,9 @@ def require_monai() -> None:
         MissingPackageError: Without MONAI.
     """
     if find_spec("monai") is None:
-        raise MissingPackageError("monai", "evaluate", "Measuring overlap and surface distances")
+        raise MissingPackageError(
+            "monai", "evaluate", tr("Measuring overlap and surface distances")
+        )
 
 
 def slice_dice(

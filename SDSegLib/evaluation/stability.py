@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..language import tr
 from ..review.slices import slice_scores, slices_to_review
 from ..volume.segmentation import Segmentation
 from .cases import CasePair
@@ -214,7 +215,7 @@ def judge_case(
     found, mean, notes = case.samples, case.samples.mean, list(case.notes)
     reference, resampled = on_grid(pair.read_reference(pair.reference), mean.geometry)
     if resampled:
-        notes.append("The reference is on another grid than the image; it was resampled to it.")
+        notes.append(tr("The reference is on another grid than the image; it was resampled to it."))
     i, j, k = mean.geometry.spacing
 
     def scores(label_map: np.ndarray) -> list[StructureScore]:

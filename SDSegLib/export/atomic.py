@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
+from ..language import tr
 from ..unfinished import discard, unfinished_file
 
 _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz", ".tar.gz")
@@ -47,8 +48,10 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({_reason(error)}); free space on its disk, close the "
-            "programs that use it, or choose another folder."
+            tr(
+                "{path} cannot be written ({error}); free space on its disk, close the programs "
+                "that use it, or choose another folder."
+            ).format(path=path, error=_reason(error))
         ) from error
     finally:
         discard(temporary)
@@ -81,7 +84,9 @@ def atomic_together(paths: Iterable[Path], overwrite: bool = False) -> Iterator[
         raise OutputError(text) from error
     except OSError as error:
         raise OutputError(
-            f"The results cannot be written ({_reason(error)}); choose another folder."
+            tr("The results cannot be written ({error}); choose another folder.").format(
+                error=_reason(error)
+            )
         ) from error
     finally:
         for temporary in staged.values():
@@ -91,10 +96,14 @@ def atomic_together(paths: Iterable[Path], overwrite: bool = False) -> Iterator[
 def _check(path: Path, overwrite: bool) -> None:
     # os.path returns False where pathlib raises, in folders without access rights.
     if os.path.isdir(path):
-        raise OutputError(f"{path} is a folder; give the name of a file in it.")
+        raise OutputError(
+            tr("{path} is a folder; give the name of a file in it.").format(path=path)
+        )
     if os.path.exists(path) and not overwrite:
         raise OutputError(
-            f"{path} exists already; choose another name or allow overwriting (--overwrite)."
+            tr(
+                "{path} exists already; choose another name or allow overwriting (--overwrite)."
+            ).format(path=path)
         )
 
 
@@ -105,10 +114,14 @@ def _create_beside(path: Path) -> Path:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not os.path.isdir(folder):
             raise OutputError(
-                f"The folder {folder} does not exist; create it or choose another."
+                tr("The folder {folder} does not exist; create it or choose another.").format(
+                    folder=folder
+                )
             ) from error
         raise OutputError(
-            f"No file can be written in {folder} ({_reason(error)}); choose another folder."
+            tr("No file can be written in {folder} ({error}); choose another folder.").format(
+                folder=folder, error=_reason(error)
+            )
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MissingPackageError, OutputError
+from ..language import tr
 from ..reading.dicom_stack import Slice, sorted_along_normal
 from ..reading.silence import silent_libraries
 from ..version import VERSION
@@ -58,8 +59,10 @@ def write_dicom_seg(
     path = Path(path)
     if not volume.dicom_files:
         raise OutputError(
-            f"{volume.name} was not read from DICOM files, so there is no series that {path} could "
-            "refer to; write a .seg.nrrd or a label map instead."
+            tr(
+                "{volume} was not read from DICOM files, so there is no series that {path} "
+                "could refer to; write a .seg.nrrd or a label map instead."
+            ).format(volume=volume.name, path=path)
         )
     refuse_inputs([path], files_of(volume))
     structures = _present(segmentation, path)
@@ -116,8 +119,11 @@ def _present(segmentation: Segmentation, path: Path) -> list[Structure]:
     absent = [item.name for item in segmentation.structures if not counts[item.label]]
     if len(absent) == len(segmentation.structures):
         raise OutputError(
-            f"None of the {len(absent)} structures was found, and a DICOM Segmentation cannot be "
-            f"empty, so {path} was not written; check the image, or write a .seg.nrrd instead."
+            tr(
+                "None of the {count} structures was found, and a DICOM Segmentation cannot be "
+                "empty, so {path} was not written; check the image, or write a .seg.nrrd "
+                "instead."
+            ).format(count=len(absent), path=path)
         )
     if absent:
         _log.warning("not found, so not in %s: %s", path.name, ", ".join(absent))
@@ -170,8 +176,10 @@ def _dataset(
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         # The library's message may quote the patient's data.
         raise OutputError(
-            f"No DICOM Segmentation can be made for the series of {source.slices[0].file} "
-            f"({type(error).__name__} in highdicom). Write a .seg.nrrd or a label map instead."
+            tr(
+                "No DICOM Segmentation can be made for the series of {file} ({error} in "
+                "highdicom). Write a .seg.nrrd or a label map instead."
+            ).format(file=source.slices[0].file, error=type(error).__name__)
         ) from error
     _refer_to(source.references, dataset)
     return dataset
@@ -285,7 +293,9 @@ def _require_highdicom() -> None:
     try:
         import_module("highdicom")
     except ModuleNotFoundError as error:
-        raise MissingPackageError("highdicom", "dicom", "Writing DICOM Segmentations") from error
+        raise MissingPackageError(
+            "highdicom", "dicom", tr("Writing DICOM Segmentations")
+        ) from error
 
 
 def _labels_on(segmentation: Segmentation, item: Slice, to_index: np.ndarray) -> np.ndarray:
@@ -309,6 +319,8 @@ def _labels_on(segmentation: Segmentation, item: Slice, to_index: np.ndarray) ->
 
 def _off_grid(item: Slice) -> OutputError:
     return OutputError(
-        f"The DICOM slice {item.label} does not lie on the grid of the segmentation; segment the "
-        "series itself, or write a .seg.nrrd or a label map instead."
+        tr(
+            "The DICOM slice {item} does not lie on the grid of the segmentation; segment the "
+            "series itself, or write a .seg.nrrd or a label map instead."
+        ).format(item=item.label)
     )

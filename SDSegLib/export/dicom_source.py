@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError
+from ..language import tr
 from ..reading.dicom_files import read_content
 from ..reading.dicom_headers import read_image
 from ..reading.dicom_stack import Slice, slices_of
@@ -158,8 +159,10 @@ def read_source(files: Sequence[Path], frames: Sequence[int] = ()) -> SourceSeri
             in_file = slices_of(read_image(file))
         except OSError as error:
             raise OutputError(
-                f"The DICOM file {file} of the segmented series can no longer be read; put it "
-                "back, or write a .seg.nrrd or a label map instead."
+                tr(
+                    "The DICOM file {file} of the segmented series can no longer be read; put "
+                    "it back, or write a .seg.nrrd or a label map instead."
+                ).format(file=file)
             ) from error
         headers.append(header)
         for item in [in_file[frame] for frame in chosen] if chosen else in_file:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from ..reading.dicom_headers import SEGMENTATION_STORAGE, starts_like_dicom
 
 _HEADERS = (".nhdr", ".mhd")
@@ -17,7 +18,7 @@ _BEGINNING = 4096
 
 
 def refuse_inputs(
-    outputs: Iterable[Path], inputs: Iterable[Path], what: str = "the input itself"
+    outputs: Iterable[Path], inputs: Iterable[Path], what: str = tr("the input itself")
 ) -> None:
     """Check that no output is an input, by whatever name, link or path it is called.
 
@@ -39,10 +40,14 @@ def refuse_inputs(
     headers = [path for path in sources if path.name.lower().endswith(_HEADERS)]
     for path in existing:
         if _identity(path) in files or any(_is_data_of(path, header) for header in headers):
-            raise InputError(f"The output {path} is {what}; choose another name.")
+            raise InputError(
+                tr("The output {path} is {what}; choose another name.").format(path=path, what=what)
+            )
         if not folders.isdisjoint(path.resolve().parents) and _is_dicom_image(path):
             raise InputError(
-                f"The output {path} is one of the DICOM files of the input; choose another name."
+                tr(
+                    "The output {path} is one of the DICOM files of the input; choose another name."
+                ).format(path=path)
             )
 
 

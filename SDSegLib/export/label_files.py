@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import InputError, MissingPackageError
+from ..language import tr
 from ..processes.guard import call_guarded
 from ..reading.dicom_headers import SEGMENTATION_STORAGE, starts_like_dicom
 from ..reading.files import beginning_of, read_volume
@@ -124,8 +125,10 @@ def read_label_file(
     if kind == "structure set":
         if image is None:
             raise InputError(
-                f"{path} is a structure set, which has no voxels of its own; give the folder with "
-                "its CT as the data set 'dicom'."
+                tr(
+                    "{path} is a structure set, which has no voxels of its own; give the folder "
+                    "with its CT as the data set 'dicom'."
+                ).format(path=path)
             )
         return _read_guarded(
             "structure_set_labels", path, image=str(image), series=series, wanted=chosen
@@ -157,7 +160,9 @@ def read_layers(path: Path, names: Sequence[Structure] = ()) -> LayeredLabels:
         MissingPackageError: For DICOM Segmentations without the package highdicom.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give the file of the segmentation in it.")
+        raise InputError(
+            tr("{path} is a folder; give the file of the segmentation in it.").format(path=path)
+        )
     own, start = structures_in(path), beginning_of(path)
     if _is_dicom_segmentation(start):
         return _guarded_layers("dicom_layers", path, own)
@@ -170,8 +175,10 @@ def read_layers(path: Path, names: Sequence[Structure] = ()) -> LayeredLabels:
     known = own or tuple(names)
     if not known:
         raise InputError(
-            f"{path} holds numbers without names; say what they mean with --names FILE, a JSON "
-            'file like {"1": "Liver", "2": "Spleen"}.'
+            tr(
+                "{path} holds numbers without names; say what they mean with --names FILE, a "
+                'JSON file like {{"1": "Liver", "2": "Spleen"}}.'
+            ).format(path=path)
         )
     return _with_known(path, labels, volume, known)
 
@@ -186,7 +193,12 @@ def _with_known(
     notes = volume.notes
     if others:
         shown = ", ".join(map(str, others[:6])) + (", …" if len(others) > 6 else "")
-        notes = (*notes, f"{path.name} holds labels without names, which are left out: {shown}.")
+        notes = (
+            *notes,
+            tr("{path} holds labels without names, which are left out: {names}.").format(
+                path=path.name, names=shown
+            ),
+        )
         labels = np.where(np.isin(labels, others), 0, labels).astype(np.uint8)
     return LayeredLabels((labels,), volume.geometry, tuple(known), notes)
 
@@ -198,16 +210,22 @@ def whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
         InputError: If it holds other values than 0 … 255.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{path} holds NaN or infinity, not labels; save whole numbers.")
+        raise InputError(
+            tr("{path} holds NaN or infinity, not labels; save whole numbers.").format(path=path)
+        )
     low, high = array.min(), array.max()
     if low < 0 or high > _HIGHEST_LABEL:
         raise InputError(
-            f"{path} holds values from {low:g} to {high:g}; labels are 0 to {_HIGHEST_LABEL}. Is "
-            "it the mask?"
+            tr(
+                "{path} holds values from {low:g} to {high:g}; labels are 0 to {highest_label}. "
+                "Is it the mask?"
+            ).format(path=path, low=low, high=high, highest_label=_HIGHEST_LABEL)
         )
     labels = array.astype(np.uint8)
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
+        raise InputError(
+            tr("{path} holds fractions, not labels; save whole numbers.").format(path=path)
+        )
     return labels
 
 
@@ -390,7 +408,7 @@ def scene_structures(source: Path) -> tuple[list[dict[str, Any]], dict[str, np.n
     with scene_segmentation(source) as file:
         found = _structures_in_nrrd(file)
     if not found:
-        raise InputError(f"{source}: Its segmentation has no segments.")
+        raise InputError(tr("{source}: Its segmentation has no segments.").format(source=source))
     return [item.to_json() for item in found], {}
 
 
@@ -423,7 +441,9 @@ def _segments(path: Path) -> list[_Segment]:
             header = file.read(_LONGEST_HEADER).split(b"\n\n", 1)[0].replace(b"\r", b"")
     except OSError as error:  # removed by another program meanwhile
         raise InputError(
-            f"{path} cannot be read ({error.strerror or error}); check whether it is still there."
+            tr("{path} cannot be read ({reason}); check whether it is still there.").format(
+                path=path, reason=error.strerror or error
+            )
         ) from error
     fields: dict[int, dict[str, str]] = {}
     for line in header.decode("utf-8", errors="replace").splitlines():
@@ -496,14 +516,22 @@ def _stored_layers(path: Path, segments: list[_Segment]) -> tuple[np.ndarray, Ge
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise InputError(f"{path} is damaged or not a segmentation; export it again.") from error
+        raise InputError(
+            tr("{path} is damaged or not a segmentation; export it again.").format(path=path)
+        ) from error
     layers = sitk.GetArrayFromImage(image)
     if layers.ndim != 4 or len(segments) > _HIGHEST_LABEL:
-        raise InputError(f"{path} is damaged or not a segmentation; export it again.")
+        raise InputError(
+            tr("{path} is damaged or not a segmentation; export it again.").format(path=path)
+        )
     _refuse_unusable_values(path, segments)
     lacking = [item.layer for item in segments if item.layer >= layers.shape[3]]
     if lacking:
-        raise InputError(f"{path} lacks the layer {lacking[0]} that its header names.")
+        raise InputError(
+            tr("{path} lacks the layer {lacking} that its header names.").format(
+                path=path, lacking=lacking[0]
+            )
+        )
     i, j, k = image.GetSize()
     geometry = Geometry(
         (k, j, i),
@@ -518,15 +546,24 @@ def _refuse_unusable_values(path: Path, segments: list[_Segment]) -> None:
     """Raise `InputError` if a segment's voxels cannot be told from those of others."""
     if len(segments) > _HIGHEST_LABEL:
         raise InputError(
-            f"{path} names {len(segments)} segments; up to {_HIGHEST_LABEL} can be read."
+            tr("{path} names {count} segments; up to {highest_label} can be read.").format(
+                path=path, count=len(segments), highest_label=_HIGHEST_LABEL
+            )
         )
     values = [(item.layer, item.structure.label) for item in segments]
     for item, value in zip(segments, values, strict=True):
         if not 0 < item.structure.label <= _HIGHEST_LABEL or values.count(value) > 1:
             raise InputError(
-                f"{path} is damaged: the segment {item.structure.name!r} has the label value "
-                f"{item.structure.label}, which is not one of 1 to {_HIGHEST_LABEL} of its own; "
-                "export it again."
+                tr(
+                    "{path} is damaged: the segment {structure!r} has the label value "
+                    "{structure_label}, which is not one of 1 to {highest_label} of its own; "
+                    "export it again."
+                ).format(
+                    path=path,
+                    structure=item.structure.name,
+                    structure_label=item.structure.label,
+                    highest_label=_HIGHEST_LABEL,
+                )
             )
 
 
@@ -534,8 +571,10 @@ def _overlap_note(names: list[str]) -> tuple[str, ...]:
     if not names:
         return ()
     return (
-        f"Structures overlap, and a voxel counts for one only: parts of {', '.join(names)} are "
-        "hidden by others.",
+        tr(
+            "Structures overlap, and a voxel counts for one only: parts of {names} are hidden "
+            "by others."
+        ).format(names=", ".join(names)),
     )
 
 
@@ -546,7 +585,9 @@ def _dicom_segmentation(path: Path) -> Any:
     try:
         import highdicom
     except ModuleNotFoundError as error:
-        raise MissingPackageError("highdicom", "dicom", "Reading DICOM Segmentations") from error
+        raise MissingPackageError(
+            "highdicom", "dicom", tr("Reading DICOM Segmentations")
+        ) from error
     with _refuse_unusable(path):
         segmentation = highdicom.seg.segread(path)
         _refuse_other_pixels(segmentation, path)
@@ -572,8 +613,10 @@ def _refuse_other_pixels(segmentation: Any, path: Path) -> None:
     expected = (pixels * segmentation.BitsAllocated + 7) // 8
     if len(segmentation.PixelData) not in (expected, expected + expected % 2):
         raise InputError(
-            f"{path} is damaged or cut short: it has {len(segmentation.PixelData)} bytes of pixels "
-            f"where {expected} are announced; export it again."
+            tr(
+                "{path} is damaged or cut short: it has {count} bytes of pixels where "
+                "{expected} are announced; export it again."
+            ).format(path=path, count=len(segmentation.PixelData), expected=expected)
         )
 
 
@@ -586,8 +629,10 @@ def _structures_of(segmentation: Any, path: Path) -> tuple[Structure, ...]:
     labels = [item.label for item in found]
     if not labels or len({*labels}) < len(labels) or not 0 < min(labels) <= max(labels) <= 255:
         raise InputError(
-            f"{path} numbers its segments {shown(labels)}; they have to be different numbers from "
-            f"1 to {_HIGHEST_LABEL}. Export it again."
+            tr(
+                "{path} numbers its segments {labels}; they have to be different numbers from 1 "
+                "to {highest_label}. Export it again."
+            ).format(path=path, labels=shown(labels), highest_label=_HIGHEST_LABEL)
         )
     return found
 
@@ -674,5 +719,8 @@ def _geometry_of(found: Any) -> Geometry:
 
 def _unusable(path: Path) -> InputError:
     return InputError(
-        f"{path} is damaged, or no DICOM Segmentation of regularly spaced slices; export it again."
+        tr(
+            "{path} is damaged, or no DICOM Segmentation of regularly spaced slices; export it "
+            "again."
+        ).format(path=path)
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..mrml.storage import is_whole_nrrd
 from ..reading.nifti import read_nifti
 from ..volume.geometry import Geometry
@@ -53,7 +54,9 @@ def write_label_map(
         )
     if not path.name.lower().endswith(SUFFIXES):
         raise OutputError(
-            f"{path} is in no known label map format; end its name in {', '.join(SUFFIXES)}."
+            tr("{path} is in no known label map format; end its name in {suffixes}.").format(
+                path=path, suffixes=", ".join(SUFFIXES)
+            )
         )
     import SimpleITK as sitk
 
@@ -73,8 +76,10 @@ def write_label_map(
         limit = _LARGEST_SHIFT * min(segmentation.geometry.spacing)
         if not geometry.matches(segmentation.geometry, tolerance_mm=limit):
             raise OutputError(
-                f"{path}: this format cannot hold the volume's axes, which are not at right "
-                "angles to each other; write .nrrd or .mha instead."
+                tr(
+                    "{path}: this format cannot hold the volume's axes, which are not at right "
+                    "angles to each other; write .nrrd or .mha instead."
+                ).format(path=path)
             )
 
 
@@ -97,7 +102,7 @@ def write_instability(
         OutputError: As for `write_label_map`.
     """
     if segmentation.instability is None:
-        raise InputError("A single sample has no instability; segment with several samples.")
+        raise InputError(tr("A single sample has no instability; segment with several samples."))
     instability = replace(segmentation, label_map=segmentation.instability)
     write_label_map(instability, path, overwrite, acquired)
 
@@ -132,7 +137,7 @@ def _read_back(path: Path) -> tuple[np.ndarray, Geometry]:
         volume = read_nifti(path, path.name)
         return volume.array, volume.geometry
     if path.suffix == ".nrrd" and not is_whole_nrrd(path):
-        raise InputError("It is cut short.")
+        raise InputError(tr("It is cut short."))
     image = sitk.ReadImage(str(path))
     i, j, k = image.GetSize()
     direction = np.reshape(image.GetDirection(), (3, 3))
@@ -142,5 +147,8 @@ def _read_back(path: Path) -> tuple[np.ndarray, Geometry]:
 
 def _incomplete(path: Path) -> OutputError:
     return OutputError(
-        f"{path} could not be written to its end; free space on its disk, or choose another folder."
+        tr(
+            "{path} could not be written to its end; free space on its disk, or choose another "
+            "folder."
+        ).format(path=path)
     )

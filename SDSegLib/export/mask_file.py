@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..reading.files import read_volume
 from ..volume.same_voxels import on_same_voxels
 from ..volume.segmentation import Segmentation
@@ -175,8 +176,10 @@ def opened_mask(
     if not path.name.lower().endswith(SEGMENTATION):
         if path.is_dir():
             raise InputError(
-                f"{path} is a folder; give one file with the mask: a label map, a .seg.nrrd file "
-                "or a DICOM Segmentation."
+                tr(
+                    "{path} is a folder; give one file with the mask: a label map, a .seg.nrrd "
+                    "file or a DICOM Segmentation."
+                ).format(path=path)
             )
         if is_dicom_segmentation(path):
             yield _dicom_segmentation(path, volume, wanted)
@@ -202,7 +205,9 @@ def opened_mask(
         try:
             segment_id = find_segment(node, wanted)
         except InputError as error:
-            raise InputError(f"{path}: {error} Choose with --segment.") from error
+            raise InputError(
+                tr("{path}: {error} Choose with --segment.").format(path=path, error=error)
+            ) from error
         segmentation = segmentation_from_node(node, volume_node)
         yield MaskFile(
             path=path,
@@ -275,18 +280,26 @@ def _choose(
     Raises:
         InputError: If there is no such label, or none, or several and none is wanted.
     """
-    shown = ", ".join(_called(label, known) for label in labels) or "none"
+    shown = ", ".join(_called(label, known) for label in labels) or tr("none")
     if wanted is not None:
         chosen = _chosen(wanted, labels, known)
         if not chosen:
-            raise InputError(f"{path} holds no label {wanted!r}; its labels are: {shown}.")
+            raise InputError(
+                tr("{path} holds no label {wanted!r}; its labels are: {names}.").format(
+                    path=path, wanted=wanted, names=shown
+                )
+            )
         return chosen
     if len(labels) > 1:
         raise InputError(
-            f"{path} holds {len(labels)} structures (labels {shown}); choose one with --segment."
+            tr(
+                "{path} holds {count} structures (labels {names}); choose one with --segment."
+            ).format(path=path, count=len(labels), names=shown)
         )
     if not labels:
-        raise InputError(f"{path} is empty; draw the structure on at least one slice.")
+        raise InputError(
+            tr("{path} is empty; draw the structure on at least one slice.").format(path=path)
+        )
     return labels[0]
 
 
@@ -305,7 +318,9 @@ def _chosen(wanted: str, labels: Sequence[int], known: Mapping[int, Structure]) 
 
 def _other_grid(path: Path, volume: Volume) -> InputError:
     return InputError(
-        f"{path} is not on the voxels of {volume.source or volume.name}. It is not resampled, "
-        "since that would change the drawn slices; give a mask on the voxels of the CT (3D Slicer: "
-        "export it with the CT as reference volume)."
+        tr(
+            "{path} is not on the voxels of {source}. It is not resampled, since that would "
+            "change the drawn slices; give a mask on the voxels of the CT (3D Slicer: export it "
+            "with the CT as reference volume)."
+        ).format(path=path, source=volume.source or volume.name)
     )

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ModelError, OutputError
+from ..language import tr
 from ..locked import locked
 from ..models.folder import CARD, DESCRIPTION, WEIGHTS, read_description, verify_weights
 from ..models.weights import check_finite, sha256_of
@@ -36,7 +37,11 @@ def write_model_file(folder: Path, path: Path, overwrite: bool = False) -> None:
         OutputError: If the file exists, has another ending, or cannot be written.
     """
     if path.suffix.lower() != SUFFIX:
-        raise OutputError(f"{path} does not end in {SUFFIX}; give a name that does.")
+        raise OutputError(
+            tr("{path} does not end in {suffix}; give a name that does.").format(
+                path=path, suffix=SUFFIX
+            )
+        )
     description = read_description(folder)
     check_finite(verify_weights(folder, description))
     with (
@@ -58,10 +63,16 @@ def check_index(index: Path, file: Path, folder: Path) -> None:
     description = read_description(folder)
     if not description.license:
         raise ModelError(
-            f"The model {description.name} states no licence; without one nobody may use it."
+            tr("The model {model} states no licence; without one nobody may use it.").format(
+                model=description.name
+            )
         )
     if index.resolve().parent != file.resolve().parent:
-        raise OutputError(f"{index} does not lie beside {file}; name an index in its folder.")
+        raise OutputError(
+            tr("{index} does not lie beside {file}; name an index in its folder.").format(
+                index=index, file=file
+            )
+        )
     _entries(index)
 
 
@@ -109,10 +120,12 @@ def _entries(index: Path) -> list[dict[str, Any]]:
         if content["format"] != _INDEX_FORMAT or not all(
             isinstance(item, dict) for item in content["models"]
         ):
-            raise ValueError("it has another format")
+            raise ValueError(tr("it has another format"))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise OutputError(
-            f"{index} is no index of models and stays as it is; name another file."
+            tr("{index} is no index of models and stays as it is; name another file.").format(
+                index=index
+            )
         ) from error
     return list(content["models"])
 

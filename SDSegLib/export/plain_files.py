@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import OutputError
+from ..language import tr
 from ..mrml.segments import terminology_string
 from ..untrusted import plain
 from ..volume.geometry import Geometry
@@ -52,8 +53,10 @@ def write_plain_ct(volume: Volume, path: Path) -> None:
     """
     if max(volume.array.shape) > _LARGEST_SIZE:
         raise OutputError(
-            f"The image has {max(volume.array.shape)} voxels along an axis; NIfTI files hold up to "
-            f"{_LARGEST_SIZE}. Crop it."
+            tr(
+                "The image has {shape} voxels along an axis; NIfTI files hold up to "
+                "{largest_size}. Crop it."
+            ).format(shape=max(volume.array.shape), largest_size=_LARGEST_SIZE)
         )
     with path.open("wb") as file, _compressed(file) as stream:
         stream.write(_nifti_header(volume))

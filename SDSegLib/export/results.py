@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..language import tr
 
 if TYPE_CHECKING:
     from ..volume.geometry import Geometry
@@ -42,10 +43,14 @@ def kinds_of_endings(text: str) -> dict[str, str]:
     unknown = [ending for ending in wanted if ending not in KIND_OF_ENDING]
     if unknown or not wanted:
         shown = unknown[0] if unknown else text
-        raise InputError(f"--write {shown!r} is unknown; choose from {', '.join(KIND_OF_ENDING)}.")
+        raise InputError(
+            tr("--write {shown!r} is unknown; choose from {endings}.").format(
+                shown=shown, endings=", ".join(KIND_OF_ENDING)
+            )
+        )
     kinds = {ending: KIND_OF_ENDING[ending] for ending in wanted}
     if len(set(kinds.values())) < len(kinds):
-        raise InputError("--write names two formats of label map; choose one.")
+        raise InputError(tr("--write names two formats of label map; choose one."))
     if "seg.nrrd" in kinds:
         from .seg_nrrd import require_slicer
 
@@ -84,16 +89,23 @@ def check_outputs(
     for kind, path in outputs.items():
         if not path.name.lower().endswith(endings[kind]):
             raise InputError(
-                f"The {kind.replace('_', ' ')} {path.name!r} must end in "
-                f"{' or '.join(endings[kind])}."
+                tr("The {kind} {path!r} must end in {endings}.").format(
+                    kind=kind.replace("_", " "),
+                    path=path.name,
+                    endings=tr(" or ").join(endings[kind]),
+                )
             )
         check_output(path, overwrite)
         refuse_inputs([path], [source])
         same = [other for other, there in outputs.items() if there.resolve() == path.resolve()]
         if len(same) > 1:
-            raise InputError(f"{path} is to hold two things, {' and '.join(same)}; name two files.")
+            raise InputError(
+                tr("{path} is to hold two things, {same}; name two files.").format(
+                    path=path, same=tr(" and ").join(same)
+                )
+            )
     if "uncertainty" in outputs and samples < 2:
-        raise InputError("--uncertainty needs several samples; add --samples 8.")
+        raise InputError(tr("--uncertainty needs several samples; add --samples 8."))
     if "segmentation" in outputs:
         from .seg_nrrd import require_slicer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import OutputError
+from ..language import tr
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
 from .atomic import atomic_write
@@ -43,11 +44,17 @@ def write_seg_nrrd(
     """
     path = Path(path)
     if not path.name.lower().endswith(".seg.nrrd"):
-        raise OutputError(f"{path} does not end in .seg.nrrd; name it {path.stem}.seg.nrrd.")
+        raise OutputError(
+            tr("{path} does not end in .seg.nrrd; name it {stem}.seg.nrrd.").format(
+                path=path, stem=path.stem
+            )
+        )
     if reference is not None and not segmentation.geometry.matches(reference.geometry):
         raise OutputError(
-            f"The segmentation for {path} is not on the grid of {reference.name}; give the volume "
-            "that was segmented."
+            tr(
+                "The segmentation for {path} is not on the grid of {reference}; give the volume "
+                "that was segmented."
+            ).format(path=path, reference=reference.name)
         )
     if reference is not None:
         refuse_inputs([path], files_of(reference))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..language import tr
 from ..processes.guard import call_guarded
 
 
@@ -40,9 +41,11 @@ def read_and_forget(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
     from ..reading.nrrd import check_nrrd
 
     if not source.is_file():
-        kind = "is neither a file nor a folder" if source.exists() else "does not exist"
-        kind = "is a folder, not a file" if source.is_dir() else kind
-        raise InputError(f"{source} {kind}; check the spelling.")
+        kind = tr("is neither a file nor a folder") if source.exists() else tr("does not exist")
+        kind = tr("is a folder, not a file") if source.is_dir() else kind
+        raise InputError(
+            tr("{source} {kind}; check the spelling.").format(source=source, kind=kind)
+        )
     with private_scene() as scene:
         try:
             check_nrrd(source)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ModelError
+from ..language import tr
 
 if TYPE_CHECKING:
     from .base import Family
@@ -38,7 +39,11 @@ def family_class(name: str) -> type[Family]:
         ModelError: If no family has this name.
     """
     if name not in FAMILIES:
-        raise ModelError(f"There is no family {name!r}; the known ones are {', '.join(FAMILIES)}.")
+        raise ModelError(
+            tr("There is no family {name!r}; the known ones are {families}.").format(
+                name=name, families=", ".join(FAMILIES)
+            )
+        )
     module, _, attribute = FAMILIES[name].partition(":")
     return getattr(import_module(module), attribute)
 

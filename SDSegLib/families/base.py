@@ -18,6 +18,7 @@ from torch.profiler import record_function
 
 from ..diffusion.schedule import NoiseSchedule, ddim
 from ..errors import ModelError
+from ..language import tr
 from ..networks.unet import DenoisingUNet
 from .description import ModelDescription
 
@@ -125,8 +126,10 @@ class LatentFamily(SegmentationFamily):
         self.schedule = NoiseSchedule(description.diffusion)
         if math.prod(self.latent_shape) > LARGEST_LATENT:
             raise ModelError(
-                f"The network sizes give latents of {math.prod(self.latent_shape):,} numbers; "
-                f"{LARGEST_LATENT:,} are possible."
+                tr(
+                    "The network sizes give latents of {numbers:,} numbers; {largest_latent:,} "
+                    "are possible."
+                ).format(numbers=math.prod(self.latent_shape), largest_latent=LARGEST_LATENT)
             )
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("stored_noise", torch.randn(self.latent_shape, generator=generator))
@@ -178,8 +181,10 @@ def segmentation_family(family: Family) -> SegmentationFamily:
     """
     if not isinstance(family, SegmentationFamily):
         raise ModelError(
-            f"The model '{family.description.name}' is of the family {family.description.family}, "
-            "which needs more than an image; choose a model that segments whole volumes."
+            tr(
+                "The model '{model}' is of the family {family}, which needs more than an "
+                "image; choose a model that segments whole volumes."
+            ).format(model=family.description.name, family=family.description.family)
         )
     return family
 
@@ -194,4 +199,6 @@ def read_sizes(kind: type[Sizes], data: dict[str, Any]) -> Sizes:
     try:
         return kind(**values)
     except TypeError as error:
-        raise ModelError(f"The model's network sizes are not valid: {error}.") from error
+        raise ModelError(
+            tr("The model's network sizes are not valid: {error}.").format(error=error)
+        ) from error

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from ..errors import ModelError
+from ..language import tr
 from ..networks.codes import (
     LENGTH,
     FieldAutoencoder,
@@ -150,9 +151,15 @@ class CompactFamily(LatentFamily):
             most = len(config.encoder_filters) - 2
             if not 0 <= config.encoder_supervised <= most:
                 raise ModelError(
-                    f"A vision encoder of {len(config.encoder_filters)} levels can supervise 0 to "
-                    f"{max(most, 0)} coarser ones, not {config.encoder_supervised}; change "
-                    "encoder_supervised or encoder_filters."
+                    tr(
+                        "A vision encoder of {count} levels can supervise 0 to {most} coarser "
+                        "ones, not {encoder_supervised}; change encoder_supervised or "
+                        "encoder_filters."
+                    ).format(
+                        count=len(config.encoder_filters),
+                        most=max(most, 0),
+                        encoder_supervised=config.encoder_supervised,
+                    )
                 )
             return VisionUNet(
                 in_channels=in_channels,
@@ -177,8 +184,10 @@ class CompactFamily(LatentFamily):
             return None
         if not self.config.encoder_filters:
             raise ModelError(
-                "Only a vision encoder that is a U-Net sees a label map by itself; set "
-                "encoder_filters, or encoder_skip to false."
+                tr(
+                    "Only a vision encoder that is a U-Net sees a label map by itself; set "
+                    "encoder_filters, or encoder_skip to false."
+                )
             )
         if self.config.codes is not None:
             return FieldFusion(self.config.factor)
@@ -193,11 +202,11 @@ class CompactFamily(LatentFamily):
     def parts(self) -> tuple[NetworkPart, ...]:
         decoder = (self.autoencoder.decoder, *([] if self.fusion is None else [self.fusion]))
         return (
-            NetworkPart("vision encoder", (self.vision_encoder,)),
-            NetworkPart("UNet, one reverse step", (self.unet,)),
+            NetworkPart(tr("vision encoder"), (self.vision_encoder,)),
+            NetworkPart(tr("UNet, one reverse step"), (self.unet,)),
             NetworkPart("decoder", decoder),
             NetworkPart(
-                "label-map encoder (training)",
+                tr("label-map encoder (training)"),
                 (self.autoencoder.encoder,),
                 lambda: self.encode_label_map(self.empty_label_map()),
             ),
@@ -246,6 +255,8 @@ def _check_codes(codes: object) -> None:
     """
     if codes is not None and (type(codes) is not int or codes != LENGTH):
         raise ModelError(
-            f"The codes of classes have {LENGTH} numbers, not {shown(codes)}; set network.codes to "
-            f"{LENGTH}, or leave it out for one channel a class."
+            tr(
+                "The codes of classes have {length} numbers, not {codes}; set network.codes to "
+                "{length}, or leave it out for one channel a class."
+            ).format(length=LENGTH, codes=shown(codes))
         )

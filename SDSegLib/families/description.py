@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from ..diffusion.description import DiffusionDescription, Prediction
 from ..errors import ModelError
+from ..language import tr
 from ..untrusted import is_plain, shown
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
@@ -74,18 +75,29 @@ class ModelDescription:
             ModelError: Naming the entry that is missing or wrong.
         """
         if not isinstance(data, dict):
-            raise ModelError(f"{where} is not a JSON object; reinstall the model.")
+            raise ModelError(
+                tr("{where} is not a JSON object; reinstall the model.").format(where=where)
+            )
         if data.get("format") not in READABLE:
             raise ModelError(
-                f"{where} has format {shown(data.get('format'))}; this version of SDSeg reads "
-                f"formats {' and '.join(map(str, READABLE))}. Install a matching model or update "
-                "SDSeg."
+                tr(
+                    "{where} has format {value}; this version of SDSeg reads formats {formats}. "
+                    "Install a matching model or update SDSeg."
+                ).format(
+                    where=where,
+                    value=shown(data.get("format")),
+                    formats=tr(" and ").join(map(str, READABLE)),
+                )
             )
         try:
             return cls._read(_from_format_1(data) if data["format"] == 1 else data)
         except KeyError as error:
             entry = shown(error.args[0])
-            raise ModelError(f"{where} lacks the entry {entry}; reinstall the model.") from error
+            raise ModelError(
+                tr("{where} lacks the entry {entry}; reinstall the model.").format(
+                    where=where, entry=entry
+                )
+            ) from error
         except (
             TypeError,
             ValueError,
@@ -95,13 +107,19 @@ class ModelDescription:
             RecursionError,
         ) as error:
             reason = str(error)[:_LONGEST_REASON] or type(error).__name__
-            raise ModelError(f"{where} is not valid: {reason}. Reinstall the model.") from error
+            raise ModelError(
+                tr("{where} is not valid: {reason}. Reinstall the model.").format(
+                    where=where, reason=reason
+                )
+            ) from error
 
     @classmethod
     def _read(cls, data: dict[str, Any]) -> ModelDescription:
         read = ("diffusion", "expects", "input", "structures", "weights_sha256")
         if not isinstance(data["expects"], dict):
-            raise ValueError(f"expects {shown(data['expects'])} is not an object")
+            raise ValueError(
+                tr("expects {shown} is not an object").format(shown=shown(data["expects"]))
+            )
         model = cls(
             **{item.name: data[item.name] for item in fields(cls) if item.name not in read},
             diffusion=DiffusionDescription(**data["diffusion"]),
@@ -117,36 +135,64 @@ class ModelDescription:
         for entry in ("name", "title", "version", "summary", "license"):
             text = getattr(self, entry)
             if not isinstance(text, str):
-                raise ValueError(f"{entry} {shown(text)} is not a text")
+                raise ValueError(
+                    tr("{entry} {text} is not a text").format(entry=entry, text=shown(text))
+                )
             longest = _LONGEST_SUMMARY if entry == "summary" else _LONGEST_NAME
             if len(text) > longest or not is_plain(text):
                 raise ValueError(
-                    f"{entry} {shown(text)} is longer than {longest} characters or holds control "
-                    "characters"
+                    tr(
+                        "{entry} {text} is longer than {longest} characters or holds control "
+                        "characters"
+                    ).format(entry=entry, text=shown(text), longest=longest)
                 )
         if not isinstance(self.family, str) or self.family not in FAMILIES:
-            raise ValueError(f"family {shown(self.family)} is none of {', '.join(FAMILIES)}")
+            raise ValueError(
+                tr("family {family} is none of {families}").format(
+                    family=shown(self.family), families=", ".join(FAMILIES)
+                )
+            )
         if self.diffusion.prediction not in get_args(Prediction):
             known = ", ".join(get_args(Prediction))
-            raise ValueError(f"prediction {shown(self.diffusion.prediction)} is none of {known}")
+            raise ValueError(
+                tr("prediction {prediction} is none of {known}").format(
+                    prediction=shown(self.diffusion.prediction), known=known
+                )
+            )
         if not is_axes(self.input.axes):
-            raise ValueError(f"axes {shown(self.input.axes)} do not name three patient directions")
+            raise ValueError(
+                tr("axes {axes} do not name three patient directions").format(
+                    axes=shown(self.input.axes)
+                )
+            )
         for entry in ("network", "training", "figures"):
             if not isinstance(getattr(self, entry), dict):
-                raise ValueError(f"{entry} {shown(getattr(self, entry))} is not an object")
+                raise ValueError(
+                    tr("{entry} {shown} is not an object").format(
+                        entry=entry, shown=shown(getattr(self, entry))
+                    )
+                )
         _check_sizes(self.network)
         self._check_numbers()
         if not self.input.windows or any(high <= low for low, high in self.input.windows):
             raise ValueError(
-                f"windows {shown(self.input.windows)} must be (low, high) with low < high"
+                tr("windows {windows} must be (low, high) with low < high").format(
+                    windows=shown(self.input.windows)
+                )
             )
         labels = [item.label for item in self.structures]
         if labels and not self.segments:
-            raise ValueError(f"a model of the family {self.family} names no structures of its own")
+            raise ValueError(
+                tr("a model of the family {family} names no structures of its own").format(
+                    family=self.family
+                )
+            )
         if (self.segments and not labels) or labels != list(range(1, len(labels) + 1)):
-            raise ValueError(f"structure labels {shown(labels)} are not 1 … N in order")
+            raise ValueError(
+                tr("structure labels {labels} are not 1 … N in order").format(labels=shown(labels))
+            )
         if len({item.name for item in self.structures}) != len(labels):
-            raise ValueError("two structures share a name")
+            raise ValueError(tr("two structures share a name"))
 
     @property
     def use(self) -> Use:
@@ -165,12 +211,17 @@ class ModelDescription:
             or not 0 < diffusion.timesteps <= _MOST_TIMESTEPS
         ):
             raise ValueError(
-                f"timesteps {shown(diffusion.timesteps)} is no number above 0 and up to "
-                f"{_MOST_TIMESTEPS}"
+                tr("timesteps {timesteps} is no number above 0 and up to {most_timesteps}").format(
+                    timesteps=shown(diffusion.timesteps), most_timesteps=_MOST_TIMESTEPS
+                )
             )
         if not 0 < diffusion.beta_start <= diffusion.beta_end < 1:
-            betas = f"{shown(diffusion.beta_start)} to {shown(diffusion.beta_end)}"
-            raise ValueError(f"betas {betas} do not rise from above 0 to below 1")
+            betas = tr("{beta_start} to {beta_end}").format(
+                beta_start=shown(diffusion.beta_start), beta_end=shown(diffusion.beta_end)
+            )
+            raise ValueError(
+                tr("betas {betas} do not rise from above 0 to below 1").format(betas=betas)
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The content of `model.json` in format 2; `from_json` reads it back."""
@@ -197,22 +248,32 @@ def _check_sizes(sizes: dict[str, Any], where: str = "network") -> None:
         ValueError: Naming the entry.
     """
     if len(sizes) > _MOST_ENTRIES:
-        raise ValueError(f"the network sizes have {len(sizes)} entries in {where}")
+        raise ValueError(
+            tr("the network sizes have {count} entries in {where}").format(
+                count=len(sizes), where=where
+            )
+        )
     for name, value in sizes.items():
         if len(name) > _LONGEST_NAME or not is_plain(name):
-            raise ValueError(f"the network sizes have an entry {shown(name)}")
+            raise ValueError(tr("the network sizes have an entry {name}").format(name=shown(name)))
         entry = f"{where}.{name}"
         if isinstance(value, dict):
             if where != "network":
-                raise ValueError(f"the network sizes are nested too deeply at {shown(entry)}")
+                raise ValueError(
+                    tr("the network sizes are nested too deeply at {entry}").format(
+                        entry=shown(entry)
+                    )
+                )
             _check_sizes(value, entry)
             continue
         values = value if isinstance(value, (list, tuple)) else [value]
         largest = _MOST_BLOCKS if "blocks" in name else _LARGEST_SIZE
         if len(values) > _MOST_LEVELS or not all(_is_size(item, largest) for item in values):
             raise ValueError(
-                f"the network sizes have {shown(value)} at {shown(entry)}; the largest possible "
-                f"number is {largest}"
+                tr(
+                    "the network sizes have {value} at {entry}; the largest possible number is "
+                    "{largest}"
+                ).format(value=shown(value), entry=shown(entry), largest=largest)
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..errors import ModelError
+from ..language import tr
 from ..networks.segmentation_unet import SegmentationUNet, he_initialized
 from .base import NetworkPart, SegmentationFamily, read_sizes
 from .description import ModelDescription
@@ -35,8 +36,14 @@ class DirectConfig:
         config = read_sizes(cls, data)
         if not 1 <= config.supervised < len(config.filters) - 1:
             raise ModelError(
-                f"A U-Net of {len(config.filters)} levels can supervise 1 to "
-                f"{len(config.filters) - 2} coarser ones, not {config.supervised}."
+                tr(
+                    "A U-Net of {count} levels can supervise 1 to {filter_count} coarser ones, "
+                    "not {supervised}."
+                ).format(
+                    count=len(config.filters),
+                    filter_count=len(config.filters) - 2,
+                    supervised=config.supervised,
+                )
             )
         return config
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..errors import ModelError
+from ..language import tr
 from ..networks.segmentation_unet import SegmentationUNet, he_initialized
 from .base import Family, NetworkPart, read_sizes
 from .description import ModelDescription
@@ -50,8 +51,14 @@ class FoundationConfig:
         config = read_sizes(cls, data)
         if not 1 <= config.supervised < len(config.filters) - 1:
             raise ModelError(
-                f"A U-Net of {len(config.filters)} levels can supervise 1 to "
-                f"{len(config.filters) - 2} coarser ones, not {config.supervised}."
+                tr(
+                    "A U-Net of {count} levels can supervise 1 to {filter_count} coarser ones, "
+                    "not {supervised}."
+                ).format(
+                    count=len(config.filters),
+                    filter_count=len(config.filters) - 2,
+                    supervised=config.supervised,
+                )
             )
         return config
 
@@ -108,7 +115,9 @@ class FoundationFamily(Family):
         different = [n for n, v in given.items() if n not in own or own[n].shape != v.shape]
         if different:
             raise ModelError(
-                f"The U-Net of {where} has other sizes ({different[0]}); choose the same filters, "
-                "context slices and windows."
+                tr(
+                    "The U-Net of {where} has other sizes ({different}); choose the same "
+                    "filters, context slices and windows."
+                ).format(where=where, different=different[0])
             )
         return {**own, **given}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from ..language import tr
 from ..networks.propagation import (
     CHANNELS,
     FACTOR,
@@ -73,21 +74,41 @@ class PropagateConfig(Trunk):
         """
         config = read_sizes(cls, data)
         if config.form not in FORMS:
-            raise ModelError(f"The form {config.form!r} is none of {', '.join(FORMS)}.")
+            raise ModelError(
+                tr("The form {form!r} is none of {forms}.").format(
+                    form=config.form, forms=", ".join(FORMS)
+                )
+            )
         unknown = sorted(set(config.without) - set(CHANNELS))
         if unknown:
-            raise ModelError(f"The channel {unknown[0]!r} is none of {', '.join(CHANNELS)}.")
+            raise ModelError(
+                tr("The channel {unknown!r} is none of {channels}.").format(
+                    unknown=unknown[0], channels=", ".join(CHANNELS)
+                )
+            )
         sizes = config.crop_sizes
         if not sizes or list(sizes) != sorted(sizes) or any(size % FACTOR for size in sizes):
-            raise ModelError(f"Crop sizes {sizes} are not ascending multiples of {FACTOR}.")
+            raise ModelError(
+                tr("Crop sizes {sizes} are not ascending multiples of {factor}.").format(
+                    sizes=sizes, factor=FACTOR
+                )
+            )
         if sizes[-1] > LARGEST_CROP:
             raise ModelError(
-                f"The network sizes have crops of {sizes[-1]} pixels; {LARGEST_CROP} are possible."
+                tr(
+                    "The network sizes have crops of {size} pixels; {largest_crop} are possible."
+                ).format(size=sizes[-1], largest_crop=LARGEST_CROP)
             )
         if len(config.crop_coarsest) != len(sizes) - 1:
             raise ModelError(
-                f"{len(sizes)} crop sizes need {len(sizes) - 1} limits of their pixels, not "
-                f"{len(config.crop_coarsest)}."
+                tr(
+                    "{count} crop sizes need {size_count} limits of their pixels, not "
+                    "{crop_coarsest_count}."
+                ).format(
+                    count=len(sizes),
+                    size_count=len(sizes) - 1,
+                    crop_coarsest_count=len(config.crop_coarsest),
+                )
             )
         return config
 

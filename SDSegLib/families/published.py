@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from ..errors import ModelError
+from ..language import tr
 from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig, VisionEncoder
 from ..networks.unet import DenoisingUNet, UNetConfig
 from .base import LatentFamily, NetworkPart, read_sizes
@@ -44,7 +45,11 @@ class PublishedConfig:
         """
         unknown = set(data) - {"autoencoder", "unet"}
         if unknown:
-            raise ModelError(f"The model's network sizes have unknown entries {sorted(unknown)}.")
+            raise ModelError(
+                tr("The model's network sizes have unknown entries {unknown}.").format(
+                    unknown=sorted(unknown)
+                )
+            )
         return cls(
             autoencoder=read_sizes(KLAutoencoderConfig, data.get("autoencoder", {})),
             unet=read_sizes(UNetConfig, data.get("unet", {})),
@@ -125,8 +130,14 @@ class PublishedFamily(LatentFamily):
         classes = self.config.unet.num_classes
         if (classes or 2) != self.num_classes:
             raise ModelError(
-                f"The model '{description.name}' has networks for {classes or 2} classes with "
-                f"background, but names {len(description.structures)} structures; reinstall it."
+                tr(
+                    "The model '{model}' has networks for {classes} classes with "
+                    "background, but names {count} structures; reinstall it."
+                ).format(
+                    model=description.name,
+                    classes=classes or 2,
+                    count=len(description.structures),
+                )
             )
         self.autoencoder = KLAutoencoder(self.config.autoencoder)
         self.vision_encoder = VisionEncoder(self.config.autoencoder)
@@ -159,11 +170,11 @@ class PublishedFamily(LatentFamily):
         networks = self.autoencoder
         class_id = self.empty_label_map()[:, 0, 0] if self.is_class_conditional else None
         return (
-            NetworkPart("vision encoder", (self.vision_encoder,)),
-            NetworkPart("UNet, one reverse step", (self.unet,)),
+            NetworkPart(tr("vision encoder"), (self.vision_encoder,)),
+            NetworkPart(tr("UNet, one reverse step"), (self.unet,)),
             NetworkPart("decoder", (networks.post_quant_conv, networks.decoder)),
             NetworkPart(
-                "label-map encoder (training)",
+                tr("label-map encoder (training)"),
                 (networks.encoder, networks.quant_conv),
                 lambda: self.encode_label_map(self.empty_label_map(), class_id),
             ),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
+from ..language import tr
 from ..options import RunOptions
 
 _NUMBER_TYPES = {
@@ -42,7 +43,7 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
     """
     RunOptions.infos()["device"].check(requested)
     if requested == "cpu":
-        return DeviceChoice(torch.device("cpu"), "asked for")
+        return DeviceChoice(torch.device("cpu"), tr("asked for"))
     there = ("cuda", "mps") if sys.platform == "darwin" else ("cuda",)
     wanted = there if requested == "auto" else (requested,)
     problems = []
@@ -52,7 +53,9 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
             return DeviceChoice(torch.device(name), device_title(name))
         problems.append(f"{name} {problem}")
     if requested != "auto":
-        raise InputError(f"The device {problems[0]}; choose the device auto or cpu.")
+        raise InputError(
+            tr("The device {problem}; choose the device auto or cpu.").format(problem=problems[0])
+        )
     return DeviceChoice(torch.device("cpu"), "; ".join(problems))
 
 
@@ -60,17 +63,21 @@ def why_not(name: str) -> str | None:
     """The reason why a device cannot be used, or None if a small kernel gave the right number."""
     if name == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:
-            return "needs another build of PyTorch; this one is for processors only"
+            return tr("needs another build of PyTorch; this one is for processors only")
         if not torch.cuda.is_available():
-            return "is not available (no NVIDIA GPU or no working driver)"
+            return tr("is not available (no NVIDIA GPU or no working driver)")
     if name == "mps" and not torch.backends.mps.is_available():
-        return "is not available on this computer"
+        return tr("is not available on this computer")
     try:
         ones = torch.ones(8, 8, device=name)
         result = float((ones @ ones).sum())
     except (RuntimeError, AssertionError) as error:
-        return f"failed a test computation ({str(error).splitlines()[0]})"
-    return None if result == 512.0 else f"gave {result} instead of 512 in a test computation"
+        return tr("failed a test computation ({reason})").format(reason=str(error).splitlines()[0])
+    return (
+        None
+        if result == 512.0
+        else tr("gave {result} instead of 512 in a test computation").format(result=result)
+    )
 
 
 def device_title(name: str) -> str:
@@ -107,7 +114,9 @@ def choose_precision(requested: str, device: torch.device) -> torch.dtype:
     problem = None if kind == torch.float32 else _number_type_problem(kind, device)
     if problem is not None:
         raise InputError(
-            f"{device.type} {problem} in {requested}; choose the precision auto or float32."
+            tr("{type} {problem} in {requested}; choose the precision auto or float32.").format(
+                type=device.type, problem=problem, requested=requested
+            )
         )
     return kind
 
@@ -134,7 +143,7 @@ def _number_type_problem(kind: torch.dtype, device: torch.device) -> str | None:
             result = torch.nn.functional.conv2d(ones, ones[:, :, :3, :3])
         values = result.float()
     except (RuntimeError, TypeError) as error:
-        return f"failed a test computation ({str(error).splitlines()[0]})"
+        return tr("failed a test computation ({reason})").format(reason=str(error).splitlines()[0])
     if result.dtype != kind:
-        return "does not compute"
-    return None if bool((values == 36.0).all()) else "gave a wrong result of a test computation"
+        return tr("does not compute")
+    return None if bool((values == 36.0).all()) else tr("gave a wrong result of a test computation")

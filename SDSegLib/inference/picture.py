@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..families.base import SegmentationFamily
+from ..language import tr
 from ..options import RunOptions
 from ..volume.pictures import resize_picture, resize_probabilities
 from ..volume.slices import apply_windows
@@ -63,7 +64,9 @@ class PictureSegmenter:
         description = family.description
         if description.input.pictures is None:
             raise InputError(
-                f"The model {description.name} segments volumes, not pictures; choose another."
+                tr("The model {model} segments volumes, not pictures; choose another.").format(
+                    model=description.name
+                )
             )
         self._number_type = choose_precision(precision, choice.device)
         self.family = family.eval().requires_grad_(False).to(choice.device)
@@ -124,6 +127,8 @@ def _check(picture: np.ndarray) -> None:
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or is_colored) or picture.size == 0:
         shape = " × ".join(str(side) for side in picture.shape)
         raise InputError(
-            f"A picture is 8-bit, rows × columns or rows × columns × 3; this one is {shape}, "
-            f"{picture.dtype}."
+            tr(
+                "A picture is 8-bit, rows × columns or rows × columns × 3; this one is {shape}, "
+                "{dtype}."
+            ).format(shape=shape, dtype=picture.dtype)
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import CancelledError
+from ..language import tr
 
 Stage = Literal["load", "segment", "write"]
 
@@ -76,7 +77,11 @@ class SliceCounter:
     def stop_if_cancelled(self) -> None:
         """Raise `CancelledError` if the user has cancelled."""
         if self._is_cancelled is not None and self._is_cancelled():
-            raise CancelledError(f"Cancelled after {self.done} of {self.total} slices.")
+            raise CancelledError(
+                tr("Cancelled after {done} of {total} slices.").format(
+                    done=self.done, total=self.total
+                )
+            )
 
     def _send(self, seconds_left: float | None) -> None:
         if self._report is not None:

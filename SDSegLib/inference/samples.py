@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..families.base import LatentFamily, SegmentationFamily
+from ..language import tr
 
 SEED = 1
 
@@ -23,11 +24,15 @@ def check_steps(family: SegmentationFamily, steps: int) -> None:
         most = family.schedule.last_timestep + 1
     elif steps > 1:
         raise InputError(
-            f"The model '{family.description.name}' is a plain network without reverse steps; "
-            "leave their number at 1."
+            tr(
+                "The model '{model}' is a plain network without reverse steps; leave "
+                "their number at 1."
+            ).format(model=family.description.name)
         )
     if not 1 <= steps <= most:
-        raise InputError(f"{steps} reverse steps; 1 to {most} are possible.")
+        raise InputError(
+            tr("{steps} reverse steps; 1 to {most} are possible.").format(steps=steps, most=most)
+        )
 
 
 def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor | None]:
@@ -41,8 +46,10 @@ def noises_of(family: SegmentationFamily, samples: int) -> list[Tensor | None]:
     if not isinstance(family, LatentFamily):
         if samples > 1:
             raise InputError(
-                f"The model '{family.description.name}' is a plain network without noise, so all "
-                "samples would be equal; leave their number at 1."
+                tr(
+                    "The model '{model}' is a plain network without noise, so all samples "
+                    "would be equal; leave their number at 1."
+                ).format(model=family.description.name)
             )
         return [None]
     generator = torch.Generator().manual_seed(SEED)

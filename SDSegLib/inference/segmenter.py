@@ -14,6 +14,7 @@ from torch.profiler import record_function
 from ..errors import SDSegError
 from ..families.base import SegmentationFamily
 from ..families.description import ModelDescription
+from ..language import tr
 from ..options import RunOptions, structure_names
 from ..volume.doubt import SliceDoubt
 from ..volume.judgement import refuse_unusable
@@ -306,21 +307,29 @@ class Segmenter:
     def _use_less_memory(self) -> str:
         self.ran_short = True
         if self.free_memory():
-            message = "Memory ran short; other models were freed."
+            message = tr("Memory ran short; other models were freed.")
         elif self.batch > 1:
             self.batch = self._largest_batch = self.batch // 2
-            message = f"Memory ran short; going on with {self.batch} slices at a time."
+            message = tr("Memory ran short; going on with {batch} slices at a time.").format(
+                batch=self.batch
+            )
         elif self.choice.device.type != "cpu":
             gone = self.choice.device.type
-            self.choice = DeviceChoice(torch.device("cpu"), f"{gone} ran out of memory")
+            self.choice = DeviceChoice(
+                torch.device("cpu"), tr("{gone} ran out of memory").format(gone=gone)
+            )
             self.family.to(self.choice.device)
             self._largest_batch = None
             self.batch = self.family.default_batch(self.choice.device.type)
-            message = f"The memory of {gone} is too small; going on with the processor."
+            message = tr("The memory of {gone} is too small; going on with the processor.").format(
+                gone=gone
+            )
         else:
             raise SDSegError(
-                "There is not enough memory for even one slice; close other programs, or crop or "
-                "resample the volume."
+                tr(
+                    "There is not enough memory for even one slice; close other programs, or crop "
+                    "or resample the volume."
+                )
             )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.structure import Structure, structure_id
 
 
@@ -25,7 +26,8 @@ def select_structures(
     unknown = sorted(by_id[key] for key in set(by_id) - {item.id for item in available})
     if unknown:
         raise InputError(
-            f"The model has no structure called {', '.join(unknown)}; it has "
-            f"{', '.join(item.id for item in available)}."
+            tr("The model has no structure called {unknown}; it has {available}.").format(
+                unknown=", ".join(unknown), available=", ".join(item.id for item in available)
+            )
         )
     return tuple(item for item in available if item.id in by_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ModelError
+from ..language import tr
 from ..volume.appearance import check_appearance
 from ..volume.checks import check_usable
 from ..volume.finding import Finding
@@ -87,7 +88,7 @@ def choose_model(
         if fit.model.description.input.pictures is None
     ]
     if not ranked:
-        raise ModelError("No model is installed; install one from its zip file or folder.")
+        raise ModelError(tr("No model is installed; install one from its zip file or folder."))
     return ranked[0]
 
 
@@ -110,7 +111,7 @@ class Examination:
     def reason(self) -> str:
         """One sentence: how well the model matches the volume, or that no installed model does."""
         if self.ranked and all(fit.level != "fits" for fit in self.ranked):
-            return "No installed model is for this image."
+            return tr("No installed model is for this image.")
         return next((fit.reason for fit in self.ranked if fit.model == self.model), "")
 
     @property
@@ -147,25 +148,31 @@ def _fit(model: InstalledModel, volume: Volume, measured: Measurements) -> Model
     expects, name = description.expects, description.title
     modality = expects.modality or "CT"
     if description.input.pictures is not None:
-        return ModelFit(model, "unsuitable", f"{name} is for 2-D pictures.")
+        return ModelFit(model, "unsuitable", tr("{name} is for 2-D pictures.").format(name=name))
     if volume.modality not in (None, modality):
         return ModelFit(
             model,
             "unsuitable",
-            f"{name} is for {modality}, the image is {volume.modality}.",
+            tr("{name} is for {modality}, the image is {volume_modality}.").format(
+                name=name, modality=modality, volume_modality=volume.modality
+            ),
         )
     if modality != "CT":
         level: Level = "fits" if volume.modality == modality else "doubtful"
-        return ModelFit(model, level, f"{name} is for {modality}.")
+        return ModelFit(
+            model, level, tr("{name} is for {modality}.").format(name=name, modality=modality)
+        )
     if measured.doubts:
-        reason = f"{name} is for CT; the values are not those of a CT."
+        reason = tr("{name} is for CT; the values are not those of a CT.").format(name=name)
         return ModelFit(model, "doubtful", reason, is_contradicted=True)
-    region = f" of the {expects.region}" if expects.region else ""
+    region = tr(" of the {region}").format(region=expects.region) if expects.region else ""
     if check_appearance(measured.appearance, expects):
         return ModelFit(
             model,
             "doubtful",
-            f"{name} is for CT{region}; the measurements of the image are not those of one.",
+            tr(
+                "{name} is for CT{region}; the measurements of the image are not those of one."
+            ).format(name=name, region=region),
             is_contradicted=True,
         )
-    return ModelFit(model, "fits", f"{name} is for CT{region}.")
+    return ModelFit(model, "fits", tr("{name} is for CT{region}.").format(name=name, region=region))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ModelError, OutputError
 from ..families.description import ModelDescription
+from ..language import tr
 from ..unfinished import unfinished_folder
 from ..untrusted import read_json
 from .weights import check_weights_file, not_finite, sha256_of
@@ -42,17 +43,23 @@ def read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
     if not os.path.isfile(path) and os.access(folder, os.X_OK):
         raise ModelError(
-            f"{folder} is not a model folder: it has no {DESCRIPTION}. Name an installed model "
-            "or a folder that holds model.json and model.safetensors."
+            tr(
+                "{folder} is not a model folder: it has no {file}. Name an installed "
+                "model or a folder that holds model.json and model.safetensors."
+            ).format(folder=folder, file=DESCRIPTION)
         )
     try:
         data = read_json(path)
     except OSError as error:
         raise ModelError(
-            f"{path} cannot be read ({error.strerror}); change its permissions."
+            tr("{path} cannot be read ({reason}); change its permissions.").format(
+                path=path, reason=error.strerror
+            )
         ) from error
     except ValueError as error:
-        raise ModelError(f"{path} is damaged ({error}); reinstall the model.") from error
+        raise ModelError(
+            tr("{path} is damaged ({error}); reinstall the model.").format(path=path, error=error)
+        ) from error
     return ModelDescription.from_json(data, str(path))
 
 
@@ -65,13 +72,24 @@ def verify_weights(folder: Path, description: ModelDescription) -> Path:
     """
     path = folder / WEIGHTS
     if not path.is_file():
-        raise ModelError(f"{folder} lacks {WEIGHTS}; reinstall the model.")
+        raise ModelError(
+            tr("{folder} lacks {weights}; reinstall the model.").format(
+                folder=folder, weights=WEIGHTS
+            )
+        )
     check_weights_file(path)
     found = sha256_of(path)
     if found != description.weights_sha256:
         raise ModelError(
-            f"The weights in {path} are damaged or were changed: SHA-256 is {found}, "
-            f"{DESCRIPTION} says {description.weights_sha256}. Reinstall the model."
+            tr(
+                "The weights in {path} are damaged or were changed: SHA-256 is {found}, "
+                "{file} says {weights_sha256}. Reinstall the model."
+            ).format(
+                path=path,
+                found=found,
+                file=DESCRIPTION,
+                weights_sha256=description.weights_sha256,
+            )
         )
     return path
 
@@ -113,8 +131,10 @@ def load_networks(folder: Path) -> Family:
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(
-            f"The weights in {path} do not fit the networks in {DESCRIPTION} ({reason}); "
-            "reinstall the model."
+            tr(
+                "The weights in {path} do not fit the networks in {file} ({reason}); "
+                "reinstall the model."
+            ).format(path=path, file=DESCRIPTION, reason=reason)
         ) from error
     return family.eval()
 
@@ -175,8 +195,10 @@ def write_model_folder(
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise OutputError(
-            f"The model cannot be written to {folder} ({reason.rstrip('.')}); free space on its "
-            "disk or choose another folder."
+            tr(
+                "The model cannot be written to {folder} ({reason}); free space on its disk or "
+                "choose another folder."
+            ).format(folder=folder, reason=reason.rstrip("."))
         ) from error
     return description
 
@@ -192,17 +214,23 @@ def check_replaceable(folder: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputError(
-            f"{folder} exists already; choose another name or allow overwriting (--overwrite)."
+            tr(
+                "{folder} exists already; choose another name or allow overwriting (--overwrite)."
+            ).format(folder=folder)
         )
     if not folder.is_dir() or folder.resolve() == Path.cwd():
-        raise OutputError(f"{folder} is no model folder and stays; choose another name.")
+        raise OutputError(
+            tr("{folder} is no model folder and stays; choose another name.").format(folder=folder)
+        )
     names = {path.name for path in folder.iterdir()}
     others = sorted(names - {DESCRIPTION, WEIGHTS, CARD})
     if others or (names and DESCRIPTION not in names):
         held = (others or sorted(names))[0]
         raise OutputError(
-            f"{folder} is no model folder and stays as it is, for it holds {held}; choose another "
-            "name."
+            tr(
+                "{folder} is no model folder and stays as it is, for it holds {held}; choose "
+                "another name."
+            ).format(folder=folder, held=held)
         )
 
 
@@ -222,8 +250,9 @@ def _build(description: ModelDescription, folder: Path) -> Family:
     ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(
-            f"The network sizes in {folder / DESCRIPTION} are not valid ({reason}); reinstall the "
-            "model."
+            tr(
+                "The network sizes in {folder} are not valid ({reason}); reinstall the model."
+            ).format(folder=folder / DESCRIPTION, reason=reason)
         ) from error
 
 
@@ -241,8 +270,10 @@ def _at_most(elements: int, path: Path) -> Iterator[None]:
         made += parameter.numel()
         if made > elements:
             raise ModelError(
-                f"The network sizes in {path.parent / DESCRIPTION} need more than the "
-                f"{elements:,} weights in {path}; reinstall the model."
+                tr(
+                    "The network sizes in {path} need more than the {elements:,} weights in "
+                    "{weights}; reinstall the model."
+                ).format(path=path.parent / DESCRIPTION, elements=elements, weights=path)
             )
 
     hook = register_module_parameter_registration_hook(count)

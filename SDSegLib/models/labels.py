@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from ..resources import resource_folder
 from ..untrusted import plain, read_json, shown, text_of, whole_number
 from ..volume.same_structures import common_labels
@@ -56,7 +57,11 @@ def read_structures(name_or_path: str) -> tuple[Structure, ...]:
     path, structures = _read(name_or_path)
     labels = [structure.label for structure in structures]
     if not labels or labels != list(range(1, len(labels) + 1)):
-        raise InputError(f"The labels in {path} are {shown(labels)}, not 1 … N without gaps.")
+        raise InputError(
+            tr("The labels in {path} are {labels}, not 1 … N without gaps.").format(
+                path=path, labels=shown(labels)
+            )
+        )
     return structures
 
 
@@ -70,8 +75,10 @@ def read_names(name_or_path: str) -> tuple[Structure, ...]:
     labels = [structure.label for structure in structures]
     if not labels or len(set(labels)) < len(labels) or max(labels) > LARGEST_LABEL:
         raise InputError(
-            f"The labels in {path} are {shown(labels)}, not different numbers from 1 to "
-            f"{LARGEST_LABEL}."
+            tr(
+                "The labels in {path} are {labels}, not different numbers from 1 to "
+                "{largest_label}."
+            ).format(path=path, labels=shown(labels), largest_label=LARGEST_LABEL)
         )
     return structures
 
@@ -82,26 +89,40 @@ def _read(name_or_path: str) -> tuple[Path, tuple[Structure, ...]]:
         path = Path(name_or_path)
         if not path.is_file():
             raise InputError(
-                f"There is no label list {name_or_path!r}; name a JSON file or one of "
-                f"{', '.join(known_lists())}."
+                tr(
+                    "There is no label list {name_or_path!r}; name a JSON file or one of "
+                    "{known_lists}."
+                ).format(name_or_path=name_or_path, known_lists=", ".join(known_lists()))
             )
     try:
         data = read_json(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+        raise InputError(
+            tr("{path} is not JSON ({error}).").format(path=path, error=error)
+        ) from error
     try:
         structures = _structures(data)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
-            f"{path} is not a label list ({error}); it should be like "
-            '{"1": "Liver", "2": "Spleen"} or a list as in model.json.'
+            tr(
+                '{path} is not a label list ({error}); it should be like {{"1": "Liver", '
+                '"2": "Spleen"}} or a list as in model.json.'
+            ).format(path=path, error=error)
         ) from error
     counts = Counter(item.id for item in structures)
     twice = [item.name for item in structures if counts[item.id] > 1]
     if twice:
-        raise InputError(f"{path} gives several labels the name {shown(twice[0])}; correct it.")
+        raise InputError(
+            tr("{path} gives several labels the name {value}; correct it.").format(
+                path=path, value=shown(twice[0])
+            )
+        )
     return path, structures
 
 
@@ -186,13 +207,13 @@ def _structures(data: Any) -> tuple[Structure, ...]:
     if isinstance(data, list):
         return tuple(Structure.from_json(item) for item in data)
     if not isinstance(data, dict):
-        raise ValueError(f"{shown(data)} is neither an object nor a list")
+        raise ValueError(tr("{data} is neither an object nor a list").format(data=shown(data)))
     names: dict[int, str] = {}
     for key, value in data.items():
         label, name = whole_number(key), text_of(value)
         if label < 0:
-            raise ValueError(f"the label {label} is negative")
+            raise ValueError(tr("the label {label} is negative").format(label=label))
         if label in names:
-            raise ValueError(f"it gives the label {label} two names")
+            raise ValueError(tr("it gives the label {label} two names").format(label=label))
         names[label] = name
     return structures_named(names)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from ..language import tr
 
 # Classes in Lightning 1.x files besides tensors: callbacks, hyper-parameters, numpy numbers.
 _BYSTANDERS = (
@@ -86,22 +87,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = _tensors(content) if isinstance(content, dict) else {}
     if not tensors:
         raise ModelError(
-            f"{path} holds no 'state_dict' with tensors, so it is not a model checkpoint; choose "
-            "the .ckpt file that training wrote."
+            tr(
+                "{path} holds no 'state_dict' with tensors, so it is not a model checkpoint; "
+                "choose the .ckpt file that training wrote."
+            ).format(path=path)
         )
     return tensors
 
 
 def _check_container(path: Path) -> None:
     if not path.is_file():
-        raise ModelError(f"There is no file {path}; give the path of the .ckpt file.")
+        raise ModelError(
+            tr("There is no file {path}; give the path of the .ckpt file.").format(path=path)
+        )
     with contextlib.suppress(BadZipFile):
         if is_zipfile(path):
             with ZipFile(path) as archive:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise ModelError(
-                    f"{path} is damaged: the checksum of '{damaged}' in it is wrong. Copy it again."
+                    tr(
+                        "{path} is damaged: the checksum of '{damaged}' in it is wrong. Copy it "
+                        "again."
+                    ).format(path=path, damaged=damaged)
                 )
             return
     with path.open("rb") as file:
@@ -109,17 +117,24 @@ def _check_container(path: Path) -> None:
     size = path.stat().st_size
     if start == b"PK\x03\x04":
         raise ModelError(
-            f"{path} is damaged or ends too early (it has {size:,} bytes): the copy or download is "
-            "not complete. Copy it again."
+            tr(
+                "{path} is damaged or ends too early (it has {size:,} bytes): the copy or "
+                "download is not complete. Copy it again."
+            ).format(path=path, size=size)
         )
     if start[:1] == b"\x80":
         raise ModelError(
-            f"{path} is a bare pickle, which SDSeg does not open because it can run code. Save it "
-            "again with torch.save of PyTorch 1.6 or later, if you trust where it comes from."
+            tr(
+                "{path} is a bare pickle, which SDSeg does not open because it can run code. "
+                "Save it again with torch.save of PyTorch 1.6 or later, if you trust where it "
+                "comes from."
+            ).format(path=path)
         )
     raise ModelError(
-        f"{path} ({size:,} bytes) is not a PyTorch checkpoint; choose the .ckpt file that training "
-        "wrote."
+        tr(
+            "{path} ({size:,} bytes) is not a PyTorch checkpoint; choose the .ckpt file that "
+            "training wrote."
+        ).format(path=path, size=size)
     )
 
 

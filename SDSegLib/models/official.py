@@ -14,6 +14,7 @@ from torch import Tensor
 from ..diffusion.description import DiffusionDescription
 from ..errors import ModelError
 from ..families.description import ModelDescription
+from ..language import tr
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
@@ -83,7 +84,11 @@ def load_official(path: Path, *, num_heads: int = 8) -> OfficialCheckpoint:
     }
     for name, value in state_dict.items():
         if not torch.isfinite(value).all():
-            raise ModelError(f"'{name}' in {path} has values that are not numbers; copy it again.")
+            raise ModelError(
+                tr("'{name}' in {path} has values that are not numbers; copy it again.").format(
+                    name=name, path=path
+                )
+            )
     state_dict["scale_factor"] = torch.tensor(_scale_factor(tensors, path))
     return OfficialCheckpoint(
         network=config.to_json(),
@@ -134,19 +139,29 @@ def official_description(
     """
     if len(structures) != checkpoint.num_classes - 1:
         raise ModelError(
-            f"The checkpoint segments {checkpoint.num_classes - 1} structures, but "
-            f"{len(structures)} are named; name them all, in the order of its classes."
+            tr(
+                "The checkpoint segments {num_classes} structures, but {count} are named; name "
+                "them all, in the order of its classes."
+            ).format(num_classes=checkpoint.num_classes - 1, count=len(structures))
         )
     if not is_axes(axes):
-        raise ModelError(f"The axes {axes!r} do not name three patient directions, like 'ALS'.")
+        raise ModelError(
+            tr("The axes {axes!r} do not name three patient directions, like 'ALS'.").format(
+                axes=axes
+            )
+        )
     if window[0] >= window[1]:
-        raise ModelError(f"The window {window} HU is empty; give it as low, high.")
+        raise ModelError(
+            tr("The window {window} HU is empty; give it as low, high.").format(window=window)
+        )
     factor = 2 ** (len(checkpoint.network["autoencoder"]["ch_mult"]) - 1)
     unet_factor = factor * 2 ** (len(checkpoint.network["unet"]["channel_mult"]) - 1)
     if any(side < unet_factor or side % unet_factor for side in size):
         raise ModelError(
-            f"The tile size {size[0]} × {size[1]} is not a multiple of {unet_factor} pixels, which "
-            "these networks need."
+            tr(
+                "The tile size {rows} × {columns} is not a multiple of {unet_factor} pixels, "
+                "which these networks need."
+            ).format(rows=size[0], columns=size[1], unet_factor=unet_factor)
         )
     description = ModelDescription(
         name=name,
@@ -168,7 +183,9 @@ def official_description(
         training={} if training is None else training,
         license=license,
     )
-    return ModelDescription.from_json(description.to_json(), where=f"the description of '{name}'")
+    return ModelDescription.from_json(
+        description.to_json(), where=tr("the description of '{name}'").format(name=name)
+    )
 
 
 def convert(
@@ -204,8 +221,10 @@ def _part(
     }
     if not part:
         raise ModelError(
-            f"{path} has no '{prefix}*', so it is not a checkpoint of SDSeg; choose the .ckpt file "
-            "that SDSeg's training wrote."
+            tr(
+                "{path} has no '{prefix}*', so it is not a checkpoint of SDSeg; choose the "
+                ".ckpt file that SDSeg's training wrote."
+            ).format(path=path, prefix=prefix)
         )
     return part
 
@@ -227,8 +246,10 @@ def _unet(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], bo
     if len(found) < len(raw):
         missing = next(name for name in raw if name not in found)
         raise ModelError(
-            f"{path} lacks the averaged weights (model_ema) of '{missing}', so it is incomplete; "
-            "copy it again."
+            tr(
+                "{path} lacks the averaged weights (model_ema) of '{missing}', so it is "
+                "incomplete; copy it again."
+            ).format(path=path, missing=missing)
         )
     return found, True
 
@@ -246,10 +267,12 @@ def _vision_encoder(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]
     ]
     candidates = [prefix for prefix in candidates if not prefix.endswith("decoder.")]
     if len(candidates) != 1:
-        shown = ", ".join(f"'{prefix}*'" for prefix in candidates) or "none"
+        shown = ", ".join(f"'{prefix}*'" for prefix in candidates) or tr("none")
         raise ModelError(
-            f"{path} should have one condition encoder beside the autoencoder, such as "
-            f"'cond_stage_model.encoder.*'; found: {shown}."
+            tr(
+                "{path} should have one condition encoder beside the autoencoder, such as "
+                "'cond_stage_model.encoder.*'; found: {shown}."
+            ).format(path=path, shown=shown)
         )
     encoder = candidates[0]
     beside = encoder.removesuffix("encoder.")
@@ -258,8 +281,10 @@ def _vision_encoder(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]
             break
     else:
         raise ModelError(
-            f"{path} lacks '{beside}out.weight', the last convolution of the condition encoder; "
-            "only checkpoints of SDSeg with its vision encoder can be converted."
+            tr(
+                "{path} lacks '{beside}out.weight', the last convolution of the condition "
+                "encoder; only checkpoints of SDSeg with its vision encoder can be converted."
+            ).format(path=path, beside=beside)
         )
     weights = {
         f"encoder.{name.removeprefix(encoder)}": value
@@ -276,13 +301,19 @@ def _vision_encoder(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]
 def _scale_factor(tensors: dict[str, Tensor], path: Path) -> float:
     if "scale_factor" not in tensors:
         raise ModelError(
-            f"{path} has no 'scale_factor', without which its latents cannot be decoded; SDSeg "
-            "saves it with every checkpoint, so use the original file."
+            tr(
+                "{path} has no 'scale_factor', without which its latents cannot be decoded; "
+                "SDSeg saves it with every checkpoint, so use the original file."
+            ).format(path=path)
         )
     stored = tensors["scale_factor"]
     value = stored.item() if stored.numel() == 1 else math.nan
     if not (math.isfinite(value) and value > 0):
-        raise ModelError(f"The 'scale_factor' in {path} is {value}, not a number above 0.")
+        raise ModelError(
+            tr("The 'scale_factor' in {path} is {value}, not a number above 0.").format(
+                path=path, value=value
+            )
+        )
     return value
 
 
@@ -293,13 +324,17 @@ def _schedule(tensors: dict[str, Tensor], path: Path) -> DiffusionDescription:
         return DiffusionDescription()
     betas = tensors["betas"].double()
     if betas.ndim != 1 or len(betas) < 2 or not ((betas > 0) & (betas < 1)).all():
-        raise ModelError(f"The betas in {path} are not a noise schedule; copy it again.")
+        raise ModelError(
+            tr("The betas in {path} are not a noise schedule; copy it again.").format(path=path)
+        )
     first, last = (float(f"{value:.6g}") for value in (betas[0].item(), betas[-1].item()))
     expected = torch.linspace(first**0.5, last**0.5, len(betas), dtype=torch.float64) ** 2
     if not torch.allclose(betas, expected, rtol=1e-4, atol=0.0):
         raise ModelError(
-            f"The betas in {path} are not linear in their square roots, the only schedule that "
-            "SDSeg knows; it cannot be converted."
+            tr(
+                "The betas in {path} are not linear in their square roots, the only schedule "
+                "that SDSeg knows; it cannot be converted."
+            ).format(path=path)
         )
     return DiffusionDescription(
         timesteps=len(betas), beta_start=first, beta_end=last, prediction="epsilon"

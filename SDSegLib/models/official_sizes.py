@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..families.published import PublishedConfig
+from ..language import tr
 from ..networks.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig, VisionEncoder
 from ..networks.unet import DenoisingUNet, UNetConfig
 
@@ -35,7 +36,7 @@ def published_sizes(
     )
     with torch.device("meta"):
         _check_fit("autoencoder", KLAutoencoder(config.autoencoder), autoencoder)
-        _check_fit("vision encoder", VisionEncoder(config.autoencoder), vision_encoder)
+        _check_fit(tr("vision encoder"), VisionEncoder(config.autoencoder), vision_encoder)
         _check_fit("UNet", DenoisingUNet(config.unet), unet)
     return config
 
@@ -73,8 +74,10 @@ def unet_sizes(weights: Weights, num_heads: int) -> UNetConfig:
     stages = _count(weights, r"input_blocks\.(\d+)\.")
     if stages % levels or stages < 2 * levels:
         raise ModelError(
-            f"The checkpoint's UNet has {stages} stages on {levels} levels, which is not the "
-            "published form; only checkpoints of the published networks can be converted."
+            tr(
+                "The checkpoint's UNet has {stages} stages on {levels} levels, which is not the "
+                "published form; only checkpoints of the published networks can be converted."
+            ).format(stages=stages, levels=levels)
         )
     first_stages = [1 + level * (stages // levels) for level in range(levels)]
     widths = [
@@ -83,8 +86,10 @@ def unet_sizes(weights: Weights, num_heads: int) -> UNetConfig:
     ]
     if num_heads < 1 or any(width % num_heads for width in widths):
         raise ModelError(
-            f"{num_heads} attention heads do not divide the UNet's widths {widths}; give the "
-            "number of heads the model was trained with (the published models have 8)."
+            tr(
+                "{num_heads} attention heads do not divide the UNet's widths {widths}; give the "
+                "number of heads the model was trained with (the published models have 8)."
+            ).format(num_heads=num_heads, widths=widths)
         )
     labels = weights.get("label_emb.weight")
     return UNetConfig(
@@ -106,12 +111,18 @@ def unet_sizes(weights: Weights, num_heads: int) -> UNetConfig:
 def _shape(weights: Weights, name: str, part: str) -> tuple[int, ...]:
     if name not in weights:
         raise ModelError(
-            f"The checkpoint's {part} lacks '{name}', so it is incomplete or not of the published "
-            "form; only checkpoints of the published networks can be converted."
+            tr(
+                "The checkpoint's {part} lacks '{name}', so it is incomplete or not of the "
+                "published form; only checkpoints of the published networks can be converted."
+            ).format(part=part, name=name)
         )
     shape = tuple(weights[name].shape)
     if len(shape) != 4:
-        raise ModelError(f"'{name}' of the checkpoint's {part} has shape {shape}, not 4 axes.")
+        raise ModelError(
+            tr("'{name}' of the checkpoint's {part} has shape {shape}, not 4 axes.").format(
+                name=name, part=part, shape=shape
+            )
+        )
     return shape
 
 
@@ -124,8 +135,10 @@ def _count(weights: Iterable[str], pattern: str, distinct: bool = False) -> int:
 def _multiples(widths: list[int], base: int, part: str) -> tuple[int, ...]:
     if not widths or any(width % base for width in widths):
         raise ModelError(
-            f"The widths {widths} of the checkpoint's {part} are not multiples of {base}; only "
-            "checkpoints of the published networks can be converted."
+            tr(
+                "The widths {widths} of the checkpoint's {part} are not multiples of {base}; "
+                "only checkpoints of the published networks can be converted."
+            ).format(widths=widths, part=part, base=base)
         )
     return tuple(width // base for width in widths)
 
@@ -136,6 +149,13 @@ def _check_fit(part: str, network: nn.Module, weights: Weights) -> None:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ModelError(
-                f"The checkpoint's {part} does not have the published form: '{name}' is "
-                f"{found.get(name, 'missing')} and should be {expected.get(name, 'absent')}."
+                tr(
+                    "The checkpoint's {part} does not have the published form: '{name}' is "
+                    "{found} and should be {expected}."
+                ).format(
+                    part=part,
+                    name=name,
+                    found=found.get(name, tr("missing")),
+                    expected=expected.get(name, tr("absent")),
+                )
             )

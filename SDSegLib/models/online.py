@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ..errors import ModelError
+from ..language import tr
 from ..untrusted import is_plain, parse_json, read_json, shown, text_of, whole_number
 from .registry import (
     LARGEST_MODEL_BYTES,
@@ -71,8 +72,10 @@ def index_place(wanted: str | None = None) -> str:
     place = wanted or os.environ.get(INDEX_VARIABLE) or DEFAULT_INDEX
     if _PLACEHOLDER in place:
         raise ModelError(
-            "This version of SDSeg knows no index of models; name the address or the file of one "
-            f"in the environment variable {INDEX_VARIABLE}."
+            tr(
+                "This version of SDSeg knows no index of models; name the address or the file "
+                "of one in the environment variable {index_variable}."
+            ).format(index_variable=INDEX_VARIABLE)
         )
     return place
 
@@ -94,21 +97,33 @@ def read_index(wanted: str | None = None) -> list[OnlineModel]:
             data = read_json(Path(os.path.expanduser(place)))
     except OSError as error:
         raise ModelError(
-            f"The index {shown(place)} cannot be read ({error.strerror}); name its address or file."
+            tr("The index {place} cannot be read ({reason}); name its address or file.").format(
+                place=shown(place), reason=error.strerror
+            )
         ) from error
     except ValueError as error:
-        raise ModelError(f"{_shown(place)} is no index of models: {error}.") from error
+        raise ModelError(
+            tr("{place} is no index of models: {error}.").format(place=_shown(place), error=error)
+        ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ModelError(
-            f"{_shown(place)} is no index of models of format {FORMAT}; check its address, or "
-            "update SDSeg."
+            tr(
+                "{place} is no index of models of format {format}; check its address, or update "
+                "SDSeg."
+            ).format(place=_shown(place), format=FORMAT)
         )
     try:
         return [_entry(item, place) for item in data["models"]]
     except KeyError as error:
-        raise ModelError(f"The index {_shown(place)} lacks the entry {error}.") from error
+        raise ModelError(
+            tr("The index {place} lacks the entry {error}.").format(
+                place=_shown(place), error=error
+            )
+        ) from error
     except (TypeError, ValueError) as error:
-        raise ModelError(f"The index {_shown(place)} is not valid: {error}.") from error
+        raise ModelError(
+            tr("The index {place} is not valid: {error}.").format(place=_shown(place), error=error)
+        ) from error
 
 
 def find_online(name: str, models: list[OnlineModel], version: str | None = None) -> OnlineModel:
@@ -123,9 +138,17 @@ def find_online(name: str, models: list[OnlineModel], version: str | None = None
         return max(fitting, key=lambda item: _number(item.version))
     if found:
         known = ", ".join(item.version for item in found)
-        raise ModelError(f"There is no version {version} of {name}; there are: {known}.")
-    known = ", ".join(sorted({item.name for item in models})) or "none"
-    raise ModelError(f"The index names no model {shown(name)}; it names: {known}.")
+        raise ModelError(
+            tr("There is no version {version} of {name}; there are: {known}.").format(
+                version=version, name=name, known=known
+            )
+        )
+    known = ", ".join(sorted({item.name for item in models})) or tr("none")
+    raise ModelError(
+        tr("The index names no model {name}; it names: {known}.").format(
+            name=shown(name), known=known
+        )
+    )
 
 
 def download_model(
@@ -150,9 +173,13 @@ def download_model(
     if not is_url(model.place):
         path = Path(model.place)
         if not path.is_file():
-            raise ModelError(f"The index names {path}, which does not exist.")
+            raise ModelError(tr("The index names {path}, which does not exist.").format(path=path))
         if sha256_of(path) != model.sha256:
-            raise ModelError(f"{path} is not the file that the index names: its SHA-256 differs.")
+            raise ModelError(
+                tr("{path} is not the file that the index names: its SHA-256 differs.").format(
+                    path=path
+                )
+            )
         return install_model(path, overwrite, expected)
     return _fetch_and_install(model.place, model.sha256, model.size, overwrite, expected, report)
 
@@ -174,7 +201,11 @@ def download_from(
     """
     digest = sha256.strip().lower()
     if not _SHA256.fullmatch(digest):
-        raise ModelError(f"{shown(sha256)} is no SHA-256; it has 64 digits of 0-9 and a-f.")
+        raise ModelError(
+            tr("{sha256} is no SHA-256; it has 64 digits of 0-9 and a-f.").format(
+                sha256=shown(sha256)
+            )
+        )
     return _fetch_and_install(url, digest, None, overwrite, None, report)
 
 
@@ -199,26 +230,41 @@ def _fetch_and_install(
 def _refuse_installed(model: OnlineModel) -> None:
     for item in installed_models()[0]:
         if item.description.name == model.name:
-            has, where = item.description.version, "came with the program"
-            raise ModelError(
-                f"The model {model.name} {has} {where if item.bundled else 'is installed'}; use "
-                f"--overwrite to put {model.version} in its place."
+            text = tr(
+                "The model {model} {has} is installed; use --overwrite to put {new} in its place."
             )
+            if item.bundled:
+                text = tr(
+                    "The model {model} {has} came with the program; use --overwrite to put {new} "
+                    "in its place."
+                )
+            has = item.description.version
+            raise ModelError(text.format(model=model.name, has=has, new=model.version))
 
 
 def _entry(item: Any, place: str) -> OnlineModel:
     if not isinstance(item, dict):
-        raise ValueError(f"{shown(item)} is no entry")
+        raise ValueError(tr("{item} is no entry").format(item=shown(item)))
     texts = {key: text_of(item[key]) for key in ("name", "version", "url", "sha256", "license")}
     texts["summary"] = str(item.get("summary", ""))
     for key, text in texts.items():
         if len(text) > _LONGEST_TEXT or not is_plain(text):
-            raise ValueError(f"{key} {shown(text)} is too long or holds control characters")
+            raise ValueError(
+                tr("{key} {text} is too long or holds control characters").format(
+                    key=key, text=shown(text)
+                )
+            )
     digest, size = texts["sha256"].lower(), whole_number(item["size"])
     if not _SHA256.fullmatch(digest):
-        raise ValueError(f"sha256 {shown(digest)} of {shown(texts['name'])} is none")
+        raise ValueError(
+            tr("sha256 {digest} of {shown} is none").format(
+                digest=shown(digest), shown=shown(texts["name"])
+            )
+        )
     if not 0 < size <= LARGEST_MODEL_BYTES:
-        raise ValueError(f"the size {size} of {shown(texts['name'])} is none")
+        raise ValueError(
+            tr("the size {size} of {shown} is none").format(size=size, shown=shown(texts["name"]))
+        )
     return OnlineModel(
         name=texts["name"],
         version=texts["version"],
@@ -235,12 +281,12 @@ def _place(url: str, index: str) -> str:
     if is_url(index):
         joined = urljoin(index, url)
         if not is_url(joined):
-            raise ValueError(f"the address {shown(url)} is none of the web")
+            raise ValueError(tr("the address {url} is none of the web").format(url=shown(url)))
         return joined
     if is_url(url):
         return url
     if urlsplit(url).scheme and not Path(url).drive:
-        raise ValueError(f"the address {shown(url)} is none of the web")
+        raise ValueError(tr("the address {url} is none of the web").format(url=shown(url)))
     return str(Path(os.path.expanduser(index)).parent / unquote(url))
 
 

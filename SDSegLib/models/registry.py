@@ -16,6 +16,7 @@ from ..archives import ARCHIVE_ERRORS, is_damage, problem_with, reason
 from ..errors import InputError, ModelError, OutputError
 from ..families import Use
 from ..families.description import ModelDescription
+from ..language import tr
 from ..resources import resource_folder
 from ..unfinished import unfinished_folder
 from ..untrusted import LARGEST_JSON_BYTES, shown
@@ -93,19 +94,24 @@ def propagation_model(wanted: InstalledModel | None = None) -> InstalledModel:
     """
     found = propagation_models()
     if wanted is not None and wanted.description.use != "carry":
-        known = ", ".join(model.description.name for model in found) or "none"
-        is_own = wanted.description.segments
-        what = "segments its own structures and cannot" if is_own else "cannot"
-        raise ModelError(
-            f"The model {wanted.description.name} {what} carry a "
-            f"drawn mask; installed for that are: {known}."
-        )
+        known = ", ".join(model.description.name for model in found) or tr("none")
+        text = tr("The model {model} cannot carry a drawn mask; installed for that are: {known}.")
+        if wanted.description.segments:
+            text = tr(
+                "The model {model} segments its own structures and cannot carry a drawn mask; "
+                "installed for that are: {known}."
+            )
+        raise ModelError(text.format(model=wanted.description.name, known=known))
     if wanted is None and not found:
         problems = installed_models()[1]
-        broken = f" Not usable: {' '.join(problems)}" if problems else ""
+        broken = (
+            tr(" Not usable: {problems}").format(problems=" ".join(problems)) if problems else ""
+        )
         raise ModelError(
-            "No model that carries masks is installed; install the program again, or a model "
-            f"from its zip file or folder.{broken}"
+            tr(
+                "No model that carries masks is installed; install the program again, or a "
+                "model from its zip file or folder.{broken}"
+            ).format(broken=broken)
         )
     return wanted or found[0]
 
@@ -119,8 +125,10 @@ def foundation_model() -> InstalledModel:
     found = models_for("start")
     if not found:
         raise ModelError(
-            "No model to begin with is installed; install the program again, or begin with a model "
-            "that segments."
+            tr(
+                "No model to begin with is installed; install the program again, or begin with a "
+                "model that segments."
+            )
         )
     return found[0]
 
@@ -153,7 +161,7 @@ def default_model() -> str:
     models, _ = list_models()
     bundled = [model for model in models if model.bundled] or models
     if not bundled:
-        raise ModelError("No model is installed; install one from its zip file or folder.")
+        raise ModelError(tr("No model is installed; install one from its zip file or folder."))
     return bundled[0].description.name
 
 
@@ -164,7 +172,7 @@ def find_model(name_or_folder: str) -> InstalledModel:
         ModelError: If there is none; it names the available models.
     """
     if not name_or_folder.strip():
-        raise ModelError("The model has no name; give the name of an installed one.")
+        raise ModelError(tr("The model has no name; give the name of an installed one."))
     models, problems = installed_models()
     for model in models:
         if model.description.name == name_or_folder:
@@ -173,11 +181,13 @@ def find_model(name_or_folder: str) -> InstalledModel:
     folder = Path(os.path.expanduser(name_or_folder))
     if os.path.isdir(folder):
         return InstalledModel(folder, read_description(folder), bundled=False)
-    known = ", ".join(model.description.name for model in models) or "none"
-    broken = f" Not usable: {' '.join(problems)}" if problems else ""
+    known = ", ".join(model.description.name for model in models) or tr("none")
+    broken = tr(" Not usable: {problems}").format(problems=" ".join(problems)) if problems else ""
     raise ModelError(
-        f"There is no model called {name_or_folder!r} and no such folder; installed are: {known}. "
-        f"Choose one of them, or install it from its zip file or folder.{broken}"
+        tr(
+            "There is no model called {name_or_folder!r} and no such folder; installed are: "
+            "{known}. Choose one of them, or install it from its zip file or folder.{broken}"
+        ).format(name_or_folder=name_or_folder, known=known, broken=broken)
     )
 
 
@@ -191,12 +201,14 @@ def models_for_volumes(name_or_folder: str | None) -> list[InstalledModel]:
     if name_or_folder is None:
         models = [m for m in list_models()[0] if m.description.input.pictures is None]
         if not models:
-            raise ModelError("No model is installed; install one from its zip file or folder.")
+            raise ModelError(tr("No model is installed; install one from its zip file or folder."))
         return models
     model = find_model(name_or_folder)
     if model.description.input.pictures is not None:
         raise InputError(
-            f"The model {model.description.name} segments pictures; choose one of volumes."
+            tr("The model {model} segments pictures; choose one of volumes.").format(
+                model=model.description.name
+            )
         )
     return [model]
 
@@ -226,12 +238,23 @@ def install_model(
             elif source.is_file():
                 _unzip(source, fresh)
             else:
-                raise ModelError(f"{source} does not exist; name a model folder or a zip file.")
+                raise ModelError(
+                    tr("{source} does not exist; name a model folder or a zip file.").format(
+                        source=source
+                    )
+                )
             description = _checked(fresh, source)
             if expected not in (None, (description.name, description.version)):
                 raise ModelError(
-                    f"{source} holds {description.name} {description.version}, and "
-                    f"{' '.join(expected or ())} was expected; nothing was installed."
+                    tr(
+                        "{source} holds {model} {version}, and {expected} was expected; "
+                        "nothing was installed."
+                    ).format(
+                        source=source,
+                        model=description.name,
+                        version=description.version,
+                        expected=" ".join(expected or ()),
+                    )
                 )
             target = root / _safe_name(description.name)
             if not overwrite:
@@ -243,8 +266,10 @@ def install_model(
                 raise _known_already(description.name, target) from None
     except OSError as error:
         raise OutputError(
-            f"The model cannot be installed in {root}: {error}. Choose another folder with the "
-            f"environment variable {MODELS_VARIABLE}."
+            tr(
+                "The model cannot be installed in {folder}: {error}. Choose another folder with "
+                "the environment variable {models_variable}."
+            ).format(folder=root, error=error, models_variable=MODELS_VARIABLE)
         ) from error
     return InstalledModel(target, description, bundled=False)
 
@@ -255,13 +280,15 @@ def _model_folders(root: Path, problems: list[str]) -> list[Path]:
     try:
         found = sorted(root.iterdir())
     except OSError as error:
-        problems.append(f"{root} cannot be read ({error.strerror}).")
+        problems.append(
+            tr("{folder} cannot be read ({reason}).").format(folder=root, reason=error.strerror)
+        )
         return []
     for path in found:
         if os.path.isfile(path / DESCRIPTION):
             folders.append(path)
         elif path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            problems.append(f"{path} cannot be read; change its permissions.")
+            problems.append(tr("{path} cannot be read; change its permissions.").format(path=path))
     return folders
 
 
@@ -283,14 +310,18 @@ def _refuse_known(name: str, target: Path) -> None:
         raise _known_already(name, target)
     if (bundled_folder() / name).is_dir():
         raise ModelError(
-            f"A model called {name} came with the program; use --overwrite to put yours in its "
-            "place."
+            tr(
+                "A model called {name} came with the program; use --overwrite to put yours in "
+                "its place."
+            ).format(name=name)
         )
 
 
 def _known_already(name: str, target: Path) -> ModelError:
     return ModelError(
-        f"The model {name} is installed already in {target}; use --overwrite to replace it."
+        tr(
+            "The model {name} is installed already in {target}; use --overwrite to replace it."
+        ).format(name=name, target=target)
     )
 
 
@@ -311,11 +342,17 @@ def remove_model(name: str) -> Path:
     folder = _folder_to_remove(name)
     if folder.is_symlink():
         raise ModelError(
-            f"The model {name} is a link in {folder} to {folder.resolve()}, which SDSeg did not "
-            "make; remove the link yourself."
+            tr(
+                "The model {name} is a link in {folder} to {target}, which SDSeg did "
+                "not make; remove the link yourself."
+            ).format(name=name, folder=folder, target=folder.resolve())
         )
     if folder.resolve().parent != user_folder().resolve():
-        raise ModelError(f"The model {name} in {folder} was not installed by you; it stays.")
+        raise ModelError(
+            tr("The model {name} in {folder} was not installed by you; it stays.").format(
+                name=name, folder=folder
+            )
+        )
     try:
         check_replaceable(folder, overwrite=True)
         for part in (WEIGHTS, CARD, DESCRIPTION):
@@ -323,7 +360,9 @@ def remove_model(name: str) -> Path:
         folder.rmdir()
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be deleted: {error.strerror or error}. Change its permissions."
+            tr("{folder} cannot be deleted: {reason}. Change its permissions.").format(
+                folder=folder, reason=error.strerror or error
+            )
         ) from error
     return folder
 
@@ -375,8 +414,10 @@ def _refuse_large(name: str, size: int, source: Path) -> None:
     largest = LARGEST_MODEL_BYTES if name == WEIGHTS else LARGEST_JSON_BYTES
     if size > largest:
         raise ModelError(
-            f"{name} in {source} has {size:,} bytes, and models of ours have at most {largest:,}; "
-            "it is none, or it is damaged."
+            tr(
+                "{name} in {source} has {size:,} bytes, and models of ours have at most "
+                "{largest:,}; it is none, or it is damaged."
+            ).format(name=name, source=source, size=size, largest=largest)
         )
 
 
@@ -392,13 +433,23 @@ def _unzip(source: Path, target: Path) -> None:
     except ARCHIVE_ERRORS as error:
         if not zipfile.is_zipfile(source):
             raise ModelError(
-                f"{source} is not a zip file; install a model folder or a zip of one."
+                tr("{source} is not a zip file; install a model folder or a zip of one.").format(
+                    source=source
+                )
             ) from error
-        raise ModelError(f"{source} is damaged: {reason(error)}. Fetch it again.") from error
+        raise ModelError(
+            tr("{source} is damaged: {error}. Fetch it again.").format(
+                source=source, error=reason(error)
+            )
+        ) from error
     except OSError as error:
         if not is_damage(error):
             raise
-        raise ModelError(f"{source} is damaged: {reason(error)}. Fetch it again.") from error
+        raise ModelError(
+            tr("{source} is damaged: {error}. Fetch it again.").format(
+                source=source, error=reason(error)
+            )
+        ) from error
 
 
 def _members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfile.ZipInfo]:
@@ -414,9 +465,17 @@ def _members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfile.ZipInf
         if PurePosixPath(item.filename).name == DESCRIPTION
     }
     if not folders:
-        raise ModelError(f"{source} holds no {DESCRIPTION}; it is not a model.")
+        raise ModelError(
+            tr("{source} holds no {file}; it is not a model.").format(
+                source=source, file=DESCRIPTION
+            )
+        )
     if len(folders) > 1:
-        raise ModelError(f"{source} holds {len(folders)} models; install them one by one.")
+        raise ModelError(
+            tr("{source} holds {count} models; install them one by one.").format(
+                source=source, count=len(folders)
+            )
+        )
     members = {
         PurePosixPath(item.filename).name: item
         for item in found
@@ -425,12 +484,23 @@ def _members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfile.ZipInf
     for name, item in members.items():
         problem = problem_with(item)
         if problem is not None:
-            raise ModelError(f"{name} in {source} cannot be unpacked: {problem}.")
+            raise ModelError(
+                tr("{name} in {source} cannot be unpacked: {problem}.").format(
+                    name=name, source=source, problem=problem
+                )
+            )
         _refuse_large(name, item.file_size, source)
         if item.file_size > _LARGEST_RATIO * max(item.compress_size, _SMALL):
             raise ModelError(
-                f"{name} in {source} cannot be unpacked: its {item.compress_size:,} bytes would "
-                f"become {item.file_size:,}, which is no model."
+                tr(
+                    "{name} in {source} cannot be unpacked: its {compress_size:,} bytes would "
+                    "become {file_size:,}, which is no model."
+                ).format(
+                    name=name,
+                    source=source,
+                    compress_size=item.compress_size,
+                    file_size=item.file_size,
+                )
             )
     return members
 
@@ -438,7 +508,8 @@ def _members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfile.ZipInf
 def _safe_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise ModelError(
-            f"The model's name {shown(name)} cannot be a folder's name; use letters, digits, '-', "
-            "'_'."
+            tr(
+                "The model's name {name} cannot be a folder's name; use letters, digits, '-', '_'."
+            ).format(name=shown(name))
         )
     return name

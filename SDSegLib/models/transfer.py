@@ -24,6 +24,7 @@ from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import ModelError, OutputError
+from ..language import tr
 from ..locked import locked
 from ..untrusted import LARGEST_JSON_BYTES, plain, shown
 from ..version import VERSION
@@ -62,8 +63,10 @@ class _OnlySafer(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme not in {"https", urlsplit(req.full_url).scheme}:
             raise ModelError(
-                f"{shown_url(req.full_url)} leads on to the address {shown_url(newurl)}, which is "
-                "not encrypted; it is not followed."
+                tr(
+                    "{url} leads on to the address {target}, which is not encrypted; it is "
+                    "not followed."
+                ).format(url=shown_url(req.full_url), target=shown_url(newurl))
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -92,7 +95,11 @@ def fetch_text(url: str, largest: int = LARGEST_JSON_BYTES) -> bytes:
     except _CUT as error:
         raise _unreachable(url, error) from error
     if len(content) > largest:
-        raise ModelError(f"{shown_url(url)} is larger than {largest // 2**20} MB; it is no index.")
+        raise ModelError(
+            tr("{url} is larger than {largest} MB; it is no index.").format(
+                url=shown_url(url), largest=largest // 2**20
+            )
+        )
     return content
 
 
@@ -164,8 +171,10 @@ def _continue(url: str, path: Path, size: int | None, largest: int, report: Repo
             expected = size if size is not None else total
             if total is not None and size is not None and total != size:
                 raise ModelError(
-                    f"{shown_url(url)} has {total:,} bytes, and the index says {size:,}; ask its "
-                    "owner which is right."
+                    tr(
+                        "{url} has {total:,} bytes, and the index says {size:,}; ask its owner "
+                        "which is right."
+                    ).format(url=shown_url(url), total=total, size=size)
                 )
             _receive(response, path, begin, expected, largest, report, url)
     except urllib.error.HTTPError as error:
@@ -193,7 +202,11 @@ def _receive(
 ) -> None:
     limit = largest if expected is None else expected
     if limit > largest:
-        raise ModelError(f"{shown_url(url)} has {limit:,} bytes; models have at most {largest:,}.")
+        raise ModelError(
+            tr("{url} has {limit:,} bytes; models have at most {largest:,}.").format(
+                url=shown_url(url), limit=limit, largest=largest
+            )
+        )
     done = begin
     with _on_disk(path):
         file = path.open("ab")
@@ -203,7 +216,9 @@ def _receive(
             done += len(block)
             if done > limit:
                 raise ModelError(
-                    f"{shown_url(url)} is longer than the {limit:,} bytes it should have."
+                    tr("{url} is longer than the {limit:,} bytes it should have.").format(
+                        url=shown_url(url), limit=limit
+                    )
                 )
             with _on_disk(path):
                 file.write(block)
@@ -226,7 +241,9 @@ def _on_disk(path: Path) -> Iterator[None]:
 
 def _opened(url: str, begin: int) -> http.client.HTTPResponse:
     if "@" in urlsplit(url).netloc:
-        raise ModelError(f"{shown_url(url)} was given with a user name, which is not sent.")
+        raise ModelError(
+            tr("{url} was given with a user name, which is not sent.").format(url=shown_url(url))
+        )
     headers = {"User-Agent": f"sdseg/{VERSION}", "Accept-Encoding": "identity"}
     if begin:
         headers["Range"] = f"bytes={begin}-"
@@ -235,7 +252,9 @@ def _opened(url: str, begin: int) -> http.client.HTTPResponse:
         request = urllib.request.Request(url, headers=headers)
         response: http.client.HTTPResponse = opener.open(request, timeout=SECONDS_WITHOUT_DATA)
     except (ValueError, http.client.InvalidURL) as error:
-        raise ModelError(f"{shown_url(url)} is no address; check how it is written.") from error
+        raise ModelError(
+            tr("{url} is no address; check how it is written.").format(url=shown_url(url))
+        ) from error
     return response
 
 
@@ -246,7 +265,7 @@ def _extent(response: http.client.HTTPResponse, begin: int) -> tuple[int, int | 
         return 0, int(length) if length.isdecimal() else None
     match = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if match is None or int(match[1]) != begin:
-        raise _OtherPartError("the server sent another part than was asked for")
+        raise _OtherPartError(tr("the server sent another part than was asked for"))
     return begin, None if match[2] == "*" else int(match[2])
 
 
@@ -258,8 +277,10 @@ def _verify(path: Path, sha256: str, url: str) -> None:
     if digest.hexdigest() != sha256:
         path.unlink()
         raise ModelError(
-            f"{shown_url(url)} is not the file that was expected: its SHA-256 is "
-            f"{digest.hexdigest()}, it should be {sha256}. Nothing was installed; ask its owner."
+            tr(
+                "{url} is not the file that was expected: its SHA-256 is {sha256}, it should be "
+                "{expected}. Nothing was installed; ask its owner."
+            ).format(url=shown_url(url), sha256=digest.hexdigest(), expected=sha256)
         )
 
 
@@ -271,9 +292,11 @@ def _refuse_full_disk(path: Path, size: int | None) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OutputError(
-            f"The model needs {needed / 1e6:,.0f} MB on the disk of {path.parent}, and "
-            f"{free / 1e6:,.0f} MB are free; free space, or choose another folder with the "
-            "environment variable SDSEG_MODELS."
+            tr(
+                "The model needs {needed:,.0f} MB on the disk of {path}, and {free:,.0f} MB are "
+                "free; free space, or choose another folder with the environment variable "
+                "SDSEG_MODELS."
+            ).format(needed=needed / 1000000.0, path=path.parent, free=free / 1000000.0)
         )
 
 
@@ -283,23 +306,30 @@ def _length(path: Path) -> int:
 
 def _not_written(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"The download cannot be written to {folder} ({error.strerror or error}); free space on "
-        "its disk, or choose another folder with the environment variable SDSEG_MODELS."
+        tr(
+            "The download cannot be written to {folder} ({reason}); free space on its disk, or "
+            "choose another folder with the environment variable SDSEG_MODELS."
+        ).format(folder=folder, reason=error.strerror or error)
     )
 
 
 def _interrupted(url: str, path: Path, size: int | None, error: BaseException | None) -> ModelError:
-    of = f" of {size / 1e6:,.1f}" if size is not None else ""
+    of = tr(" of {size:,.1f}").format(size=size / 1000000.0) if size is not None else ""
     return ModelError(
-        f"The connection to {_host(url)} ended ({_reason(error)}) after "
-        f"{_length(path) / 1e6:,.1f}{of} MB, which are kept; the same command continues."
+        tr(
+            "The connection to {url} ended ({error}) after {path:,.1f}{of} MB, which are kept; "
+            "the same command continues."
+        ).format(url=_host(url), error=_reason(error), path=_length(path) / 1000000.0, of=of)
     )
 
 
 def _refused(url: str, error: urllib.error.HTTPError) -> ModelError:
     return ModelError(
-        f"{shown_url(url)} cannot be fetched: {_host(url)} answers {error.code} "
-        f"({plain(str(error.reason))}); check the address."
+        tr(
+            "{url} cannot be fetched: {url_host} answers {code} ({name}); check the address."
+        ).format(
+            url=shown_url(url), url_host=_host(url), code=error.code, name=plain(str(error.reason))
+        )
     )
 
 
@@ -309,29 +339,39 @@ def _unreachable(url: str, error: BaseException) -> ModelError:
     proxies = urllib.request.getproxies()
     scheme = urlsplit(url).scheme
     is_direct = scheme not in proxies or urllib.request.proxy_bypass(urlsplit(url).netloc)
-    way = "directly" if is_direct else f"through the proxy {shown_url(proxies[scheme])}"
+    way = (
+        tr("directly")
+        if is_direct
+        else tr("through the proxy {proxy}").format(proxy=shown_url(proxies[scheme]))
+    )
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
-        advice = (
+        advice = tr(
             "its certificate is not trusted; if your network has a certificate authority of its "
             "own, name its file in the environment variable SSL_CERT_FILE"
         )
     else:
-        advice = (
-            f"{_reason(reason)}; check the network, or the proxy in HTTPS_PROXY. Without a "
-            "network, fetch the model's file elsewhere and install the file"
+        advice = tr(
+            "{reason}; check the network, or the proxy in HTTPS_PROXY. Without a network, "
+            "fetch the model's file elsewhere and install the file"
+        ).format(reason=_reason(reason))
+    return ModelError(
+        tr("{url} cannot be reached {way}: {advice}.").format(
+            url=_host(url), way=way, advice=advice
         )
-    return ModelError(f"{_host(url)} cannot be reached {way}: {advice}.")
+    )
 
 
 def _reason(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {SECONDS_WITHOUT_DATA:.0f} s"
+        return tr("no answer within {seconds_without_data:.0f} s").format(
+            seconds_without_data=SECONDS_WITHOUT_DATA
+        )
     if isinstance(error, http.client.IncompleteRead):
-        return "cut short"
+        return tr("cut short")
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return plain(str(error)) if str(error or "") else "without a reason"
+    return plain(str(error)) if str(error or "") else tr("without a reason")
 
 
 def _host(url: str) -> str:

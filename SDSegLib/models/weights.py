@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..language import tr
 from ..untrusted import parse_json, shown
 
 LARGEST_HEADER_BYTES = 8 * 2**20
@@ -77,8 +78,10 @@ def check_finite(path: Path) -> None:
 def not_finite(name: str, path: Path) -> ModelError:
     """The error for a tensor with NaN or infinity."""
     return ModelError(
-        f"The weights in {path} hold values that are no numbers (NaN or infinity), in "
-        f"{shown(name)}; such a model segments nothing. Reinstall the model."
+        tr(
+            "The weights in {path} hold values that are no numbers (NaN or infinity), in "
+            "{name}; such a model segments nothing. Reinstall the model."
+        ).format(path=path, name=shown(name))
     )
 
 
@@ -103,11 +106,15 @@ def _tensors(path: Path) -> list[_Tensor]:
         end = max(tensor.end for tensor in tensors)
     except (AttributeError, KeyError, TypeError, IndexError, ValueError):
         raise ModelError(
-            f"{path} is no safetensors file; weights of other kinds, such as pickles, can hold "
-            "code and are not taken."
+            tr(
+                "{path} is no safetensors file; weights of other kinds, such as pickles, can "
+                "hold code and are not taken."
+            ).format(path=path)
         ) from None
     if end != size:
-        raise ModelError(f"{path} is cut short ({size:,} bytes); fetch it again.")
+        raise ModelError(
+            tr("{path} is cut short ({size:,} bytes); fetch it again.").format(path=path, size=size)
+        )
     return tensors
 
 
@@ -115,8 +122,8 @@ def _tensor(name: str, facts: Any, first: int) -> _Tensor:
     start, end = facts["data_offsets"]
     kind, shape = facts["dtype"], facts["shape"]
     if not all(type(number) is int and number >= 0 for number in (start, end, *shape)):
-        raise ValueError("a number is negative")
+        raise ValueError(tr("a number is negative"))
     elements = math.prod(shape)
     if end - start != elements * _SIZES[kind]:
-        raise ValueError("a shape does not match its bytes")
+        raise ValueError(tr("a shape does not match its bytes"))
     return _Tensor(name, kind, elements, first + start, first + end)

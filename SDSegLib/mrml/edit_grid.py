@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..propagation.mask_part import MaskPart
 from ..volume.checks import AIR_HU
 from ..volume.geometry import Geometry
@@ -117,8 +118,10 @@ def volume_on_grid(
         source, _empty_image(grid), resampled, True, False, to_segmentation, max(AIR_HU, lowest)
     ):
         raise InputError(
-            f'The volume "{volume_node.GetName()}" cannot be laid on the geometry of '
-            f'"{node.GetName()}"; give the segmentation the geometry of the volume.'
+            tr(
+                'The volume "{volume}" cannot be laid on the geometry of "{segmentation}"; '
+                "give the segmentation the geometry of the volume."
+            ).format(volume=volume_node.GetName(), segmentation=node.GetName())
         )
     return replace(volume, array=array_of(resampled), geometry=grid.geometry)
 
@@ -206,7 +209,9 @@ def write_segment(
     logic = require_slicer().vtkSlicerSegmentationsModuleLogic
     if not logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_REPLACE):
         raise InputError(
-            f'The mask could not be written into "{node.GetName()}"; Slicer\'s error log says why.'
+            tr(
+                'The mask could not be written into "{segmentation}"; Slicer\'s error log says why.'
+            ).format(segmentation=node.GetName())
         )
 
 
@@ -268,7 +273,11 @@ def _deserialised(text: str, node: vtkMRMLSegmentationNode) -> tuple[Geometry, I
         geometry = Geometry.from_affine_ras((k, j, i), affine)
         geometry.check()
     except InputError as error:
-        raise InputError(f'The geometry of the segmentation "{node.GetName()}": {error}') from error
+        raise InputError(
+            tr('The geometry of the segmentation "{segmentation}": {error}').format(
+                segmentation=node.GetName(), error=error
+            )
+        ) from error
     return geometry, first
 
 
@@ -307,13 +316,17 @@ def _layer(
     segment = segmentation.GetSegment(segment_id)
     if segment is None:
         raise InputError(
-            f'"{node.GetName()}" has no segment "{segment_id}" any more; choose another segment.'
+            tr(
+                '"{segmentation}" has no segment "{segment_id}" any more; choose another segment.'
+            ).format(segmentation=node.GetName(), segment_id=segment_id)
         )
     source = segmentation.GetSourceRepresentationName()
     if source != _LABELMAP and segmentation.GetNumberOfSegments():
         raise InputError(
-            f'The segmentation "{node.GetName()}" stores its segments as {source}, not as label '
-            "maps; make Binary labelmap its source in the module Segmentations."
+            tr(
+                'The segmentation "{segmentation}" stores its segments as {source}, not as label '
+                "maps; make Binary labelmap its source in the module Segmentations."
+            ).format(segmentation=node.GetName(), source=source)
         )
     image = segment.GetRepresentation(_LABELMAP)
     if image is None or image.IsEmpty() or image.GetPointData().GetScalars() is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..language import tr
 from .segments import segment_ids
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ def find_segment(node: vtkMRMLSegmentationNode, wanted: str | None) -> str:
     """
     segmentation = node.GetSegmentation()
     names = {key: segmentation.GetSegment(key).GetName() for key in segment_ids(node)}
-    shown = ", ".join(f"{n} {name}" for n, name in enumerate(names.values(), start=1)) or "none"
+    shown = ", ".join(f"{n} {name}" for n, name in enumerate(names.values(), start=1)) or tr("none")
     if wanted is None:
         if len(names) == 1:
             return next(iter(names))
-        raise InputError(f"It holds {len(names)} segments ({shown}); name one.")
+        raise InputError(
+            tr("It holds {count} segments ({names}); name one.").format(
+                count=len(names), names=shown
+            )
+        )
     text = wanted.strip()
     matches = [key for key, name in names.items() if text in (key, name)]
     if not matches:
@@ -38,6 +43,10 @@ def find_segment(node: vtkMRMLSegmentationNode, wanted: str | None) -> str:
             if text == str(number) or text.lower() == name.lower()
         ]
     if len(matches) != 1:
-        many = "several segments" if matches else "no segment"
-        raise InputError(f"It holds {many} called {wanted!r}; its segments are: {shown}.")
+        many = tr("several segments") if matches else tr("no segment")
+        raise InputError(
+            tr("It holds {many} called {wanted!r}; its segments are: {names}.").format(
+                many=many, wanted=wanted, names=shown
+            )
+        )
     return matches[0]

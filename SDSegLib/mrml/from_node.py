@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.layers import LayeredLabels
 from ..volume.segmentation import Segmentation
 from ..volume.structure import ANATOMICAL_STRUCTURE, Code, Structure
@@ -88,8 +89,10 @@ def _exportable(node: vtkMRMLSegmentationNode) -> list[str]:
     count = node.GetSegmentation().GetNumberOfSegments()
     if not 0 < count <= _MOST_SEGMENTS:
         raise InputError(
-            f'The segmentation "{node.GetName()}" has {count} segments; between 1 and '
-            f"{_MOST_SEGMENTS} can be exported."
+            tr(
+                'The segmentation "{segmentation}" has {count} segments; between 1 and '
+                "{most_segments} can be exported."
+            ).format(segmentation=node.GetName(), count=count, most_segments=_MOST_SEGMENTS)
         )
     return segment_ids(node)
 
@@ -114,8 +117,10 @@ def labels_on_grid(
 
     if node.GetParentTransformNode() is not volume_node.GetParentTransformNode():
         raise InputError(
-            f'The segmentation "{node.GetName()}" and the volume "{volume_node.GetName()}" are '
-            "under different transforms; put both under the same one."
+            tr(
+                'The segmentation "{segmentation}" and the volume "{volume}" are under different '
+                "transforms; put both under the same one."
+            ).format(segmentation=node.GetName(), volume=volume_node.GetName())
         )
     slicer = require_slicer()
     volume = volume_from_node(volume_node)
@@ -131,8 +136,10 @@ def labels_on_grid(
         merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, grid, names
     ):
         raise InputError(
-            f'The segments of "{node.GetName()}" cannot be laid on the grid of '
-            f'"{volume_node.GetName()}"; Slicer\'s error log says why.'
+            tr(
+                'The segments of "{segmentation}" cannot be laid on the grid of "{volume}"; '
+                "Slicer's error log says why."
+            ).format(segmentation=node.GetName(), volume=volume_node.GetName())
         )
     return array_of(merged).astype(np.uint8)
 

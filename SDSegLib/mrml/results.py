@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.oriented_box import OrientedBox
 from ..volume.segmentation import Segmentation
 from .from_node import labels_on_grid
@@ -151,11 +152,21 @@ def _moved(before: Any, node: vtkMRMLSegmentationNode) -> tuple[str, ...]:
     after = node.GetParentTransformNode()
     if after is before:
         return ()
-    was = "no transform" if before is None else f'the transform "{before.GetName()}"'
-    now = "no transform" if after is None else f'the transform "{after.GetName()}"'
+    was = (
+        tr("no transform")
+        if before is None
+        else tr('the transform "{before}"').format(before=before.GetName())
+    )
+    now = (
+        tr("no transform")
+        if after is None
+        else tr('the transform "{after}"').format(after=after.GetName())
+    )
     return (
-        f"The segmentation was under {was} and is under {now} now, as its volume is; Undo brings "
-        "the former segments back, but not to their former place.",
+        tr(
+            "The segmentation was under {was} and is under {now} now, as its volume is; Undo "
+            "brings the former segments back, but not to their former place."
+        ).format(was=was, now=now),
     )
 
 
@@ -192,7 +203,9 @@ def instability_percent(segmentation: Segmentation) -> np.ndarray:
         InputError: If there was one sample only.
     """
     if segmentation.instability is None:
-        raise InputError("A single sample gives no instability; segment with two samples or more.")
+        raise InputError(
+            tr("A single sample gives no instability; segment with two samples or more.")
+        )
     return _PERCENT[segmentation.instability]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..volume.geometry import Geometry
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Structure
@@ -194,9 +195,11 @@ def _check_source(node: vtkMRMLSegmentationNode) -> None:
     source = segmentation.GetSourceRepresentationName()
     if source != _LABELMAP and segmentation.GetNumberOfSegments():
         raise InputError(
-            f'The segmentation "{node.GetName()}" stores its segments as {source}, not as label '
-            "maps; make Binary labelmap its source in the module Segmentations, or write into a "
-            "new segmentation."
+            tr(
+                'The segmentation "{segmentation}" stores its segments as {source}, not as label '
+                "maps; make Binary labelmap its source in the module Segmentations, or write "
+                "into a new segmentation."
+            ).format(segmentation=node.GetName(), source=source)
         )
     if source != _LABELMAP:
         node.SetSourceRepresentationToBinaryLabelmap()
@@ -262,8 +265,10 @@ def _import_labels(
         label_map.SetAndObserveImageData(image)
         if not logic.ImportLabelmapToSegmentationNode(label_map, node, id_array):
             raise OutputError(
-                f'Slicer could not import the labels into "{node.GetName()}"; its error log says '
-                "why. Try again with a new segmentation."
+                tr(
+                    'Slicer could not import the labels into "{segmentation}"; its error log says '
+                    "why. Try again with a new segmentation."
+                ).format(segmentation=node.GetName())
             )
     finally:
         scene.RemoveNode(label_map)
@@ -285,8 +290,14 @@ def check_grid(segmentation: Segmentation, volume_node: vtkMRMLScalarVolumeNode)
     geometry = volume_from_node(volume_node).geometry
     if not segmentation.geometry.matches(geometry, tolerance_mm=0.01):
         raise InputError(
-            f"The result ({_shown(segmentation.geometry)}) is not on the grid of the volume "
-            f'"{volume_node.GetName()}" ({_shown(geometry)}); choose the volume that was segmented.'
+            tr(
+                'The result ({geometry}) is not on the grid of the volume "{volume}" '
+                "({volume_geometry}); choose the volume that was segmented."
+            ).format(
+                geometry=_shown(segmentation.geometry),
+                volume=volume_node.GetName(),
+                volume_geometry=_shown(geometry),
+            )
         )
 
 
@@ -298,9 +309,16 @@ def _join_transform(
         return
     if not alone:
         raise InputError(
-            f'The segmentation "{node.GetName()}" is under {_transform_name(node)} and the volume '
-            f'"{volume_node.GetName()}" under {_transform_name(volume_node)}; put both under the '
-            "same transform, or write into a new segmentation."
+            tr(
+                'The segmentation "{segmentation}" is under {segmentation_transform} and the '
+                'volume "{volume}" under {volume_node}; put both under the same transform, or '
+                "write into a new segmentation."
+            ).format(
+                segmentation=node.GetName(),
+                segmentation_transform=_transform_name(node),
+                volume=volume_node.GetName(),
+                volume_node=_transform_name(volume_node),
+            )
         )
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
 
@@ -345,9 +363,13 @@ def place_beside(node: vtkMRMLSegmentationNode, volume_node: vtkMRMLScalarVolume
 
 def _shown(geometry: Geometry) -> str:
     k, j, i = geometry.shape
-    return f"{i} × {j} × {k} voxels"
+    return tr("{i} × {j} × {k} voxels").format(i=i, j=j, k=k)
 
 
 def _transform_name(node: Any) -> str:
     transform = node.GetParentTransformNode()
-    return "no transform" if transform is None else f'the transform "{transform.GetName()}"'
+    return (
+        tr("no transform")
+        if transform is None
+        else tr('the transform "{transform}"').format(transform=transform.GetName())
+    )

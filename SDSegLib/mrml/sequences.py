@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
 from .segmentation_node import place_beside, segmentation_to_node
@@ -63,7 +64,11 @@ class FrameSequence:
         try:
             return volume_from_node(node)
         except InputError as error:
-            raise InputError(f"Frame {index + 1} of {self.count}: {error}") from error
+            raise InputError(
+                tr("Frame {index} of {count}: {error}").format(
+                    index=index + 1, count=self.count, error=error
+                )
+            ) from error
 
 
 def frames_of(volume_node: vtkMRMLScalarVolumeNode) -> FrameSequence | None:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingPackageError, SDSegError
+from ..language import tr
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScene
@@ -90,8 +91,10 @@ def require_slicer() -> Any:
         raise _missing() from error
     except ImportError as error:
         raise SDSegError(
-            f"The package slicer-core is installed but does not load: {error}. Install it again "
-            "with the vtk version that it asks for."
+            tr(
+                "The package slicer-core is installed but does not load: {error}. Install it "
+                "again with the vtk version that it asks for."
+            ).format(error=error)
         ) from error
     if not hasattr(slicer, "vtkMRMLScene"):
         raise _missing()

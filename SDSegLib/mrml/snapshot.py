@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from .segments import segment_ids
 from .session import require_slicer
 from .volumes import array_of, bounding_box, vtk_matrix
@@ -187,7 +188,9 @@ class SegmentationSnapshot:
             )
             return cls(records, tuple(_layers(head["layers"], packed))), head["about"]
         except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise InputError(f"The kept edits are damaged ({type(error).__name__}).") from error
+            raise InputError(
+                tr("The kept edits are damaged ({error}).").format(error=type(error).__name__)
+            ) from error
 
 
 def _layers(described: list[dict[str, Any]], packed: bytes) -> Iterator[Layer]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from .session import open_session, require_slicer
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def save_segmentation_node(node: vtkMRMLSegmentationNode, path: Path) -> None:
     storage.SetCropToMinimumExtent(False)
     if not storage.WriteData(node) or not is_whole_nrrd(path):
         raise OutputError(
-            f"{path} could not be written to its end; free space on its disk, or choose another "
-            "folder."
+            tr(
+                "{path} could not be written to its end; free space on its disk, or choose "
+                "another folder."
+            ).format(path=path)
         )
 
 
@@ -50,13 +53,17 @@ def load_segmentation_node(
     """
     session = open_session()
     if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
+        raise InputError(tr("{path} does not exist; check the path.").format(path=path))
     scene = scene or session.scene
     stem = path.name[: -len(SUFFIX)] if path.name.lower().endswith(SUFFIX) else path.stem
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name or stem)
     if not is_whole_nrrd(path) or not _storage(path).ReadData(node):
         scene.RemoveNode(node)
-        raise InputError(f"{path} is damaged or not a segmentation; give a {SUFFIX} file.")
+        raise InputError(
+            tr("{path} is damaged or not a segmentation; give a {suffix} file.").format(
+                path=path, suffix=SUFFIX
+            )
+        )
     node.CreateDefaultDisplayNodes()
     return node
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.geometry import Geometry
 from ..volume.oriented_box import OrientedBox
 from ..volume.region import Region, region_around
@@ -38,8 +39,10 @@ def volume_from_node(node: vtkMRMLScalarVolumeNode, copy: bool = False) -> Volum
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise InputError(
-            f'The volume "{node.GetName()}" has {components} values per voxel (a colour or vector '
-            "image); choose a volume with one, or extract a component."
+            tr(
+                'The volume "{volume}" has {components} values per voxel (a colour or vector '
+                "image); choose a volume with one, or extract a component."
+            ).format(volume=node.GetName(), components=components)
         )
     array = array_of(image)
     geometry = _geometry(node, array.shape, image.GetExtent()[::2])
@@ -67,17 +70,21 @@ def volume_to_node(volume: Volume, scene: vtkMRMLScene | None = None) -> vtkMRML
 
 def _image(node: vtkMRMLScalarVolumeNode) -> Any:
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
-        what = "nothing" if node is None else f'"{node.GetName()}" ({node.GetNodeTagName()})'
-        raise InputError(f"{what} is not a scalar volume; choose a CT volume.")
+        what = tr("nothing") if node is None else f'"{node.GetName()}" ({node.GetNodeTagName()})'
+        raise InputError(tr("{what} is not a scalar volume; choose a CT volume.").format(what=what))
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise InputError(
-            f'"{node.GetName()}" is a label map, not an image; choose the CT volume it belongs to.'
+            tr(
+                '"{segmentation}" is a label map, not an image; choose the CT volume it belongs to.'
+            ).format(segmentation=node.GetName())
         )
     image = node.GetImageData()
     scalars = None if image is None else image.GetPointData().GetScalars()
     if scalars is None or scalars.GetNumberOfTuples() != image.GetNumberOfPoints():
         raise InputError(
-            f'The volume "{node.GetName()}" has no voxels; load its image again or choose another.'
+            tr(
+                'The volume "{volume}" has no voxels; load its image again or choose another.'
+            ).format(volume=node.GetName())
         )
     return image
 
@@ -95,7 +102,9 @@ def _geometry(
         geometry = Geometry.from_affine_ras(shape, affine)
         geometry.check()
     except InputError as error:
-        raise InputError(f'The volume "{node.GetName()}": {error}') from error
+        raise InputError(
+            tr('The volume "{volume}": {error}').format(volume=node.GetName(), error=error)
+        ) from error
     return geometry
 
 
@@ -208,8 +217,10 @@ def _points_in_node(roi_node: vtkMRMLMarkupsROINode) -> list[list[float]]:
     """Points on a grid over the box, in the node's coordinates, RAS mm."""
     if not has_size(roi_node):
         raise InputError(
-            f'The region "{roi_node.GetName()}" has no size; draw it in a slice view, or choose '
-            "the whole volume."
+            tr(
+                'The region "{roi}" has no size; draw it in a slice view, or choose the whole '
+                "volume."
+            ).format(roi=roi_node.GetName())
         )
     matrix = roi_node.GetObjectToNodeMatrix()
     sides = [np.linspace(-size / 2, size / 2, _POINTS_ALONG_A_SIDE) for size in roi_node.GetSize()]

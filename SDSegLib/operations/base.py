@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import SDSegError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..volume.finding import Finding
 from ..volume.volume import Volume
 
@@ -232,7 +233,11 @@ def operation_class(name: str) -> type[Operation[Any]]:
         SDSegError: If there is none, naming the known ones.
     """
     if name not in OPERATIONS:
-        raise SDSegError(f"Unknown operation {name!r}; there are {', '.join(OPERATIONS)}.")
+        raise SDSegError(
+            tr("Unknown operation {name!r}; there are {operations}.").format(
+                name=name, operations=", ".join(OPERATIONS)
+            )
+        )
     module, _, attribute = OPERATIONS[name].partition(":")
     return getattr(import_module(module), attribute)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import PropagateOptions
 from ..propagation.result import Propagation
@@ -65,7 +66,11 @@ def propagate(
     from .model_store import ModelStore
 
     if isinstance(slices, Integral):
-        raise InputError(f"slices is a list of numbers, not {slices!r}; give slices=[{slices}].")
+        raise InputError(
+            tr("slices is a list of numbers, not {slices!r}; give slices=[{slices}].").format(
+                slices=slices
+            )
+        )
     options = PropagateOptions(
         None if slices is None else tuple(slices), axis, carry, correct, model, device
     )
@@ -80,17 +85,25 @@ def _check_mask(mask: np.ndarray) -> None:
     """Raise `InputError` if this is not an array (k, j, i) in which each voxel is inside or not."""
     if not isinstance(mask, np.ndarray):
         raise InputError(
-            f"The mask is a {type(mask).__name__}; give a NumPy array (k, j, i) on the CT's grid."
+            tr("The mask is a {mask}; give a NumPy array (k, j, i) on the CT's grid.").format(
+                mask=type(mask).__name__
+            )
         )
     if mask.ndim != 3:
         raise InputError(
-            f"The mask has {mask.ndim} dimensions, {mask.shape}; give three, (k, j, i), like the "
-            "CT's array."
+            tr(
+                "The mask has {ndim} dimensions, {shape}; give three, (k, j, i), like the CT's "
+                "array."
+            ).format(ndim=mask.ndim, shape=mask.shape)
         )
     if mask.dtype.kind not in "biuf":
-        raise InputError(f"The mask holds values of type {mask.dtype}; give numbers or bool.")
+        raise InputError(
+            tr("The mask holds values of type {dtype}; give numbers or bool.").format(
+                dtype=mask.dtype
+            )
+        )
     if mask.dtype.kind == "f" and not np.isfinite(mask).all():
-        raise InputError("The mask holds NaN or infinity; give 0 outside the structure.")
+        raise InputError(tr("The mask holds NaN or infinity; give 0 outside the structure."))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +122,7 @@ class PropagateOperation(Operation[Propagation]):
     mask: np.ndarray | MaskPart
 
     name = "propagate"
-    verb = "propagating in"
+    verb = tr("propagating in")
 
     def check(self) -> None:
         self.options.check()
@@ -172,12 +185,16 @@ class PropagateOperation(Operation[Propagation]):
         shape, corner, voxels = parameters["shape"], parameters["corner"], arrays["mask"]
         whole = [*shape, *corner]
         if len(shape) != 3 or len(corner) != 3 or voxels.ndim != 3 or voxels.dtype.itemsize != 1:
-            raise InputError("The mask is no array (k, j, i).")
+            raise InputError(tr("The mask is no array (k, j, i)."))
         if not all(type(number) is int and number >= 0 for number in whole) or any(
             first + count > extent
             for first, count, extent in zip(corner, voxels.shape, shape, strict=True)
         ):
-            raise InputError(f"The mask {voxels.shape} at {corner} is not in the volume {shape}.")
+            raise InputError(
+                tr("The mask {shape} at {corner} is not in the volume {volume_shape}.").format(
+                    shape=voxels.shape, corner=corner, volume_shape=shape
+                )
+            )
         part = MaskPart(tuple(shape), tuple(corner), voxels.view(bool))
         return cls(options, part)
 

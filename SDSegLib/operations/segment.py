@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SDSegError
 from ..inference.progress import Progress, ProgressCallback
+from ..language import tr
 from ..options import RunOptions
 from ..volume.checks import check_usable
 from ..volume.doubt import SliceDoubt
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ..models.registry import InstalledModel
     from .model_store import ModelStore
 
-SAME_AGAIN = "The volume and all settings are those of the run before, so its result was used."
+SAME_AGAIN = tr("The volume and all settings are those of the run before, so its result was used.")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SegmentOperation(Operation[Segmentation]):
     options: RunOptions
 
     name = "segment"
-    verb = "segmenting"
+    verb = tr("segmenting")
 
     def parameters(self) -> dict[str, Any]:
         return self.options.to_json()

@@ -6,6 +6,8 @@ import errno
 import signal
 import sys
 
+from ..language import tr
+
 _MEMORY_SIGNS = (
     "out of memory",
     "allocate memory",  # "can't allocate memory" of PyTorch, "Cannot allocate memory" of the system
@@ -42,10 +44,14 @@ def is_killed(code: int | None, stderr: str) -> bool:
 def exit_text(code: int | None) -> str:
     """The exit code, or the signal's name."""
     if code is None:
-        return "it closed its pipe"
+        return tr("it closed its pipe")
     if code < 0:
         try:
             return signal.Signals(-code).name
         except ValueError:
-            return f"signal {-code}"
-    return f"exit code {code:#x}" if code > 255 else f"exit code {code}"
+            return tr("signal {code}").format(code=-code)
+    return (
+        tr("exit code {code:#x}").format(code=code)
+        if code > 255
+        else tr("exit code {code}").format(code=code)
+    )

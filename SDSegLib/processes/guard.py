@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, SDSegError
+from ..language import tr
 from .child_process import ChildProcess, default_python
 from .endings import exit_text, is_killed
 from .limits import is_time_out
@@ -35,7 +36,7 @@ _GRACE_SECONDS = 5.0
 _START_SECONDS = 60.0
 _END_SECONDS = 2.0
 _MOST_CHILDREN = 4
-_FETCH_AGAIN = "Fetch or export it again."
+_FETCH_AGAIN = tr("Fetch or export it again.")
 # One thread for each library: reading needs no more, and address space is limited.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -132,9 +133,10 @@ class _Child:
             )
         except OSError as error:
             raise SDSegError(
-                "The process that reads files cannot be started "
-                f"({python or 'no interpreter'}: {error.strerror or error}); close other programs "
-                "and try again."
+                tr(
+                    "The process that reads files cannot be started ({python}: {reason}); close "
+                    "other programs and try again."
+                ).format(python=python or tr("no interpreter"), reason=error.strerror or error)
             ) from error
 
     @property
@@ -219,8 +221,9 @@ class _Child:
             arrays = {name: _array(item) for name, item in message["arrays"].items()}
         except OSError as error:
             raise InputError(
-                f"There is no memory for the image ({error.strerror or error}); close other "
-                "programs, or crop it."
+                tr(
+                    "There is no memory for the image ({reason}); close other programs, or crop it."
+                ).format(reason=error.strerror or error)
             ) from error
         self._process.send({"type": "taken"})
         return Answer(message["values"], arrays)
@@ -236,21 +239,27 @@ class _Child:
         if is_killed(code, stderr):
             return _LostError(
                 InputError(
-                    f"{file}: The process that read it was killed from outside; systems do that "
-                    "when memory runs out. Close other programs and try again."
+                    tr(
+                        "{file}: The process that read it was killed from outside; systems do that "
+                        "when memory runs out. Close other programs and try again."
+                    ).format(file=file)
                 )
             )
         if self._status is None:
             return _LostError(
                 InputError(
-                    f"{file} cannot be read: the process for that did not start "
-                    f"({exit_text(code)}). Close other programs and try again."
+                    tr(
+                        "{file} cannot be read: the process for that did not start ({code}). Close "
+                        "other programs and try again."
+                    ).format(file=file, code=exit_text(code))
                 )
             )
         return _LostError(
             InputError(
-                f"{file}: The process that read it ended unexpectedly ({exit_text(code)}), so the "
-                f"file is damaged or not as its format prescribes. {_FETCH_AGAIN}"
+                tr(
+                    "{file}: The process that read it ended unexpectedly ({code}), so the file is "
+                    "damaged or not as its format prescribes. {fetch_again}"
+                ).format(file=file, code=exit_text(code), fetch_again=_FETCH_AGAIN)
             ),
             may_be_another_files=True,
         )
@@ -268,8 +277,10 @@ def _array(item: dict[str, Any]) -> np.ndarray:
 
 def _too_slow(file: str, seconds: float) -> InputError:
     return InputError(
-        f"{file}: It was not read within {seconds:.0f} s, which should be enough for its size. "
-        f"{_FETCH_AGAIN} If it lies on a slow drive, copy it to this computer."
+        tr(
+            "{file}: It was not read within {seconds:.0f} s, which should be enough for its "
+            "size. {fetch_again} If it lies on a slow drive, copy it to this computer."
+        ).format(file=file, seconds=seconds, fetch_again=_FETCH_AGAIN)
     )
 
 
@@ -277,8 +288,10 @@ def _failed(message: Message, file: str) -> InputError:
     """The error for an exception that no reader expects."""
     if message["memory"]:
         return InputError(
-            f"{file}: Memory ran out while it was read: it takes more than an image of its size "
-            f"should, or this computer has too little to spare. {_FETCH_AGAIN}"
+            tr(
+                "{file}: Memory ran out while it was read: it takes more than an image of its "
+                "size should, or this computer has too little to spare. {fetch_again}"
+            ).format(file=file, fetch_again=_FETCH_AGAIN)
         )
     log.info(
         "unforeseen %s while reading %s\n%s",
@@ -288,8 +301,10 @@ def _failed(message: Message, file: str) -> InputError:
         extra={"unforeseen": message["kind"]},
     )
     return UnforeseenError(
-        f"{file}: It cannot be read ({message['kind']}), so it is damaged or of an unknown kind. "
-        f"{_FETCH_AGAIN}"
+        tr(
+            "{file}: It cannot be read ({kind}), so it is damaged or of an unknown kind. "
+            "{fetch_again}"
+        ).format(file=file, kind=message["kind"], fetch_again=_FETCH_AGAIN)
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..language import tr
 from .memory import Block
 from .status import Status
 
@@ -180,8 +181,10 @@ def expect_image(stored: int, returned: int) -> None:
     need, free = max(stored, returned), _free_memory()
     if free is not None and need > free:
         raise TooLargeError(
-            f"The image takes {need / 2**30:.1f} GiB of memory, and this computer has "
-            f"{free / 2**30:.1f} GiB to spare; crop it or use a larger machine."
+            tr(
+                "The image takes {need:.1f} GiB of memory, and this computer has {free:.1f} GiB "
+                "to spare; crop it or use a larger machine."
+            ).format(need=need / 2**30, free=free / 2**30)
         )
     if _limits is not None:
         _limits.expect(stored, returned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import ModelError
 from ..families.propagate import PropagateFamily
 from ..inference.device import choose_device
+from ..language import tr
 from ..models.folder import load_networks
 from ..models.registry import InstalledModel
 from .carry import Propagator
@@ -24,7 +25,8 @@ def load_propagator(model: InstalledModel, device: str = "auto") -> Propagator:
     family = load_networks(model.folder)
     if not isinstance(family, PropagateFamily):
         raise ModelError(
-            f"The model {model.description.name} is of the family {model.description.family}, "
-            "which carries no masks."
+            tr("The model {model} is of the family {family}, which carries no masks.").format(
+                model=model.description.name, family=model.description.family
+            )
         )
     return Propagator(family, choose_device(device))

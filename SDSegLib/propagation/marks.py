@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from .mask_part import MaskPart
 from .options import AXES
 from .stack import drawn_axis
@@ -45,8 +46,10 @@ class SliceMarks:
         now = SliceMarks.of(mask)
         if now.shape != self.shape:
             raise InputError(
-                f"The marks are those of a mask of {self.shape} voxels (k, j, i), not of "
-                f"{now.shape}; propagate once to renew them."
+                tr(
+                    "The marks are those of a mask of {shape} voxels (k, j, i), not of "
+                    "{now_shape}; propagate once to renew them."
+                ).format(shape=self.shape, now_shape=now.shape)
             )
         first, second, third = (
             tuple(sorted(z for z in {*before, *after} if before.get(z) != after.get(z)))

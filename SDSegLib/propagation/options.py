@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from ..options import DEVICES
 
 AXES = ("k", "j", "i")
@@ -54,20 +55,30 @@ class PropagateOptions:
         for name, choices in (("carry", DIRECTIONS), ("device", DEVICES)):
             if getattr(self, name) not in choices:
                 raise InputError(
-                    f"Unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}."
+                    tr("Unknown {name} {value!r}; choose one of {choices}.").format(
+                        name=name, value=getattr(self, name), choices=", ".join(choices)
+                    )
                 )
         if self.axis is not None and self.axis not in AXES:
-            raise InputError(f"Unknown axis {self.axis!r}; choose one of {', '.join(AXES)}.")
+            raise InputError(
+                tr("Unknown axis {axis!r}; choose one of {axes}.").format(
+                    axis=self.axis, axes=", ".join(AXES)
+                )
+            )
         if self.slices is not None:
             if not self.slices:
-                raise InputError("No slice is named; name at least one whose mask is right.")
+                raise InputError(tr("No slice is named; name at least one whose mask is right."))
             wrong = [n for n in self.slices if not isinstance(n, int) or n < 0]
             if wrong:
-                raise InputError(f"The slice {wrong[0]!r} is not a number from 0.")
+                raise InputError(
+                    tr("The slice {wrong!r} is not a number from 0.").format(wrong=wrong[0])
+                )
         elif self.correct:
             raise InputError(
-                "To correct a prediction, name the slices that are right; all others are taken for "
-                "the prediction."
+                tr(
+                    "To correct a prediction, name the slices that are right; all others are taken "
+                    "for the prediction."
+                )
             )
         return self
 
@@ -87,7 +98,11 @@ class PropagateOptions:
         names = [item.name for item in fields(cls)]
         unknown = sorted(set(data) - set(names))
         if unknown:
-            raise InputError(f"Unknown option {unknown[0]!r}; options are {', '.join(names)}.")
+            raise InputError(
+                tr("Unknown option {unknown!r}; options are {names}.").format(
+                    unknown=unknown[0], names=", ".join(names)
+                )
+            )
         return cls(**data).check()
 
 
@@ -105,15 +120,29 @@ def slice_numbers(text: str) -> tuple[int, ...]:
             high = int(last) if dash else low
         except ValueError:
             raise InputError(
-                f"The slices {text!r} are not numbers with commas, such as 40,52 or 40-44."
+                tr(
+                    "The slices {text!r} are not numbers with commas, such as 40,52 or 40-44."
+                ).format(text=text)
             ) from None
         if high > _HIGHEST:
-            raise InputError(f"There is no slice {high}; the highest number is {_HIGHEST}.")
+            raise InputError(
+                tr("There is no slice {high}; the highest number is {highest}.").format(
+                    high=high, highest=_HIGHEST
+                )
+            )
         if high < low:
-            raise InputError(f"The slices {part!r} run backwards; type {high}-{low}.")
+            raise InputError(
+                tr("The slices {part!r} run backwards; type {high}-{low}.").format(
+                    part=part, high=high, low=low
+                )
+            )
         numbers.extend(range(low, high + 1))
     if not numbers:
-        raise InputError(f"The slices {text!r} name none; leave them out for all that are drawn.")
+        raise InputError(
+            tr("The slices {text!r} name none; leave them out for all that are drawn.").format(
+                text=text
+            )
+        )
     return tuple(sorted(set(numbers)))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.checks import finite_values
 from ..volume.geometry import Geometry
 from ..volume.orientation import axis_letters
@@ -56,8 +57,10 @@ class Stack:
         """
         if mask.shape != volume.array.shape:
             raise InputError(
-                f"The mask has {_size(mask.shape)} voxels and the CT {_size(volume.array.shape)}; "
-                "give a mask on the grid of the CT."
+                tr(
+                    "The mask has {shape} voxels and the CT {other}; give a mask on the "
+                    "grid of the CT."
+                ).format(shape=_size(mask.shape), other=_size(volume.array.shape))
             )
         part = mask if isinstance(mask, MaskPart) else MaskPart.of(mask)
         spacing = volume.geometry.spacing[::-1]
@@ -70,19 +73,22 @@ class Stack:
         part = part.along(axis)
         used = part.used()
         if not used:
-            raise InputError("The mask is empty; draw the structure on at least one slice.")
+            raise InputError(tr("The mask is empty; draw the structure on at least one slice."))
         count = part.shape[0]
         drawn = tuple(sorted(set(options.slices or planes.get(axis) or used)))
         outside = [number for number in drawn if number >= count]
         if outside:
             raise InputError(
-                f"There is no slice {outside[0]} along {AXES[axis]}; the volume has slices 0 to "
-                f"{count - 1}."
+                tr(
+                    "There is no slice {outside} along {axis}; the volume has slices 0 to {count}."
+                ).format(outside=outside[0], axis=AXES[axis], count=count - 1)
             )
         if not (options.correct or set(drawn) & set(used)):
             raise InputError(
-                f"The mask is empty on all slices that are named ({listed(drawn)}); it holds "
-                f"something on {listed(used)} along {AXES[axis]}."
+                tr(
+                    "The mask is empty on all slices that are named ({drawn}); it holds "
+                    "something on {used} along {axis}."
+                ).format(drawn=listed(drawn), used=listed(used), axis=AXES[axis])
             )
         order = (axis, *(other for other in range(3) if other != axis))
         return cls(
@@ -123,22 +129,28 @@ def _check_plane(
     if planes:
         parts = (f"{AXES[one]} ({listed(numbers)})" for one, numbers in sorted(planes.items()))
         raise InputError(
-            f"The mask is drawn in several planes, on slices across {' and '.join(parts)}; choose "
-            "the axis whose slices count, the others do not."
+            tr(
+                "The mask is drawn in several planes, on slices across {parts}; choose the axis "
+                "whose slices count, the others do not."
+            ).format(parts=tr(" and ").join(parts))
         )
     tilt = tilt_of(mask, spacing)
     if tilt is not None:
         raise InputError(
-            f"The mask is one slice at an angle of {tilt.degrees:.0f}° to the voxels' nearest "
-            f"planes, those across {AXES[tilt.axis]}; draw it in such a plane, or name the axis if "
-            "the structure is as flat as that."
+            tr(
+                "The mask is one slice at an angle of {degrees:.0f}° to the voxels' nearest "
+                "planes, those across {axis}; draw it in such a plane, or name the axis if the "
+                "structure is as flat as that."
+            ).format(degrees=tilt.degrees, axis=AXES[tilt.axis])
         )
     drawn = drawn_axis(mask)
     if drawn is not None and drawn != axis and len(mask.along(axis).used()) > 1:
         used = mask.along(drawn).used()
         raise InputError(
-            f"The mask is drawn on slices across {AXES[drawn]} ({listed(used)}), not across "
-            f"{AXES[axis]}; choose the axis {AXES[drawn]}, or {AXES[axis]} if it is meant so."
+            tr(
+                "The mask is drawn on slices across {drawn_axis} ({used}), not across {axis}; "
+                "choose the axis {drawn_axis}, or {axis} if it is meant so."
+            ).format(drawn_axis=AXES[drawn], used=listed(used), axis=AXES[axis])
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import SDSegError
 from ..families.propagate import PropagateFamily
 from ..inference.device import DeviceChoice, computing_with, is_out_of_memory
+from ..language import tr
 from .crops import Crops, CropSizes, place_crops
 from .estimate import WindowEstimate
 from .features import AIR, features
@@ -101,11 +102,15 @@ class WindowNetwork:
                 raise
         if device.type == "cpu":
             raise SDSegError(
-                "There is not enough memory to carry the mask; close other programs, or crop or "
-                "resample the volume."
+                tr(
+                    "There is not enough memory to carry the mask; close other programs, or crop "
+                    "or resample the volume."
+                )
             )
         log.warning("the memory of %s is too small; going on with the processor", device.type)
-        self.choice = DeviceChoice(torch.device("cpu"), f"{device.type} ran out of memory")
+        self.choice = DeviceChoice(
+            torch.device("cpu"), tr("{type} ran out of memory").format(type=device.type)
+        )
         self.family.to(self.choice.device)
         return self._run(channels, numbers, known)
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 
 Encoding = Literal["raw", "gzip", "zlib", "bzip2", "text", "hex"]
 
@@ -41,12 +42,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     with open(path, "rb", buffering=0, opener=without_waiting) as file:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            raise InputError(f"{shown(path.name)} is a pipe or device, not a file; give a file.")
+            raise InputError(
+                tr("{path} is a pipe or device, not a file; give a file.").format(
+                    path=shown(path.name)
+                )
+            )
         stored = getattr(facts, "st_blocks", facts.st_size) * 512
         if facts.st_size > _NEVER_SPARSE and stored < facts.st_size // _SMALLEST_SHARE:
             raise InputError(
-                f"{shown(path.name)} is {facts.st_size:,} bytes long, but only {stored:,} of them "
-                "were ever written, as in a download that was not finished. Fetch it again."
+                tr(
+                    "{path} is {size:,} bytes long, but only {stored:,} of them were ever "
+                    "written, as in a download that was not finished. Fetch it again."
+                ).format(path=shown(path.name), size=facts.st_size, stored=stored)
             )
         yield file
 
@@ -192,7 +199,9 @@ class ByteStream:
         count = self._file.seek(0, os.SEEK_END) - self.end
         if count:
             self.notes.append(
-                f"{count:,} bytes after the end of the packed voxels were ignored, as gzip does."
+                tr(
+                    "{count:,} bytes after the end of the packed voxels were ignored, as gzip does."
+                ).format(count=count)
             )
 
 
@@ -200,7 +209,7 @@ class _CutShortError(InputError):
     """The packed bytes end too early."""
 
     def __init__(self) -> None:
-        super().__init__("The file is cut short: its packed voxels do not end. Fetch it again.")
+        super().__init__(tr("The file is cut short: its packed voxels do not end. Fetch it again."))
 
 
 def most_unpacked(packed: int, encoding: Encoding) -> int:
@@ -234,12 +243,16 @@ def fill_voxels(stream: ByteStream, target: np.ndarray, slice_bytes: int, before
         raise cut_short(before + found, before + target.nbytes)
     if surplus >= slice_bytes:
         raise InputError(
-            f"The header declares an image of {target.nbytes:,} bytes, and the file holds at least "
-            f"{surplus:,} bytes more, a slice or more; the header is damaged or of another image. "
-            "Fetch or export it again."
+            tr(
+                "The header declares an image of {nbytes:,} bytes, and the file holds at least "
+                "{surplus:,} bytes more, a slice or more; the header is damaged or of another "
+                "image. Fetch or export it again."
+            ).format(nbytes=target.nbytes, surplus=surplus)
         )
     if surplus:
-        stream.notes.append(f"{surplus:,} bytes after the last voxel were ignored.")
+        stream.notes.append(
+            tr("{surplus:,} bytes after the last voxel were ignored.").format(surplus=surplus)
+        )
 
 
 def fill_from_text(stream: ByteStream, target: np.ndarray) -> None:
@@ -253,13 +266,15 @@ def fill_from_text(stream: ByteStream, target: np.ndarray) -> None:
     numbers = text.replace(b",", b" ").split()
     if len(numbers) != flat.size:
         raise InputError(
-            f"The header declares {flat.size:,} voxels, and the file holds {len(numbers):,} "
-            "numbers. Fetch or export it again."
+            tr(
+                "The header declares {declared:,} voxels, and the file holds {count:,} numbers. "
+                "Fetch or export it again."
+            ).format(declared=flat.size, count=len(numbers))
         )
     try:
         flat[:] = np.array(numbers, dtype="S").astype(target.dtype)
     except ValueError as error:
-        raise InputError("Its voxels are damaged: they are not all numbers.") from error
+        raise InputError(tr("Its voxels are damaged: they are not all numbers.")) from error
 
 
 def _taken(stream: ByteStream) -> bytes:
@@ -271,8 +286,10 @@ def _taken(stream: ByteStream) -> bytes:
 def cut_short(found: int, expected: int) -> InputError:
     """The error for a file that holds fewer bytes than its header declares."""
     return InputError(
-        f"The file is cut short: the image needs {expected:,} bytes, and it has at most "
-        f"{found:,}. Fetch it again."
+        tr(
+            "The file is cut short: the image needs {expected:,} bytes, and it has at most "
+            "{found:,}. Fetch it again."
+        ).format(expected=expected, found=found)
     )
 
 
@@ -284,4 +301,8 @@ def shown(text: str) -> str:
 
 def _damaged(file: BinaryIO, error: Exception) -> InputError:
     name = Path(str(file.name)).name
-    return InputError(f"Its packed voxels (in {shown(name)}) are damaged: {error}. Fetch it again.")
+    return InputError(
+        tr("Its packed voxels (in {name}) are damaged: {error}. Fetch it again.").format(
+            name=shown(name), error=error
+        )
+    )

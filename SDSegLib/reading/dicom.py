@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..untrusted import plain
 from ..volume.geometry import Geometry
 from ..volume.straighten import straightened
@@ -62,12 +63,17 @@ class Series:
     phases: tuple[Phase, ...] = ()
 
     def __str__(self) -> str:
-        title = f'"{self.description}"' if self.description else "(no description)"
+        title = f'"{self.description}"' if self.description else tr("(no description)")
         size = f"{self.size[0]} × {self.size[1]} × {self.slices}"
         remarks = [self.differs] if self.differs else []
-        remarks += [f"{len(self.phases)} phases"] if self.phases else []
+        remarks += [tr("{count} phases").format(count=len(self.phases))] if self.phases else []
         return ", ".join(
-            [f"{self.number}: {self.modality or '?'} {title}", size, *remarks, self.uid or "no UID"]
+            [
+                f"{self.number}: {self.modality or '?'} {title}",
+                size,
+                *remarks,
+                self.uid or tr("no UID"),
+            ]
         )
 
 
@@ -137,8 +143,9 @@ def read_series(folder: Path, series: str | None = None, phase: str | None = Non
         if not found.damaged:
             raise
         raise InputError(
-            f"{error} In {folder} these files are damaged: {_listed(found.damaged)}; copy them "
-            "again."
+            tr("{error} In {folder} these files are damaged: {damaged}; copy them again.").format(
+                error=error, folder=folder, damaged=_listed(found.damaged)
+            )
         ) from error
 
 
@@ -155,7 +162,9 @@ def read_grid(folder: Path, series: str | None = None) -> tuple[Geometry, str]:
     """
     groups = grouped(find_in_folder(folder).images)
     if not groups:
-        raise InputError(f"{folder} holds no DICOM images; give the folder of the CT.")
+        raise InputError(
+            tr("{folder} holds no DICOM images; give the folder of the CT.").format(folder=folder)
+        )
     images = groups[_chosen(groups, folder, series)].images
     slices, _ = without_strays([item for image in images for item in slices_of(image)])
     _, geometry, _ = stack(chosen_phase(without_copies(slices)[0], None, folder))
@@ -175,15 +184,23 @@ def read_dicom_file(path: Path, phase: str | None = None) -> Volume:
     """
     image = read_image(path)
     if image.text("SOPClassUID") == _DICOM_DIRECTORY or path.name.upper() == "DICOMDIR":
-        raise InputError(f"{path} is only a table of contents; give its folder {path.parent}.")
+        raise InputError(
+            tr("{path} is only a table of contents; give its folder {parent}.").format(
+                path=path, parent=path.parent
+            )
+        )
     if image.text("SOPClassUID") == SEGMENTATION_STORAGE:
         raise InputError(
-            f"{path} is a DICOM Segmentation, not an image; give the folder of its CT's series."
+            tr(
+                "{path} is a DICOM Segmentation, not an image; give the folder of its CT's series."
+            ).format(path=path)
         )
     if image.size is None:
         raise InputError(
-            f"{path} is a DICOM file without an image ({image.text('Modality') or 'no modality'}); "
-            "give an image or the folder of its series."
+            tr(
+                "{path} is a DICOM file without an image ({modality}); give an image or the "
+                "folder of its series."
+            ).format(path=path, modality=image.text("Modality") or tr("no modality"))
         )
     return _volume([image], path, phase, ())
 
@@ -196,7 +213,11 @@ def _volume(
         notes += (_set_aside([item.label for item in strays]),)
     slices, copies = without_copies(slices)
     if copies:
-        notes += (f"{copies} files are exact copies of others and were left out.",)
+        notes += (
+            tr("{copies} files are exact copies of others and were left out.").format(
+                copies=copies
+            ),
+        )
     ordered, geometry, more_notes = stack(chosen_phase(slices, phase, source))
     modality = images[0].text("Modality") or None
     frames = tuple(item.frame for item in ordered if item.frame is not None)
@@ -227,8 +248,9 @@ def _notes_on_damaged(found: FoundInFolder) -> tuple[str, ...]:
     if not found.damaged:
         return ()
     return (
-        f"{len(found.damaged)} files of the folder could not be read as DICOM and were left out: "
-        f"{_listed(found.damaged)}.",
+        tr(
+            "{count} files of the folder could not be read as DICOM and were left out: {damaged}."
+        ).format(count=len(found.damaged), damaged=_listed(found.damaged)),
     )
 
 
@@ -239,12 +261,18 @@ def _notes_on_set_aside(group: ImageGroup) -> tuple[str, ...]:
 
 
 def _set_aside(names: list[str]) -> str:
-    return f"{len(names)} scout images were left out, such as {names[0]}."
+    return tr("{count} scout images were left out, such as {name}.").format(
+        count=len(names), name=names[0]
+    )
 
 
 def _listed(files: list[Path]) -> str:
     names = ", ".join(file.name for file in files[:_MOST_NAMES])
-    return names if len(files) <= _MOST_NAMES else f"{names} and {len(files) - _MOST_NAMES} more"
+    return (
+        names
+        if len(files) <= _MOST_NAMES
+        else tr("{names} and {count} more").format(names=names, count=len(files) - _MOST_NAMES)
+    )
 
 
 def _describe(groups: list[ImageGroup]) -> list[Series]:
@@ -301,27 +329,40 @@ def _chosen(groups: list[ImageGroup], folder: Path, wanted: str | None) -> int:
     listed = "".join(f"\n  {plain(str(series))}" for series in _describe(groups))
     if wanted is None:
         raise InputError(
-            f"{folder} holds {len(groups)} image series; choose one by number or UID with "
-            f"--series:{listed}"
+            tr(
+                "{folder} holds {count} image series; choose one by number or UID with "
+                "--series:{names}"
+            ).format(folder=folder, count=len(groups), names=listed)
         )
     if matching:
         raise InputError(
-            f"{folder} holds {len(matching)} series with the UID '{wanted}'; choose one by "
-            f"number:{listed}"
+            tr(
+                "{folder} holds {count} series with the UID '{wanted}'; choose one by "
+                "number:{names}"
+            ).format(folder=folder, count=len(matching), wanted=wanted, names=listed)
         )
-    raise InputError(f"{folder} has no series '{wanted}'; it has:{listed}")
+    raise InputError(
+        tr("{folder} has no series '{wanted}'; it has:{names}").format(
+            folder=folder, wanted=wanted, names=listed
+        )
+    )
 
 
 def _nothing_found(folder: Path, found: FoundInFolder) -> str:
     if found.others:
         kinds = ", ".join(f"{count} × {kind}" for kind, count in found.others.most_common())
-        return f"{folder} holds DICOM files but no image series ({kinds}); give the CT's folder."
+        return tr(
+            "{folder} holds DICOM files but no image series ({kinds}); give the CT's folder."
+        ).format(folder=folder, kinds=kinds)
     if found.damaged:
-        return (
-            f"{folder} holds {len(found.damaged)} damaged DICOM files and no image: "
-            f"{_listed(found.damaged)}; export it again."
-        )
+        return tr(
+            "{folder} holds {count} damaged DICOM files and no image: {damaged}; export it again."
+        ).format(folder=folder, count=len(found.damaged), damaged=_listed(found.damaged))
     volumes = [file for file in found.not_dicom if file.name.lower().endswith(_VOLUME_FILES)]
     if volumes:
-        return f"{folder} holds no DICOM images but {volumes[0].name}; give that file instead."
-    return f"{folder} holds no DICOM images; give a DICOM folder or an image file."
+        return tr("{folder} holds no DICOM images but {volume}; give that file instead.").format(
+            folder=folder, volume=volumes[0].name
+        )
+    return tr("{folder} holds no DICOM images; give a DICOM folder or an image file.").format(
+        folder=folder
+    )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import InputError
+from ..language import tr
 from .silence import silent_libraries
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def read_content(
 
     with silent_libraries(), file.open("rb") as opened:
         stream, size = _unpacked(opened, file, most_bytes)
-        with refuse_damaged(file, "its content"):
+        with refuse_damaged(file, tr("its content")):
             dataset = dcmread(
                 stream,
                 stop_before_pixels=most_bytes is None,
@@ -128,8 +129,10 @@ def refuse_damaged(
         yield
     except MemoryError as error:
         raise InputError(
-            f"{file} does not fit into memory, or is damaged: {_said(part)} cannot be read; use a "
-            "larger machine, or export it again."
+            tr(
+                "{file} does not fit into memory, or is damaged: {part} cannot be read; use a "
+                "larger machine, or export it again."
+            ).format(file=file, part=_said(part))
         ) from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL, errno.EOVERFLOW):
@@ -157,7 +160,9 @@ def refuse_damaged(
 def _damaged(file: Path, part: str | Callable[[], str], reason: str) -> InputError:
     shown = f" ({reason})" if reason else ""
     return InputError(
-        f"{file} is damaged or cut short: {_said(part)} cannot be read{shown}; export it again."
+        tr("{file} is damaged or cut short: {part} cannot be read{shown}; export it again.").format(
+            file=file, part=_said(part), shown=shown
+        )
     )
 
 
@@ -185,16 +190,18 @@ def _unpacked(opened: BinaryIO, file: Path, most_bytes: int | None) -> tuple[Bin
     opened.seek(meta_end)
     packed = opened.read()
     limit = _LONGEST_HEADER + (most_bytes or 0)
-    with refuse_damaged(file, "its deflated content"):
+    with refuse_damaged(file, tr("its deflated content")):
         unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
         content = unpacking.decompress(packed, limit)
         is_whole = unpacking.eof
     if not is_whole and len(content) < limit:
-        raise _damaged(file, "its deflated content", "")
+        raise _damaged(file, tr("its deflated content"), "")
     if not is_whole and most_bytes is not None:
         raise InputError(
-            f"{file} is damaged: its deflated content is larger than its header announces; export "
-            "it again."
+            tr(
+                "{file} is damaged: its deflated content is larger than its header announces; "
+                "export it again."
+            ).format(file=file)
         )
     meta = meta.replace(DEFLATED.encode(), _EXPLICIT_LITTLE_ENDIAN)
     more = 0 if is_whole else len(unpacking.unconsumed_tail) * _LARGEST_DEFLATION
@@ -223,7 +230,7 @@ def _pixel_bytes(
         return None
     is_implicit, is_little = _encoding(dataset)
     if not is_implicit and (head[4:6] not in _PIXEL_TYPES or head[6:8] != b"\0\0"):
-        raise _damaged(file, "its pixels", "")
+        raise _damaged(file, tr("its pixels"), "")
     end = 8 if is_implicit else 12
     length = int.from_bytes(head[end - 4 : end], "little" if is_little else "big")
     if size is None:

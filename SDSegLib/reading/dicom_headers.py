@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..language import tr
 from .dicom_files import UNCOMPRESSED, read_content, refuse_damaged
 from .silence import silent_libraries
 
@@ -138,16 +139,32 @@ class DicomImage:
     def check_pixels(self) -> None:
         """Raise `InputError` unless there can be as many pixels as the header announces."""
         if not self.has_pixels:
-            raise InputError(f"{self.file} holds no pixels or is cut short; export it again.")
+            raise InputError(
+                tr("{file} holds no pixels or is cut short; export it again.").format(
+                    file=self.file
+                )
+            )
         announced, held = self.announced_bytes, self.most_pixel_bytes
         if announced > held:
             columns, rows = self.size or (0, 0)
-            several = f"{self.frames} frames of " if self.frames > 1 else ""
-            at_most = "" if self.is_uncompressed else "at most "
+            several = (
+                tr("{frames} frames of ").format(frames=self.frames) if self.frames > 1 else ""
+            )
+            at_most = "" if self.is_uncompressed else tr("at most ")
             raise InputError(
-                f"{self.file} is damaged or cut short: it announces {several}{columns} × {rows} "
-                f"pixels, which take {announced:,} bytes, and holds {at_most}{held:,}; export it "
-                "again."
+                tr(
+                    "{file} is damaged or cut short: it announces {several}{columns} × {rows} "
+                    "pixels, which take {announced:,} bytes, and holds {at_most}{held:,}; "
+                    "export it again."
+                ).format(
+                    file=self.file,
+                    several=several,
+                    columns=columns,
+                    rows=rows,
+                    announced=announced,
+                    at_most=at_most,
+                    held=held,
+                )
             )
 
 
@@ -190,8 +207,10 @@ def find_in_folder(folder: Path) -> FoundInFolder:
         os.listdir(folder)
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be opened as a folder ({error.strerror}); give the folder that holds "
-            "the DICOM files."
+            tr(
+                "{folder} cannot be opened as a folder ({reason}); give the folder that holds "
+                "the DICOM files."
+            ).format(folder=folder, reason=error.strerror)
         ) from error
     found, unknown = FoundInFolder(), []
     for parent, subfolders, names in os.walk(folder, onerror=_log_unreadable):
@@ -219,15 +238,21 @@ def read_image(file: Path, with_frames: bool = False) -> DicomImage:
     patient = _patient_hash(content.dataset)
     header = decoded(content.dataset, file)
     size = None
-    with refuse_damaged(file, "the size of its image"):
+    with refuse_damaged(file, tr("the size of its image")):
         if "Rows" in header and "Columns" in header:
             size = (int(header["Columns"]), int(header["Rows"]))
         frames = int(header.get("NumberOfFrames") or 1)
     if "SOPClassUID" not in header and size is None:
-        raise InputError(f"{file} is damaged: its header names no DICOM object; export it again.")
+        raise InputError(
+            tr("{file} is damaged: its header names no DICOM object; export it again.").format(
+                file=file
+            )
+        )
     if min(size or (1,)) < 1 or frames < 1:
         raise InputError(
-            f"{file} is damaged: it announces an image without pixels; export it again."
+            tr("{file} is damaged: it announces an image without pixels; export it again.").format(
+                file=file
+            )
         )
     return DicomImage(
         file=file,
@@ -253,7 +278,11 @@ def decoded(dataset: Dataset, file: Path) -> dict[str, Any]:
     current = None
 
     def part() -> str:
-        return f"its {keyword_for_tag(current) or 'header'}" if current else "its header"
+        return (
+            tr("its {current}").format(current=keyword_for_tag(current) or tr("header"))
+            if current
+            else tr("its header")
+        )
 
     with silent_libraries(), refuse_damaged(file, part):
         for current in list(dataset.keys()):
@@ -278,13 +307,17 @@ def numbers(dataset: Values, keyword: str, count: int, file: Path) -> tuple[floa
     Raises:
         InputError: If they are not that many numbers.
     """
-    with refuse_damaged(file, f"its {keyword}"):
+    with refuse_damaged(file, tr("its {keyword}").format(keyword=keyword)):
         value = dataset.get(keyword)
         if value is None or value == "":
             return None
         values = tuple(float(v) for v in _listed(value))
     if len(values) != count:
-        raise InputError(f"{file}: its {keyword} has {len(values)} numbers, not {count}.")
+        raise InputError(
+            tr("{file}: its {keyword} has {count} numbers, not {expected}.").format(
+                file=file, keyword=keyword, count=len(values), expected=count
+            )
+        )
     return values
 
 

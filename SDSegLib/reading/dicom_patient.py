@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from .dicom_files import read_content, refuse_damaged
 
 _TAGS = ("PatientID", "IssuerOfPatientID")
@@ -14,7 +15,7 @@ def patient_of(file: Path) -> str:
     """PatientID and its issuer, or "" for a file without a PatientID."""
     try:
         header = read_content(file, _TAGS).dataset
-        with refuse_damaged(file, "its PatientID"):
+        with refuse_damaged(file, tr("its PatientID")):
             identity, issuer = (str(header.get(tag) or "").strip(" \0") for tag in _TAGS)
     except InputError:
         return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..language import tr, trn
 from ..untrusted import plain
 from .dicom_files import read_content
 from .dicom_headers import read_image
@@ -18,25 +19,25 @@ from .silence import silent_libraries
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_ORDER = "its place in the order of acquisition"
+_ORDER = tr("its place in the order of acquisition")
 # Tags that may tell phases apart, the most telling first, and the name that a value gives a phase.
 # Where the value is a time of day, phases are counted instead.
 _TRAITS: dict[str, str] = {
-    "NominalPercentageOfCardiacPhase": "{} % of the heartbeat",
-    "TemporalPositionIdentifier": "temporal position {}",
-    "TemporalPositionIndex": "temporal position {}",
-    "TemporalPositionTimeOffset": "after {} s",
-    "NominalCardiacTriggerDelayTime": "{} ms after the trigger",
-    "TriggerTime": "{} ms after the trigger",
-    "AcquisitionNumber": "acquisition {}",
-    "FrameAcquisitionNumber": "acquisition {}",
-    "EchoNumbers": "echo {}",
-    "EchoTime": "echo time {} ms",
-    "EffectiveEchoTime": "echo time {} ms",
+    "NominalPercentageOfCardiacPhase": tr("{} % of the heartbeat"),
+    "TemporalPositionIdentifier": tr("temporal position {}"),
+    "TemporalPositionIndex": tr("temporal position {}"),
+    "TemporalPositionTimeOffset": tr("after {} s"),
+    "NominalCardiacTriggerDelayTime": tr("{} ms after the trigger"),
+    "TriggerTime": tr("{} ms after the trigger"),
+    "AcquisitionNumber": tr("acquisition {}"),
+    "FrameAcquisitionNumber": tr("acquisition {}"),
+    "EchoNumbers": tr("echo {}"),
+    "EchoTime": tr("echo time {} ms"),
+    "EffectiveEchoTime": tr("echo time {} ms"),
     "KVP": "{} kV",
-    "ConvolutionKernel": "kernel {}",
-    "ImageType": "type {}",
-    "SeriesNumber": "series number {}",
+    "ConvolutionKernel": tr("kernel {}"),
+    "ImageType": tr("type {}"),
+    "SeriesNumber": tr("series number {}"),
     "AcquisitionTime": "",
     "ContentTime": "",
     "FrameReferenceDateTime": "",
@@ -59,7 +60,7 @@ class Phase:
     slices: int
 
     def __str__(self) -> str:
-        count = "1 image" if self.slices == 1 else f"{self.slices} images"
+        count = trn("1 image", "{count} images", self.slices).format(count=self.slices)
         return f"{self.number}: {self.name}, {count}"
 
 
@@ -111,20 +112,28 @@ def chosen_phase(slices: list[Slice], wanted: str | None, source: Path) -> list[
     if not phases:
         if wanted is not None:
             raise InputError(
-                f"{source} has no phases to choose from, so there is no phase {wanted!r}; leave it "
-                "out."
+                tr(
+                    "{source} has no phases to choose from, so there is no phase {wanted!r}; "
+                    "leave it out."
+                ).format(source=source, wanted=wanted)
             )
         return slices
     listed = "".join(f"\n  {plain(str(phase))}" for phase, _ in phases)
     if wanted is None:
         raise InputError(
-            f"{source} holds {len(phases)} images at one place: phases, echoes or reconstructions; "
-            f"choose one by number or name with --phase:{listed}"
+            tr(
+                "{source} holds {count} images at one place: phases, echoes or reconstructions; "
+                "choose one by number or name with --phase:{names}"
+            ).format(source=source, count=len(phases), names=listed)
         )
     for phase, members in phases:
         if wanted.strip().lower() in (str(phase.number), phase.name.lower()):
             return members
-    raise InputError(f"{source} has no phase {wanted!r}; it has:{listed}")
+    raise InputError(
+        tr("{source} has no phase {wanted!r}; it has:{names}").format(
+            source=source, wanted=wanted, names=listed
+        )
+    )
 
 
 def _most_at_one_place(places: list[list[Slice]], keys: dict[int, tuple[str, ...]]) -> int:
@@ -145,7 +154,9 @@ def _named(
             _TRAITS.get(trait, f"{trait} {{}}").format(value[:_LONGEST_VALUE])
             for trait, value in zip(used, key, strict=True)
         ]
-        name = ", ".join(part for part in parts if part) or f"time {number}"
+        name = ", ".join(part for part in parts if part) or tr("time {number}").format(
+            number=number
+        )
         phases.append((name, members))
     return _numbered(phases)
 
@@ -162,7 +173,10 @@ def _by_order(
     ordered = [sorted(place, key=lambda item: orders[id(item)]) for place in places]
     return _numbered(
         [
-            (f"image {n + 1} of {most} at each place", [place[n] for place in ordered])
+            (
+                tr("image {n} of {most} at each place").format(n=n + 1, most=most),
+                [place[n] for place in ordered],
+            )
             for n in range(most)
         ]
     )

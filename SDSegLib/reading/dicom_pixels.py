@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.limits import expect_image, new_array
 from .dicom_files import DEFLATED, UNCOMPRESSED, DicomContent, read_content, refuse_damaged
 from .dicom_stack import Slice
@@ -84,8 +85,14 @@ def _values(item: Slice, files: dict[Path, _Decoded], is_ct: bool) -> np.ndarray
     columns, rows = item.size
     if stored.shape != (rows, columns):
         raise InputError(
-            f"{item.file} announces {rows} × {columns} pixels but holds "
-            f"{' × '.join(str(n) for n in stored.shape)}; export it again."
+            tr(
+                "{file} announces {rows} × {columns} pixels but holds {shape}; export it again."
+            ).format(
+                file=item.file,
+                rows=rows,
+                columns=columns,
+                shape=" × ".join(str(n) for n in stored.shape),
+            )
         )
     return _real(stored, decoded, item, is_ct)
 
@@ -97,8 +104,10 @@ def _room(planes: int, rows: int, columns: int) -> np.ndarray:
         return new_array((planes, rows, columns), np.int16)
     except (MemoryError, ValueError) as error:
         raise InputError(
-            f"The series of {columns} × {rows} × {planes} voxels does not fit into memory; choose "
-            "a smaller one or use a larger machine."
+            tr(
+                "The series of {columns} × {rows} × {planes} voxels does not fit into memory; "
+                "choose a smaller one or use a larger machine."
+            ).format(columns=columns, rows=rows, planes=planes)
         ) from error
 
 
@@ -123,11 +132,15 @@ def _content(item: Slice) -> DicomContent:
     content = read_content(item.file, None, item.announced_bytes)
     dataset = content.dataset
     if not any(name in dataset for name in _PIXELS):
-        raise InputError(f"{item.file} holds no pixels or is cut short; export it again.")
+        raise InputError(
+            tr("{file} holds no pixels or is cut short; export it again.").format(file=item.file)
+        )
     if content.names_syntax and not content.syntax:
         raise InputError(
-            f"{item.file} does not say how its pixels are stored (its TransferSyntaxUID is empty); "
-            "export it again."
+            tr(
+                "{file} does not say how its pixels are stored (its TransferSyntaxUID is "
+                "empty); export it again."
+            ).format(file=item.file)
         )
     if not content.names_syntax:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
@@ -135,7 +148,7 @@ def _content(item: Slice) -> DicomContent:
 
 
 def _stored(file: Path, dataset: Dataset) -> np.ndarray:
-    with silent_libraries(), refuse_damaged(file, "its pixels", with_reason=True):
+    with silent_libraries(), refuse_damaged(file, tr("its pixels"), with_reason=True):
         return dataset.pixel_array
 
 
@@ -269,6 +282,8 @@ def _no_decoder(file: Path, content: DicomContent) -> InputError:
     from pydicom.uid import UID
 
     return InputError(
-        f"{file} is compressed with {UID(content.syntax).name}, for which no decoder is installed, "
-        'or its pixels are damaged; install decoders with: pip install "sdseg[dicom]"'
+        tr(
+            "{file} is compressed with {syntax}, for which no decoder is installed, or its "
+            'pixels are damaged; install decoders with: pip install "sdseg[dicom]"'
+        ).format(file=file, syntax=UID(content.syntax).name)
     )

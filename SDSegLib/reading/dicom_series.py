@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..language import tr
 from .dicom_headers import DicomImage
 from .dicom_stack import Slice
 
@@ -177,9 +178,9 @@ def _told_apart(groups: list[ImageGroup]) -> list[ImageGroup]:
         differing = [
             name
             for name, differs in {
-                "patient": image.patient != first.patient,
-                "study": image.text("StudyInstanceUID") != first.text("StudyInstanceUID"),
-                "frame of reference": image.text("FrameOfReferenceUID")
+                tr("patient"): image.patient != first.patient,
+                tr("study"): image.text("StudyInstanceUID") != first.text("StudyInstanceUID"),
+                tr("frame of reference"): image.text("FrameOfReferenceUID")
                 != first.text("FrameOfReferenceUID"),
             }.items()
             if differs

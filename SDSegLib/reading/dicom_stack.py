@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.geometry import Geometry
 from .dicom_headers import DicomImage, is_scout, numbers, read_image
 
@@ -27,9 +28,9 @@ _SAME_POSITION_MM = 0.01
 _UNEVEN_STEP = 0.1  # relative to the step
 _SHIFT_IN_PIXELS = 0.5
 _MOST_NAMES = 5
-_AGAIN = "Export the whole series again"
-_SAVE_IN_SLICER = "load it in 3D Slicer, which resamples it, and save it as NRRD"
-_EXPORT_AGAIN = "export the original series, not screenshots or reports"
+_AGAIN = tr("Export the whole series again")
+_SAVE_IN_SLICER = tr("load it in 3D Slicer, which resamples it, and save it as NRRD")
+_EXPORT_AGAIN = tr("export the original series, not screenshots or reports")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,11 @@ class Slice:
     @property
     def label(self) -> str:
         """Name for messages: the file's name, with the frame if there are several."""
-        return self.file.name if self.frame is None else f"{self.file.name} frame {self.frame + 1}"
+        return (
+            self.file.name
+            if self.frame is None
+            else tr("{file} frame {frame}").format(file=self.file.name, frame=self.frame + 1)
+        )
 
 
 def slices_of(image: DicomImage) -> list[Slice]:
@@ -89,13 +94,18 @@ def slices_of(image: DicomImage) -> list[Slice]:
     if image.is_colored:
         colours, samples = image.text("PhotometricInterpretation"), image.text("SamplesPerPixel")
         raise InputError(
-            f"{image.file} is a colour image ({colours}, {samples or 1} samples per pixel); "
-            f"{_EXPORT_AGAIN}."
+            tr(
+                "{file} is a colour image ({colours}, {samples} samples per pixel); {export_again}."
+            ).format(
+                file=image.file, colours=colours, samples=samples or 1, export_again=_EXPORT_AGAIN
+            )
         )
     if "ModalityLUTSequence" in image.header:
         raise InputError(
-            f"{image.file} gives its values by a table (Modality LUT), which is not supported; "
-            "export it with rescale slope and intercept."
+            tr(
+                "{file} gives its values by a table (Modality LUT), which is not supported; "
+                "export it with rescale slope and intercept."
+            ).format(file=image.file)
         )
     image.check_pixels()
     if image.frames == 1 and "ImagePositionPatient" in image.header:
@@ -136,7 +146,7 @@ def stack(slices: Sequence[Slice]) -> tuple[list[Slice], Geometry, tuple[str, ..
     else:
         step = (ordered[0].thickness or 1.0) * normal
         if ordered[0].thickness is None:
-            notes += ("The only slice gives no SliceThickness; 1 mm is taken.",)
+            notes += (tr("The only slice gives no SliceThickness; 1 mm is taken."),)
     first = ordered[0]
     distance = float(np.linalg.norm(step))
     geometry = Geometry(
@@ -198,8 +208,10 @@ def _frames(image: DicomImage) -> list[Slice]:
         if image.frames == 1:
             return [_slice(image, None, [image.header])]
         raise InputError(
-            f"{image.file} holds {image.frames} frames without a position each; {_EXPORT_AGAIN}, "
-            "or load it in 3D Slicer and save it as NRRD."
+            tr(
+                "{file} holds {frames} frames without a position each; {export_again}, or load "
+                "it in 3D Slicer and save it as NRRD."
+            ).format(file=image.file, frames=image.frames, export_again=_EXPORT_AGAIN)
         )
     common = [macro for group in shared[:1] for macro in _macros(group)]
     return [
@@ -231,8 +243,10 @@ def _slice(image: DicomImage, frame: int | None, sources: list[Values]) -> Slice
         values = find(keyword, count)
         if values is None or not np.isfinite(values).all():
             raise InputError(
-                f"{image.file} lacks {keyword}, so its place in the patient is unknown; "
-                f"{_EXPORT_AGAIN}."
+                tr(
+                    "{file} lacks {keyword}, so its place in the patient is unknown; "
+                    "{export_again}."
+                ).format(file=image.file, keyword=keyword, export_again=_EXPORT_AGAIN)
             )
         return values
 
@@ -242,13 +256,20 @@ def _slice(image: DicomImage, frame: int | None, sources: list[Values]) -> Slice
             return None
         if not np.isfinite(values[0]) or (keyword == "RescaleSlope" and values[0] == 0.0):
             raise InputError(
-                f"{image.file}: its {keyword} is {values[0]:g}, so its values are unknown; "
-                f"{_EXPORT_AGAIN}."
+                tr(
+                    "{file}: its {keyword} is {value:g}, so its values are unknown; {export_again}."
+                ).format(
+                    file=image.file, keyword=keyword, value=values[0], export_again=_EXPORT_AGAIN
+                )
             )
         return values[0]
 
     if image.size is None:
-        raise InputError(f"{image.file} holds no image; {_EXPORT_AGAIN}.")
+        raise InputError(
+            tr("{file} holds no image; {export_again}.").format(
+                file=image.file, export_again=_EXPORT_AGAIN
+            )
+        )
     row_spacing, column_spacing = need("PixelSpacing", 2)
     thickness = find("SliceThickness", 1) or find("SpacingBetweenSlices", 1)
     return Slice(
@@ -272,8 +293,10 @@ def _orientation(cosines: tuple[float, ...], file: Path) -> np.ndarray:
     lengths = np.linalg.norm(along_columns), np.linalg.norm(along_rows)
     if not np.allclose(lengths, 1.0, atol=0.01) or abs(along_columns @ along_rows) > 0.01:
         raise InputError(
-            f"{file}: its ImageOrientationPatient {cosines} is not a pair of unit vectors at "
-            f"right angles; {_EXPORT_AGAIN}."
+            tr(
+                "{file}: its ImageOrientationPatient {cosines} is not a pair of unit vectors at "
+                "right angles; {export_again}."
+            ).format(file=file, cosines=cosines, export_again=_EXPORT_AGAIN)
         )
     along_columns = along_columns / lengths[0]
     along_rows = along_rows - (along_rows @ along_columns) * along_columns
@@ -281,13 +304,15 @@ def _orientation(cosines: tuple[float, ...], file: Path) -> np.ndarray:
 
 
 def _check_uniform(slices: Sequence[Slice]) -> None:
-    _check_same(slices, "size", lambda s: s.size, "{0[0]:g} × {0[1]:g} pixels", 0.0)
-    _check_same(slices, "pixel spacing", lambda s: s.pixel_spacing, "{0[0]:g} × {0[1]:g} mm", 1e-3)
+    _check_same(slices, tr("size"), lambda s: s.size, tr("{0[0]:g} × {0[1]:g} pixels"), 0.0)
+    _check_same(
+        slices, tr("pixel spacing"), lambda s: s.pixel_spacing, "{0[0]:g} × {0[1]:g} mm", 1e-3
+    )
     _check_same(
         slices,
-        "orientation",
+        tr("orientation"),
         lambda s: np.cross(*s.orientation.T).tolist() + s.orientation[:, 0].tolist(),
-        "a normal of ({0[0]:.3f}, {0[1]:.3f}, {0[2]:.3f})",
+        tr("a normal of ({0[0]:.3f}, {0[1]:.3f}, {0[2]:.3f})"),
         2e-3,
     )
 
@@ -298,14 +323,22 @@ def _check_scaling(slices: Sequence[Slice]) -> None:
         lacking = [item for item in slices if getattr(item, keyword) is None]
         if lacking and len(lacking) < len(slices):
             raise InputError(
-                f"{len(lacking)} of {len(slices)} images lack Rescale{keyword.capitalize()}, which "
-                f"the others have, so their values are unknown: {_listed(lacking)}. {_AGAIN}."
+                tr(
+                    "{count} of {total} images lack Rescale{keyword}, which the others "
+                    "have, so their values are unknown: {lacking}. {again}."
+                ).format(
+                    count=len(lacking),
+                    total=len(slices),
+                    keyword=keyword.capitalize(),
+                    lacking=_listed(lacking),
+                    again=_AGAIN,
+                )
             )
 
 
 def _listed(slices: Sequence[Slice]) -> str:
     names = ", ".join(item.label for item in slices[:_MOST_NAMES])
-    return names if len(slices) <= _MOST_NAMES else f"{names} and more"
+    return names if len(slices) <= _MOST_NAMES else tr("{names} and more").format(names=names)
 
 
 def _check_same(
@@ -321,9 +354,18 @@ def _check_same(
     odd = np.flatnonzero(np.abs(values - usual).max(axis=1) > tolerance)
     if odd.size:
         raise InputError(
-            f"The series mixes images of different {what}: {len(slices) - odd.size} have "
-            f"{shown.format(usual)}, {odd.size} differ, such as {slices[odd[0]].label} with "
-            f"{shown.format(values[odd[0]])}. Move those that do not belong to another folder."
+            tr(
+                "The series mixes images of different {what}: {count} have {usual}, {odd} "
+                "differ, such as {odd_one} with {value}. Move those that do not belong to "
+                "another folder."
+            ).format(
+                what=what,
+                count=len(slices) - odd.size,
+                usual=shown.format(usual),
+                odd=odd.size,
+                odd_one=slices[odd[0]].label,
+                value=shown.format(values[odd[0]]),
+            )
         )
 
 
@@ -333,9 +375,17 @@ def _check_duplicates(ordered: list[Slice], normal: np.ndarray) -> None:
     if twins.size:
         one, other = ordered[twins[0]], ordered[twins[0] + 1]
         raise InputError(
-            f"{twins.size} of {len(ordered)} images lie where another one does, such as "
-            f"{one.label} and {other.label} (both at {along[twins[0]]:.2f} mm). Keep one image "
-            "per place: one phase, echo or reconstruction."
+            tr(
+                "{twins} of {count} images lie where another one does, such as {one} and "
+                "{other} (both at {along:.2f} mm). Keep one image per place: one phase, echo or "
+                "reconstruction."
+            ).format(
+                twins=twins.size,
+                count=len(ordered),
+                one=one.label,
+                other=other.label,
+                along=along[twins[0]],
+            )
         )
 
 
@@ -352,8 +402,10 @@ def _check_shift(ordered: list[Slice], normal: np.ndarray) -> bool:
     strays = np.linalg.norm(offsets - np.outer(along - along[0], tilt), axis=1)
     if strays.max() > allowed:
         raise InputError(
-            f"The images do not lie above one another: {ordered[int(strays.argmax())].label} is "
-            f"shifted by {strays.max():.2f} mm in its plane. Keep one stack of images per folder."
+            tr(
+                "The images do not lie above one another: {slice} is shifted by {distance:.2f} "
+                "mm in its plane. Keep one stack of images per folder."
+            ).format(slice=ordered[int(strays.argmax())].label, distance=strays.max())
         )
     return bool(np.linalg.norm(offsets[-1]) > allowed)
 
@@ -370,15 +422,31 @@ def _check_steps(ordered: list[Slice], normal: np.ndarray) -> None:
     wide = np.flatnonzero(multiples > 1.5)
     if wide.size and np.abs(multiples - multiples.round()).max() <= 2 * _UNEVEN_STEP:
         missing = int(multiples[wide].round().sum()) - wide.size
-        gaps = ", ".join(f"{along[n]:.2f} and {along[n + 1]:.2f} mm" for n in wide[:3])
-        more = f" and {wide.size - 3} more places" if wide.size > 3 else ""
+        gaps = ", ".join(
+            tr("{before:.2f} and {after:.2f} mm").format(before=along[n], after=along[n + 1])
+            for n in wide[:3]
+        )
+        more = tr(" and {wide} more places").format(wide=wide.size - 3) if wide.size > 3 else ""
         raise InputError(
-            f"{missing} of {len(ordered) + missing} images are missing: there are none between "
-            f"{gaps}{more}, where the usual step is {usual:.2f} mm. {_AGAIN}."
+            tr(
+                "{missing} of {count} images are missing: there are none between {gaps}{more}, "
+                "where the usual step is {usual:.2f} mm. {again}."
+            ).format(
+                missing=missing,
+                count=len(ordered) + missing,
+                gaps=gaps,
+                more=more,
+                usual=usual,
+                again=_AGAIN,
+            )
         )
     raise InputError(
-        f"The images are unevenly spaced: steps are {steps.min():.2f} to {steps.max():.2f} mm, "
-        f"mostly {usual:.2f} mm; {_SAVE_IN_SLICER}."
+        tr(
+            "The images are unevenly spaced: steps are {smallest:.2f} to {largest:.2f} mm, "
+            "mostly {usual:.2f} mm; {save_in_slicer}."
+        ).format(
+            smallest=steps.min(), largest=steps.max(), usual=usual, save_in_slicer=_SAVE_IN_SLICER
+        )
     )
 
 

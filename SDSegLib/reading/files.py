@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.guard import call_guarded
 from ..volume.as_json import geometry_from_json, volume_from_json
 from ..volume.volume import Volume
@@ -102,14 +103,16 @@ def beginning_of(path: Path) -> bytes:
     """
     try:
         if not path.is_file():
-            kind = "is neither a file nor a folder" if path.exists() else "does not exist"
-            kind = "is a folder, not a file" if path.is_dir() else kind
-            raise InputError(f"{path} {kind}; check the spelling.")
+            kind = tr("is neither a file nor a folder") if path.exists() else tr("does not exist")
+            kind = tr("is a folder, not a file") if path.is_dir() else kind
+            raise InputError(tr("{path} {kind}; check the spelling.").format(path=path, kind=kind))
         with path.open("rb") as file:
             return file.read(_BEGINNING)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be opened ({error.strerror or error}); check its access rights."
+            tr("{path} cannot be opened ({reason}); check its access rights.").format(
+                path=path, reason=error.strerror or error
+            )
         ) from error
 
 

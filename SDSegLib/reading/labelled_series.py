@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.guard import call_guarded
 from .dicom_headers import DicomImage, find_in_folder
 from .dicom_series import ImageGroup, grouped
@@ -66,20 +67,25 @@ def find_labelled(source: Path) -> tuple[list[dict[str, Any]], dict[str, np.ndar
         number = _drawn_on(item, groups, source)
         if number in by_group:
             raise InputError(
-                f"{by_group[number]} and {item.file} were drawn on the same images; keep the one "
-                "that counts."
+                tr(
+                    "{first} and {file} were drawn on the same images; keep the one that counts."
+                ).format(first=by_group[number], file=item.file)
             )
         if uids[groups[number].uid] > 1:
             raise InputError(
-                f"{source} holds images of {uids[groups[number].uid]} patients, studies or frames "
-                f"of reference under one series, on which {item.file} was drawn; keep each in a "
-                "folder of its own."
+                tr(
+                    "{source} holds images of {uid} patients, studies or frames of reference "
+                    "under one series, on which {file} was drawn; keep each in a folder of its "
+                    "own."
+                ).format(source=source, uid=uids[groups[number].uid], file=item.file)
             )
         by_group[number] = item.file
     if not by_group and content.damaged:
         raise InputError(
-            f"{source} holds no readable structure set or segmentation, and {content.damaged[0]} "
-            "is damaged; export it again."
+            tr(
+                "{source} holds no readable structure set or segmentation, and {damaged} is "
+                "damaged; export it again."
+            ).format(source=source, damaged=content.damaged[0])
         )
     found = [_described(groups[number], file) for number, file in sorted(by_group.items())]
     values = [
@@ -96,8 +102,9 @@ def _drawn_on(item: DicomImage, groups: Sequence[ImageGroup], source: Path) -> i
     named = references_of(item.file)
     if not groups:
         raise InputError(
-            f"{source} holds {item.file.name} and no images; put the CT that it was drawn on "
-            "beside it."
+            tr(
+                "{source} holds {file} and no images; put the CT that it was drawn on beside it."
+            ).format(source=source, file=item.file.name)
         )
     candidates = [
         number
@@ -106,19 +113,29 @@ def _drawn_on(item: DicomImage, groups: Sequence[ImageGroup], source: Path) -> i
     ]
     if not candidates:
         raise InputError(
-            f"{item.file} was drawn on {'another series' if named.series else 'other images'} than "
-            f"those in {source}; put the CT that it refers to beside it."
+            tr(
+                "{file} was drawn on {images} than those in {source}; put the CT that it refers "
+                "to beside it."
+            ).format(
+                file=item.file,
+                images=tr("another series") if named.series else tr("other images"),
+                source=source,
+            )
         )
     fitting = [number for number in candidates if _shares_frame(groups[number], named)]
     if not fitting:
         raise InputError(
-            f"{item.file} has another frame of reference than the images in {source}, so its "
-            "structures are not in their coordinates; export both from the same plan."
+            tr(
+                "{file} has another frame of reference than the images in {source}, so its "
+                "structures are not in their coordinates; export both from the same plan."
+            ).format(file=item.file, source=source)
         )
     if len(fitting) > 1:
         raise InputError(
-            f"{item.file} does not say on which of {len(fitting)} series in {source} it was drawn; "
-            "keep that one only."
+            tr(
+                "{file} does not say on which of {count} series in {source} it was drawn; keep "
+                "that one only."
+            ).format(file=item.file, count=len(fitting), source=source)
         )
     return fitting[0]
 

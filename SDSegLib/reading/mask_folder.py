@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.limits import release_array
 from ..volume.volume import Volume
 
@@ -45,7 +46,11 @@ def read_masks(folder: Path, wanted: Collection[int] | None = None) -> tuple[Vol
 
     files = mask_files(folder)
     if len(files) > np.iinfo(np.uint8).max:
-        raise InputError(f"{folder} holds {len(files)} masks; up to 255 can be read.")
+        raise InputError(
+            tr("{folder} holds {count} masks; up to 255 can be read.").format(
+                folder=folder, count=len(files)
+            )
+        )
     first: Volume | None = None
     labels = np.empty(0, np.uint8)
     hidden: set[int] = set()
@@ -58,13 +63,17 @@ def read_masks(folder: Path, wanted: Collection[int] | None = None) -> tuple[Vol
             first = Volume(labels, mask.geometry, name=folder.name, source=folder)
         elif not first.geometry.matches(mask.geometry, _TOLERANCE_MM):
             raise InputError(
-                f"{path} is on another grid than the other masks of {folder}; all of a case must "
-                "share the grid of its CT."
+                tr(
+                    "{path} is on another grid than the other masks of {folder}; all of a case "
+                    "must share the grid of its CT."
+                ).format(path=path, folder=folder)
             )
         hidden |= _add(mask.array, number, labels, path)
         release_array(mask.array)
     if first is None:
-        raise InputError(f"{folder} holds none of the masks that are wanted.")
+        raise InputError(
+            tr("{folder} holds none of the masks that are wanted.").format(folder=folder)
+        )
     names = list(files)
     return first, [names[number - 1] for number in sorted(hidden)]
 
@@ -78,8 +87,10 @@ def _add(mask: np.ndarray, number: int, labels: np.ndarray, path: Path) -> set[i
         if np.count_nonzero(inside) + np.count_nonzero(plane == 0) < plane.size:
             values = ", ".join(f"{value:g}" for value in np.unique(plane)[:4])
             raise InputError(
-                f"{path} is no mask of one structure: it holds the values {values}. Save 0 outside "
-                "and one number inside."
+                tr(
+                    "{path} is no mask of one structure: it holds the values {values}. Save 0 "
+                    "outside and one number inside."
+                ).format(path=path, values=values)
             )
         if inner > 0 and inside.any():
             hidden |= set(np.unique(target[inside]).tolist())

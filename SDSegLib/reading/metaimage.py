@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
 from .byte_stream import shown
@@ -60,12 +61,18 @@ def _header(path: Path) -> TextHeader:
     head = first_bytes(path)
     last = _LAST_FIELD.search(head)
     if last is None:
-        raise InputError(f"Its header does not name its voxels (ElementDataFile); {SAVE_AGAIN}.")
+        raise InputError(
+            tr("Its header does not name its voxels (ElementDataFile); {save_again}.").format(
+                save_again=SAVE_AGAIN
+            )
+        )
     fields = Fields(head[: last.end()], "=")
     sizes = _sizes(fields)
     kind = fields.text("objecttype") or "Image"
     if kind.lower() != "image":
-        raise InputError(f"It holds no image but a {shown(kind)}; give an image.")
+        raise InputError(
+            tr("It holds no image but a {kind}; give an image.").format(kind=shown(kind))
+        )
     channels = fields.text("elementnumberofchannels") or "1"
     components = whole_numbers("ElementNumberOfChannels", channels)[0]
     shape = spatial_shape(sizes, components)
@@ -80,8 +87,9 @@ def _sizes(fields: Fields) -> tuple[int, ...]:
     is_plain = all(size.isdecimal() and len(size) <= 10 for size in sizes)
     if dimension not in _DIMENSIONS or len(sizes) != int(dimension) or not is_plain:
         raise InputError(
-            f"Its header is damaged (NDims is {shown(dimension)}, DimSize is {shown(text)}); "
-            f"{SAVE_AGAIN}."
+            tr(
+                "Its header is damaged (NDims is {dimension}, DimSize is {text}); {save_again}."
+            ).format(dimension=shown(dimension), text=shown(text), save_again=SAVE_AGAIN)
         )
     return tuple(int(size) for size in sizes)
 
@@ -92,34 +100,44 @@ def _grid(
     notes = []
     name, text = fields.first("elementspacing", "elementsize")
     if text is None:
-        raise InputError("Its header gives no voxel spacing; add the line 'ElementSpacing'.")
+        raise InputError(tr("Its header gives no voxel spacing; add the line 'ElementSpacing'."))
     found = numbers_or_none(name, text)
     spacing = [value for value in found[:3] if value is not None]
     if len(found) != dimension or len(spacing) != 3:
         raise InputError(
-            f"Its header gives no voxel spacing (ElementSpacing is {shown(text)}); correct it or "
-            "export the image again."
+            tr(
+                "Its header gives no voxel spacing (ElementSpacing is {text}); correct it or "
+                "export the image again."
+            ).format(text=shown(text))
         )
     columns = np.eye(3)
     name, text = fields.first(*_AXES)
     if text is None:
-        notes.append(f"The MetaImage header has no 'TransformMatrix'; {AXES_TAKEN}.")
+        notes.append(
+            tr("The MetaImage header has no 'TransformMatrix'; {axes_taken}.").format(
+                axes_taken=AXES_TAKEN
+            )
+        )
     else:
         matrix = np.array(given_numbers(name, text, dimension**2)).reshape(dimension, dimension)
         columns = matrix[:3, :3].T
     lengths = np.linalg.norm(columns, axis=0)
     if not np.allclose(lengths[lengths > 0], 1.0, rtol=0.01):
         notes.append(
-            "The axes in the MetaImage header (TransformMatrix) are not of length 1, as they "
-            "should be; their lengths are ignored."
+            tr(
+                "The axes in the MetaImage header (TransformMatrix) are not of length 1, as they "
+                "should be; their lengths are ignored."
+            )
         )
     columns = columns / np.where(lengths > 0, lengths, 1.0)
     origin = _origin(fields, dimension, notes)
     unit = fields.text("distanceunits")
     if unit.lower() not in ("", "mm", "?"):
         notes.append(
-            f"The MetaImage header gives lengths in {shown(unit)}, which are taken as mm, as 3D "
-            "Slicer does."
+            tr(
+                "The MetaImage header gives lengths in {unit}, which are taken as mm, as 3D "
+                "Slicer does."
+            ).format(unit=shown(unit))
         )
     return grid(shape, columns * np.array(spacing), origin), notes
 
@@ -134,8 +152,10 @@ def _origin(fields: Fields, dimension: int, notes: list[str]) -> np.ndarray:
         if len(known) == len(found):
             raise bad_value(name, text)
     notes.append(
-        "The MetaImage header gives no position (Offset); the first voxel is taken to lie at 0, 0, "
-        "0 mm."
+        tr(
+            "The MetaImage header gives no position (Offset); the first voxel is taken to lie at "
+            "0, 0, 0 mm."
+        )
     )
     return np.zeros(3)
 
@@ -155,15 +175,21 @@ def _voxels(
     dtype = dtype.newbyteorder(">" if _flag(fields, *_BYTE_ORDER) else "<")
     is_packed = _flag(fields, "compresseddata")
     if not _flag(fields, "binarydata", default=True):
-        raise InputError(f"Its voxels are written as text (BinaryData is False); {SAVE_AGAIN}.")
+        raise InputError(
+            tr("Its voxels are written as text (BinaryData is False); {save_again}.").format(
+                save_again=SAVE_AGAIN
+            )
+        )
     data = fields.text("elementdatafile")
     is_local = data.lower() == "local"
     files = (path,) if is_local else data_files(path, data, listed, slices)
     name, size = fields.first("compresseddatasize")
     if is_packed and size is None and is_local:
         raise InputError(
-            "Its header does not give the size of its packed voxels (CompressedDataSize); "
-            f"{SAVE_AGAIN}."
+            tr(
+                "Its header does not give the size of its packed voxels (CompressedDataSize); "
+                "{save_again}."
+            ).format(save_again=SAVE_AGAIN)
         )
     header = whole_numbers("HeaderSize", fields.text("headersize") or "0")[0]
     if header < -1 or (header and (is_local or is_packed)):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.limits import expect_image, new_array
 from ..volume.geometry import LARGEST_SHEAR_DEGREES, Geometry
 from ..volume.straighten import straightening_of
@@ -70,7 +71,7 @@ def _read(file: BinaryIO, path: Path, name: str, encoding: Encoding) -> Volume:
     head = stream.peek(LARGEST_HEADER)
     header = NiftiHeader.parse(head)
     if header is None:
-        raise InputError("The file does not start with a NIfTI header.")
+        raise InputError(tr("The file does not start with a NIfTI header."))
     header.check_content()
     geometry, notes = header.geometry()
     size = os.fstat(file.fileno()).st_size
@@ -144,33 +145,48 @@ class NiftiHeader:
         """Raise `InputError` unless this is one single-channel 3-D image in one file."""
         if self.fields["magic"].item()[:3] in _TWO_FILES:
             raise InputError(
-                "It keeps its voxels in a second file (.hdr and .img); save it as one .nii file."
+                tr(
+                    "It keeps its voxels in a second file (.hdr and .img); save it as one .nii "
+                    "file."
+                )
             )
         count = int(self.fields["dim"][0])
         size = tuple(int(extent) for extent in self.fields["dim"][1 : count + 1])
         shown = " × ".join(str(extent) for extent in size)
         if not 1 <= count <= 7 or min(size) < 1:
             raise InputError(
-                f"Its header is damaged (it gives the size as {shown or count}); fetch or export "
-                "it again."
+                tr(
+                    "Its header is damaged (it gives the size as {shown}); fetch or export it "
+                    "again."
+                ).format(shown=shown or count)
             )
         offset, end = float(self.fields["vox_offset"]), int(self.fields["sizeof_hdr"]) + 4
         if not (offset.is_integer() and offset >= end):
             raise InputError(
-                f"Its header is damaged (it gives the first voxel's position, vox_offset, as byte "
-                f"{offset:g}, and the header takes {end}); fetch or export it again."
+                tr(
+                    "Its header is damaged (it gives the first voxel's position, vox_offset, as "
+                    "byte {offset:g}, and the header takes {end}); fetch or export it again."
+                ).format(offset=offset, end=end)
             )
         if count < 3:
-            raise InputError(f"It is a {count}-D image of {shown} pixels; give a whole volume.")
+            raise InputError(
+                tr("It is a {count}-D image of {shown} pixels; give a whole volume.").format(
+                    count=count, shown=shown
+                )
+            )
         if max(size[4:], default=1) > 1:
             raise InputError(
-                f"It holds {max(size[4:])} numbers per voxel (colours or vectors); give an image "
-                "with one number per voxel."
+                tr(
+                    "It holds {size} numbers per voxel (colours or vectors); give an image with "
+                    "one number per voxel."
+                ).format(size=max(size[4:]))
             )
         if max(size[3:], default=1) > 1:
             raise InputError(
-                f"It is a {count}-D image of {shown}; save the one 3-D frame that is to be "
-                "segmented as a file of its own."
+                tr(
+                    "It is a {count}-D image of {shown}; save the one 3-D frame that is to be "
+                    "segmented as a file of its own."
+                ).format(count=count, shown=shown)
             )
         self._check_number_type()
 
@@ -179,13 +195,15 @@ class NiftiHeader:
 
         code = int(self.fields["datatype"])
         if code not in data_type_codes.label:
-            content = f"numbers of the unknown type {code}"
+            content = tr("numbers of the unknown type {code}").format(code=code)
         elif self.number_type.kind in "iuf" and 1 <= self.number_type.itemsize <= 8:
             return
         else:
-            content = f"numbers of the type {data_type_codes.label[code]}"
+            content = tr("numbers of the type {type}").format(type=data_type_codes.label[code])
         raise InputError(
-            f"It holds {content}; give an image with one number per voxel of at most 64 bits."
+            tr(
+                "It holds {content}; give an image with one number per voxel of at most 64 bits."
+            ).format(content=content)
         )
 
     @property
@@ -219,20 +237,26 @@ class NiftiHeader:
     def _notes(self, affine: np.ndarray, other: np.ndarray | None, chosen: str) -> tuple[str, ...]:
         if chosen == "none":
             return (
-                "The NIfTI header gives no position or orientation; columns are taken to run to "
-                "the patient's left, rows to the back and slices to the head.",
+                tr(
+                    "The NIfTI header gives no position or orientation; columns are taken to run "
+                    "to the patient's left, rows to the back and slices to the head."
+                ),
             )
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if not np.allclose(spacing, self._spacing(), rtol=0.01):
             return (
-                f"The NIfTI header gives the spacing as {_shown(self._spacing())} mm in pixdim "
-                f"and as {_shown(spacing)} mm in the {chosen}; the {chosen} is used.",
+                tr(
+                    "The NIfTI header gives the spacing as {shown} mm in pixdim and as "
+                    "{spacing} mm in the {chosen}; the {chosen} is used."
+                ).format(shown=_shown(self._spacing()), spacing=_shown(spacing), chosen=chosen),
             )
         distance = 0.0 if other is None else _largest_distance(affine, other, self.shape)
         if distance > _DISAGREEMENT_MM:
             return (
-                f"The NIfTI header's qform and sform place the image up to {distance:.1f} mm "
-                f"apart; the {chosen} is used, as in 3D Slicer.",
+                tr(
+                    "The NIfTI header's qform and sform place the image up to {distance:.1f} mm "
+                    "apart; the {chosen} is used, as in 3D Slicer."
+                ).format(distance=distance, chosen=chosen),
             )
         return ()
 

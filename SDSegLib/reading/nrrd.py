@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
 from .byte_stream import Encoding, shown
@@ -137,7 +138,11 @@ def _parsed(path: Path) -> tuple[_NrrdFields, int, list[str]]:
     head = first_bytes(path)
     magic = _MAGIC.match(head)
     if magic is None:
-        raise InputError(f"Its first line is not that of a NRRD file; {SAVE_AGAIN}.")
+        raise InputError(
+            tr("Its first line is not that of a NRRD file; {save_again}.").format(
+                save_again=SAVE_AGAIN
+            )
+        )
     text, end, rest = _split(head[magic.end() :])
     return _NrrdFields(text), -1 if end < 0 else magic.end() + end, rest
 
@@ -168,11 +173,17 @@ class _NrrdFields(Fields):
         for name in self:
             if name not in _FIELDS:
                 raise InputError(
-                    f"Its header is damaged ('{shown(name)}' is no field of NRRD); {SAVE_AGAIN}."
+                    tr(
+                        "Its header is damaged ('{name}' is no field of NRRD); {save_again}."
+                    ).format(name=shown(name), save_again=SAVE_AGAIN)
                 )
         for name in ("type", "dimension", "sizes", "encoding"):
             if name not in self:
-                raise InputError(f"Its header lacks the field '{name}'; {SAVE_AGAIN}.")
+                raise InputError(
+                    tr("Its header lacks the field '{name}'; {save_again}.").format(
+                        name=name, save_again=SAVE_AGAIN
+                    )
+                )
 
     def words(self, *names: str) -> list[str]:
         """The words of a field, which may be quoted."""
@@ -201,15 +212,26 @@ class _Axes:
         (dimension,) = whole_numbers("dimension", fields.text("dimension"))[:1]
         if dimension != len(sizes):
             raise InputError(
-                f"Its header is damaged (dimension is {dimension}, and sizes is "
-                f"{shown(fields.text('sizes'))}); {SAVE_AGAIN}."
+                tr(
+                    "Its header is damaged (dimension is {dimension}, and sizes is {value}); "
+                    "{save_again}."
+                ).format(
+                    dimension=dimension, value=shown(fields.text("sizes")), save_again=SAVE_AGAIN
+                )
             )
         kinds = [kind.lower() for kind in fields.words("kinds")] or ["domain"] * dimension
         vectors = _vectors(fields) or [()] * dimension
         if len(kinds) != dimension or len(vectors) != dimension:
             raise InputError(
-                f"Its header is damaged: it has {dimension} axes, {len(kinds)} kinds and "
-                f"{len(vectors)} space directions; {SAVE_AGAIN}."
+                tr(
+                    "Its header is damaged: it has {dimension} axes, {count} kinds and "
+                    "{vector_count} space directions; {save_again}."
+                ).format(
+                    dimension=dimension,
+                    count=len(kinds),
+                    vector_count=len(vectors),
+                    save_again=SAVE_AGAIN,
+                )
             )
         along = [
             axis
@@ -237,12 +259,18 @@ class _Axes:
         to_lps = _SPACES.get(name)
         notes = []
         if to_lps is None:
-            notes.append(f"The NRRD header names no patient axes (field 'space'); {AXES_TAKEN}.")
+            notes.append(
+                tr("The NRRD header names no patient axes (field 'space'); {axes_taken}.").format(
+                    axes_taken=AXES_TAKEN
+                )
+            )
         units = {unit.lower() for unit in fields.words("space units", "units")} - _UNITS
         if units:
             notes.append(
-                f"The NRRD header gives lengths in {shown(', '.join(sorted(units)))}, which are "
-                "taken as mm, as 3D Slicer does."
+                tr(
+                    "The NRRD header gives lengths in {value}, which are taken as mm, as 3D "
+                    "Slicer does."
+                ).format(value=shown(", ".join(sorted(units))))
             )
         vectors = _vectors(fields)
         if vectors is None:
@@ -256,7 +284,9 @@ class _Axes:
 
     def _spacings(self) -> list[float]:
         if "spacings" not in self.fields:
-            raise InputError("Its header gives no voxel spacing; add the line 'space directions'.")
+            raise InputError(
+                tr("Its header gives no voxel spacing; add the line 'space directions'.")
+            )
         text = self.fields.text("spacings")
         found = numbers_or_none("spacings", text)
         chosen = [found[axis] for axis in self.indices[:3] if axis < len(found)]
@@ -276,7 +306,7 @@ class _Axes:
             if len(known) == 3:
                 return np.array(known)
             if text.lower() != "none" and len(found) < 3:
-                raise bad_value("space origin", text)
+                raise bad_value(tr("space origin"), text)
         mins = fields.text("axis mins", "axismins")
         if mins and "space directions" not in fields:
             ends = numbers_or_none("axis mins", mins)
@@ -287,8 +317,10 @@ class _Axes:
                 is_cell = [centers[axis].lower() != "node" for axis in self.indices[:3]]
                 return np.array(known) + np.diag(columns) * is_cell / 2
         notes.append(
-            "The NRRD header gives no position (field 'space origin'); the first voxel is taken to "
-            "lie at 0, 0, 0 mm."
+            tr(
+                "The NRRD header gives no position (field 'space origin'); the first voxel is "
+                "taken to lie at 0, 0, 0 mm."
+            )
         )
         return np.zeros(3)
 
@@ -310,14 +342,16 @@ def _vectors(fields: _NrrdFields) -> list[tuple[float | None, ...] | None] | Non
 def _three(vector: tuple[float | None, ...], fields: _NrrdFields) -> list[float]:
     known = [value for value in vector[:3] if value is not None]
     if len(known) != 3:
-        raise _no_spacing("space directions", fields.text("space directions"))
+        raise _no_spacing(tr("space directions"), fields.text(tr("space directions")))
     return known
 
 
 def _no_spacing(name: str, text: str) -> InputError:
     return InputError(
-        f"Its header gives no voxel spacing ({name} is {shown(text)}); correct it or export the "
-        "image again."
+        tr(
+            "Its header gives no voxel spacing ({name} is {text}); correct it or export the "
+            "image again."
+        ).format(name=name, text=shown(text))
     )
 
 
@@ -344,11 +378,13 @@ def _voxels(
     slices = whole_numbers("sizes", fields.text("sizes"))[-1]
     files = (path,) if data is None else data_files(path, data, listed, slices)
     if data is None and attached < 0:
-        raise InputError("The file is cut short: it ends within its header. Fetch it again.")
+        raise InputError(tr("The file is cut short: it ends within its header. Fetch it again."))
     lines = _skip(fields, "line skip", "lineskip")
     skip = _skip(fields, "byte skip", "byteskip")
     if lines < 0 or skip < -1 or (skip == -1 and encoding != "raw"):
-        raise bad_value("byte skip", f"{skip}, and line skip {lines}")
+        raise bad_value(
+            tr("byte skip"), tr("{skip}, and line skip {lines}").format(skip=skip, lines=lines)
+        )
     offset = attached if data is None else 0
     return StoredVoxels(
         shape=shape,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.limits import TooLargeError, expect_image
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ def read_picture_here(path: Path) -> np.ndarray:
     with _opened(path) as picture:
         if picture.mode in (*_DEEP_MODES, "F"):
             raise InputError(
-                f"{path} has more than 8 bits per value (Pillow's mode {picture.mode}); save it "
-                "with 8 bits, mapped from the range that matters."
+                tr(
+                    "{path} has more than 8 bits per value (Pillow's mode {mode}); save it with "
+                    "8 bits, mapped from the range that matters."
+                ).format(path=path, mode=picture.mode)
             )
         grey = picture.mode in ("1", "L", "LA")
         return np.array(picture.convert("L" if grey else "RGB"))
@@ -42,7 +45,9 @@ def read_mask_here(path: Path) -> np.ndarray:
     """As `pictures.read_mask`, in this process."""
     with _opened(path) as picture:
         if picture.mode == "F":
-            raise InputError(f"{path} holds fractions, not labels; save whole numbers.")
+            raise InputError(
+                tr("{path} holds fractions, not labels; save whole numbers.").format(path=path)
+            )
         if picture.mode in _DEEP_MODES:
             return np.array(picture)
         if picture.mode in ("P", "PA"):
@@ -56,12 +61,14 @@ def _opened(path: Path, load: bool = True) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
-        kind = "is a folder, pipe or device" if path.exists() else "does not exist"
-        raise InputError(f"{path} {kind}; check the spelling.")
+        kind = tr("is a folder, pipe or device") if path.exists() else tr("does not exist")
+        raise InputError(tr("{path} {kind}; check the spelling.").format(path=path, kind=kind))
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             if getattr(picture, "n_frames", 1) > 1:
-                raise InputError(f"{path} has several pages; save one picture a file.")
+                raise InputError(
+                    tr("{path} has several pages; save one picture a file.").format(path=path)
+                )
             if load:
                 pixels = 4 * picture.width * picture.height
                 expect_image(pixels, pixels)
@@ -71,9 +78,17 @@ def _opened(path: Path, load: bool = True) -> Iterator[Image]:
         raise InputError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{path} is not a picture in the format PNG, JPEG, BMP or TIFF, or is damaged."
+            tr(
+                "{path} is not a picture in the format PNG, JPEG, BMP or TIFF, or is damaged."
+            ).format(path=path)
         ) from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path} is too large for a picture; make it smaller.") from error
+        raise InputError(
+            tr("{path} is too large for a picture; make it smaller.").format(path=path)
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); fetch it again.") from error
+        raise InputError(
+            tr("{path} is damaged or cut short ({error}); fetch it again.").format(
+                path=path, error=error
+            )
+        ) from error

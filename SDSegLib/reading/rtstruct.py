@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.limits import expect_image
 from ..untrusted import plain
 from ..volume.contours import Contour, slice_mask
@@ -94,7 +95,7 @@ def references_of(file: Path) -> References:
     """
     keywords = (*_TAGS[:2], "ReferencedSeriesSequence")
     dataset = read_content(file, keywords).dataset
-    with refuse_damaged(file, "what it refers to"):
+    with refuse_damaged(file, tr("what it refers to")):
         frames = {_text(dataset, "FrameOfReferenceUID")}
         series = {
             _text(item, "SeriesInstanceUID") for item in dataset.get("ReferencedSeriesSequence", [])
@@ -137,19 +138,25 @@ def read_contours(
     named = references_of(file).frames
     if frame and named and frame not in named:
         raise InputError(
-            f"{file} has another frame of reference than the CT in {image}, so its contours are "
-            "not in the CT's coordinates; export both from the same plan."
+            tr(
+                "{file} has another frame of reference than the CT in {image}, so its contours "
+                "are not in the CT's coordinates; export both from the same plan."
+            ).format(file=file, image=image)
         )
     rois = _rois(dataset, file)
     if len(rois) > _MOST_STRUCTURES:
         raise InputError(
-            f"{file} has {len(rois)} structures; up to {_MOST_STRUCTURES} can be read."
+            tr("{file} has {count} structures; up to {most_structures} can be read.").format(
+                file=file, count=len(rois), most_structures=_MOST_STRUCTURES
+            )
         )
     places = {number: place for place, (number, _) in enumerate(rois, start=1)}
     if len(places) < len(rois):
         raise InputError(
-            f"{file} gives several structures the same number, so it does not say whose contours "
-            "are whose; export it again."
+            tr(
+                "{file} gives several structures the same number, so it does not say whose "
+                "contours are whose; export it again."
+            ).format(file=file)
         )
     expect_image(int(np.prod(geometry.shape)), int(np.prod(geometry.shape)))
     labels = np.zeros(geometry.shape, np.uint8)
@@ -162,7 +169,9 @@ def read_contours(
     nameless = sum(len(items) for place, items in found if place == 0)
     if nameless:
         notes.append(
-            f"{nameless} contours belong to no structure that the file names and were left out."
+            tr(
+                "{nameless} contours belong to no structure that the file names and were left out."
+            ).format(nameless=nameless)
         )
     for place, items in found:
         if place == 0 or (wanted is not None and place not in wanted):
@@ -183,59 +192,69 @@ def _opened(file: Path) -> Dataset:
 
 def _rois(dataset: Dataset, file: Path) -> list[tuple[int, str]]:
     """Numbers and names of the structures."""
-    with refuse_damaged(file, "the list of its structures"):
+    with refuse_damaged(file, tr("the list of its structures")):
         rois = [
             (int(item.ROINumber), _text(item, "ROIName"))
             for item in dataset.get("StructureSetROISequence", [])
         ]
     rois = [(number, plain(name)) for number, name in rois]
     if not rois:
-        raise InputError(f"{file} names no structure, or is cut short; export it again.")
+        raise InputError(
+            tr("{file} names no structure, or is cut short; export it again.").format(file=file)
+        )
     return rois
 
 
 def _contours(dataset: Dataset, file: Path) -> Iterator[tuple[int, Sequence[Dataset]]]:
     """Number and contours of each structure that has any."""
     if "ROIContourSequence" not in dataset:
-        raise InputError(f"{file} holds no contours, or is cut short; export it again.")
-    with refuse_damaged(file, "its contours"):
+        raise InputError(
+            tr("{file} holds no contours, or is cut short; export it again.").format(file=file)
+        )
+    with refuse_damaged(file, tr("its contours")):
         for item in dataset.ROIContourSequence:
             yield int(item.ReferencedROINumber), item.get("ContourSequence") or ()
 
 
 def _sort_in(item: Dataset, geometry: Geometry, roi: _Roi, file: Path) -> None:
     """Put a contour to those of its plane, or count why it is left out."""
-    with refuse_damaged(file, "a contour"):
+    with refuse_damaged(file, tr("a contour")):
         kind = _text(item, "ContourGeometricType").upper()
         if kind not in _CLOSED:
-            roi.leave_out("points" if kind == "POINT" else "open contours")
+            roi.leave_out("points" if kind == "POINT" else tr("open contours"))
             return
         points = _points(item, file)
     if len(points) < _FEWEST_POINTS:
-        roi.leave_out("contours of fewer than three points")
+        roi.leave_out(tr("contours of fewer than three points"))
         return
     to_voxels = np.linalg.inv(geometry.affine_lps)
     i, j, k = to_voxels[:3, :3] @ points.T + to_voxels[:3, 3:]
     plane = float(np.median(k))
     if np.abs(k - plane).max() > _FLAT_VOXELS:
         raise InputError(
-            f"{file}: Contours of {roi.name} do not lie in the slices of the CT but across them; "
-            "export the structure on the slices of its CT."
+            tr(
+                "{file}: Contours of {roi} do not lie in the slices of the CT but across them; "
+                "export the structure on the slices of its CT."
+            ).format(file=file, roi=roi.name)
         )
     if not -0.5 <= plane <= geometry.shape[0] - 0.5:
-        roi.leave_out("contours outside the CT")
+        roi.leave_out(tr("contours outside the CT"))
         return
     if np.abs(np.diff(j)).sum() > _LONGEST_OUTLINE:
         raise InputError(
-            f"{file} is damaged: a contour of {roi.name} runs through its slice more often than "
-            "any outline does; export it again."
+            tr(
+                "{file} is damaged: a contour of {roi} runs through its slice more often than "
+                "any outline does; export it again."
+            ).format(file=file, roi=roi.name)
         )
     place = next((known for known in roi.by_plane if abs(known - plane) < _BETWEEN), plane)
     contours = roi.by_plane.setdefault(place, [])
     if len(contours) == _MOST_CONTOURS:
         raise InputError(
-            f"{file}: {roi.name} has more than {_MOST_CONTOURS} contours in one slice, so it is no "
-            "drawn structure; leave it out."
+            tr(
+                "{file}: {roi} has more than {most_contours} contours in one slice, so it is no "
+                "drawn structure; leave it out."
+            ).format(file=file, roi=roi.name, most_contours=_MOST_CONTOURS)
         )
     contours.append(Contour(np.column_stack([i, j]), kind == _EXCLUSIVE))
 
@@ -251,13 +270,17 @@ def _points(item: Dataset, file: Path) -> np.ndarray:
     is_whole = len(numbers) % 3 == 0 and (count is None or 3 * int(count) == len(numbers))
     if not is_whole or not np.isfinite(numbers).all():
         raise InputError(
-            f"{file} is damaged or cut short: a contour does not have the points that it "
-            "announces; export it again."
+            tr(
+                "{file} is damaged or cut short: a contour does not have the points that it "
+                "announces; export it again."
+            ).format(file=file)
         )
     if np.abs(numbers).max(initial=0) > _FARTHEST_MM:
         raise InputError(
-            f"{file} is damaged: a contour has points more than {_FARTHEST_MM / 1e6:g} km away; "
-            "export it again."
+            tr(
+                "{file} is damaged: a contour has points more than {limit:g} km away; export it "
+                "again."
+            ).format(file=file, limit=_FARTHEST_MM / 1000000.0)
         )
     return numbers.reshape(-1, 3)
 
@@ -283,17 +306,25 @@ def _notes(roi: _Roi) -> list[str]:
     notes = []
     for reason, count in roi.left_out.items():
         if reason:
-            notes.append(f"{roi.name}: {count} {reason} were left out.")
+            notes.append(
+                tr("{roi}: {count} {reason} were left out.").format(
+                    roi=roi.name, count=count, reason=reason
+                )
+            )
         else:
             notes.append(
-                f"{roi.name}: Contours lie between slices of the CT and were moved to the nearest."
+                tr(
+                    "{roi}: Contours lie between slices of the CT and were moved to the nearest."
+                ).format(roi=roi.name)
             )
     drawn = sorted(round(place) for place in roi.by_plane)
     gaps = drawn[-1] - drawn[0] + 1 - len(set(drawn)) if drawn else 0
     if gaps:
         notes.append(
-            f"{roi.name}: {gaps} slices between its first and last contour have none and count as "
-            "not containing it."
+            tr(
+                "{roi}: {gaps} slices between its first and last contour have none and count as "
+                "not containing it."
+            ).format(roi=roi.name, gaps=gaps)
         )
     return notes
 

@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 from ..archives import ARCHIVE_ERRORS, is_damage, problem_with, reason
 from ..errors import InputError
+from ..language import tr
 from ..unfinished import unfinished_folder
 
 SCENE_SUFFIX = ".mrb"
@@ -30,7 +31,7 @@ _CHUNK = 1 << 20
 _SEGMENTATION, _SEGMENTATION_SUFFIX = "vtkMRMLSegmentationNode", ".seg.nrrd"
 _VOLUME = "vtkMRMLScalarVolumeNode"
 _VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-_SAVE_AGAIN = "save the scene again in 3D Slicer"
+_SAVE_AGAIN = tr("save the scene again in 3D Slicer")
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,16 @@ def _member(
         if suffix is None:
             if _SEGMENTATION_SUFFIX in suffixes:
                 raise InputError(
-                    f"{path}: Its segmentation is stored as surfaces, not as {suffixes[0]}; in 3D "
-                    "Slicer, make Binary labelmap its source representation (module "
-                    "Segmentations), and save the scene again."
+                    tr(
+                        "{path}: Its segmentation is stored as surfaces, not as {suffix}; in 3D "
+                        "Slicer, make Binary labelmap its source representation (module "
+                        "Segmentations), and save the scene again."
+                    ).format(path=path, suffix=suffixes[0])
                 )
             raise InputError(
-                f"{path}: Its volume is not stored as {' or '.join(suffixes)}; {_SAVE_AGAIN}."
+                tr("{path}: Its volume is not stored as {suffixes}; {save_again}.").format(
+                    path=path, suffixes=tr(" or ").join(suffixes), save_again=_SAVE_AGAIN
+                )
             )
         with unfinished_folder(Path(gettempdir())) as folder:
             file = folder / f"data{suffix}"
@@ -104,7 +109,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except (*ARCHIVE_ERRORS, OSError) as error:
-        raise InputError(f"{path} is no 3D Slicer scene, or is damaged; {_SAVE_AGAIN}.") from error
+        raise InputError(
+            tr("{path} is no 3D Slicer scene, or is damaged; {save_again}.").format(
+                path=path, save_again=_SAVE_AGAIN
+            )
+        ) from error
     with archive:
         yield archive
 
@@ -112,23 +121,40 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def _unpack(path: Path, archive: zipfile.ZipFile, name: str, file: Path) -> None:
     member = archive.getinfo(name)
     if member.file_size > _LARGEST_MEMBER:
-        raise InputError(f"{path} unpacks to more than {_LARGEST_MEMBER // 2**30} GiB.")
+        raise InputError(
+            tr("{path} unpacks to more than {largest_member} GiB.").format(
+                path=path, largest_member=_LARGEST_MEMBER // 2**30
+            )
+        )
     left = member.file_size
     try:
         with archive.open(member) as source, file.open("wb") as target:
             while chunk := source.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    raise InputError(f"{path} is damaged: a file in it is larger than announced.")
+                    raise InputError(
+                        tr("{path} is damaged: a file in it is larger than announced.").format(
+                            path=path
+                        )
+                    )
                 target.write(chunk)
     except ARCHIVE_ERRORS as error:
-        raise InputError(f"{path} is damaged ({reason(error)}); {_SAVE_AGAIN}.") from error
+        raise InputError(
+            tr("{path} is damaged ({error}); {save_again}.").format(
+                path=path, error=reason(error), save_again=_SAVE_AGAIN
+            )
+        ) from error
     except OSError as error:
         if is_damage(error):
-            raise InputError(f"{path} is damaged ({reason(error)}); {_SAVE_AGAIN}.") from error
+            raise InputError(
+                tr("{path} is damaged ({error}); {save_again}.").format(
+                    path=path, error=reason(error), save_again=_SAVE_AGAIN
+                )
+            ) from error
         raise InputError(
-            f"{path} cannot be unpacked into {gettempdir()} ({error.strerror or error}); make room "
-            "there."
+            tr("{path} cannot be unpacked into {folder} ({reason}); make room there.").format(
+                path=path, folder=gettempdir(), reason=error.strerror or error
+            )
         ) from error
 
 
@@ -139,15 +165,19 @@ def _scene_files(path: Path, archive: zipfile.ZipFile) -> SceneFiles:
     segmentations = [node for node in nodes.values() if _is(node, _SEGMENTATION)]
     if len(segmentations) != 1:
         raise InputError(
-            f"{path} holds {len(segmentations) or 'no'} segmentations; save a scene with the one "
-            "that counts."
+            tr("{path} holds {count} segmentations; save a scene with the one that counts.").format(
+                path=path, count=len(segmentations) or tr("no")
+            )
         )
     segmentation = segmentations[0]
     volume = _drawn_on(path, segmentation, nodes)
     if _references(segmentation).get("transform") != _references(volume).get("transform"):
         raise InputError(
-            f"{path}: A transform lies between the segmentation and its volume, so they are not on "
-            "the same voxels; in 3D Slicer, harden the transforms or put both under the same one."
+            tr(
+                "{path}: A transform lies between the segmentation and its volume, so they are "
+                "not on the same voxels; in 3D Slicer, harden the transforms or put both under "
+                "the same one."
+            ).format(path=path)
         )
     return SceneFiles(
         volume=_file_of(path, archive, scene, volume, nodes),
@@ -159,17 +189,30 @@ def _refuse_repeated(path: Path, archive: zipfile.ZipFile) -> None:
     """Check that no two members have the same name, of which only one would be read."""
     counts = Counter(archive.namelist())
     if len(counts) < len(archive.namelist()):
-        raise InputError(f"{path} holds several files of the same name; {_SAVE_AGAIN}.")
+        raise InputError(
+            tr("{path} holds several files of the same name; {save_again}.").format(
+                path=path, save_again=_SAVE_AGAIN
+            )
+        )
 
 
 def _scene_file(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = [item for item in archive.infolist() if item.filename.lower().endswith(_SCENE_FILE)]
     if len(members) != 1:
         raise InputError(
-            f"{path} holds {len(members) or 'no'} scene files ({_SCENE_FILE}); {_SAVE_AGAIN}."
+            tr("{path} holds {count} scene files ({scene_file}); {save_again}.").format(
+                path=path,
+                count=len(members) or tr("no"),
+                scene_file=_SCENE_FILE,
+                save_again=_SAVE_AGAIN,
+            )
         )
     if members[0].file_size > _LARGEST_SCENE:
-        raise InputError(f"{path}: Its scene file is too large; save a scene with fewer nodes.")
+        raise InputError(
+            tr("{path}: Its scene file is too large; save a scene with fewer nodes.").format(
+                path=path
+            )
+        )
     return members[0]
 
 
@@ -179,17 +222,23 @@ def _nodes(
     """The scene's nodes by ID."""
     problem = problem_with(scene)
     if problem is not None:
-        raise InputError(f"{path} cannot be read: {problem}.")
+        raise InputError(tr("{path} cannot be read: {problem}.").format(path=path, problem=problem))
     try:
         with archive.open(scene) as file:
             text = file.read(_LARGEST_SCENE)
         root = ElementTree.fromstring(text, ElementTree.XMLParser(target=_PlainTree()))
     except _EntitiesError as error:
         raise InputError(
-            f"{path}: Its scene file defines entities, which 3D Slicer never does."
+            tr("{path}: Its scene file defines entities, which 3D Slicer never does.").format(
+                path=path
+            )
         ) from error
     except (*ARCHIVE_ERRORS, ElementTree.ParseError, OSError) as error:
-        raise InputError(f"{path}: Its scene file is damaged; {_SAVE_AGAIN}.") from error
+        raise InputError(
+            tr("{path}: Its scene file is damaged; {save_again}.").format(
+                path=path, save_again=_SAVE_AGAIN
+            )
+        ) from error
     return {element.get("id", ""): element for element in root.iter() if element.get("id")}
 
 
@@ -214,9 +263,11 @@ def _drawn_on(
     volumes = [node for node in nodes.values() if _is(node, _VOLUME)]
     if len(volumes) != 1:
         raise InputError(
-            f"{path}: Its segmentation names no volume that it was drawn on, and the scene holds "
-            f"{len(volumes) or 'none'}; in 3D Slicer, set the source volume in the Segment Editor "
-            "and save the scene again."
+            tr(
+                "{path}: Its segmentation names no volume that it was drawn on, and the scene "
+                "holds {count}; in 3D Slicer, set the source volume in the Segment Editor and "
+                "save the scene again."
+            ).format(path=path, count=len(volumes) or tr("none"))
         )
     return volumes[0]
 
@@ -233,11 +284,15 @@ def _file_of(
     file = unquote(storage.get("fileName", "")) if storage is not None else ""
     name = posixpath.normpath(posixpath.join(posixpath.dirname(scene.filename), file))
     if not file or name not in archive.namelist():
-        what = "segmentation" if _is(node, _SEGMENTATION) else "volume"
-        raise InputError(f"{path} lacks the file of its {what}; {_SAVE_AGAIN}.")
+        what = tr("segmentation") if _is(node, _SEGMENTATION) else tr("volume")
+        raise InputError(
+            tr("{path} lacks the file of its {what}; {save_again}.").format(
+                path=path, what=what, save_again=_SAVE_AGAIN
+            )
+        )
     problem = problem_with(archive.getinfo(name))
     if problem is not None:
-        raise InputError(f"{path} cannot be read: {problem}.")
+        raise InputError(tr("{path} cannot be read: {problem}.").format(path=path, problem=problem))
     return name
 
 

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..processes.limits import expect_image, new_array
 from ..volume.geometry import Geometry
 from ..volume.volume import Volume
@@ -42,8 +43,8 @@ _PATTERN = re.compile(
     r"(?P<pattern>.*%.*\S)\s+(?P<first>-?\d{1,9})\s+(?P<last>-?\d{1,9})\s+(?P<step>-?\d{1,9})"
     r"(\s+(?P<pieces>\d))?"
 )
-SAVE_AGAIN = "save it again, for example with 3D Slicer"
-AXES_TAKEN = (
+SAVE_AGAIN = tr("save it again, for example with 3D Slicer")
+AXES_TAKEN = tr(
     "columns are taken to run to the patient's left, rows to the back and slices to the head"
 )
 
@@ -132,10 +133,16 @@ class Fields:
             key = " ".join(name.lower().split())
             if not found:
                 raise InputError(
-                    f"Its header is damaged (line '{shown(line.strip())}'); {SAVE_AGAIN}."
+                    tr("Its header is damaged (line '{value}'); {save_again}.").format(
+                        value=shown(line.strip()), save_again=SAVE_AGAIN
+                    )
                 )
             if key in self._values:
-                raise InputError(f"Its header gives '{shown(name.strip())}' twice; {SAVE_AGAIN}.")
+                raise InputError(
+                    tr("Its header gives '{value}' twice; {save_again}.").format(
+                        value=shown(name.strip()), save_again=SAVE_AGAIN
+                    )
+                )
             self._values[key] = value.strip()
             self._names[key] = name.strip()
 
@@ -157,7 +164,11 @@ class Fields:
 
 def bad_value(name: str, value: str) -> InputError:
     """The error for a field that cannot be understood."""
-    return InputError(f"Its header is damaged ({name} is {shown(value) or 'empty'}); {SAVE_AGAIN}.")
+    return InputError(
+        tr("Its header is damaged ({name} is {value}); {save_again}.").format(
+            name=name, value=shown(value) or tr("empty"), save_again=SAVE_AGAIN
+        )
+    )
 
 
 def whole_numbers(name: str, value: str) -> tuple[int, ...]:
@@ -219,10 +230,12 @@ def data_files(header: Path, value: str, rest: Sequence[str], slices: int) -> tu
     else:
         names, is_sliced = [value], False
     if not 1 <= len(names) <= _MOST_FILES or not all(names):
-        raise bad_value("the name of its data file", value)
+        raise bad_value(tr("the name of its data file"), value)
     if is_sliced and len(names) != slices:
         raise InputError(
-            f"Its header names {len(names)} files of voxels for {slices} slices; {SAVE_AGAIN}."
+            tr(
+                "Its header names {count} files of voxels for {slices} slices; {save_again}."
+            ).format(count=len(names), slices=slices, save_again=SAVE_AGAIN)
         )
     files = tuple(header.parent / item for item in names)
     for file, item in zip(files, names, strict=True):
@@ -236,7 +249,7 @@ def _numbered(value: str, match: re.Match[str]) -> list[str]:
     first, last, step = (int(match[name]) for name in ("first", "last", "step"))
     is_plain = pattern.count("%") == 1 and _CONVERSION.search(pattern) is not None
     if not is_plain or step == 0 or not 0 <= (last - first) // step < _MOST_FILES:
-        raise bad_value("the pattern of its data files", value)
+        raise bad_value(tr("the pattern of its data files"), value)
     return [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
 
 
@@ -246,11 +259,17 @@ def _require_file(file: Path, name: str) -> None:
     except (OSError, ValueError):  # a name that no file can have
         exists = is_file = False
     if not exists:
-        raise InputError(f"Its voxels are to be in '{shown(name)}' next to it, which is missing.")
+        raise InputError(
+            tr("Its voxels are to be in '{name}' next to it, which is missing.").format(
+                name=shown(name)
+            )
+        )
     if not is_file:
         raise InputError(
-            f"Its voxels are to be in '{shown(name)}', which is a folder, pipe or device; give a "
-            "header with its file of voxels."
+            tr(
+                "Its voxels are to be in '{name}', which is a folder, pipe or device; give a "
+                "header with its file of voxels."
+            ).format(name=shown(name))
         )
 
 
@@ -266,20 +285,30 @@ def spatial_shape(sizes: Sequence[int], components: int) -> tuple[int, int, int]
     """
     size_text = " × ".join(str(extent) for extent in sizes)
     if min(sizes, default=0) < 1:
-        raise InputError(f"Its header is damaged (it gives the size as {size_text}); {SAVE_AGAIN}.")
+        raise InputError(
+            tr("Its header is damaged (it gives the size as {size_text}); {save_again}.").format(
+                size_text=size_text, save_again=SAVE_AGAIN
+            )
+        )
     if components != 1:
         raise InputError(
-            f"It holds {components} numbers per voxel (colours, vectors, complex numbers or a "
-            "time series); give an image with one number per voxel."
+            tr(
+                "It holds {components} numbers per voxel (colours, vectors, complex numbers or "
+                "a time series); give an image with one number per voxel."
+            ).format(components=components)
         )
     if len(sizes) < 3:
         raise InputError(
-            f"It is a {len(sizes)}-D image of {size_text} pixels; give a whole volume."
+            tr("It is a {count}-D image of {size_text} pixels; give a whole volume.").format(
+                count=len(sizes), size_text=size_text
+            )
         )
     if max(sizes[3:], default=1) > 1:
         raise InputError(
-            f"It is a {len(sizes)}-D image of {size_text}; save the one 3-D frame that is to be "
-            "segmented as a file of its own."
+            tr(
+                "It is a {count}-D image of {size_text}; save the one 3-D frame that is to be "
+                "segmented as a file of its own."
+            ).format(count=len(sizes), size_text=size_text)
         )
     return (sizes[2], sizes[1], sizes[0])
 
@@ -311,8 +340,10 @@ def read_voxels(stored: StoredVoxels) -> tuple[np.ndarray, list[str]]:
     array = new_array(stored.shape, kind) if is_kept else np.empty(stored.shape, kind)
     if len(array.reshape(-1)) % len(stored.files):
         raise InputError(
-            f"Its {len(stored.files)} files of voxels cannot hold {voxels:,} voxels in equal "
-            f"parts; {SAVE_AGAIN}."
+            tr(
+                "Its {count} files of voxels cannot hold {voxels:,} voxels in equal parts; "
+                "{save_again}."
+            ).format(count=len(stored.files), voxels=voxels, save_again=SAVE_AGAIN)
         )
     parts = array.reshape(len(stored.files), -1)
     notes: list[str] = []
@@ -339,8 +370,10 @@ def _read_file(stored: StoredVoxels, path: Path, part: np.ndarray) -> list[str]:
         packed = None if stream.end is None else stream.end - start
     if stored.packed_bytes not in (None, packed):
         raise InputError(
-            f"Its header gives the packed voxels as {stored.packed_bytes:,} bytes, and they are "
-            f"{packed or 0:,}; one of both is damaged. Fetch it again."
+            tr(
+                "Its header gives the packed voxels as {packed_bytes:,} bytes, and they are "
+                "{packed:,}; one of both is damaged. Fetch it again."
+            ).format(packed_bytes=stored.packed_bytes, packed=packed or 0)
         )
     return stream.notes
 
@@ -355,8 +388,10 @@ def _start(stored: StoredVoxels, file: BinaryIO, size: int) -> int:
         end = block.find(b"\n")
         if end < 0:
             raise InputError(
-                f"Its header skips {stored.skipped_lines} lines before the voxels, and there are "
-                f"fewer; {SAVE_AGAIN}."
+                tr(
+                    "Its header skips {skipped_lines} lines before the voxels, and there are "
+                    "fewer; {save_again}."
+                ).format(skipped_lines=stored.skipped_lines, save_again=SAVE_AGAIN)
             )
         position = file.seek(position + end + 1)
     return position

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..language import tr
+
 Translate = Callable[[str], str]
 
 
-def _untranslated(text: str) -> str:
-    return text
-
-
-def seconds_text(seconds: float, translate: Translate = _untranslated) -> str:
+def seconds_text(seconds: float, translate: Translate = tr) -> str:
     """A duration: "8.2 s", "34 s", "1 min 20 s", "2 h 5 min".
 
     Args:
@@ -30,7 +28,7 @@ def seconds_text(seconds: float, translate: Translate = _untranslated) -> str:
     return translate("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
 
 
-def time_left_text(seconds: float, translate: Translate = _untranslated) -> str:
+def time_left_text(seconds: float, translate: Translate = tr) -> str:
     """An estimated duration, rounded up to steps of 1 s, 5 s (from 10 s) or 30 s (from 1 min)."""
     step = 1 if seconds < 10 else 5 if seconds < 60 else 30
     rounded = max(1, math.ceil(seconds / step) * step)
@@ -46,7 +44,7 @@ def milliliters_text(milliliters: float) -> str:
 def grid_text(
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
-    translate: Translate = _untranslated,
+    translate: Translate = tr,
 ) -> str:
     """Number of voxels and spacing along i, j, k: "512 × 512 × 120 voxels of 0.9 × 0.9 × 3 mm".
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..language import tr
 from ..volume.segmentation import Segmentation
 from .slices import slices_to_review
 
@@ -153,7 +154,7 @@ def summarise(
             for item in segmentation.structures
         ),
         notes=(
-            *([] if segmentation.region is None else ["Only the region was segmented."]),
+            *([] if segmentation.region is None else [tr("Only the region was segmented.")]),
             *notes,
         ),
         slices=tuple(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..language import tr
+
 # Width and level in HU.
 WINDOWS: dict[str, tuple[float, float]] = {
     "Soft tissue": (400, 40),
@@ -11,3 +13,10 @@ WINDOWS: dict[str, tuple[float, float]] = {
     "Wide": (3000, 500),
 }
 DEFAULT_WINDOW = "Soft tissue"
+WINDOW_LABELS = {
+    "Soft tissue": tr("Soft tissue"),
+    "Brain": tr("Brain"),
+    "Bone": tr("Bone"),
+    "Lung": tr("Lung"),
+    "Wide": tr("Wide"),
+}

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..wire.tls import client_context, first_certificate, server_context
 
 VALID_DAYS = 825
@@ -35,12 +36,16 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
     """
     host = host or socket.getfqdn()
     if not _HOST.fullmatch(host):
-        raise InputError(f"{host!r} is no name of a computer; give one with --host.")
+        raise InputError(
+            tr("{host!r} is no name of a computer; give one with --host.").format(host=host)
+        )
     program = shutil.which("openssl")
     if program is None:
         raise OutputError(
-            "The program openssl, which makes certificates, is not installed; install it, or use "
-            "a certificate of your organisation with --certificate and --key."
+            tr(
+                "The program openssl, which makes certificates, is not installed; install it, or "
+                "use a certificate of your organisation with --certificate and --key."
+            )
         )
     if certificate.absolute() == key.absolute():
         raise OutputError(f"{key} cannot hold both the certificate and its key; give two names.")
@@ -48,7 +53,9 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
         if not path.parent.is_dir():
             raise OutputError(f"There is no folder {path.parent}; make it first.")
         if path.exists():
-            raise OutputError(f"{path} exists already; remove it, or give another name.")
+            raise OutputError(
+                tr("{path} exists already; remove it, or give another name.").format(path=path)
+            )
     try:
         kind = f"IP:{ipaddress.ip_address(host)}"
     except ValueError:
@@ -119,8 +126,10 @@ def check_certificate(context: ssl.SSLContext, certificate: Path) -> None:
             except ssl.SSLCertVerificationError as error:
                 if side is client:
                     raise InputError(
-                        f"The certificate {certificate} cannot be used: {error.verify_message}. "
-                        "Make a new one with sdseg serve --make-certificate."
+                        tr(
+                            "The certificate {certificate} cannot be used: {verify_message}. "
+                            "Make a new one with sdseg serve --make-certificate."
+                        ).format(certificate=certificate, verify_message=error.verify_message)
                     ) from None
                 return
             except ssl.SSLError:

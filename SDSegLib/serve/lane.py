@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import SDSegError
 from ..inference.progress import Progress
+from ..language import tr
 from ..worker.client import LONGEST_SECONDS, WorkerClient
 from ..worker.run import Fault, RunReport, State
 from .counts import Counts
@@ -173,8 +174,10 @@ class Lane:
                 client.cancel()
                 client.wait()
                 return _beyond(
-                    f"the run took longer than {self._limits.run_seconds:.0f} s, which is the most "
-                    "that is allowed here."
+                    tr(
+                        "the run took longer than {run_seconds:.0f} s, which is the most that "
+                        "is allowed here."
+                    ).format(run_seconds=self._limits.run_seconds)
                 )
             if now - looked > _LOOK_SECONDS:
                 looked = now
@@ -182,8 +185,10 @@ class Lane:
                     client.close()
                     self._forget_process()
                     return _beyond(
-                        f"the run took more than {(self._limits.process_bytes or 0) // MIB} MiB "
-                        "of memory, which is the most that is allowed here."
+                        tr(
+                            "the run took more than {process_bytes} MiB of memory, which is the "
+                            "most that is allowed here."
+                        ).format(process_bytes=(self._limits.process_bytes or 0) // MIB)
                     )
         if not has_begun and client.state is State.DONE:
             request.on_begin()

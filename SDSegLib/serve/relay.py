@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, ModelError, SDSegError
+from ..language import tr
 from ..models.registry import installed_models
 from ..operations.base import OPERATIONS, ArraySpec, Operation, operation_class
 from ..processes.messages import Message
@@ -18,7 +19,7 @@ from ..wire.frames import FrameError
 
 _WRONG_VALUES = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 _MODALITY_CHARACTERS = 16
-NAME = "the image"
+NAME = tr("the image")
 """Of every volume; its own one stays with the client."""
 
 Arrays = dict[str, np.ndarray]
@@ -85,7 +86,7 @@ def checked_order(message: Message) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str) or not isinstance(parameters, dict):
         raise FrameError("A request names no operation.")
     if name not in OPERATIONS:
-        raise InputError("it does not know the operation; install the same SDSeg on both.")
+        raise InputError(tr("it does not know the operation; install the same SDSeg on both."))
     try:
         model = operation_class(name).model_in(parameters)
     except _WRONG_VALUES as error:
@@ -138,21 +139,27 @@ def _check_model(name: object, weights: object) -> None:
     installed = installed_models()[0]
     found = [model for model in installed if model.description.name == name]
     if not found:
-        known = ", ".join(model.description.name for model in installed) or "none"
+        known = ", ".join(model.description.name for model in installed) or tr("none")
         raise ModelError(
-            f"the model {str(name)[:80]!r} is not installed here; there are: {known}. Its "
-            "administrator can install it with sdseg models install."
+            tr(
+                "the model {name!r} is not installed here; there are: {known}. Its "
+                "administrator can install it with sdseg models install."
+            ).format(name=str(name)[:80], known=known)
         )
     here = found[0].description
     if weights is not None and weights != here.weights_sha256:
         raise ModelError(
-            f"the model {here.name!r} has other weights here (version {here.version}) than on your "
-            "computer; install the same one on both."
+            tr(
+                "the model {here!r} has other weights here (version {version}) than on your "
+                "computer; install the same one on both."
+            ).format(here=here.name, version=here.version)
         )
 
 
 def _not_understood(what: str, error: Exception) -> SDSegError:
     """The text of the error is left out: it may quote what the client sent."""
     return InputError(
-        f"a request ({what}) has values that it cannot have ({type(error).__name__})."
+        tr("a request ({what}) has values that it cannot have ({error}).").format(
+            what=what, error=type(error).__name__
+        )
     )

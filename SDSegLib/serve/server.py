@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from ..language import tr
 from ..wire.tls import TlsStream
 from ..worker.run import State
 from .budget import MemoryBudget
@@ -190,6 +191,8 @@ def _listener(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         said = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise InputError(
-            f"Nothing can listen on {host}:{port} ({said}); choose another address or port with "
-            "--listen."
+            tr(
+                "Nothing can listen on {host}:{port} ({said}); choose another address or port "
+                "with --listen."
+            ).format(host=host, port=port, said=said)
         ) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, SDSegError
 from ..inference.progress import Progress
+from ..language import tr
 from ..processes.messages import Message
 from ..version import VERSION
 from ..wire.arrays import MOST_ARRAYS, ArrivingArrays, Layout
@@ -142,7 +143,7 @@ class Session:
             self._say_at_last(error.answer)
         except (FrameError, PackingError) as error:
             self._server.counts.add("not understood")
-            reason = f"{error} The connection was closed."
+            reason = tr("{error} The connection was closed.").format(error=error)
             self._say_at_last(_error(None, "protocol", reason))
         except ssl.SSLError:
             self._server.counts.add("not understood")
@@ -288,7 +289,9 @@ class Session:
             arrays = ArrivingArrays(layouts)
         except MemoryError:
             self._server.budget.give_back(size)
-            raise InputError("it has no memory for the image at this time; try again.") from None
+            raise InputError(
+                tr("it has no memory for the image at this time; try again.")
+            ) from None
         pending = _Pending(arrays, size)
         (self._ready if arrays.is_whole else self._pending)[key] = pending  # whole if empty
         self._is_reading_arrays = bool(self._pending)
@@ -332,7 +335,7 @@ class Session:
         held = self._volumes.get(str(message.get("volume")))
         if held is None or not self._server.volumes.use(held):
             self._server.budget.give_back(taken)
-            self._send(_error(run, "VolumeNotOpenError", "the image is not there any more."))
+            self._send(_error(run, "VolumeNotOpenError", tr("the image is not there any more.")))
             self._run -= 1  # the same run is sent again
             return
         try:
@@ -386,8 +389,10 @@ class Session:
         if size > most:
             self._server.counts.add("over a limit")
             raise InputError(
-                f"the image has {size / MIB:.1f} MiB, and at most {most / MIB:.1f} MiB are allowed "
-                "here; crop it."
+                tr(
+                    "the image has {size:.1f} MiB, and at most {most:.1f} MiB are allowed here; "
+                    "crop it."
+                ).format(size=size / MIB, most=most / MIB)
             )
 
     def _take_memory(self, size: int) -> None:
@@ -446,8 +451,12 @@ class Session:
             return
         self._place = place
         if place >= 0:
-            before = "one run comes" if place == 0 else f"{place + 1} runs come"
-            text = f"Waiting for the server: {before} before this one."
+            before = (
+                tr("one run comes")
+                if place == 0
+                else tr("{place} runs come").format(place=place + 1)
+            )
+            text = tr("Waiting for the server: {before} before this one.").format(before=before)
             self._pass_on(self._run, Progress("load", message=text))
 
     def _end(self, run: int, key: str, end: End, taken: int) -> None:

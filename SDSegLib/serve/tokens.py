@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..wire.address import LONGEST_TOKEN as LONGEST
 
 SHORTEST = 20
@@ -57,26 +58,34 @@ def read_tokens(path: Path) -> Tokens:
         ) from None
     except OSError as error:
         raise InputError(
-            f"The file of tokens {path} cannot be read ({error.strerror}); make one with: sdseg "
-            f"serve --make-token {path}"
+            tr(
+                "The file of tokens {path} cannot be read ({reason}); make one with: sdseg "
+                "serve --make-token {path}"
+            ).format(path=path, reason=error.strerror)
         ) from None
     if sys.platform != "win32" and mode & (stat.S_IROTH | stat.S_IWOTH):
         raise InputError(
-            f"All users of this computer can read the file of tokens {path}; change that with: "
-            f"chmod 600 {path}"
+            tr(
+                "All users of this computer can read the file of tokens {path}; change that "
+                "with: chmod 600 {path}"
+            ).format(path=path)
         )
     lines = [line.strip() for line in text.splitlines()]
     tokens = [line for line in lines if line and not line.startswith("#")]
     if not tokens or len(tokens) > _MOST:
         raise InputError(
-            f"The file of tokens {path} has {len(tokens)} tokens; it needs one, a line for each "
-            f"client, and at most {_MOST}."
+            tr(
+                "The file of tokens {path} has {count} tokens; it needs one, a line for each "
+                "client, and at most {most}."
+            ).format(path=path, count=len(tokens), most=_MOST)
         )
     short = [number for number, token in enumerate(tokens, 1) if not _is_good(token)]
     if short:
         raise InputError(
-            f"Token {short[0]} in {path} is not {SHORTEST} to {LONGEST} characters long; make a "
-            f"new one with: sdseg serve --make-token {path}"
+            tr(
+                "Token {short} in {path} is not {shortest} to {longest} characters long; make a "
+                "new one with: sdseg serve --make-token {path}"
+            ).format(short=short[0], path=path, shortest=SHORTEST, longest=LONGEST)
         )
     return Tokens(tokens)
 
@@ -100,7 +109,9 @@ def add_token(path: Path) -> str:
                 stream.truncate(end)  # a part of a token would make the file unusable
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}).") from None
+        raise OutputError(
+            tr("{path} cannot be written ({reason}).").format(path=path, reason=error.strerror)
+        ) from None
     return token
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from ..reading.dicom_headers import starts_like_dicom
 from ..reading.files import look_into
 from .urls import IMAGES as IMAGES_AT_URLS
@@ -64,13 +65,17 @@ def find_studies(
         InputError: If it is no folder, holds nothing, or two studies would have one name.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; for a single file use sdseg segment.")
+        raise InputError(
+            tr("{folder} is not a folder; for a single file use sdseg segment.").format(
+                folder=folder
+            )
+        )
     if pattern is None:
         found = sorted(_Search(folder, modality, phase, pass_over).studies(), key=lambda s: s.name)
     else:
         matches = sorted(path for path in folder.glob(pattern) if not _is_hidden(path, folder))
         found = [study for path in matches for study in _matching(path, folder, modality, phase)]
-    return _checked(found, str(folder), pattern, "NIfTI, NRRD, MHA or DICOM")
+    return _checked(found, str(folder), pattern, tr("NIfTI, NRRD, MHA or DICOM"))
 
 
 def find_studies_at(url: str, pattern: str | None = None) -> list[Study]:
@@ -84,20 +89,28 @@ def find_studies_at(url: str, pattern: str | None = None) -> list[Study]:
     for path in folder.images(pattern):
         ending = next(ending for ending in IMAGES_AT_URLS if path.lower().endswith(ending))
         found.append(Study(path[: -len(ending)], Path(path), url=f"{folder.url}/{path}"))
-    return _checked(found, url, pattern, "NIfTI, NRRD or MHA")
+    return _checked(found, url, pattern, tr("NIfTI, NRRD or MHA"))
 
 
 def _checked(found: list[Study], folder: str, pattern: str | None, kinds: str) -> list[Study]:
     """The studies, if there are any and no two have one name."""
     if not found:
-        looked_for = f"that match {pattern!r}" if pattern else f"({kinds})"
-        raise InputError(f"{folder} holds no images {looked_for}.")
+        looked_for = (
+            tr("that match {pattern!r}").format(pattern=pattern) if pattern else f"({kinds})"
+        )
+        raise InputError(
+            tr("{folder} holds no images {looked_for}.").format(
+                folder=folder, looked_for=looked_for
+            )
+        )
     places: dict[str, str] = {}
     for study in found:
         if study.name in places:
             raise InputError(
-                f"{study.place} and {places[study.name]} would both give results named "
-                f"{study.name}; choose with --pattern."
+                tr(
+                    "{place} and {other} would both give results named {study}; choose "
+                    "with --pattern."
+                ).format(place=study.place, other=places[study.name], study=study.name)
             )
         places[study.name] = study.place
     return found
@@ -129,9 +142,9 @@ class _Search:
         while self.links:
             link = self.links.popleft()
             if self._leads_up(link):
-                self.pass_over(link, "a link to a folder that this one lies in")
+                self.pass_over(link, tr("a link to a folder that this one lies in"))
             elif _identity(link) in self.seen:
-                self.pass_over(link, "a link to a folder that is looked into anyway")
+                self.pass_over(link, tr("a link to a folder that is looked into anyway"))
             else:
                 yield from self._below(link)
 
@@ -142,20 +155,20 @@ class _Search:
             files = [path for path in children if path.is_file()]
             folders = [path for path in children if path.is_dir()]
         except OSError as error:
-            self.pass_over(folder, f"cannot be opened: {error.strerror}")
+            self.pass_over(folder, tr("cannot be opened: {reason}").format(reason=error.strerror))
             return
         if identity in self.seen:
-            self.pass_over(folder, "was looked into by a link already")
+            self.pass_over(folder, tr("was looked into by a link already"))
             return
         self.seen.add(identity)
         for path in children:
             if path.is_symlink() and not path.exists():
-                self.pass_over(path, "a link that leads nowhere")
+                self.pass_over(path, tr("a link that leads nowhere"))
             elif path not in files and path not in folders and _is_image(path):
-                self.pass_over(path, "no regular file")
+                self.pass_over(path, tr("no regular file"))
         if any(_is_dicom(path) for path in files):
             for link in _links_below(folder):
-                self.pass_over(link, "a link in a folder of DICOM files")
+                self.pass_over(link, tr("a link in a folder of DICOM files"))
             yield from _series_of(folder, self.top, self.modality, self.phase)
             return
         yield from (_study(path, self.top) for path in files if _is_image(path))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 from ..export.atomic import atomic_write
+from ..language import tr
 from ..untrusted import read_json
 from .find import Study
 from .segment import StudyOptions, StudyResult
@@ -50,7 +51,9 @@ class LeftLines:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"{self.folder} cannot be made ({error.strerror or error}); free space on its disk."
+                tr("{folder} cannot be made ({reason}); free space on its disk.").format(
+                    folder=self.folder, reason=error.strerror or error
+                )
             ) from error
         values = asdict(result)
         del values["study"]

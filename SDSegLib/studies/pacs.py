@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from ..errors import InputError, MissingPackageError, OutputError
+from ..language import tr
 from .find import Study
 
 if TYPE_CHECKING:
@@ -53,19 +54,27 @@ class Archive:
         parts = urlsplit(url.removeprefix(PREFIX))
         if not is_archive(url) or not parts.hostname:
             raise InputError(
-                f"{url} is no URL of an archive; it looks like {PREFIX}https://HOST/dicom-web"
-                "?PatientID=17."
+                tr(
+                    "{url} is no URL of an archive; it looks like "
+                    "{prefix}https://HOST/dicom-web?PatientID=17."
+                ).format(url=url, prefix=PREFIX)
             )
         if parts.username or parts.password:
             raise InputError(
-                "The URL of the archive holds a name or a password, which others could read; put "
-                f"them into ~/.netrc, or a token into {TOKEN_VARIABLE}."
+                tr(
+                    "The URL of the archive holds a name or a password, which others could "
+                    "read; put them into ~/.netrc, or a token into {token_variable}."
+                ).format(token_variable=TOKEN_VARIABLE)
             )
         self.address = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
         self.filters = dict(parse_qsl(parts.query, keep_blank_values=True))
         for name in self.filters:
             if not _KEYWORD.fullmatch(name):
-                raise InputError(f"{name!r} is no attribute of DICOM, like PatientID; correct it.")
+                raise InputError(
+                    tr("{name!r} is no attribute of DICOM, like PatientID; correct it.").format(
+                        name=name
+                    )
+                )
         self._client = self._connected()
 
     @property
@@ -84,7 +93,7 @@ class Archive:
         """
         filters = {"Modality": modality, **self.filters}
         found: dict[tuple[str, str], None] = {}
-        with self._errors("searched"):
+        with self._errors(tr("searched")):
             while True:
                 items = self._client.search_for_series(
                     search_filters=filters,
@@ -102,7 +111,7 @@ class Archive:
     def has(self, study: str, series: str) -> bool:
         """Whether the archive has a series; False if it does not answer."""
         try:
-            with self._errors("searched"):
+            with self._errors(tr("searched")):
                 return bool(
                     self._client.search_for_series(
                         study, search_filters={"SeriesInstanceUID": series}, limit=1
@@ -117,7 +126,7 @@ class Archive:
         Raises:
             InputError: If they cannot be fetched.
         """
-        with self._errors("read"):
+        with self._errors(tr("read")):
             images = self._client.iter_series(
                 study, series, media_types=(("application/dicom", "*"),)
             )
@@ -133,15 +142,17 @@ class Archive:
         import pydicom
 
         try:
-            with self._errors("written"):
+            with self._errors(tr("written")):
                 answer = self._client.store_instances([pydicom.dcmread(path)])
         except InputError as error:
             raise OutputError(str(error)) from error
         failed = getattr(answer, "FailedSOPSequence", None)
         if failed:
-            reason = getattr(failed[0], "FailureReason", "no reason")
+            reason = getattr(failed[0], "FailureReason", tr("no reason"))
             raise OutputError(
-                f"{self.url} refused a segmentation ({reason}); ask its administrator."
+                tr("{url} refused a segmentation ({reason}); ask its administrator.").format(
+                    url=self.url, reason=reason
+                )
             )
 
     def _connected(self) -> DICOMwebClient:
@@ -149,7 +160,7 @@ class Archive:
             from dicomweb_client.api import DICOMwebClient
             from dicomweb_client.session_utils import create_session
         except ModuleNotFoundError:
-            raise MissingPackageError("dicomweb-client", "pacs", "An archive") from None
+            raise MissingPackageError("dicomweb-client", "pacs", tr("An archive")) from None
         session = create_session()
         token = os.environ.get(TOKEN_VARIABLE, "")
         headers = {"Authorization": f"Bearer {token}"} if token else None
@@ -167,22 +178,28 @@ class Archive:
         except requests.HTTPError as error:
             status = getattr(error.response, "status_code", 0)
             remedy = (
-                f"put name and password into ~/.netrc, or a token into {TOKEN_VARIABLE}"
+                tr("put name and password into ~/.netrc, or a token into {token_variable}").format(
+                    token_variable=TOKEN_VARIABLE
+                )
                 if status in (401, 403)
-                else "check the URL and the attributes"
+                else tr("check the URL and the attributes")
             )
             raise InputError(
-                f"{self.url} cannot be {what} (the server answers {status}); {remedy}."
+                tr("{url} cannot be {what} (the server answers {status}); {remedy}.").format(
+                    url=self.url, what=what, status=status, remedy=remedy
+                )
             ) from error
         except requests.RequestException as error:
             raise InputError(
-                f"{self.url} does not answer ({type(error).__name__}); check the URL and whether "
-                "the server runs."
+                tr(
+                    "{url} does not answer ({error}); check the URL and whether the server runs."
+                ).format(url=self.url, error=type(error).__name__)
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
             raise InputError(
-                f"{self.url} cannot be {what} ({str(error)[:200] or type(error).__name__}); check "
-                "that it is a DICOMweb server."
+                tr("{url} cannot be {what} ({error}); check that it is a DICOMweb server.").format(
+                    url=self.url, what=what, error=str(error)[:200] or type(error).__name__
+                )
             ) from error
 
 
@@ -198,8 +215,13 @@ def find_studies_in_archive(
     found = archive.series(modality or "CT")
     if not found:
         raise InputError(
-            f"{archive.url} has no {modality or 'CT'} series with these attributes: "
-            f"{', '.join(archive.filters) or 'none'}; change them."
+            tr(
+                "{url} has no {modality} series with these attributes: {filters}; change them."
+            ).format(
+                url=archive.url,
+                modality=modality or "CT",
+                filters=", ".join(archive.filters) or tr("none"),
+            )
         )
     return [
         Study(
@@ -216,7 +238,7 @@ def archive_of(url: str) -> tuple[Archive, str, str]:
     """Archive, study and series of a study's URL."""
     match = _SERIES.fullmatch(url)
     if match is None:
-        raise InputError(f"{url} is no series of an archive.")
+        raise InputError(tr("{url} is no series of an archive.").format(url=url))
     return Archive(match[1]), match[2], match[3]
 
 
@@ -224,5 +246,5 @@ def _uid(item: dict[str, Any], tag: str) -> str:
     """A UID of an answer, which becomes part of a file's name."""
     value = str(item[tag]["Value"][0])
     if not _UID.fullmatch(value) or set(value) == {"."}:
-        raise ValueError("it names a series by what is no UID")
+        raise ValueError(tr("it names a series by what is no UID"))
     return value

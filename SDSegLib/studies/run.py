@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..errors import CancelledError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..operations.model_store import ModelStore
 from .find import Study
 from .segment import StudyOptions, StudyResult, compute_study, read_study, write_study
@@ -50,7 +51,11 @@ def run_studies(
         for place, study in enumerate(todo):
             if is_cancelled():
                 yield from _finished(last)
-                raise CancelledError(f"Cancelled after {place} of {len(todo)} studies.")
+                raise CancelledError(
+                    tr("Cancelled after {place} of {count} studies.").format(
+                        place=place, count=len(todo)
+                    )
+                )
             assert coming is not None
             reading = coming
             problem = reading.exception()

@@ -16,6 +16,7 @@ from ..export.atomic import atomic_together
 from ..export.inputs import refuse_inputs
 from ..export.results import write_outputs
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..operations.base import Answer, OpenVolume, run_here
 from ..operations.model_store import ModelStore
 from ..operations.segment import SegmentOperation
@@ -294,7 +295,9 @@ def keep_files(study: Study, options: StudyOptions, files: Mapping[str, bytes | 
             path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"The folder {path.parent} cannot be made ({error.strerror or error})."
+            tr("The folder {path} cannot be made ({reason}).").format(
+                path=path.parent, reason=error.strerror or error
+            )
         ) from error
     with atomic_together(wanted, options.overwrite) as staged:
         for path, temporary in staged.items():

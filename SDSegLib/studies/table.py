@@ -17,6 +17,7 @@ from pathlib import Path
 from ..errors import InputError, OutputError
 from ..export.atomic import atomic_write
 from ..export.csv_text import as_text, of_text
+from ..language import tr
 from ..locked import locked
 from ..volume.structure import Structure
 from .segment import StudyResult
@@ -127,8 +128,10 @@ class StudyTable:
             return
         except OSError as error:
             raise OutputError(
-                f"{self.path} cannot be written ({error.strerror or error}); free space on its "
-                "disk, or close the programs that use it."
+                tr(
+                    "{path} cannot be written ({reason}); free space on its disk, or close the "
+                    "programs that use it."
+                ).format(path=self.path, reason=error.strerror or error)
             ) from error
         self._in_file.add(name)
         del self._lines[name]
@@ -160,7 +163,7 @@ class StudyTable:
                 reader = csv.DictReader(file)
                 columns = [of_text(column) for column in reader.fieldnames or ()]
                 if columns[: len(_KEPT)] != _KEPT:
-                    raise ValueError("other columns")
+                    raise ValueError(tr("other columns"))
                 lines = {}
                 for cells in reader:
                     line = {
@@ -173,8 +176,10 @@ class StudyTable:
                 return columns, lines
         except (OSError, ValueError, csv.Error) as error:
             raise InputError(
-                f"{self.path} is no table of sdseg batch and would be replaced ({error}); move it, "
-                "or choose another folder."
+                tr(
+                    "{path} is no table of sdseg batch and would be replaced ({error}); move "
+                    "it, or choose another folder."
+                ).format(path=self.path, error=error)
             ) from error
 
 

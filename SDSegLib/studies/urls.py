@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import InputError, MissingPackageError, OutputError
+from ..language import tr
 from ..unfinished import unfinished_folder
 
 IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -41,13 +42,17 @@ class UrlFolder:
         try:
             from fsspec.core import url_to_fs  # not needed for folders on disks
         except ModuleNotFoundError:
-            raise MissingPackageError("fsspec", "cluster", f"The URL {url}") from None
+            raise MissingPackageError(
+                "fsspec", "cluster", tr("The URL {url}").format(url=url)
+            ) from None
         self.url = url.rstrip("/")
         try:
             with _storage_errors():
                 self.system, self.root = url_to_fs(self.url)
         except StorageError as error:
-            raise InputError(f"The URL {url} cannot be used ({error}).") from error
+            raise InputError(
+                tr("The URL {url} cannot be used ({error}).").format(url=url, error=error)
+            ) from error
         self.root = self.root.rstrip("/")
 
     def images(self, pattern: str | None = None) -> list[str]:
@@ -78,7 +83,9 @@ class UrlFolder:
                 found = self.system.find(self.root)
         except StorageError as error:
             raise InputError(
-                f"{self.url} cannot be listed ({error}); check the URL and your access."
+                tr("{url} cannot be listed ({error}); check the URL and your access.").format(
+                    url=self.url, error=error
+                )
             ) from error
         start = len(self.root) + 1
         return [path[start:] for path in found if path.startswith(f"{self.root}/")]
@@ -124,7 +131,9 @@ class UrlFolder:
             for path in new:  # some systems write at once
                 self.remove(path)
             raise OutputError(
-                f"{self.url} cannot be written ({error}); check your access there."
+                tr("{url} cannot be written ({error}); check your access there.").format(
+                    url=self.url, error=error
+                )
             ) from error
 
     def remove(self, path: str) -> None:
@@ -161,8 +170,10 @@ def fetched(url: str) -> Iterator[Path]:
                 system.system.get_file(f"{system.root}/{name}", os.fspath(copy))
         except StorageError as error:
             raise InputError(
-                f"{url} cannot be fetched ({error}); check your access and free space in "
-                f"{tempfile.gettempdir()}."
+                tr(
+                    "{url} cannot be fetched ({error}); check your access and free space in "
+                    "{folder}."
+                ).format(url=url, error=error, folder=tempfile.gettempdir())
             ) from error
         try:
             yield copy

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SDSegError
+from ..language import tr
 from ..processes.channel import Channel
 from .background import options_from_json, result_to_json
 from .options import TeachProgress
@@ -45,12 +46,12 @@ def main() -> int:
         channel.send({"type": "error", "kind": type(error).__name__, "text": str(error)})
         return 1
     except MemoryError:
-        text = "There is not enough memory to teach; close other programs, or use fewer cases."
+        text = tr("There is not enough memory to teach; close other programs, or use fewer cases.")
         channel.send({"type": "error", "kind": "SDSegError", "text": text})
         return 1
     except OSError as error:  # such as a full disk
-        text = (
-            f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error})."
+        text = tr("{filename} cannot be read or written ({reason}).").format(
+            filename=error.filename or tr("A file"), reason=error.strerror or error
         )
         channel.send({"type": "error", "kind": "SDSegError", "text": text})
         return 1
@@ -75,7 +76,7 @@ def _teach(
 
     def reading(name: str) -> None:
         left = max(0.0, total - (time.monotonic() - began))
-        send(TeachProgress(f"Reading {name}", 0.0, left))
+        send(TeachProgress(tr("Reading {name}").format(name=name), 0.0, left))
 
     from ..training.packages import require_training
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CancelledError, InputError, ModelError, OutputError, SDSegError
+from ..language import tr
 from ..processes.child_process import ChildProcess, default_python
 from ..processes.messages import Message
 from .options import LeftOutScore, TeachOptions, TeachProgress, TeachResult
@@ -54,13 +55,17 @@ class TeachProcess:
         self._ended = threading.Event()
         python = python or default_python()
         if not python:
-            raise SDSegError("There is no Python interpreter to teach with; install one.")
+            raise SDSegError(tr("There is no Python interpreter to teach with; install one."))
         try:
             self._child = ChildProcess(
                 MODULE, python, environment, self._receive, note or (lambda line: None)
             )
         except OSError as error:
-            raise SDSegError(f"{python} cannot be started ({error.strerror or error}).") from error
+            raise SDSegError(
+                tr("{python} cannot be started ({reason}).").format(
+                    python=python, reason=error.strerror or error
+                )
+            ) from error
         self._child.send(
             {"type": "teach", "cases": str(cases.resolve()), "options": options_to_json(options)}
         )
@@ -77,7 +82,7 @@ class TeachProcess:
             SDSegError: If the run failed, was stopped, or has not ended.
         """
         if self.is_running:
-            raise SDSegError("The model is still being taught.")
+            raise SDSegError(tr("The model is still being taught."))
         if self._error is not None:
             raise self._error
         assert self._result is not None
@@ -110,8 +115,11 @@ class TeachProcess:
     def _end(self) -> None:
         if self._result is None and self._error is None:
             self._error = SDSegError(
-                "The process that teaches ended without a word, perhaps for lack of memory; what "
-                "was learnt is saved, and teaching again with the same choices goes on from there."
+                tr(
+                    "The process that teaches ended without a word, perhaps for lack of memory; "
+                    "what was learnt is saved, and teaching again with the same choices goes on "
+                    "from there."
+                )
             )
         self._ended.set()
 

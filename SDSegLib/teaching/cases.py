@@ -22,6 +22,7 @@ from ..datasets.files import load_in_threads
 from ..datasets.recipe import LabelRecipe
 from ..errors import InputError
 from ..evaluation.cases import CasePair
+from ..language import tr
 from ..reading.files import read_volume
 from ..volume.appearance import measure_appearance
 from ..volume.orientation import reorientation_to
@@ -129,24 +130,29 @@ def open_cases(
     found = CaseCollection(path)
     if options:
         raise InputError(
-            f"{path} is a case collection and needs no options ({', '.join(options)}); leave them "
-            "out."
+            tr(
+                "{path} is a case collection and needs no options ({options}); leave them out."
+            ).format(path=path, options=", ".join(options))
         )
     cases = found.cases()
     learnt = [case for case in cases if case.state == "corrected"]
     kept = [case for case in cases if case.state == "left-out" and case.segmentation is not None]
     if not learnt:
         raise InputError(
-            f"No case in {path} is corrected yet ({len(cases)} are there); correct some and set "
-            "their state, for example: sdseg cases set NAME --state corrected."
+            tr(
+                "No case in {path} is corrected yet ({count} are there); correct some and set "
+                "their state, for example: sdseg cases set NAME --state corrected."
+            ).format(path=path, count=len(cases))
         )
     patients = {case.name: case.patient for case in learnt}
     for case in kept:
         same = [name for name, patient in patients.items() if patient == case.patient]
         if same:
             raise InputError(
-                f"{case.name} is left out, but {same[0]} is of the same patient and would be "
-                "learnt from; leave that one out too."
+                tr(
+                    "{case} is left out, but {same} is of the same patient and would be learnt "
+                    "from; leave that one out too."
+                ).format(case=case.name, same=same[0])
             )
     undone = [case.item for case in cases if case.state in ("to-do", "segmented")]
     collection = _collection_of(found, learnt, kept)
@@ -158,8 +164,10 @@ def _refuse_numbers(collection: Collection, path: Path) -> None:
     unnamed = [item.name for item in collection.structures if _NUMBERED.fullmatch(item.name)]
     if unnamed:
         raise InputError(
-            f"The label maps in {path} hold numbers without names ({', '.join(unnamed)}); say what "
-            'they mean with --names FILE, a JSON file like {"1": "Liver"}.'
+            tr(
+                "The label maps in {path} hold numbers without names ({unnamed}); say what they "
+                'mean with --names FILE, a JSON file like {{"1": "Liver"}}.'
+            ).format(path=path, unnamed=", ".join(unnamed))
         )
 
 
@@ -204,7 +212,11 @@ def measured(
         InputError: If a case cannot be used, or nothing is there to learn.
     """
     if collection.dimensions != 3:
-        raise InputError(f"{collection.title} holds pictures; teaching needs CT volumes.")
+        raise InputError(
+            tr("{collection} holds pictures; teaching needs CT volumes.").format(
+                collection=collection.title
+            )
+        )
     items = (*collection.train, *collection.validation)
     chosen = _chosen(collection.structures, structures)
     labels = [item.label for item in chosen]
@@ -218,7 +230,11 @@ def measured(
     empty = [name for name, found in facts.items() if not found.volumes_ml]
     if len(empty) == len(items):
         names = ", ".join(item.name for item in chosen)
-        raise InputError(f"No case of {collection.title} holds {names}; draw it first.")
+        raise InputError(
+            tr("No case of {collection} holds {names}; draw it first.").format(
+                collection=collection.title, names=names
+            )
+        )
     for name in empty:
         log.warning("%s holds none of the structures and is left out", name)
     kept = tuple(item for item in items if item.name not in empty)
@@ -235,20 +251,30 @@ def _chosen(structures: Sequence[Structure], names: Sequence[str]) -> list[Struc
     unknown = [name for name in names if structure_id(name) not in by_name]
     if unknown:
         known = ", ".join(item.name for item in structures)
-        raise InputError(f"The cases hold no structure {unknown[0]!r}; they hold {known}.")
+        raise InputError(
+            tr("The cases hold no structure {unknown!r}; they hold {known}.").format(
+                unknown=unknown[0], known=known
+            )
+        )
     wanted = {structure_id(name) for name in names} or set(by_name)
     return [item for key, item in by_name.items() if key in wanted]
 
 
 def _measure(item: Item, collection: Collection, labels: Sequence[int]) -> CaseFacts:
     if item.label is None:
-        raise InputError(f"{item.name} has no segmentation; draw the structures, or leave it out.")
+        raise InputError(
+            tr("{item} has no segmentation; draw the structures, or leave it out.").format(
+                item=item.name
+            )
+        )
     volume = read_volume(item.image)
     drawn = collection.recipe.read(item.label)
     if not volume.geometry.matches(drawn.geometry, 0.01):
         raise InputError(
-            f"The segmentation {_where(item.label)} is not on the grid of its CT "
-            f"{_where(item.image)}; save it with that CT as its reference."
+            tr(
+                "The segmentation {item} is not on the grid of its CT {image}; save it with "
+                "that CT as its reference."
+            ).format(item=_where(item.label), image=_where(item.image))
         )
     labels = [label for label in labels if label not in collection.set_aside_in(item)]
     turn = reorientation_to(volume.geometry, AXES)

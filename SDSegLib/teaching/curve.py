@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..language import tr
+
 MORE_CASES = 5
 USUAL_EXPONENT = 0.35
 """Of the error, one minus Dice, over the number of cases: an assumption, not a measurement."""
@@ -72,8 +74,16 @@ def in_words(curve: Mapping[str, Any]) -> str:
     """One sentence for the user; empty without points."""
     if "expected" not in curve:
         return ""
-    basis = "from the trainings on fewer cases" if curve["is_fitted"] else "by an assumption"
-    return (
-        f"{curve['more']} more cases would probably give a mean Dice of about "
-        f"{curve['expected']:.2f} ({curve['low']:.2f} to {curve['high']:.2f}; estimated {basis})."
+    basis = (
+        tr("from the trainings on fewer cases") if curve["is_fitted"] else tr("by an assumption")
+    )
+    return tr(
+        "{more} more cases would probably give a mean Dice of about {expected:.2f} "
+        "({low:.2f} to {high:.2f}; estimated {basis})."
+    ).format(
+        more=curve["more"],
+        expected=curve["expected"],
+        low=curve["low"],
+        high=curve["high"],
+        basis=basis,
     )

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from ..datasets.cache import file_state
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..untrusted import read_json
 from ..version import VERSION
 from .cases import TeachCases
@@ -47,13 +48,16 @@ def run_folder(options: TeachOptions, cases: TeachCases, start: Start) -> Iterat
         lock.acquire()
     except Timeout as error:
         raise InputError(
-            f"A model is being taught in {options.output} already; wait for it, or choose another "
-            "output."
+            tr(
+                "A model is being taught in {output} already; wait for it, or choose another "
+                "output."
+            ).format(output=options.output)
         ) from error
     except OSError as error:
         raise OutputError(
-            f"The run cannot be kept beside {options.output} ({error.strerror or error}); choose "
-            "another folder."
+            tr("The run cannot be kept beside {output} ({reason}); choose another folder.").format(
+                output=options.output, reason=error.strerror or error
+            )
         ) from error
     try:
         _keep_state(folder, _state_of(options, cases, start))
@@ -97,7 +101,9 @@ def _keep_state(folder: Path, state: dict[str, Any]) -> None:
         _write_state(path, state)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be changed ({error.strerror or error}); remove it by hand."
+            tr("{folder} cannot be changed ({reason}); remove it by hand.").format(
+                folder=folder, reason=error.strerror or error
+            )
         ) from error
 
 

@@ -19,6 +19,7 @@ from ..export.label_files import whole_numbers
 from ..families import build_family
 from ..families.base import segmentation_family
 from ..families.description import ModelDescription
+from ..language import tr
 from ..reading.files import read_volume
 from ..training.compact import COMPACT
 from ..training.direct import DIRECT
@@ -192,7 +193,11 @@ def completed(
     volume = read_volume(item.image)
     stored = read_volume(parent_map, labels=True)
     if not stored.geometry.matches(volume.geometry, 0.01):
-        raise InputError(f"{parent_map} is not on the voxels of its CT any more; remove it.")
+        raise InputError(
+            tr("{parent_map} is not on the voxels of its CT any more; remove it.").format(
+                parent_map=parent_map
+            )
+        )
     predicted = whole_numbers(parent_map, stored.array)
     classes = len(description.structures) + 1
     whole = volume_case(

@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import OutputError
 from ..export.atomic import atomic_write
 from ..families.description import ModelDescription
+from ..language import tr
 from ..models.registry import installed_models, user_folder
 from ..untrusted import read_json
 from .cases import TeachCases
@@ -116,7 +117,11 @@ class Record:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{path.parent} cannot be made ({error.strerror}).") from error
+            raise OutputError(
+                tr("{path} cannot be made ({reason}).").format(
+                    path=path.parent, reason=error.strerror
+                )
+            ) from error
         with atomic_write(path, overwrite=True) as temporary:
             temporary.chmod(0o600)
             temporary.write_text(json.dumps(data), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..cases.collection import CollectedCase
+from ..language import tr
 from ..models.registry import InstalledModel
 from ..volume.same_structures import common_labels
 from ..volume.structure import Structure
@@ -21,16 +22,18 @@ def next_step(cases: Sequence[CollectedCase]) -> str:
     if not patients:
         return ""
     if patients == 1:
-        return (
+        return tr(
             "Next: the same structure, with the same name, in a CT of another patient; "
-            f"{ENOUGH_PATIENTS} patients are a good beginning."
-        )
+            "{enough_patients} patients are a good beginning."
+        ).format(enough_patients=ENOUGH_PATIENTS)
     if patients < ENOUGH_PATIENTS:
-        return (
-            f"A model can be taught from these {len(learnt)} cases already; with a case of a "
-            "third patient it becomes better."
-        )
-    return f"Next: teach a model from these {len(learnt)} cases of {patients} patients."
+        return tr(
+            "A model can be taught from these {count} cases already; with a case of a third "
+            "patient it becomes better."
+        ).format(count=len(learnt))
+    return tr("Next: teach a model from these {count} cases of {patients} patients.").format(
+        count=len(learnt), patients=patients
+    )
 
 
 def proposed_start(structures: Sequence[Structure], models: Sequence[InstalledModel]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 
 FROM_NOTHING = "nothing"
 """Instead of a model's name: begin with the bundled encoder and no known structure."""
@@ -68,7 +69,9 @@ class TeachOptions:
         """
         if not LEAST_MINUTES <= self.minutes <= 60 * 24 * 30:
             raise InputError(
-                f"{self.minutes:g} minutes cannot be taught in; give {LEAST_MINUTES:g} or more."
+                tr(
+                    "{minutes:g} minutes cannot be taught in; give {least_minutes:g} or more."
+                ).format(minutes=self.minutes, least_minutes=LEAST_MINUTES)
             )
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..datasets.collection import Item
 from ..inference.segmenter import Segmenter
+from ..language import tr
 from ..reading.files import read_volume
 from .curve import in_words
 from .options import LeftOutScore, TeachResult
@@ -65,23 +66,32 @@ def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
     count, known = len(plan.last.learn) + len(plan.last.measure), len(plan.known)
     if result.patients < 2:
         yield (
-            "There was no second patient, so nothing is known about other patients: look at every "
-            "slice of what this model gives."
+            tr(
+                "There was no second patient, so nothing is known about other patients: look at "
+                "every slice of what this model gives."
+            )
         )
     elif known == count:
         yield (
-            f"{parent} had learnt from all these cases before, so they cannot show which of the "
-            "two is better: compare both on the next CT."
+            tr(
+                "{parent} had learnt from all these cases before, so they cannot show which of "
+                "the two is better: compare both on the next CT."
+            ).format(parent=parent)
         )
     elif known:
         yield (
-            f"{parent} had learnt from {known} of the {count} cases before; only the others were "
-            "measured."
+            tr(
+                "{parent} had learnt from {known} of the {count} cases before; only the others "
+                "were measured."
+            ).format(parent=parent, known=known, count=count)
         )
     if plan.is_one_new:
         yield (
-            "The only new patient was measured with a network that did not learn from it, so its "
-            "Dice shows what was kept; what the model gained by it, only another CT can show."
+            tr(
+                "The only new patient was measured with a network that did not learn from it, so "
+                "its Dice shows what was kept; what the model gained by it, only another CT can "
+                "show."
+            )
         )
     missing = [
         item.name
@@ -91,8 +101,10 @@ def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
     ]
     if result.scores and missing:
         yield (
-            f"{', '.join(missing)} was drawn in the cases of one patient only, so nothing is known "
-            "about other patients."
+            tr(
+                "{missing} was drawn in the cases of one patient only, so nothing is known "
+                "about other patients."
+            ).format(missing=", ".join(missing))
         )
     sentence = in_words(result.curve)
     if sentence:
@@ -100,8 +112,10 @@ def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
     gain = gain_of(result.scores)
     if start.parent is not None and start.is_wider and gain is not None and gain < -BETTER:
         yield (
-            f"The structures that {start.model.description.name} knew became worse on the cases "
-            f"that were left out: mean Dice fell by {-gain:.3f}."
+            tr(
+                "The structures that {model} knew became worse on the cases that were "
+                "left out: mean Dice fell by {gain:.3f}."
+            ).format(model=start.model.description.name, gain=-gain)
         )
 
 
@@ -109,10 +123,10 @@ def remark_on_steps(steps: int) -> str:
     """What the user should know if the time was enough for few steps only; "" if not."""
     if steps >= FEW_STEPS:
         return ""
-    return (
-        f"The time was enough for {steps} steps of learning only; some hundred are needed. Give "
-        "more minutes, or let no other program compute meanwhile."
-    )
+    return tr(
+        "The time was enough for {steps} steps of learning only; some hundred are needed. "
+        "Give more minutes, or let no other program compute meanwhile."
+    ).format(steps=steps)
 
 
 def gain_of(scores: Sequence[LeftOutScore]) -> float | None:

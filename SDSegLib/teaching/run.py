@@ -17,6 +17,7 @@ from ..evaluation.summary import summarise
 from ..families.description import ModelDescription
 from ..inference.device import DeviceChoice, choose_device
 from ..inference.segmenter import Segmenter
+from ..language import tr
 from ..models.folder import (
     check_replaceable,
     load_family,
@@ -68,7 +69,7 @@ it shows at most that nothing was lost.
 """
 _MORE_THAN_NETWORKS = 1.3
 """Time to segment a case, with reading and resampling, over that of the network alone."""
-_STOPPED = "Stopped; what was learnt is saved, and the same command goes on from there."
+_STOPPED = tr("Stopped; what was learnt is saved, and the same command goes on from there.")
 
 
 def plan_of(options: TeachOptions, cases: TeachCases) -> tuple[Start, Plan]:
@@ -88,9 +89,11 @@ def plan_of(options: TeachOptions, cases: TeachCases) -> tuple[Start, Plan]:
         seen = plan_grid(cases, start.input, options.minutes)
     if len(set(cases.patients.values())) < 2 and not options.untested:
         raise InputError(
-            f"There is only one patient ({', '.join(cases.patients)}), so nothing can show whether "
-            "a model learnt from it works on another one. Correct a second case first; until then, "
-            "Propagate carries what you draw through a case without any learning."
+            tr(
+                "There is only one patient ({patients}), so nothing can show whether a model "
+                "learnt from it works on another one. Correct a second case first; until then, "
+                "Propagate carries what you draw through a case without any learning."
+            ).format(patients=", ".join(cases.patients))
         )
     return start, Plan(folds, last, seen, options.minutes, known)
 
@@ -149,7 +152,7 @@ class _Run:
         options, cases, start = self.options, self.cases, self.start
         choice = choose_device(options.device)
         description = describe(start, cases, self.plan.input, options)
-        self._say("Reading the cases")
+        self._say(tr("Reading the cases"))
         on_cases = on_grid(cases.items, cases.collection, description, start)
         on_cases |= self._completed(on_cases, description, choice)
         device = choice.device.type
@@ -209,14 +212,16 @@ class _Run:
         for number, fold in enumerate(self.plan.folds):
             count = len(self.plan.folds)
             seconds = self.plan.seconds_for_fold(self.clock.left, count - number, later)
-            title = f"Learning without {', '.join(fold.measure)} ({number + 1} of {count})"
+            title = tr("Learning without {measure} ({number} of {count})").format(
+                measure=", ".join(fold.measure), number=number + 1, count=count
+            )
             model = self._learn(learner, fold, seconds, f"fold{number + 1}", title)
             found.append((fold, model))
         return found
 
     def _learn_last(self, learner: Learner, later: float) -> Path:
         last = self.plan.last
-        title = "Learning" if last.measure else "Learning from all cases"
+        title = tr("Learning") if last.measure else tr("Learning from all cases")
         seconds = self.plan.seconds_for_last(self.clock.left, later)
         return self._learn(learner, last, seconds, "model", title)
 
@@ -242,7 +247,9 @@ class _Run:
             shutil.rmtree(folder)
         except OSError as problem:
             raise OutputError(
-                f"{folder} cannot be removed ({problem.strerror or problem}); remove it by hand."
+                tr("{folder} cannot be removed ({reason}); remove it by hand.").format(
+                    folder=folder, reason=problem.strerror or problem
+                )
             ) from problem
 
     def _learn_in(
@@ -275,7 +282,7 @@ class _Run:
             return 1.0
         if not measured:
             return UNMEASURED_SHARE
-        self._say("Measuring")
+        self._say(tr("Measuring"))
         pairs = [(parent.folder, model) for _, model in measured]
         left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
         dice = dice_by_share(pairs, left_out)
@@ -335,7 +342,7 @@ class _Run:
     def _compared(
         self, folders: dict[str, Path], names: dict[int, str], choice: DeviceChoice
     ) -> tuple[list[LeftOutScore], Any]:
-        self._say("Measuring", ", ".join(folders))
+        self._say(tr("Measuring"), ", ".join(folders))
         pairs = in_labels(self.cases.pairs(list(folders)), self.start.labels)
         pictures = _PICTURES if self.options.report is not None else 0
         after = compare(pairs, FoldPredictor(folders, choice), names, pictures)
@@ -392,8 +399,10 @@ class _Run:
         tolerance = _TOLERANCE if self.plan.is_one_new else -BETTER
         if is_same and not _is_better(scores, share, tolerance):
             remarks.append(
-                f"Nothing was gained over {start.model.description.name} on the cases that were "
-                "left out, so no new model was written; correct further cases and teach again."
+                tr(
+                    "Nothing was gained over {model} on the cases that were left out, so "
+                    "no new model was written; correct further cases and teach again."
+                ).format(model=start.model.description.name)
             )
             result = replace(result, model=None)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..families.description import ModelDescription
+from ..language import tr
 from ..models.registry import InstalledModel, find_model, foundation_model
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
@@ -84,13 +85,17 @@ def choose_start(options: TeachOptions, cases: TeachCases) -> Start:
     description = model.description
     if not description.segments or description.input.pictures is not None:
         raise InputError(
-            f"The model {description.name} segments no CT volumes and cannot be taught; begin with "
-            f"another one, or with '{FROM_NOTHING}'."
+            tr(
+                "The model {model} segments no CT volumes and cannot be taught; begin "
+                "with another one, or with '{from_nothing}'."
+            ).format(model=description.name, from_nothing=FROM_NOTHING)
         )
     if description.family not in ("compact", "direct"):
         raise InputError(
-            f"The model {description.name} is of the family {description.family}, which takes "
-            f"hours to train; begin with another one, or with '{FROM_NOTHING}'."
+            tr(
+                "The model {model} is of the family {family}, which takes hours to train; "
+                "begin with another one, or with '{from_nothing}'."
+            ).format(model=description.name, family=description.family, from_nothing=FROM_NOTHING)
         )
     common = common_labels(cases.structures, description.structures)
     labels, structures = dict(common), list(description.structures)
@@ -100,8 +105,10 @@ def choose_start(options: TeachOptions, cases: TeachCases) -> Start:
             structures.append(replace(item, label=len(structures) + 1))
     if len(structures) > LARGEST_LABEL:
         raise InputError(
-            f"The new model would have {len(structures)} structures; {LARGEST_LABEL} are possible. "
-            "Choose some of them."
+            tr(
+                "The new model would have {count} structures; {largest_label} are possible. "
+                "Choose some of them."
+            ).format(count=len(structures), largest_label=LARGEST_LABEL)
         )
     return Start(model, model, tuple(structures), labels)
 
@@ -140,7 +147,11 @@ def _title(structures: tuple[Structure, ...], options: TeachOptions) -> str:
     if options.name:
         return options.name
     first = ", ".join(item.name for item in structures[:3])
-    return first if len(structures) <= 3 else f"{first} and {len(structures) - 3} more"
+    return (
+        first
+        if len(structures) <= 3
+        else tr("{first} and {count} more").format(first=first, count=len(structures) - 3)
+    )
 
 
 def _next(description: ModelDescription) -> str:

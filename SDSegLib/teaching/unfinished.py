@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..untrusted import is_plain, read_json, shown
 from .background import options_from_json, options_to_json
 from .options import RUN_LOCK, RUN_PREFIX, RUN_STATE, RUN_SUFFIX, TeachOptions
@@ -52,8 +53,9 @@ def keep_choices(cases: Path, options: TeachOptions) -> None:
         return
     except OSError as error:
         raise OutputError(
-            f"The choices cannot be kept in {path.parent} ({error.strerror or error}); free space "
-            "on its disk."
+            tr("The choices cannot be kept in {path} ({reason}); free space on its disk.").format(
+                path=path.parent, reason=error.strerror or error
+            )
         ) from error
 
 
@@ -90,12 +92,16 @@ def remove_run(options: TeachOptions) -> None:
     if not folder.is_dir():
         return
     if is_going_on(folder):
-        raise InputError(f"A model is being taught in {options.output}; stop it first.")
+        raise InputError(
+            tr("A model is being taught in {output}; stop it first.").format(output=options.output)
+        )
     try:
         shutil.rmtree(folder)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be deleted ({error.strerror or error}); check its access rights."
+            tr("{folder} cannot be deleted ({reason}); check its access rights.").format(
+                folder=folder, reason=error.strerror or error
+            )
         ) from error
 
 
@@ -106,10 +112,10 @@ def seconds_spent(state: Any) -> float:
         ValueError: If that is not a number of seconds.
     """
     if not isinstance(state, dict):
-        raise ValueError(f"{shown(state)} is no state of a run")
+        raise ValueError(tr("{state} is no state of a run").format(state=shown(state)))
     seconds = state.get("spent", 0.0)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
-        raise ValueError(f"{shown(seconds)} is no number of seconds")
+        raise ValueError(tr("{seconds} is no number of seconds").format(seconds=shown(seconds)))
     return float(seconds)
 
 
@@ -137,13 +143,13 @@ def _checked(options: TeachOptions) -> TeachOptions:
     for name in options.structures:
         _plain(name)
     if any(type(value) is not bool for value in (options.untested, options.overwrite)):
-        raise ValueError("what is yes or no is something else")
+        raise ValueError(tr("what is yes or no is something else"))
     if type(options.seed) is not int or type(options.threads) not in (int, type(None)):
-        raise ValueError("a number is something else")
+        raise ValueError(tr("a number is something else"))
     return options
 
 
 def _plain(value: object) -> str:
     if not isinstance(value, str) or not is_plain(value):
-        raise ValueError(f"{shown(value)} is no text")
+        raise ValueError(tr("{value} is no text").format(value=shown(value)))
     return value

@@ -28,6 +28,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..untrusted import is_plain, plain, read_json, text_of
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,9 @@ def save_parts(content: Any, path: Path, megabytes: float | None = None) -> None
             (path.parent / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error}. Make room or choose another folder."
+            tr("{path} cannot be written: {error}. Make room or choose another folder.").format(
+                path=path, error=error
+            )
         ) from error
 
 
@@ -108,11 +111,17 @@ def load_parts(path: Path) -> Any:
         data = b"".join((path.parent / name).read_bytes() for name in index["parts"])
         if hashlib.sha256(data).hexdigest() != index["sha256"]:
             raise CheckpointError(
-                f"The parts of {path} are damaged or were changed; copy them again."
+                tr("The parts of {path} are damaged or were changed; copy them again.").format(
+                    path=path
+                )
             )
         return _loaded(io.BytesIO(data))
     except FileNotFoundError as error:
-        raise InputError(f"There is no file {error.filename}, which {path} needs.") from error
+        raise InputError(
+            tr("There is no file {filename}, which {path} needs.").format(
+                filename=error.filename, path=path
+            )
+        ) from error
     except _DAMAGES as error:
         raise damaged(path, error) from error
 
@@ -130,8 +139,10 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
     """The error for a file of a run that cannot be read or does not fit."""
     reason = (str(error).splitlines() or [""])[0][:_LONGEST_REASON] or type(error).__name__
     return CheckpointError(
-        f"{path} cannot be read or does not fit ({plain(reason)}); copy it again, or remove "
-        f"{path.parent} to begin anew."
+        tr(
+            "{path} cannot be read or does not fit ({name}); copy it again, or remove "
+            "{parent} to begin anew."
+        ).format(path=path, name=plain(reason), parent=path.parent)
     )
 
 
@@ -190,7 +201,11 @@ def _read_index(path: Path) -> dict[str, Any] | None:
         content = read_json(index)
         names = [text_of(name) for name in content["parts"]]
         if any(Path(name).name != name or not is_plain(name) for name in names):
-            raise CheckpointError(f"{index} names parts in other folders; it is not a checkpoint.")
+            raise CheckpointError(
+                tr("{index} names parts in other folders; it is not a checkpoint.").format(
+                    index=index
+                )
+            )
         return {"parts": names, "sha256": text_of(content["sha256"])}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise damaged(index, error) from error

@@ -18,6 +18,7 @@ from ..families.compact import CompactConfig, CompactFamily
 from ..families.description import ModelDescription
 from ..families.direct import DirectFamily
 from ..families.foundation import HEADS, FoundationFamily
+from ..language import tr
 from ..models.folder import load_networks
 from ..networks.codes import LENGTH
 from ..networks.compact import LabelMapAutoencoder, one_hot
@@ -75,15 +76,15 @@ class CompactSettings(StageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "last_timestep_share", 0 <= self.last_timestep_share <= 1, "from 0 to 1")
+        require(self, "last_timestep_share", 0 <= self.last_timestep_share <= 1, tr("from 0 to 1"))
         for name in ("latent_weight", "encoder_weight"):
-            require(self, name, getattr(self, name) >= 0, "0 or more")
+            require(self, name, getattr(self, name) >= 0, tr("0 or more"))
 
 
 COMPACT = Preset(
     name="compact",
     family="compact",
-    summary="All structures in one step and one decode; z0 prediction with losses on the map.",
+    summary=tr("All structures in one step and one decode; z0 prediction with losses on the map."),
     network=CompactConfig(
         factor=4,
         latent_channels=8,
@@ -236,8 +237,11 @@ class DiffusionStage(Stage):
                 encoder.deep_supervision_heads.requires_grad_(False)
                 if encoder.skip and settings.train_vision_encoder:
                     raise InputError(
-                        "training.encoder_weight is 0, so the vision encoder's own label map would "
-                        "never be learnt; give it a weight or set network.encoder_skip=false."
+                        tr(
+                            "training.encoder_weight is 0, so the vision encoder's own label map "
+                            "would never be learnt; give it a weight or set "
+                            "network.encoder_skip=false."
+                        )
                     )
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -325,8 +329,14 @@ class CompactRecipe(LatentRecipe):
         own = family.state_dict()
         if family.config.codes != other.config.codes:
             raise ModelError(
-                f"{other.description.name} has network.codes={other.config.codes} and cannot begin "
-                f"a model with network.codes={family.config.codes}; give both the same."
+                tr(
+                    "{model} has network.codes={codes} and cannot begin a model with "
+                    "network.codes={wanted}; give both the same."
+                ).format(
+                    model=other.description.name,
+                    codes=other.config.codes,
+                    wanted=family.config.codes,
+                )
             )
         if family.config.codes is None and family.num_classes > other.num_classes:
             state = _with_more_classes(state, own, family)
@@ -357,8 +367,10 @@ def _encoder_from_direct(family: CompactFamily, other: DirectFamily, folder: Pat
     encoder = family.vision_encoder
     if not isinstance(encoder, VisionUNet):
         raise ModelError(
-            f"{folder} is a plain U-Net, and the vision encoder here is none; give it the same "
-            "sizes with network.encoder_filters."
+            tr(
+                "{folder} is a plain U-Net, and the vision encoder here is none; give it the "
+                "same sizes with network.encoder_filters."
+            ).format(folder=folder)
         )
     own = encoder.state_dict()
     given = {k: v for k, v in other.network.state_dict().items() if k in own}
@@ -366,8 +378,10 @@ def _encoder_from_direct(family: CompactFamily, other: DirectFamily, folder: Pat
         name not in given for name in own if not name.startswith("condition.")
     ):
         raise ModelError(
-            f"The plain U-Net of {folder} does not fit the vision encoder; choose the same "
-            "network.encoder_filters, slices, windows and structures."
+            tr(
+                "The plain U-Net of {folder} does not fit the vision encoder; choose the same "
+                "network.encoder_filters, slices, windows and structures."
+            ).format(folder=folder)
         )
     encoder.load_state_dict({**own, **given})
     return {"vision_encoder"}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..families.direct import DirectConfig, DirectFamily
 from ..families.foundation import HEADS, FoundationFamily
+from ..language import tr
 from ..models.folder import load_networks
 from ..networks.segmentation_unet import without_monai_names
 from ..volume.model_input import InputDescription
@@ -30,7 +31,7 @@ class DirectSettings(StageSettings):
 DIRECT = Preset(
     name="direct",
     family="direct",
-    summary="A plain 2-D U-Net with deep supervision, without diffusion, for comparison.",
+    summary=tr("A plain 2-D U-Net with deep supervision, without diffusion, for comparison."),
     network=DirectConfig(filters=(28, 56, 112, 224, 320), supervised=2),
     input=COMPACT.input,
     training=DirectSettings(

@@ -24,6 +24,7 @@ from ..diffusion.description import DiffusionDescription
 from ..errors import InputError
 from ..families.description import ModelDescription
 from ..families.foundation import FoundationConfig, FoundationFamily
+from ..language import tr
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from .compact import COMPACT
@@ -62,15 +63,15 @@ class FoundationSettings(StageSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("organ_share", "undrawn_share", "hidden_samples", "hidden_share"):
-            require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+            require(self, name, 0 <= getattr(self, name) <= 1, tr("from 0 to 1"))
         for name in ("tissue_weight", "restored_weight"):
-            require(self, name, getattr(self, name) >= 0, "0 or more")
+            require(self, name, getattr(self, name) >= 0, tr("0 or more"))
 
 
 FOUNDATION = Preset(
     name="foundation",
     family="foundation",
-    summary="A U-Net trained on many CT, as a start for models of other structures.",
+    summary=tr("A U-Net trained on many CT, as a start for models of other structures."),
     network=FoundationConfig(filters=COMPACT.network.encoder_filters),
     input=replace(COMPACT.input, size=(128, 128), windows=HU_WINDOWS),
     training=FoundationSettings(
@@ -103,7 +104,9 @@ def with_tissues(case: Case, pixel_mm: float, organs: Sequence[int]) -> Case:
     """
     if max(organs, default=0) >= _MOST_ORGANS:
         raise InputError(
-            f"Label {max(organs)} is too large; {_MOST_ORGANS - 1} organs are possible."
+            tr("Label {organs} is too large; {most_organs} organs are possible.").format(
+                organs=max(organs), most_organs=_MOST_ORGANS - 1
+            )
         )
     kept = np.where(np.isin(case.label_map, list(organs)), case.label_map, 0)
     found = tissues(case.image, case.spacing * pixel_mm**2)
@@ -206,8 +209,10 @@ class FoundationRecipe(Recipe):
         self, preset: Preset, seen: InputDescription, num_classes: int
     ) -> tuple[dict[str, Any], InputDescription, int]:
         raise InputError(
-            f"The preset {preset.name} learns from many CT at several scales and not from one data "
-            "set; train it with Training/foundation.py."
+            tr(
+                "The preset {preset} learns from many CT at several scales and not from one "
+                "data set; train it with Training/foundation.py."
+            ).format(preset=preset.name)
         )
 
     def main_stage(
@@ -220,7 +225,7 @@ class FoundationRecipe(Recipe):
 
     def check_cases(self, cases: list[Case], description: ModelDescription) -> None:
         if not cases:
-            raise InputError("There is no CT to learn from.")
+            raise InputError(tr("There is no CT to learn from."))
 
     def dataset(self, cases: list[Case], description: ModelDescription, settings: Any) -> Dataset:
         return ScaledSlices(cases, description.input, settings)

@@ -15,6 +15,7 @@ from ..datasets.cases import Case
 from ..families import build_family
 from ..families.base import Family
 from ..families.description import ModelDescription
+from ..language import tr
 from ..models.folder import write_model_folder
 from ..untrusted import read_json, shown
 from ..version import VERSION
@@ -166,15 +167,17 @@ def _read_done(path: Path) -> dict[str, Any]:
     try:
         found = read_json(path)
         if not isinstance(found, dict):
-            raise ValueError("it is no object")
+            raise ValueError(tr("it is no object"))
         for name, allowed in kinds.items():
             if type(found[name]) not in allowed:
-                raise ValueError(f"{name} is {shown(found[name])}")
+                raise ValueError(
+                    tr("{name} is {shown}").format(name=name, shown=shown(found[name]))
+                )
         if type(found.get("seconds", 0.0)) not in (int, float):
-            raise ValueError(f"seconds is {shown(found['seconds'])}")
+            raise ValueError(tr("seconds is {shown}").format(shown=shown(found["seconds"])))
         return found
     except KeyError as error:
-        raise damaged(path, ValueError(f"it lacks {error}")) from error
+        raise damaged(path, ValueError(tr("it lacks {error}").format(error=error))) from error
     except (OSError, ValueError) as error:
         raise damaged(path, error) from error
 

@@ -17,6 +17,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..language import tr
+
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 60
 _STEP = re.compile(r"[0-9]{1,12}")
@@ -177,7 +179,9 @@ class StepBar(Callback):
             self._bar.update(self._task, completed=step, losses=_text(outputs))
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            line = f"{self.title}: step {step} of {self.steps}, {_text(outputs)}"
+            line = tr("{title}: step {step} of {steps}, {outputs}").format(
+                title=self.title, step=step, steps=self.steps, outputs=_text(outputs)
+            )
             log.info(line)
             if self.console is not None:
                 self.console.print(line, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from ..errors import InputError
+from ..language import tr
 
 BETAS = (0.9, 0.98)
 
@@ -41,8 +42,10 @@ class MuonWithAdamW(Optimizer):
     ) -> None:
         if not hasattr(torch.optim, "Muon"):
             raise InputError(
-                f"PyTorch {torch.__version__} has no Muon, which came with 2.9; update it, or "
-                "train with --set training.optimizer=adamw."
+                tr(
+                    "PyTorch {version} has no Muon, which came with 2.9; update it, or train "
+                    "with --set training.optimizer=adamw."
+                ).format(version=torch.__version__)
             )
         self._weights = list(convolutions)
         rest = list(others)

@@ -10,6 +10,7 @@ from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import InputError
+from ..language import tr
 
 Settings = TypeVar("Settings")
 
@@ -62,7 +63,11 @@ def with_overrides(settings: Settings, assignments: Iterable[str]) -> Settings:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise InputError(f"{assignment!r} sets nothing; write it as name=value.")
+            raise InputError(
+                tr("{assignment!r} sets nothing; write it as name=value.").format(
+                    assignment=assignment
+                )
+            )
         settings = with_value(settings, name.strip(), text.strip())
     return settings
 
@@ -72,9 +77,17 @@ def with_value(settings: Settings, name: str, value: Any) -> Settings:
     known = flattened(settings)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        derived = " (it follows from the data)" if name in _derived(settings) else ""
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}."
-        raise InputError(f"There is no setting {name!r}{derived}; {hint}")
+        derived = tr(" (it follows from the data)") if name in _derived(settings) else ""
+        hint = (
+            tr("did you mean {close}?").format(close=tr(" or ").join(close))
+            if close
+            else tr("known are {known}.").format(known=", ".join(known))
+        )
+        raise InputError(
+            tr("There is no setting {name!r}{derived}; {hint}").format(
+                name=name, derived=derived, hint=hint
+            )
+        )
     return _replaced(settings, name.split("."), value, name)
 
 
@@ -87,12 +100,16 @@ def _replaced(settings: Any, path: list[str], value: Any, name: str) -> Any:
         converted = _converted(value, kind)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{name} cannot be {value!r}; it should be {_described(kind)}, like {_shown(current)}."
+            tr("{name} cannot be {value!r}; it should be {kind}, like {current}.").format(
+                name=name, value=value, kind=_described(kind), current=_shown(current)
+            )
         ) from error
     try:
         return replace(settings, **{path[0]: converted})
     except ValueError as error:
-        raise InputError(f"{name} cannot be {value!r}: {error}.") from error
+        raise InputError(
+            tr("{name} cannot be {value!r}: {error}.").format(name=name, value=value, error=error)
+        ) from error
 
 
 def _converted(value: Any, kind: Any) -> Any:
@@ -156,12 +173,16 @@ def _as_int(value: Any) -> int:
 def _described(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return f"{_described(next(a for a in arguments if a is not types.NoneType))} or none"
+        return tr("{described} or none").format(
+            described=_described(next(a for a in arguments if a is not types.NoneType))
+        )
     if origin is Literal:
-        return " or ".join(arguments)
+        return tr(" or ").join(arguments)
     if origin is tuple:
-        return f"{'words' if arguments[0] is str else 'numbers'} with commas"
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
+        return tr("{kind} with commas").format(
+            kind=tr("words") if arguments[0] is str else tr("numbers")
+        )
+    names = {bool: tr("true or false"), int: tr("a whole number"), float: tr("a number")}
     return names.get(kind, "a word")
 
 

@@ -14,6 +14,7 @@ from ..diffusion.description import DiffusionDescription
 from ..errors import InputError
 from ..families.description import ModelDescription
 from ..families.propagate import PropagateConfig, PropagateFamily
+from ..language import tr
 from ..networks.propagation import LatentPropagation, known_positions
 from ..propagation.crops import CropSizes
 from ..volume.expectation import Expectation
@@ -58,19 +59,23 @@ class PropagateSettings(StageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "batch", self.batch == 1, "1; training.budget sets the windows of a batch")
-        require(self, "budget", self.budget >= 1, "1 or more")
-        require(self, "depths", all(depth >= 4 for depth in self.depths), "4 or more each")
+        require(
+            self, "batch", self.batch == 1, tr("1; training.budget sets the windows of a batch")
+        )
+        require(self, "budget", self.budget >= 1, tr("1 or more"))
+        require(self, "depths", all(depth >= 4 for depth in self.depths), tr("4 or more each"))
         for name in ("undrawn_share", "organ_share", "predicted_share"):
-            require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+            require(self, name, 0 <= getattr(self, name) <= 1, tr("from 0 to 1"))
         for name in ("dice_weight", "presence_weight", "latent_weight"):
-            require(self, name, getattr(self, name) >= 0, "0 or more")
+            require(self, name, getattr(self, name) >= 0, tr("0 or more"))
 
 
 PROPAGATE = Preset(
     name="propagate",
     family="propagate",
-    summary="Carries masks from drawn slices to others; a U-Net that refines a geometric prior.",
+    summary=tr(
+        "Carries masks from drawn slices to others; a U-Net that refines a geometric prior."
+    ),
     network=PropagateConfig(
         widths=(16, 32, 64, 96),
         trust=True,
@@ -153,8 +158,11 @@ class PropagateRecipe(Recipe):
         self, preset: Preset, seen: InputDescription, num_classes: int
     ) -> tuple[dict[str, Any], InputDescription, int]:
         raise InputError(
-            f"The preset {preset.name} learns from structures of any kind on the voxels of each "
-            "CT, and not from a data set on a model's grid; train it with Training/propagate.py."
+            tr(
+                "The preset {preset} learns from structures of any kind on the voxels of each "
+                "CT, and not from a data set on a model's grid; train it with "
+                "Training/propagate.py."
+            ).format(preset=preset.name)
         )
 
     def main_stage(
@@ -167,7 +175,7 @@ class PropagateRecipe(Recipe):
 
     def check_cases(self, cases: list[Any], description: ModelDescription) -> None:
         if not any(volume.shapes for volume in cases):
-            raise InputError("There is no structure to learn from; check the images.")
+            raise InputError(tr("There is no structure to learn from; check the images."))
 
     def dataset(
         self, cases: list[Any], description: ModelDescription, settings: StageSettings

@@ -21,6 +21,7 @@ from ..diffusion.description import DiffusionDescription
 from ..errors import InputError, ModelError
 from ..families.description import ModelDescription
 from ..families.published import PublishedConfig, PublishedFamily
+from ..language import tr
 from ..models.lightning_checkpoint import read_tensors
 from ..networks.kl_autoencoder import KLAutoencoderConfig
 from ..networks.unet import UNetConfig
@@ -75,17 +76,22 @@ class PublishedSettings(StageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "absent_share", 0 <= self.absent_share <= 1, "from 0 to 1")
-        require(self, "latent_weight", self.latent_weight >= 0, "0 or more")
+        require(self, "absent_share", 0 <= self.absent_share <= 1, tr("from 0 to 1"))
+        require(self, "latent_weight", self.latent_weight >= 0, tr("0 or more"))
         require(
-            self, "noise_weight", self.noise_weight + self.latent_weight > 0, "above 0 for one loss"
+            self,
+            "noise_weight",
+            self.noise_weight + self.latent_weight > 0,
+            tr("above 0 for one loss"),
         )
 
 
 PUBLISHED = Preset(
     name="published",
     family="published",
-    summary="SDSeg as published: noise loss and latent estimation over a frozen KL autoencoder.",
+    summary=tr(
+        "SDSeg as published: noise loss and latent estimation over a frozen KL autoencoder."
+    ),
     network=PublishedConfig(
         autoencoder=KLAutoencoderConfig(
             ch=128,  # [kl-f8]
@@ -333,8 +339,10 @@ class PublishedRecipe(LatentRecipe):
         single = replace(seen, windows=seen.windows[:1], repeat=1)
         if sizes.in_channels % single.channels:
             raise InputError(
-                f"The published family sees {sizes.in_channels} channels, and {single.channels} "
-                "slices or colours cannot fill them; set input.slice_offsets_mm=0."
+                tr(
+                    "The published family sees {in_channels} channels, and {channels} slices or "
+                    "colours cannot fill them; set input.slice_offsets_mm=0."
+                ).format(in_channels=sizes.in_channels, channels=single.channels)
             )
         attends = preset.training.fusion == "cross-attention"
         latent, condition = sizes.embed_dim, sizes.z_channels
@@ -378,9 +386,11 @@ class PublishedRecipe(LatentRecipe):
         if len(everything) < 2 or any(everything <= case.drawn for case in cases):
             return
         raise InputError(
-            "In none of the cases to train on are all structures drawn, so none says what is "
-            "background, which the published family learns as a class of its own. Train the "
-            "compact family, or leave out structures that are seldom drawn."
+            tr(
+                "In none of the cases to train on are all structures drawn, so none says what is "
+                "background, which the published family learns as a class of its own. Train the "
+                "compact family, or leave out structures that are seldom drawn."
+            )
         )
 
     def begin_with_checkpoint(self, family: PublishedFamily, path: Path) -> set[str]:
@@ -394,7 +404,7 @@ def _begin_with_checkpoint(family: PublishedFamily, path: Path) -> set[str]:
     if "decoder.conv_in.weight" in autoencoder:
         _fit(family.autoencoder, autoencoder, path, "autoencoder")
         encoder = entries_below(autoencoder, "encoder.")
-        _fit(family.vision_encoder.get_submodule("encoder"), encoder, path, "vision encoder")
+        _fit(family.vision_encoder.get_submodule("encoder"), encoder, path, tr("vision encoder"))
         given |= {"autoencoder", "vision_encoder"}
     unet = _unet(tensors)
     if unet:
@@ -402,16 +412,18 @@ def _begin_with_checkpoint(family: PublishedFamily, path: Path) -> set[str]:
         given.add("unet")
     condition = entries_below(tensors, "cond_stage_model.")
     if "encoder.conv_in.weight" in condition and "out.weight" in condition:
-        _fit(family.vision_encoder, condition, path, "vision encoder")
+        _fit(family.vision_encoder, condition, path, tr("vision encoder"))
         given.add("vision_encoder")
         if "scale_factor" in tensors:
             family.scale_factor.copy_(tensors["scale_factor"])
             given.add("scale_factor")
     if not given:
         raise ModelError(
-            f"{path} holds neither an autoencoder (decoder.*) nor a UNet "
-            "(model.diffusion_model.*); give the checkpoint of kl-f8, of a latent diffusion model "
-            "or of SDSeg."
+            tr(
+                "{path} holds neither an autoencoder (decoder.*) nor a UNet "
+                "(model.diffusion_model.*); give the checkpoint of kl-f8, of a latent diffusion "
+                "model or of SDSeg."
+            ).format(path=path)
         )
     return given
 
@@ -445,12 +457,22 @@ def _fit(module: nn.Module, weights: Weights, path: Path, what: str) -> None:
     for name, value in own.items():
         if name not in weights:
             raise ModelError(
-                f"{path} lacks '{name}' of the {what}; its networks are of other form."
+                tr("{path} lacks '{name}' of the {what}; its networks are of other form.").format(
+                    path=path, name=name, what=what
+                )
             )
         if weights[name].shape != value.shape:
             raise ModelError(
-                f"'{name}' of the {what} is {tuple(weights[name].shape)} in {path}, but these "
-                f"networks have {tuple(value.shape)}; set the sizes under network. accordingly."
+                tr(
+                    "'{name}' of the {what} is {shape} in {path}, but these networks have "
+                    "{expected}; set the sizes under network. accordingly."
+                ).format(
+                    name=name,
+                    what=what,
+                    shape=tuple(weights[name].shape),
+                    path=path,
+                    expected=tuple(value.shape),
+                )
             )
     module.load_state_dict({name: weights[name].float() for name in own})
 

@@ -24,6 +24,7 @@ from ..errors import InputError, ModelError
 from ..families import FAMILIES, family_class
 from ..families.base import Family
 from ..families.description import ModelDescription
+from ..language import tr
 from ..models.folder import load_networks
 from ..volume.model_input import InputDescription
 from ..volume.sides import mirrored_axis, mirrored_labels
@@ -105,8 +106,10 @@ class Recipe(ABC):
         missing = [item.name for item in description.structures if item.label not in known]
         if missing:
             raise InputError(
-                f"No case to train on knows about {', '.join(missing)}; leave them out of the data "
-                "set or add cases in which they are drawn."
+                tr(
+                    "No case to train on knows about {missing}; leave them out of the data set "
+                    "or add cases in which they are drawn."
+                ).format(missing=", ".join(missing))
             )
 
     def begin_with_folder(self, family: Any, folder: Path) -> set[str]:
@@ -114,8 +117,14 @@ class Recipe(ABC):
         other = load_networks(folder)
         if other.description.family != family.description.family:
             raise ModelError(
-                f"{folder} is of the {other.description.family} family and cannot begin one of "
-                f"the {family.description.family} family."
+                tr(
+                    "{folder} is of the {family} family and cannot begin one of the "
+                    "{wanted} family."
+                ).format(
+                    folder=folder,
+                    family=other.description.family,
+                    wanted=family.description.family,
+                )
             )
         own = family.state_dict()
         noise = {name: own[name] for name in ("stored_noise",) if name in own}
@@ -124,8 +133,10 @@ class Recipe(ABC):
             family.load_state_dict(self.adapt(state, other, family) | noise)
         except RuntimeError as error:
             raise ModelError(
-                f"The weights of {folder} do not fit ({str(error).splitlines()[1].strip()}); "
-                "choose the same sizes and structures."
+                tr(
+                    "The weights of {folder} do not fit ({reason}); choose the same sizes and "
+                    "structures."
+                ).format(folder=folder, reason=str(error).splitlines()[1].strip())
             ) from error
         return {name.partition(".")[0] for name in state}
 
@@ -136,8 +147,10 @@ class Recipe(ABC):
     def begin_with_checkpoint(self, family: Any, path: Path) -> set[str]:
         """Load the tensors of a checkpoint file; see `begin_with`."""
         raise ModelError(
-            f"{path} is a checkpoint file, and only the published family begins with one; name a "
-            "model folder instead."
+            tr(
+                "{path} is a checkpoint file, and only the published family begins with one; "
+                "name a model folder instead."
+            ).format(path=path)
         )
 
 
@@ -187,7 +200,11 @@ def find_preset(name: str) -> Preset:
     known = presets()
     name = FORMER_NAMES.get(name, name)
     if name not in known:
-        raise InputError(f"There is no preset {name!r}; choose one of {', '.join(known)}.")
+        raise InputError(
+            tr("There is no preset {name!r}; choose one of {known}.").format(
+                name=name, known=", ".join(known)
+            )
+        )
     return known[name]
 
 
@@ -301,6 +318,8 @@ def _check_size(size: tuple[int, int], factor: int) -> None:
     if any(side < factor or side % factor for side in size):
         fitting = ",".join(str(max(factor, round(side / factor) * factor)) for side in size)
         raise InputError(
-            f"Tiles of {size[0]} × {size[1]} pixels do not suit the networks, whose coarsest grid "
-            f"has a point for {factor} of them; set input.size={fitting}."
+            tr(
+                "Tiles of {rows} × {columns} pixels do not suit the networks, whose coarsest "
+                "grid has a point for {factor} of them; set input.size={fitting}."
+            ).format(rows=size[0], columns=size[1], factor=factor, fitting=fitting)
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..families.description import FORMER_PREDICTIONS
+from ..language import tr
 from ..version import VERSION
 from .overrides import flattened
 from .recipe import find_preset
@@ -74,21 +75,35 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
-            raise ValueError(f"its format is {record['format']!r}, not {FORMAT}")
+            raise ValueError(
+                tr("its format is {format!r}, not {known}").format(
+                    format=record["format"], known=FORMAT
+                )
+            )
         values = dict(record["values"])
         prediction = values.get("diffusion.prediction")
         if prediction in FORMER_PREDICTIONS:
             values["diffusion.prediction"] = FORMER_PREDICTIONS[prediction]
         return {**record, "preset": find_preset(record["preset"]).name, "values": values}
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no settings of a training run ({error}).") from error
+        raise InputError(
+            tr("{path} holds no settings of a training run ({error}).").format(
+                path=path, error=error
+            )
+        ) from error
 
 
 def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     differences = [
-        f"{name} {before.get(name)!r} there, {now[name]!r} now"
+        tr("{name} {before!r} there, {now!r} now").format(
+            name=name, before=before.get(name), now=now[name]
+        )
         for name in ("preset", "dataset", "options", "init")
         if before.get(name) != now[name]
     ]
@@ -96,12 +111,16 @@ def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
         # The default of a setting added after the run began is the earlier behaviour.
         old, new = flattened(find_preset(before["preset"])) | before["values"], now["values"]
         differences = [
-            f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
+            tr("{name} {old!r} there, {new!r} now").format(
+                name=name, old=old.get(name), new=new.get(name)
+            )
             for name in sorted(old.keys() | new.keys())
             if old.get(name) != new.get(name) and name.rpartition(".")[2] not in FREE
         ]
     if differences:
         raise InputError(
-            f"{path.parent} holds another run ({'; '.join(differences)}). Give the same "
-            "settings to go on with it, or another --output."
+            tr(
+                "{path} holds another run ({differences}). Give the same settings to go on with "
+                "it, or another --output."
+            ).format(path=path.parent, differences="; ".join(differences))
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..diffusion.description import DiffusionDescription
+from ..language import tr
 
 Decay = Literal["cosine", "constant"]
 Optimiser = Literal["adamw", "muon"]
@@ -90,7 +91,7 @@ class StageSettings:
             ValueError: Naming the field, its value and the allowed values.
         """
         for name in ("steps", "batch", "accumulate", "log_every", "validation_slices"):
-            require(self, name, getattr(self, name) >= 1, "1 or more")
+            require(self, name, getattr(self, name) >= 1, tr("1 or more"))
         for name in (
             "minutes",
             "warm_up",
@@ -101,18 +102,22 @@ class StageSettings:
             "seed",
             "checkpoint_minutes",
         ):
-            require(self, name, getattr(self, name) >= 0, "0 or more")
+            require(self, name, getattr(self, name) >= 0, tr("0 or more"))
         for name in ("weight_decay", "gradient_clip", "elastic"):
-            require(self, name, getattr(self, name) >= 0, "0 or more")
-        require(self, "rate", self.rate > 0, "above 0")
-        require(self, "muon_rate", self.muon_rate > 0, "above 0")
-        require(self, "ema_decay", 0 <= self.ema_decay < 1, "0 up to below 1")
+            require(self, name, getattr(self, name) >= 0, tr("0 or more"))
+        require(self, "rate", self.rate > 0, tr("above 0"))
+        require(self, "muon_rate", self.muon_rate > 0, tr("above 0"))
+        require(self, "ema_decay", 0 <= self.ema_decay < 1, tr("0 up to below 1"))
 
 
 def require(settings: StageSettings, name: str, holds: bool, wanted: str) -> None:
     """Raise `ValueError` with the name and value of a setting unless a condition holds."""
     if not holds:
-        raise ValueError(f"{name} is {getattr(settings, name)}; it must be {wanted}")
+        raise ValueError(
+            tr("{name} is {settings}; it must be {wanted}").format(
+                name=name, settings=getattr(settings, name), wanted=wanted
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..language import tr
 from .checks import finite_values
 from .expectation import Expectation
 from .finding import Finding
@@ -20,14 +21,14 @@ _LUNG_HU = (-950.0, -600.0)
 _BONE_HU = 300.0
 
 TITLES = {
-    "section_cm2": "cross-sections of the body of {value:.0f} cm²",
-    "lung_percent": "{value:.1f} % of the body as dense as lung",
-    "bone_percent": "{value:.1f} % of the body as dense as bone",
+    "section_cm2": tr("cross-sections of the body of {value:.0f} cm²"),
+    "lung_percent": tr("{value:.1f} % of the body as dense as lung"),
+    "bone_percent": tr("{value:.1f} % of the body as dense as bone"),
 }
 _LIMITS = {
-    "section_cm2": "{low:.0f} to {high:.0f} cm²",
-    "lung_percent": "{low:.0f} to {high:.0f} %",
-    "bone_percent": "{low:.0f} to {high:.0f} %",
+    "section_cm2": tr("{low:.0f} to {high:.0f} cm²"),
+    "lung_percent": tr("{low:.0f} to {high:.0f} %"),
+    "bone_percent": tr("{low:.0f} to {high:.0f} %"),
 }
 
 
@@ -74,20 +75,24 @@ def check_appearance(measured: Mapping[str, float], expectation: Expectation) ->
         At most one finding, of severity "ask".
     """
     strange = [
-        f"{TITLES[name].format(value=measured[name])} (usual are "
-        f"{_LIMITS[name].format(low=low, high=high)})"
+        tr("{title} (usual are {limit})").format(
+            title=TITLES[name].format(value=measured[name]),
+            limit=_LIMITS[name].format(low=low, high=high),
+        )
         for name, (low, high) in expectation.appearance.items()
         if name in measured and name in TITLES and not low <= measured[name] <= high
     ]
     if not strange:
         return []
-    region = expectation.region or "another region"
+    region = expectation.region or tr("another region")
     return [
         Finding(
             "coverage",
-            f"The model is for CT of the {region}, and this image differs from such CTs: it has "
-            f"{' and '.join(strange)}. What is found in it means little. Give a CT that covers the "
-            f"{region}, or choose another model.",
+            tr(
+                "The model is for CT of the {region}, and this image differs from such CTs: it has "
+                "{strange}. What is found in it means little. Give a CT that covers the {region}, "
+                "or choose another model."
+            ).format(region=region, strange=tr(" and ").join(strange)),
             "ask",
         )
     ]

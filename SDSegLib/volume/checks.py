@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr, trn
 from .finding import Finding
 from .volume import Volume
 
@@ -33,13 +34,23 @@ def check_usable(volume: Volume) -> list[Finding]:
     called = str(volume.source or volume.name)
     if volume.array.size == 0:
         shown = " × ".join(str(n) for n in reversed(volume.array.shape))
-        return [Finding("empty", f"{called} is empty ({shown} voxels); export it again.", "refuse")]
+        return [
+            Finding(
+                "empty",
+                tr("{called} is empty ({shown} voxels); export it again.").format(
+                    called=called, shown=shown
+                ),
+                "refuse",
+            )
+        ]
     if volume.array.dtype.kind not in "biuf":
         return [
             Finding(
                 "not-numbers",
-                f"{called} holds values of type {volume.array.dtype}, not one real number for each "
-                "voxel; export it again.",
+                tr(
+                    "{called} holds values of type {dtype}, not one real number for each voxel; "
+                    "export it again."
+                ).format(called=called, dtype=volume.array.dtype),
                 "refuse",
             )
         ]
@@ -48,7 +59,9 @@ def check_usable(volume: Volume) -> list[Finding]:
         return [
             Finding(
                 "not-finite",
-                f"No voxel of {called} is a number (all NaN or infinite); export it again.",
+                tr(
+                    "No voxel of {called} is a number (all NaN or infinite); export it again."
+                ).format(called=called),
                 "refuse",
             )
         ]
@@ -56,8 +69,10 @@ def check_usable(volume: Volume) -> list[Finding]:
         return [
             Finding(
                 "not-finite",
-                f"{count:,} of {size:,} voxels of {called} are NaN or infinite, more than half; "
-                "export it again.",
+                tr(
+                    "{count:,} of {size:,} voxels of {called} are NaN or infinite, more than half; "
+                    "export it again."
+                ).format(count=count, size=size, called=called),
                 "refuse",
             )
         ]
@@ -69,7 +84,9 @@ def check_usable(volume: Volume) -> list[Finding]:
         return [
             Finding(
                 "constant",
-                f"All voxels of {called} have the same value ({lowest:g}); export it again.",
+                tr(
+                    "All voxels of {called} have the same value ({lowest:g}); export it again."
+                ).format(called=called, lowest=lowest),
                 "refuse",
             )
         ]
@@ -89,8 +106,10 @@ def check_grid(volume: Volume) -> list[Finding]:
         findings.append(
             Finding(
                 "not-finite",
-                f"{count:,} of {size:,} voxels are NaN or infinite; they are treated as air "
-                f"({AIR_HU} HU).",
+                tr(
+                    "{count:,} of {size:,} voxels are NaN or infinite; they are treated as air "
+                    "({air_hu} HU)."
+                ).format(count=count, size=size, air_hu=AIR_HU),
             )
         )
     return findings + _grid(volume)
@@ -139,13 +158,15 @@ def _values(values: np.ndarray) -> list[Finding]:
     if not values.size:
         return []
     low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
-    span = f"99.8 % of the values lie between {low:g} and {high:g}"
+    span = tr("99.8 % of the values lie between {low:g} and {high:g}").format(low=low, high=high)
     if max(-low, high) > MOST_HU:
         return [
             Finding(
                 "range",
-                f"{span}, far beyond HU, which end near 3000 (metal: 30000); the values seem to be "
-                "scaled. Give the original CT in HU.",
+                tr(
+                    "{span}, far beyond HU, which end near 3000 (metal: 30000); the values seem to "
+                    "be scaled. Give the original CT in HU."
+                ).format(span=span),
                 "ask",
             )
         ]
@@ -153,8 +174,10 @@ def _values(values: np.ndarray) -> list[Finding]:
         return [
             Finding(
                 "range",
-                f"{span}, far less than a CT in HU spans; it seems to be normalised or no CT. "
-                "Give the original CT in HU.",
+                tr(
+                    "{span}, far less than a CT in HU spans; it seems to be normalised or no CT. "
+                    "Give the original CT in HU."
+                ).format(span=span),
                 "ask",
             )
         ]
@@ -162,8 +185,11 @@ def _values(values: np.ndarray) -> list[Finding]:
         return [
             Finding(
                 "range",
-                f"{span}, but a CT in HU reaches from −1000 (air) to 1000 and more (bone); it "
-                "seems to be cut off at a display window, or scaled. Give the original CT in HU.",
+                tr(
+                    "{span}, but a CT in HU reaches from −1000 (air) to 1000 and more (bone); it "
+                    "seems to be cut off at a display window, or scaled. Give the original CT in "
+                    "HU."
+                ).format(span=span),
                 "ask",
             )
         ]
@@ -172,8 +198,10 @@ def _values(values: np.ndarray) -> list[Finding]:
         return [
             Finding(
                 "range",
-                f"{span} and much lies near +1000, where a CT in HU has hardly anything; the image "
-                "seems to be inverted. Give the original CT in HU.",
+                tr(
+                    "{span} and much lies near +1000, where a CT in HU has hardly anything; the "
+                    "image seems to be inverted. Give the original CT in HU."
+                ).format(span=span),
                 "ask",
             )
         ]
@@ -186,18 +214,23 @@ def _values(values: np.ndarray) -> list[Finding]:
             return [
                 Finding(
                     "hu-offset",
-                    f"Hardly any value is below −50 and soft tissue seems to lie near {peak:.0f} "
-                    "instead of 0 to 80 HU: the values look like HU + 1024. Subtract 1024 from "
-                    "every voxel (3D Slicer: Simple Filters, ShiftScaleImageFilter, shift −1024).",
+                    tr(
+                        "Hardly any value is below −50 and soft tissue seems to lie near "
+                        "{peak:.0f} instead of 0 to 80 HU: the values look like HU + 1024. "
+                        "Subtract 1024 from every voxel (3D Slicer: Simple Filters, "
+                        "ShiftScaleImageFilter, shift −1024)."
+                    ).format(peak=peak),
                     "ask",
                 )
             ]
         return [
             Finding(
                 "range",
-                f"{span}; a CT in HU has air at −1000 and fat near −100, and here almost nothing "
-                "is below −50. It seems to be no CT (MR, windowed or scaled). Give the original "
-                "CT in HU.",
+                tr(
+                    "{span}; a CT in HU has air at −1000 and fat near −100, and here almost "
+                    "nothing is below −50. It seems to be no CT (MR, windowed or scaled). Give "
+                    "the original CT in HU."
+                ).format(span=span),
                 "ask",
             )
         ]
@@ -206,9 +239,11 @@ def _values(values: np.ndarray) -> list[Finding]:
         return [
             Finding(
                 "hu-offset" if low < -1500.0 else "range",
-                f"{span} and only {100 * tissue:.2f} % above −200 HU, so there is hardly any "
-                "tissue. Check that the rescale intercept was not applied twice, and that the "
-                "image shows a patient.",
+                tr(
+                    "{span} and only {tissue:.2f} % above −200 HU, so there is hardly any tissue. "
+                    "Check that the rescale intercept was not applied twice, and that the image "
+                    "shows a patient."
+                ).format(span=span, tissue=100 * tissue),
                 "ask",
             )
         ]
@@ -222,16 +257,20 @@ def _grid(volume: Volume) -> list[Finding]:
         findings.append(
             Finding(
                 "few-slices",
-                f"The image has only {_slices(min(geometry.shape))}; a model that looks at "
-                "neighbouring slices is less sure there. Give the whole series if there is more.",
+                tr(
+                    "The image has only {slices}; a model that looks at neighbouring slices is "
+                    "less sure there. Give the whole series if there is more."
+                ).format(slices=_slices(min(geometry.shape))),
             )
         )
     if max(geometry.spacing) > COARSE_SPACING_MM:
         findings.append(
             Finding(
                 "coarse-spacing",
-                f"Voxels are {max(geometry.spacing):g} mm apart; structures smaller than that "
-                "cannot be found. Give the thin-slice reconstruction if there is one.",
+                tr(
+                    "Voxels are {spacing:g} mm apart; structures smaller than that cannot be "
+                    "found. Give the thin-slice reconstruction if there is one."
+                ).format(spacing=max(geometry.spacing)),
             )
         )
     extents = geometry.spacing * np.array(geometry.shape[::-1])
@@ -240,8 +279,11 @@ def _grid(volume: Volume) -> list[Finding]:
         findings.append(
             Finding(
                 "small-field",
-                f"The image covers only {across[0]:.0f} × {across[1]:.0f} mm across the body; "
-                "structures that are cut off are found less surely. Give the full field of view.",
+                tr(
+                    "The image covers only {across:.0f} × {depth:.0f} mm across the body; "
+                    "structures that are cut off are found less surely. Give the full field of "
+                    "view."
+                ).format(across=across[0], depth=across[1]),
             )
         )
     return findings
@@ -255,4 +297,4 @@ def _feet_to_head(volume: Volume) -> list[bool]:
 
 
 def _slices(count: int) -> str:
-    return "1 slice" if count == 1 else f"{count} slices"
+    return trn("1 slice", "{count} slices", count).format(count=count)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..language import tr
 from ..untrusted import is_plain, shown
 
 Range = tuple[float, float]
@@ -39,14 +40,20 @@ class Expectation:
             ValueError: Naming the entry that is not valid.
         """
         if not isinstance(data, Mapping):
-            raise ValueError(f"expects {shown(data)} is not an object")
+            raise ValueError(tr("expects {data} is not an object").format(data=shown(data)))
         known = ("modality", "region", "appearance", "volumes_ml", "section_cm2")
         modality, region = data.get("modality", ""), data.get("region", "")
         for name, text in (("modality", modality), ("region", region)):
             if not isinstance(text, str):
-                raise ValueError(f"expects.{name} {shown(text)} is not a text")
+                raise ValueError(
+                    tr("expects.{name} {text} is not a text").format(name=name, text=shown(text))
+                )
             if not is_plain(text):
-                raise ValueError(f"expects.{name} {shown(text)} holds control characters")
+                raise ValueError(
+                    tr("expects.{name} {text} holds control characters").format(
+                        name=name, text=shown(text)
+                    )
+                )
         appearance = _ranges("appearance", data.get("appearance", {}))
         section = data.get("section_cm2")
         if section is not None:
@@ -70,7 +77,9 @@ class Expectation:
 
 def _ranges(name: str, data: Any) -> dict[str, Range]:
     if not isinstance(data, Mapping):
-        raise ValueError(f"expects.{name} {shown(data)} is not an object")
+        raise ValueError(
+            tr("expects.{name} {data} is not an object").format(name=name, data=shown(data))
+        )
     return {str(key): _range(f"expects.{name}.{key}", value) for key, value in data.items()}
 
 
@@ -79,7 +88,11 @@ def _range(name: str, value: Any) -> Range:
         low, high = (float(limit) for limit in value)
         if low <= high:
             return low, high
-    raise ValueError(f"{name} {shown(value)} is not a lowest and a highest number")
+    raise ValueError(
+        tr("{name} {value} is not a lowest and a highest number").format(
+            name=name, value=shown(value)
+        )
+    )
 
 
 def _is_number(value: Any) -> bool:

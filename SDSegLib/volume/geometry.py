@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 
 SMALLEST_SPACING_MM = 0.01
 LARGEST_SPACING_MM = 100.0
@@ -62,8 +63,10 @@ class Geometry:
         if not np.isfinite(spacing).all() or (spacing == 0).any():
             shown = " × ".join(f"{value:g}" for value in spacing)
             raise InputError(
-                f"The voxel spacing {shown} mm is zero or not a number; correct the header or "
-                "export the image again."
+                tr(
+                    "The voxel spacing {shown} mm is zero or not a number; correct the header "
+                    "or export the image again."
+                ).format(shown=shown)
             )
         origin = np.asarray(affine, dtype=float)[:3, 3]
         return cls(
@@ -96,18 +99,29 @@ class Geometry:
             or (spacing > LARGEST_SPACING_MM).any()
         ):
             raise InputError(
-                f"The voxel spacing is {shown} mm; between {SMALLEST_SPACING_MM:g} and "
-                f"{LARGEST_SPACING_MM:g} mm is plausible. Correct the image header and try again."
+                tr(
+                    "The voxel spacing is {shown} mm; between {smallest_spacing_mm:g} and "
+                    "{largest_spacing_mm:g} mm is plausible. Correct the image header and try "
+                    "again."
+                ).format(
+                    shown=shown,
+                    smallest_spacing_mm=SMALLEST_SPACING_MM,
+                    largest_spacing_mm=LARGEST_SPACING_MM,
+                )
             )
         if not np.isfinite(self.direction).all() or not np.isfinite(self.origin).all():
-            raise InputError("The image header's position or axes are not numbers; correct it.")
+            raise InputError(tr("The image header's position or axes are not numbers; correct it."))
         if abs(np.linalg.det(self.direction)) < 0.1:
             raise InputError(
-                "The image axes lie in one plane (their determinant is "
-                f"{np.linalg.det(self.direction):.3g}); correct the direction in the header."
+                tr(
+                    "The image axes lie in one plane (their determinant is {determinant:.3g}); "
+                    "correct the direction in the header."
+                ).format(determinant=np.linalg.det(self.direction))
             )
         if self.shear_degrees > LARGEST_SHEAR_DEGREES:
             raise InputError(
-                f"The image axes miss the right angle by {self.shear_degrees:.1f}°; resample the "
-                "image onto a straight grid (3D Slicer's module Resample Image does it)."
+                tr(
+                    "The image axes miss the right angle by {shear_degrees:.1f}°; resample the "
+                    "image onto a straight grid (3D Slicer's module Resample Image does it)."
+                ).format(shear_degrees=self.shear_degrees)
             )

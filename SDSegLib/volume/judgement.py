@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
+from ..language import tr
 from .appearance import check_appearance, measure_appearance
 from .checks import check_grid, check_usable, check_values
 from .expectation import Expectation
@@ -66,8 +67,10 @@ def judge_input(
         findings.append(
             Finding(
                 "modality",
-                f"The image's modality is {volume.modality}, not {modality}; a model for "
-                f"{modality} gives meaningless results on it. Give the {modality} series.",
+                tr(
+                    "The image's modality is {modality}, not {expected}; a model for "
+                    "{expected} gives meaningless results on it. Give the {expected} series."
+                ).format(modality=volume.modality, expected=modality),
                 "ask",
             )
         )
@@ -117,13 +120,20 @@ def judge_result(
         return ()
     if not usual and 2 * len(found) >= len(structures):
         return ()
-    region = expectation.region or "region that the model is for"
+    region = expectation.region or tr("region that the model is for")
     return (
         Finding(
             "result",
-            f"{len(found)} of {len(structures)} structures were found"
-            f"{_with_sizes(found, volumes, expectation)}: this does not look like a CT of the "
-            f"{region}. Check that the image shows it, or choose another model.",
+            tr(
+                "{count} of {total} structures were found{found}: this does not look "
+                "like a CT of the {region}. Check that the image shows it, or choose another "
+                "model."
+            ).format(
+                count=len(found),
+                total=len(structures),
+                found=_with_sizes(found, volumes, expectation),
+                region=region,
+            ),
         ),
     )
 
@@ -138,5 +148,9 @@ def _with_sizes(
     parts = []
     for item in known:
         low, high = expectation.volumes_ml[item.name]
-        parts.append(f"{item.name} {volumes[item.name]:.1f} mL, usually {low:.0f} to {high:.0f}")
-    return f", none of usual size ({'; '.join(parts)})"
+        parts.append(
+            tr("{item} {volume:.1f} mL, usually {low:.0f} to {high:.0f}").format(
+                item=item.name, volume=volumes[item.name], low=low, high=high
+            )
+        )
+    return tr(", none of usual size ({parts})").format(parts="; ".join(parts))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..language import tr
 from .geometry import Geometry
 from .segmentation import Segmentation
 from .structure import Structure
@@ -96,7 +97,9 @@ class LayeredLabels:
         lost = self.counts()[1:].sum() - placed.counts()[1:].sum()
         if lost:
             share = 100 * lost / self.counts()[1:].sum()
-            note = f"{share:.1f} % of the segmentation lies outside the image and is left out."
+            note = tr(
+                "{share:.1f} % of the segmentation lies outside the image and is left out."
+            ).format(share=share)
             return replace(placed, notes=(*placed.notes, note))
         return placed
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from ..language import tr
 from ..untrusted import shown
 
 LARGEST_SIDE = 8192
@@ -65,7 +66,9 @@ class InputDescription:
         pictures = data.get("pictures")
         if pictures not in (None, *get_args(Pictures)):
             raise ValueError(
-                f"pictures {shown(pictures)} is none of {', '.join(get_args(Pictures))}"
+                tr("pictures {pictures} is none of {choices}").format(
+                    pictures=shown(pictures), choices=", ".join(get_args(Pictures))
+                )
             )
         rows, columns = (_whole("size", side, LARGEST_SIDE) for side in data["size"][:2])
         description = cls(
@@ -83,8 +86,10 @@ class InputDescription:
         )
         if not 1 <= description.channels <= MOST_CHANNELS:
             raise ValueError(
-                f"windows, slice_offsets_mm and repeat give {description.channels} channels; 1 to "
-                f"{MOST_CHANNELS} are possible"
+                tr(
+                    "windows, slice_offsets_mm and repeat give {channels} channels; 1 to "
+                    "{most_channels} are possible"
+                ).format(channels=description.channels, most_channels=MOST_CHANNELS)
             )
         return description
 
@@ -92,21 +97,33 @@ class InputDescription:
 def _list(name: str, values: Any) -> list[Any]:
     found = list(values)
     if len(found) > MOST_CHANNELS:
-        raise ValueError(f"{name} has {len(found)} entries; {MOST_CHANNELS} are possible")
+        raise ValueError(
+            tr("{name} has {count} entries; {most_channels} are possible").format(
+                name=name, count=len(found), most_channels=MOST_CHANNELS
+            )
+        )
     return found
 
 
 def _number(name: str, value: Any, largest: float) -> float:
     number = float(value)
     if not math.isfinite(number) or abs(number) > largest:
-        raise ValueError(f"{name} {shown(value)} is not a number from {-largest:g} to {largest:g}")
+        raise ValueError(
+            tr("{name} {value} is not a number from {smallest:g} to {largest:g}").format(
+                name=name, value=shown(value), smallest=-largest, largest=largest
+            )
+        )
     return number
 
 
 def _whole(name: str, value: Any, largest: int) -> int:
     number = _number(name, value, largest)
     if number != int(number) or number < 1:
-        raise ValueError(f"{name} {shown(value)} is not a whole number from 1 to {largest}")
+        raise ValueError(
+            tr("{name} {value} is not a whole number from 1 to {largest}").format(
+                name=name, value=shown(value), largest=largest
+            )
+        )
     return int(number)
 
 
@@ -119,5 +136,9 @@ def _spacing(spacing: Any) -> tuple[float, float]:
     low, high = SPACINGS_MM
     rows, columns = (_number("spacing", value, high) for value in spacing[:2])
     if min(rows, columns) < low:
-        raise ValueError(f"spacing {shown(spacing)} mm is not from {low:g} to {high:g}")
+        raise ValueError(
+            tr("spacing {spacing} mm is not from {low:g} to {high:g}").format(
+                spacing=shown(spacing), low=low, high=high
+            )
+        )
     return rows, columns

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from .geometry import Geometry
 from .orientation import Reorientation
 
@@ -60,8 +61,10 @@ class Region:
         stop = tuple(min(int(n), int(b)) for b, n in zip(self.stop, shape, strict=True))
         if any(b <= a for a, b in zip(start, stop, strict=True)):
             raise InputError(
-                f"The region {self} holds no voxel of the volume, which has "
-                f"{' × '.join(str(n) for n in shape[::-1])} voxels (i × j × k); move or enlarge it."
+                tr(
+                    "The region {region} holds no voxel of the volume, which has {shape} voxels "
+                    "(i × j × k); move or enlarge it."
+                ).format(region=self, shape=" × ".join(str(n) for n in shape[::-1]))
             )
         return Region((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
@@ -76,13 +79,17 @@ class Region:
             i0, i1, j0, j1, k0, k1 = (int(part) for part in text.split(","))
         except ValueError:
             raise InputError(
-                f"The region {text!r} is not six whole numbers I0,I1,J0,J1,K0,K1, such as "
-                "100,200,80,180,30,60."
+                tr(
+                    "The region {text!r} is not six whole numbers I0,I1,J0,J1,K0,K1, such as "
+                    "100,200,80,180,30,60."
+                ).format(text=text)
             ) from None
         if i1 <= i0 or j1 <= j0 or k1 <= k0:
             raise InputError(
-                f"The region {text!r} is empty: I1, J1 and K1 are the first voxels beyond it and "
-                "must be larger than I0, J0 and K0."
+                tr(
+                    "The region {text!r} is empty: I1, J1 and K1 are the first voxels beyond it "
+                    "and must be larger than I0, J0 and K0."
+                ).format(text=text)
             )
         return cls((k0, j0, i0), (k1, j1, i1))
 
@@ -110,7 +117,9 @@ class Region:
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(
-                f"The region {data!r} does not give two whole numbers for each of k, j and i."
+                tr(
+                    "The region {data!r} does not give two whole numbers for each of k, j and i."
+                ).format(data=data)
             ) from error
         return cls((k0, j0, i0), (k1, j1, i1))
 
@@ -135,7 +144,7 @@ def region_around(geometry: Geometry, points_ras: np.ndarray) -> Region:
     """
     points = np.asarray(points_ras, dtype=float).reshape(-1, 3)
     if not len(points) or not np.isfinite(points).all():
-        raise InputError("The region has no place in the patient; draw it again.")
+        raise InputError(tr("The region has no place in the patient; draw it again."))
     homogeneous = np.column_stack([points, np.ones(len(points))])
     index = (np.linalg.inv(geometry.affine_ras) @ homogeneous.T)[:3]
     # A point on the border of two voxels belongs to the one inside the box.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..language import tr
 from .doubt import SliceDoubt
 from .geometry import Geometry
 from .region import Region
@@ -43,7 +44,7 @@ class Segmentation:
     doubt: SliceDoubt | None = None
 
     def __post_init__(self) -> None:
-        self._check("label map", self.label_map)
+        self._check(tr("label map"), self.label_map)
         if self.instability is not None:
             self._check("instability", self.instability)
 

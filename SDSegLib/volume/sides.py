@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from .model_input import InputDescription
 from .structure import LEFT, RIGHT, Structure
 
-WAY_OUT = "leave `mirror` off"
+WAY_OUT = tr("leave `mirror` off")
 OTHER_SIDE = {RIGHT.value: LEFT.value, LEFT.value: RIGHT.value}
 
 
@@ -31,8 +32,10 @@ def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
         if side not in OTHER_SIDE:
             if {"left", "right"} & set(item.id.split("-")):
                 raise InputError(
-                    f"'{item.name}' has a side by its name and none by its code, so slices cannot "
-                    f"be mirrored; give it the modifier Left or Right, or {WAY_OUT}."
+                    tr(
+                        "'{item}' has a side by its name and none by its code, so slices cannot "
+                        "be mirrored; give it the modifier Left or Right, or {way_out}."
+                    ).format(item=item.name, way_out=WAY_OUT)
                 )
             continue
         partners = [
@@ -44,8 +47,10 @@ def mirrored_labels(structures: Sequence[Structure]) -> np.ndarray:
         ]
         if len(partners) != 1:
             raise InputError(
-                f"'{item.name}' has no counterpart on the other side, so slices cannot be "
-                f"mirrored; {WAY_OUT}."
+                tr(
+                    "'{item}' has no counterpart on the other side, so slices cannot be "
+                    "mirrored; {way_out}."
+                ).format(item=item.name, way_out=WAY_OUT)
             )
         table[item.label] = partners[0]
     return table
@@ -70,4 +75,8 @@ def mirrored_axis(description: InputDescription) -> int:
     for axis, direction in ((-1, description.axes[0]), (-2, description.axes[1])):
         if direction in "LR" and description.pictures is None:
             return axis
-    raise InputError(f"Only slices that show both sides of the patient can be mirrored; {WAY_OUT}.")
+    raise InputError(
+        tr("Only slices that show both sides of the patient can be mirrored; {way_out}.").format(
+            way_out=WAY_OUT
+        )
+    )

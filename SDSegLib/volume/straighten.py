@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ..language import tr
 from .checks import AIR_HU
 from .geometry import LARGEST_SHEAR_DEGREES, Geometry
 from .volume import Volume
@@ -129,11 +130,11 @@ def straightened(volume: Volume, labels: bool = False) -> Volume:
     how = straightening_of(volume.geometry)
     if how is None:
         return volume
-    note = (
-        f"The slices are shifted against each other by {how.shift_mm:.1f} mm from first to last, "
-        f"as by a gantry tilted by {how.tilt_degrees:.1f}°. They were straightened, so results lie "
-        "on a straight grid that is larger than the slices."
-    )
+    note = tr(
+        "The slices are shifted against each other by {shift_mm:.1f} mm from first to last, "
+        "as by a gantry tilted by {tilt_degrees:.1f}°. They were straightened, so results "
+        "lie on a straight grid that is larger than the slices."
+    ).format(shift_mm=how.shift_mm, tilt_degrees=how.tilt_degrees)
     return replace(
         volume,
         array=how.apply(volume.array, 0 if labels else _outside(volume), labels),

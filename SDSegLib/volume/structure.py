@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..language import tr
 from ..untrusted import is_plain, shown, whole_number
 
 LARGEST_LABEL = 255
@@ -61,10 +62,16 @@ class Structure:
     def from_json(cls, data: dict[str, Any]) -> Structure:
         red, green, blue = (whole_number(value) for value in data["color"])
         if not all(0 <= value <= 255 for value in (red, green, blue)):
-            raise ValueError(f"color {shown(data['color'])} is not three numbers 0 … 255")
+            raise ValueError(
+                tr("color {shown} is not three numbers 0 … 255").format(shown=shown(data["color"]))
+            )
         label = whole_number(data["label"])
         if not 0 < label <= LARGEST_LABEL:
-            raise ValueError(f"label {shown(data['label'])} is not from 1 to {LARGEST_LABEL}")
+            raise ValueError(
+                tr("label {shown} is not from 1 to {largest_label}").format(
+                    shown=shown(data["label"]), largest_label=LARGEST_LABEL
+                )
+            )
         return cls(
             label=label,
             name=_text("name", data["name"]),
@@ -105,8 +112,10 @@ def structure_id(name: str) -> str:
 def _text(entry: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_NAME or not is_plain(value):
         raise ValueError(
-            f"{entry} {shown(value)} is not a text of up to {LONGEST_NAME} characters without "
-            "control characters"
+            tr(
+                "{entry} {value} is not a text of up to {longest_name} characters without "
+                "control characters"
+            ).format(entry=entry, value=shown(value), longest_name=LONGEST_NAME)
         )
     return value
 
@@ -121,6 +130,8 @@ def _fraction(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise ValueError(
-            f"minimum_component_fraction {shown(value)} is not a fraction above 0 and up to 1"
+            tr("minimum_component_fraction {value} is not a fraction above 0 and up to 1").format(
+                value=shown(value)
+            )
         )
     return float(value)

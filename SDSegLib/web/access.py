@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
+from ..language import language, tr
+
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,7 +40,7 @@ _NO_MESSAGE = (AttributeError, LookupError, TypeError, ValueError, struct.error)
 """What wslink raises on bytes that are none of its messages; errors of actions are not among it."""
 _TAKEN_OVER = 4001
 _WAIT_SECONDS = 5.0
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>SDSeg</title>
+_PAGE = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>SDSeg</title>
 <style>
 html{{color-scheme:dark;background:#0f1318;color:#d5dce4;font:16px/1.5 system-ui,sans-serif}}
 main{{max-width:30rem;margin:20vh auto;padding:0 1.5rem}}
@@ -96,20 +98,25 @@ class TokenAccess:
         if host is None or host.hostname not in _HOSTS:
             return _refusal(
                 421,
-                "This address is not served",
-                "SDSeg answers to 127.0.0.1 and localhost only. Use the address that "
-                "“sdseg view” printed.",
+                tr("This address is not served"),
+                tr(
+                    "SDSeg answers to 127.0.0.1 and localhost only. Use the address that "
+                    "“sdseg view” printed."
+                ),
             )
         text = request.headers.get("Origin")
         origin = None if text is None else _split(text)
         if text is not None and (origin is None or origin.netloc != request.headers.get("Host")):
-            return _refusal(403, "Refused", "Another web page may not use SDSeg.")
+            return _refusal(403, tr("Refused"), tr("Another web page may not use SDSeg."))
         if not self._is_known(request) and not self._has_token(request):
             return _refusal(
                 403,
-                "The address is not complete, or was used already",
-                "Open SDSeg with the whole address that “sdseg view” printed, including the part "
-                "after “token=”. Each address works once; in the terminal, Enter makes another.",
+                tr("The address is not complete, or was used already"),
+                tr(
+                    "Open SDSeg with the whole address that “sdseg view” printed, including the "
+                    "part after “token=”. Each address works once; in the terminal, Enter makes "
+                    "another."
+                ),
             )
         return None
 
@@ -247,5 +254,7 @@ class SinglePageAccess:
 
 def _refusal(status: int, title: str, text: str) -> web.Response:
     """A small HTML page that says why the request was refused and what to do."""
-    page = _PAGE.format(title=escape(title), text=escape(text))
+    page = _PAGE.format(
+        language=language().replace("_", "-"), title=escape(title), text=escape(text)
+    )
     return web.Response(status=status, text=page, content_type="text/html")

@@ -10,6 +10,7 @@ from typing import Any
 from ..cases.collection import AddedCase, CaseCollection
 from ..cases.index import STATES
 from ..errors import SDSegError
+from ..language import tr
 from ..mrml.from_node import layers_from_node
 from ..review.formatting import color_code, grid_text, milliliters_text
 from ..teaching.next_step import next_step
@@ -92,7 +93,7 @@ class AddCasePanel:
     async def _choose_folder(self, text: str) -> None:
         if self._busy:
             return
-        self._set_busy("Reading your cases…")
+        self._set_busy(tr("Reading your cases…"))
         try:
             await self._cases.choose(text)
             self._error = ""
@@ -109,7 +110,7 @@ class AddCasePanel:
         if offer is None or folder is None:
             self.draw()
             return
-        self._set_busy("Comparing the CT with your cases…")
+        self._set_busy(tr("Comparing the CT with your cases…"))
         try:
             holder, name = await asyncio.to_thread(_place_of, CaseCollection(folder), offer.volume)
             self._holder, self._next_name = holder, name
@@ -123,7 +124,7 @@ class AddCasePanel:
         if offer is None or folder is None or self._busy:
             return
         self._error = ""
-        self._set_busy("Writing the CT and the segmentation…")
+        self._set_busy(tr("Writing the CT and the segmentation…"))
         chosen = next((item for item in STATES if item == state), None)
         try:
             added = await asyncio.to_thread(
@@ -148,8 +149,11 @@ class AddCasePanel:
 
     def _tell(self, added: AddedCase) -> None:
         page, case = self._context.page, added.case
-        verb = "Added" if added.is_new else "Replaced the segmentation of"
-        said = f"{verb} {case.name}, {STATE_LABELS[case.state]}, in {case.folder}."
+        said = (
+            tr("Added {case}, {state}, in {folder}.")
+            if added.is_new
+            else tr("Replaced the segmentation of {case}, {state}, in {folder}.")
+        ).format(case=case.name, state=STATE_LABELS[case.state], folder=case.folder)
         page.tell(" ".join(filter(None, (said, next_step(self._cases.cases)))))
         for finding in added.findings:
             page.tell(finding.message, "warning")

@@ -13,6 +13,7 @@ from trame_client.widgets.html import Div
 
 from ..cases.collection import CaseCollection
 from ..errors import InputError
+from ..language import language, tr
 from ..models.registry import find_model
 from ..mrml.session import adopt_session
 from ..mrml.snapshot import SegmentationSnapshot
@@ -27,6 +28,7 @@ from .editing import Editor
 from .image_panel import ImagePanel
 from .model_panel import ModelPanel
 from .page_context import UNEXPECTED, Debounced, Page, PageContext
+from .page_texts import translate_page, translate_script
 from .recovery import Recovery
 from .review_panel import ReviewPanel
 from .run_panel import RunPanel
@@ -287,9 +289,9 @@ def check_input(
         find_model(model)
     for path in (image, segmentation):
         if path is not None and not path.exists():
-            raise InputError(f"{path} does not exist; check the spelling.")
+            raise InputError(tr("{path} does not exist; check the spelling.").format(path=path))
     if segmentation is not None and image is None:
-        raise InputError("--segmentation needs its CT: sdseg view CT --segmentation FILE")
+        raise InputError(tr("--segmentation needs its CT: sdseg view CT --segmentation FILE"))
     if cases is not None:
         CaseCollection(cases)
 
@@ -313,6 +315,7 @@ def _page_routes() -> list[web.RouteDef]:
     """The start page and its files; they take precedence over trame's own."""
     script, style = trame_private.client_files()
     start = _read("index.html").replace("{{script}}", script).replace("{{style}}", style)
+    start = start.replace("{{language}}", language().replace("_", "-"))
 
     async def send_start(_: web.Request) -> web.Response:
         return web.Response(text=start, content_type="text/html")
@@ -333,4 +336,8 @@ def _sender(name: str, kind: str) -> Any:
 
 
 def _read(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+    """A file of the page, with its texts in the user's language."""
+    text = (_FOLDER / name).read_text(encoding="utf-8")
+    if name.endswith(".html"):
+        return translate_page(text, tr)
+    return translate_script(text, tr) if name.endswith(".js") else text

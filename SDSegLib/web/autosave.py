@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from ..mrml.snapshot import SegmentationSnapshot
 from ..volume.volume import Volume
 from .study import SeriesChoice
@@ -149,8 +150,10 @@ class LeftEdits:
         differences = [abs(a - b) for a, b in zip(affine, self.about["affine"], strict=True)]
         if shape != self.about["shape"] or max(differences) > 1e-3:
             raise InputError(
-                f"{volume.name} has changed since it was edited; the edits do not fit any more. "
-                "They are offered again at the next start."
+                tr(
+                    "{volume} has changed since it was edited; the edits do not fit any more. "
+                    "They are offered again at the next start."
+                ).format(volume=volume.name)
             )
 
 

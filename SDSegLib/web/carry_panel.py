@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
 from ..propagation.options import DIRECTIONS, PropagateOptions
@@ -173,12 +174,12 @@ class CarryPanel:
     def _choose(self, method: str) -> None:
         """Choose a method; the chosen one again closes it."""
         if method not in METHODS:
-            raise InputError(f"There is no method called {method}.")
+            raise InputError(tr("There is no method called {method}.").format(method=method))
         if method == self._method:
             self.close()
             return
         if not self._context.editor.segment_id:
-            raise InputError("Choose a structure first, or add one and draw it on some slices.")
+            raise InputError(tr("Choose a structure first, or add one and draw it on some slices."))
         self._context.page.show(tab="edit")
         self._method = method
         self._stop()
@@ -191,7 +192,7 @@ class CarryPanel:
 
     def _set_direction(self, carry: str) -> None:
         if carry not in DIRECTIONS:
-            raise InputError(f"There is no direction called {carry}.")
+            raise InputError(tr("There is no direction called {carry}.").format(carry=carry))
         self._carry = carry
         self.changed()
 
@@ -207,7 +208,9 @@ class CarryPanel:
         """Count a slice as drawn; its number from 1."""
         plane = self._plane()
         if not 1 <= int(number) <= self._context.study.opened().array.shape[plane.axis]:
-            raise InputError(f"There is no {plane.name} slice {number}.")
+            raise InputError(
+                tr("There is no {plane} slice {number}.").format(plane=plane.name, number=number)
+            )
         self._choices.add(int(number) - 1)
         self.changed()
 
@@ -253,7 +256,7 @@ class CarryPanel:
             self._go_to(self._hints.next_slice + 1)
         elif self._method:
             self._context.page.tell(
-                "Only a preview of Propagate tells the slice to draw next.", "warning"
+                tr("Only a preview of Propagate tells the slice to draw next."), "warning"
             )
 
     # The preview.
@@ -337,7 +340,7 @@ class CarryPanel:
             self._retry()
         elif self._is_waiting():
             self._context.page.tell(
-                "Nothing was drawn since the last prediction; correct a slice first.", "warning"
+                tr("Nothing was drawn since the last prediction; correct a slice first."), "warning"
             )
         else:
             self._apply()
@@ -390,8 +393,8 @@ class CarryPanel:
         if not self._jobs.is_busy:
             return {"text": "", "share": None}
         if self._method != "propagate":
-            return {"text": "Computing the preview…", "share": None}
+            return {"text": tr("Computing the preview…"), "share": None}
         if progress is None or progress.stage == "load":
-            return {"text": "Loading the model; later previews skip this…", "share": None}
+            return {"text": tr("Loading the model; later previews skip this…"), "share": None}
         share = progress.done / progress.total if progress.total else None
-        return {"text": progress.message or "Computing the preview…", "share": share}
+        return {"text": progress.message or tr("Computing the preview…"), "share": share}

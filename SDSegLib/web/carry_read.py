@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..language import tr
 from ..mrml.last_prediction import last_prediction
 from ..propagation.stack import body_axis
 from ..volume.volume import Volume
@@ -55,7 +56,7 @@ def read_seeds(scene: CarryScene, settings: CarrySettings, volume: Volume) -> Re
     """Read for the method "grow"."""
     seeds = scene.seeds()
     if len(seeds) < 2:
-        problem = (
+        problem = tr(
             "Grow needs two shown structures with strokes in them: what you want, and what it is "
             "not. Add a background seed and paint a stroke outside the structure."
         )
@@ -82,11 +83,15 @@ def read_segment(
     """
     segment = scene.segment(segment_id)
     if segment is None:
-        return Reading(problem="Choose a structure, or add one and draw it on one slice or more.")
+        return Reading(
+            problem=tr("Choose a structure, or add one and draw it on one slice or more.")
+        )
     name, part = segment.GetName(), scene.part(segment_id)
     drawn = choices.drawn(part, last_prediction(segment), body_axis(volume.geometry))
     if part.is_empty:
-        problem = f"{name} is empty. Draw it on one slice or more: the preview follows."
+        problem = tr("{name} is empty. Draw it on one slice or more: the preview follows.").format(
+            name=name
+        )
         return Reading(problem=problem, drawn=drawn)
     if drawn.can_correct and not drawn.is_changed and not choices.is_changed:
         return Reading(drawn=drawn)
@@ -109,13 +114,17 @@ def read_segment(
 def _problem(settings: CarrySettings, drawn: Drawn, count: int, name: str) -> str:
     """Why nothing can be carried from the drawn ones of `count` slices, or ""."""
     if count == 1:
-        return "The CT has a single slice in this plane; there is no other to carry anything to."
+        return tr(
+            "The CT has a single slice in this plane; there is no other to carry anything to."
+        )
     if not drawn.numbers:
-        return f"No slice of {name} counts as drawn; draw on one, or add the slice that is shown."
+        return tr(
+            "No slice of {name} counts as drawn; draw on one, or add the slice that is shown."
+        ).format(name=name)
     between = settings.method == "propagate" and settings.carry == "between"
     if between and len(drawn.numbers) < 2:
-        return (
-            f"Between needs two drawn slices, and only slice {drawn.numbers[0] + 1} is drawn. "
-            "Draw another one, or choose another direction."
-        )
+        return tr(
+            "Between needs two drawn slices, and only slice {number} is drawn. Draw another "
+            "one, or choose another direction."
+        ).format(number=drawn.numbers[0] + 1)
     return ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..language import tr
 from ..mrml.last_prediction import with_slices_of
 from ..operations.propagate import PropagateOperation
 from ..propagation.mask_part import MaskPart
@@ -72,10 +73,12 @@ class CarryRequest:
         gaps = apart(self.part, self.drawn.axis, self.drawn.numbers)
         messages = []
         if gaps:
-            pairs = " and ".join(f"{before + 1}–{after + 1}" for before, after in gaps)
+            pairs = tr(" and ").join(f"{before + 1}–{after + 1}" for before, after in gaps)
             messages.append(
-                f"The contours of slices {pairs} do not overlap and cannot be connected. Draw a "
-                "slice between them, or use Propagate."
+                tr(
+                    "The contours of slices {pairs} do not overlap and cannot be connected. "
+                    "Draw a slice between them, or use Propagate."
+                ).format(pairs=pairs)
             )
         return Carried({self.segment_id: MaskPart.of(filled)}, messages=tuple(messages))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..language import tr
 from ..propagation.options import listed
 from ..review.formatting import milliliters_text, seconds_text
 from ..volume.judgement import judge_input
@@ -109,25 +110,33 @@ def notes_on(
         return notes
     plane = planes[drawn.axis]
     if drawn.other_axes:
-        others = " and ".join(planes[axis].name for axis in drawn.other_axes)
+        others = tr(" and ").join(planes[axis].name for axis in drawn.other_axes)
         notes.append(
-            f"Drawn in several planes. Only the {plane.name} slices count; strokes on {others} "
-            "slices do not. Choose another plane if that is not what you want."
+            tr(
+                "Drawn in several planes. Only the {plane} slices count; strokes on {others} "
+                "slices do not. Choose another plane if that is not what you want."
+            ).format(plane=plane.name, others=others)
         )
     elif drawn.has_no_gaps:
         notes.append(
-            f"No slice was left out, so all slices count as drawn (if {plane.name}) and will not "
-            "change. Was it made by a program? Click below, then correct a slice."
+            tr(
+                "No slice was left out, so all slices count as drawn (if {plane}) and will not "
+                "change. Was it made by a program? Click below, then correct a slice."
+            ).format(plane=plane.name)
         )
     elif drawn.is_guessed:
         notes.append(
-            f"The drawing does not show its plane; {plane.name} is assumed. Choose another plane "
-            "if it was drawn there."
+            tr(
+                "The drawing does not show its plane; {plane} is assumed. Choose another plane "
+                "if it was drawn there."
+            ).format(plane=plane.name)
         )
     for axis in sorted({axis for axis, _ in drawn.elsewhere}):
         numbers = listed(number + 1 for other, number in drawn.elsewhere if other == axis)
         notes.append(
-            f"The {planes[axis].name} slices that were drawn before ({numbers}) stay as they are."
+            tr("The {plane} slices that were drawn before ({numbers}) stay as they are.").format(
+                plane=planes[axis].name, numbers=numbers
+            )
         )
     return notes
 
@@ -141,15 +150,20 @@ def takes_text(taken: Sequence[tuple[str, int]], voxel_ml: float) -> str:
     """
     ranked = sorted(taken, key=lambda item: -item[1])
     named = ranked[:_MOST_NAMED]
-    amounts = [f"{milliliters_text(count * voxel_ml)} mL of {name}" for name, count in named]
+    amounts = [
+        tr("{milliliters_text} mL of {name}").format(
+            milliliters_text=milliliters_text(count * voxel_ml), name=name
+        )
+        for name, count in named
+    ]
     rest = len(ranked) - len(named)
     if rest:
-        amounts.append(f"some of {rest} more")
+        amounts.append(tr("some of {rest} more").format(rest=rest))
     if not amounts:
         return ""
     before, last = ", ".join(amounts[:-1]), amounts[-1]
-    text = f"{before} and {last}" if before else last
-    return f"Apply takes {text}. Drawing, below the structures, can keep them."
+    text = tr("{before} and {last}").format(before=before, last=last) if before else last
+    return tr("Apply takes {text}. Drawing, below the structures, can keep them.").format(text=text)
 
 
 def facts_of(result: Carried, not_counted: str, volume: Volume) -> str:
@@ -160,4 +174,6 @@ def facts_of(result: Carried, not_counted: str, volume: Volume) -> str:
         if key != not_counted
     )
     milliliters = milliliters_text(voxels * volume.geometry.voxel_volume_ml)
-    return f"{milliliters} mL in {seconds_text(result.seconds)}"
+    return tr("{milliliters} mL in {seconds}").format(
+        milliliters=milliliters, seconds=seconds_text(result.seconds)
+    )

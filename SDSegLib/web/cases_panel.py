@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ..cases.collection import CaseCollection, CollectedCase
 from ..cases.findings import check_cases
 from ..cases.index import STATES, State
 from ..errors import InputError, SDSegError
+from ..language import tr, trn
 from ..review.formatting import color_code
 from .page_context import Action, Answer, PageContext
 from .study import Source
 
-STATE_LABELS: dict[State, str] = {state: state.replace("-", " ") for state in get_args(State)}
+STATE_LABELS: dict[State, str] = {
+    "to-do": tr("to do"),
+    "segmented": tr("segmented"),
+    "corrected": tr("corrected"),
+    "left-out": tr("left out"),
+}
 _MOST_STRUCTURES = 12
 
 
@@ -72,8 +78,9 @@ class CasesPanel:
         path = Path(text.strip()).expanduser()
         if not text.strip() or not path.is_absolute():
             raise InputError(
-                "Give the whole path of a folder on this computer, such as "
-                f"{Path.home() / 'my-cases'}."
+                tr("Give the whole path of a folder on this computer, such as {example}.").format(
+                    example=Path.home() / "my-cases"
+                )
             )
         await asyncio.to_thread(CaseCollection, path)
         self._set_folder(path)
@@ -108,12 +115,21 @@ class CasesPanel:
                 "choosing": self._is_choosing or self.folder is None,
                 "rows": [_row(case, patients) for case in self.cases],
                 "patients": len(patients),
+                "total": self._total(len(patients)),
                 "states": [{"state": key, "label": text} for key, text in STATE_LABELS.items()],
                 "findings": list(self._findings),
-                "checking": self._is_checking,
                 "error": self._error,
             }
         )
+
+    def _total(self, patients: int) -> str:
+        cases = len(self.cases)
+        of_cases = trn("{cases} case", "{cases} cases", cases).format(cases=cases)
+        of_patients = trn("{patients} patient", "{patients} patients", patients)
+        text = tr("{cases} of {patients}").format(
+            cases=of_cases, patients=of_patients.format(patients=patients)
+        )
+        return tr("{text}; checking…").format(text=text) if self._is_checking else text
 
     def _set_folder(self, path: Path) -> None:
         self.folder = Path(path).absolute()
@@ -128,7 +144,7 @@ class CasesPanel:
 
     def _collection(self) -> CaseCollection:
         if self.folder is None:
-            raise InputError("Choose the folder of your cases first.")
+            raise InputError(tr("Choose the folder of your cases first."))
         return CaseCollection(self.folder)
 
     async def _check(self) -> None:
@@ -150,7 +166,11 @@ class CasesPanel:
     async def _set_state(self, name: str, state: str) -> None:
         known = next((item for item in STATES if item == state), None)
         if known is None:
-            raise InputError(f"The state {state!r} is unknown; choose one of {', '.join(STATES)}.")
+            raise InputError(
+                tr("The state {state!r} is unknown; choose one of {states}.").format(
+                    state=state, states=", ".join(STATES)
+                )
+            )
         try:
             await asyncio.to_thread(self._collection().set_state, name, known)
         finally:
@@ -159,13 +179,14 @@ class CasesPanel:
     async def _remove(self, name: str) -> None:
         collection = self._collection()
         case = await asyncio.to_thread(collection.case, name)
-        shown = ", ".join(item.name for item in case.structures[:3]) or "no segmentation"
+        shown = ", ".join(item.name for item in case.structures[:3]) or tr("no segmentation")
         answer = await self._context.page.ask(
-            f"Delete {case.name}?",
-            f"{case.folder} would be deleted ({shown}, {case.megabytes:.1f} MB). This cannot be "
-            "undone.",
-            Answer("keep", "Keep it", primary=True),
-            Answer("delete", "Delete it"),
+            tr("Delete {case}?").format(case=case.name),
+            tr(
+                "{folder} would be deleted ({shown}, {megabytes:.1f} MB). This cannot be undone."
+            ).format(folder=case.folder, shown=shown, megabytes=case.megabytes),
+            Answer("keep", tr("Keep it"), primary=True),
+            Answer("delete", tr("Delete it")),
         )
         if answer != "delete":
             return
@@ -175,7 +196,9 @@ class CasesPanel:
             await self.read()
         if left:
             names = ", ".join(path.name for path in left)
-            text = f"{case.folder} stays, since it holds other files: {names}."
+            text = tr("{folder} stays, since it holds other files: {names}.").format(
+                folder=case.folder, names=names
+            )
             self._context.page.tell(text, "warning")
 
 
@@ -186,6 +209,6 @@ def _row(case: CollectedCase, patients: list[str]) -> dict[str, Any]:
         "name": case.name,
         "state": case.state,
         "patient": patients.index(case.patient) + 1,
-        "structures": shown + (f" and {more} more" if more > 0 else ""),
+        "structures": shown + (tr(" and {more} more").format(more=more) if more > 0 else ""),
         "colors": [color_code(item.color) for item in case.structures[:_MOST_STRUCTURES]],
     }

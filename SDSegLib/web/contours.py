@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import InputError
+from ..language import tr
 from ..mrml.fill_between import fill_between_slices
 from ..propagation.mask_part import MaskPart
 
@@ -32,12 +33,14 @@ def fill_between(part: MaskPart, axis: int, drawn: Sequence[int]) -> np.ndarray:
     numbers = sorted(set(drawn))
     if len(numbers) < 2:
         raise InputError(
-            "Fill between slices needs two drawn slices or more; draw the structure on another."
+            tr("Fill between slices needs two drawn slices or more; draw the structure on another.")
         )
     if numbers[-1] - numbers[0] + 1 == len(numbers):
         raise InputError(
-            f"There is no slice between the drawn ones ({numbers[0] + 1} to {numbers[-1] + 1}); "
-            "draw the structure on a slice farther away."
+            tr(
+                "There is no slice between the drawn ones ({number} to {last_number}); draw the "
+                "structure on a slice farther away."
+            ).format(number=numbers[0] + 1, last_number=numbers[-1] + 1)
         )
     result = part.whole() != 0
     slices = np.moveaxis(result, axis, 0)
@@ -45,7 +48,7 @@ def fill_between(part: MaskPart, axis: int, drawn: Sequence[int]) -> np.ndarray:
     known[numbers] = slices[numbers]
     known = np.moveaxis(known, 0, axis)
     if not known.any():
-        raise InputError("The drawn slices are empty; draw the structure on two of them.")
+        raise InputError(tr("The drawn slices are empty; draw the structure on two of them."))
     filled = fill_between_slices(known, axis) != 0
     between = np.setdiff1d(np.arange(numbers[0], numbers[-1]), numbers)
     slices[between] = np.moveaxis(filled, axis, 0)[between]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import InputError
+from ..language import tr
 from .editing import LARGEST_BRUSH_MM, OVERWRITING, SCISSORS, SMALLEST_BRUSH_MM, SMOOTHING
 from .page_context import Action, PageContext
 
@@ -101,7 +102,7 @@ class EditPanel:
 
     def _set_scissors(self, mode: str) -> None:
         if mode not in SCISSORS:
-            raise InputError(f"Scissors cannot {mode}.")
+            raise InputError(tr("Scissors cannot {mode}.").format(mode=mode))
         self._scissors = mode
         self._context.editor.set_scissors(mode)
         self.draw()
@@ -120,7 +121,7 @@ class EditPanel:
 
     def _set_overwriting(self, name: str) -> None:
         if name not in OVERWRITING:
-            raise InputError(f"Other structures cannot be treated as {name}.")
+            raise InputError(tr("Other structures cannot be treated as {name}.").format(name=name))
         self._context.editor.set_overwriting(name)
         self.draw()
 
@@ -139,7 +140,7 @@ class EditPanel:
 
     def _set_smoothing(self, mode: str, millimeters: float) -> None:
         if mode not in SMOOTHING:
-            raise InputError(f"There is no smoothing called {mode}.")
+            raise InputError(tr("There is no smoothing called {mode}.").format(mode=mode))
         self._smoothing = mode
         self._smoothing_mm = min(max(float(millimeters), 0.5), _LARGEST_SMOOTHING_MM)
         self.draw()

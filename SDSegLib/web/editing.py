@@ -26,6 +26,7 @@ from trame_slicer.segmentation.segmentation_effect_smoothing import SmoothingEff
 from undo_stack import UndoStack
 
 from ..errors import InputError
+from ..language import tr
 from ..mrml.volumes import array_of
 from . import trame_private
 
@@ -115,11 +116,11 @@ class Editor:
             InputError: If there is no segment to edit.
         """
         if tool not in TOOLS:
-            raise InputError(f"There is no tool called {tool}.")
+            raise InputError(tr("There is no tool called {tool}.").format(tool=tool))
         if tool == self.tool:
             tool = "none"
         if tool != "none" and not self.segment_id:
-            raise InputError("Choose a structure first, or add one.")
+            raise InputError(tr("Choose a structure first, or add one."))
         self._editor.set_active_effect_type(TOOLS[tool])
         if tool == "threshold":
             trame_private.stop_blinking(self._editor)
@@ -283,5 +284,5 @@ class Editor:
         """The active effect, which must be of this kind."""
         effect = self._editor.active_effect
         if type(effect) is not kind:
-            raise InputError("Activate the tool first.")
+            raise InputError(tr("Activate the tool first."))
         return effect

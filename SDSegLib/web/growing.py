@@ -6,6 +6,7 @@ import numpy as np
 from slicer import vtkImageGrowCutSegment
 
 from ..errors import InputError
+from ..language import tr
 from ..mrml.volumes import array_of, bounding_box, image_of
 from ..volume.volume import Volume
 
@@ -35,8 +36,10 @@ def grow_from_seeds(volume: Volume, seeds: np.ndarray, locality: float) -> np.nd
     """
     if len(np.unique(seeds)) < 3:
         raise InputError(
-            "Grow needs two seeds that hold something: the structure, and what it is not. Add a "
-            "background seed and paint a stroke outside the structure with it."
+            tr(
+                "Grow needs two seeds that hold something: the structure, and what it is not. Add "
+                "a background seed and paint a stroke outside the structure with it."
+            )
         )
     box = _around(bounding_box(seeds), seeds.shape)
     grown = np.zeros(seeds.shape, np.uint8)

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ..errors import InputError, SDSegError
+from ..language import tr
 from ..resources import sample_ct
 from ..review.formatting import grid_text
 from ..volume.volume import Volume
@@ -71,7 +72,7 @@ class ImagePanel:
     async def open(self, source: Source) -> None:
         """Read a CT in a thread and replace the current one."""
         if self._opening.locked():
-            raise InputError("Another image is being opened; wait a moment.")
+            raise InputError(tr("Another image is being opened; wait a moment."))
         async with self._opening:
             opened = False
             try:
@@ -90,7 +91,7 @@ class ImagePanel:
         study = self._context.study
         async with self._opening:
             try:
-                self._show_busy(f"Reading {left.image.name}…")
+                self._show_busy(tr("Reading {image}…").format(image=left.image.name))
                 series, phase = left.about["series"], left.about["phase"]
                 volume = await asyncio.to_thread(read_image, left.image, series, phase)
                 left.check_belongs_to(volume)
@@ -112,7 +113,7 @@ class ImagePanel:
             image = {
                 "name": volume.name,
                 "grid": grid_text(volume.geometry.shape, volume.geometry.spacing),
-                "modality": volume.modality or "modality not stated",
+                "modality": volume.modality or tr("modality not stated"),
                 "findings": [finding.message for finding in study.findings],
             }
         series = [{"uid": item.key, "text": item.text} for item in self._choices]
@@ -126,14 +127,14 @@ class ImagePanel:
             await self._open_segmentation(source)
             return False
         name = source.name or source.image.name
-        self._show_busy(f"Reading {name}…")
+        self._show_busy(tr("Reading {name}…").format(name=name))
         choices = await asyncio.to_thread(series_to_choose_from, source.image)
         chosen = await self._ask_for_series(choices) if choices else None
         if choices and chosen is None:
             return False
         series = None if chosen is None else chosen.series
         phase = None if chosen is None else chosen.phase
-        self._show_busy(f"Reading {name}…")
+        self._show_busy(tr("Reading {name}…").format(name=name))
         volume = await asyncio.to_thread(read_image, source.image, series, phase)
         volume = replace(volume, name=source.name or volume.name)
         if source.segmentation is not None:
@@ -165,7 +166,9 @@ class ImagePanel:
 
     async def _open_segmentation(self, source: Source) -> None:
         if self._context.study.volume_node is None or source.segmentation is None:
-            raise InputError("This is a segmentation; open its CT first, or send both together.")
+            raise InputError(
+                tr("This is a segmentation; open its CT first, or send both together.")
+            )
         await asyncio.to_thread(try_segmentation, source.segmentation)
         self._context.study.open_segmentation(source.segmentation)
         self._bind()
@@ -173,10 +176,13 @@ class ImagePanel:
 
     async def _may_discard(self) -> bool:
         answer = await self._context.page.ask(
-            "Leave your edits?",
-            "The segmentation has edits that were not saved. Opening something else removes them.",
-            Answer("stay", "Stay here", primary=True),
-            Answer("leave", "Leave them"),
+            tr("Leave your edits?"),
+            tr(
+                "The segmentation has edits that were not saved. Opening something else removes "
+                "them."
+            ),
+            Answer("stay", tr("Stay here"), primary=True),
+            Answer("leave", tr("Leave them")),
         )
         return answer == "leave"
 
@@ -212,7 +218,7 @@ class ImagePanel:
 
     async def _open_upload(self, folder: Path, files: list[Path]) -> None:
         try:
-            self._show_busy("Looking at the files…")
+            self._show_busy(tr("Looking at the files…"))
             source = await asyncio.to_thread(source_of_upload, folder, files)
         except SDSegError:
             shutil.rmtree(folder, ignore_errors=True)

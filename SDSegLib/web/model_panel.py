@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ..errors import InputError
+from ..language import tr
 from ..models.fit import Examination, examine
 from ..models.folder import CARD
 from ..models.registry import InstalledModel, find_model, list_models
@@ -85,7 +86,7 @@ class ModelPanel:
         """
         model = self._model()
         if model is None:
-            raise InputError("No model is installed; install one from its zip file or folder.")
+            raise InputError(tr("No model is installed; install one from its zip file or folder."))
         return replace(
             self._options,
             model=str(model.folder),
@@ -123,9 +124,9 @@ class ModelPanel:
         if model is not None and self._ticked_for != model.identity:
             self._ticked_for = model.identity
             self._ticked = {item.name for item in model.description.structures}
-        automatic = "Automatic"
+        automatic = tr("Automatic")
         if model is not None and self.chosen == AUTOMATIC:
-            automatic = f"Automatic: {model.description.title}"
+            automatic = tr("Automatic: {model}").format(model=model.description.title)
         options = self._options
         self._context.page.show(
             models=[
@@ -182,7 +183,7 @@ class ModelPanel:
             "title": description.title,
             "version": description.version,
             "summary": description.summary,
-            "licence": description.license or "not stated",
+            "licence": description.license or tr("not stated"),
             "card": card.read_text(encoding="utf-8") if card.is_file() else "",
             "reason": "" if self.examination is None else self.examination.reason,
             "reasons": "" if self.examination is None else self.examination.reasons,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SDSegError
+from ..language import tr
 
 if TYPE_CHECKING:
     from trame_slicer.core import SlicerApp
@@ -27,7 +28,7 @@ Action = Callable[..., Coroutine[Any, Any, None] | None]
 
 _INFO_SECONDS = 6.0
 _MOST_MESSAGES = 4
-UNEXPECTED = "Something went wrong that should not; the terminal that runs SDSeg says what."
+UNEXPECTED = tr("Something went wrong that should not; the terminal that runs SDSeg says what.")
 
 
 @dataclass(frozen=True)

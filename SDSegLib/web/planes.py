@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..language import tr
 from ..volume.geometry import Geometry
 from ..volume.orientation import axis_letters
 
 _PLANES = {
-    "S": ("axial", "Red", ("Up", "Down"), ("head", "feet")),
-    "A": ("coronal", "Green", ("Front", "Back"), ("front of the patient", "back of the patient")),
-    "R": ("sagittal", "Yellow", ("Right", "Left"), ("patient's right", "patient's left")),
+    "S": (tr("axial"), "Red", (tr("Up"), tr("Down")), (tr("head"), tr("feet"))),
+    "A": (
+        tr("coronal"),
+        "Green",
+        (tr("Front"), tr("Back")),
+        (tr("front of the patient"), tr("back of the patient")),
+    ),
+    "R": (
+        tr("sagittal"),
+        "Yellow",
+        (tr("Right"), tr("Left")),
+        (tr("patient's right"), tr("patient's left")),
+    ),
 }
 _OPPOSITE = {"I": "S", "P": "A", "L": "R"}
 
@@ -36,7 +47,7 @@ class Plane:
 
     Attributes:
         axis: The array axis, 0 for k.
-        name: "axial", "coronal" or "sagittal", whichever is closest.
+        name: "axial", "coronal" or "sagittal", whichever is closest, in the user's language.
         view: Name of the slice view that shows them.
         grows_up: Whether higher slice numbers are towards head, front or right.
     """
@@ -52,19 +63,23 @@ class Plane:
         letter = next(key for key, value in _PLANES.items() if value[0] == self.name)
         labels, ends = _PLANES[letter][2:]
         carries = ("up", "down") if self.grows_up else ("down", "up")
-        number = {"up": "higher", "down": "lower"}
+        number = {"up": tr("higher"), "down": tr("lower")}
         beyond = tuple(
             Direction(
                 carry,
                 label,
-                f"Beyond the drawn slices towards the {end}: {number[carry]} slice numbers",
+                tr("Beyond the drawn slices towards the {end}: {number} slice numbers").format(
+                    end=end, number=number[carry]
+                ),
             )
             for carry, label, end in zip(carries, labels, ends, strict=True)
         )
         return (
-            Direction("between", "Between", "Only between the first and the last drawn slice"),
+            Direction(
+                "between", tr("Between"), tr("Only between the first and the last drawn slice")
+            ),
             *beyond,
-            Direction("all", "All", "Between the drawn slices and beyond them"),
+            Direction("all", tr("All"), tr("Between the drawn slices and beyond them")),
         )
 
 

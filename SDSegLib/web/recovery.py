@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 from .autosave import EDITS, LeftEdits
 from .page_context import Answer, PageContext
 
@@ -52,12 +53,13 @@ class Recovery:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 continue
             answer = await self._context.page.ask(
-                "Take up your edits?",
-                f"SDSeg ended before the edits of {left.about['name']} were saved; the last is of "
-                f"{left.when}.",
-                Answer("take-up", "Take them up", primary=True),
-                Answer("remove", "Remove them"),
-                Answer("", "Ask me next time"),
+                tr("Take up your edits?"),
+                tr(
+                    "SDSeg ended before the edits of {name} were saved; the last is of {when}."
+                ).format(name=left.about["name"], when=left.when),
+                Answer("take-up", tr("Take them up"), primary=True),
+                Answer("remove", tr("Remove them")),
+                Answer("", tr("Ask me next time")),
             )
             if answer == "take-up":
                 await self._open(left)
@@ -73,8 +75,10 @@ class Recovery:
             os.rename(left.folder, mine)
         except OSError as error:
             raise InputError(
-                f"The edits are no longer there ({error.strerror}); another window may have taken "
-                "them up."
+                tr(
+                    "The edits are no longer there ({reason}); another window may have taken "
+                    "them up."
+                ).format(reason=error.strerror)
             ) from error
         is_open = False
         try:

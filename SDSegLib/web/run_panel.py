@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import SDSegError
 from ..inference.progress import Progress
+from ..language import tr
 from ..mrml.results import PreparedResult, prepare_result
 from ..operations.segment import SegmentOperation
 from ..options import RunOptions
@@ -79,7 +80,7 @@ class RunController:
             SDSegError: If a run is in progress.
         """
         if self.is_busy:
-            raise SDSegError("A segmentation is going on; wait for its end, or cancel it.")
+            raise SDSegError(tr("A segmentation is going on; wait for its end, or cancel it."))
         self.error = ""
         self._worker = worker
         self._is_abandoned = False
@@ -186,7 +187,7 @@ class RunPanel:
         if study.volume_node is None or self.controller.is_busy:
             return
         if not self._models.structures:
-            page.tell("Tick at least one structure.", "warning")
+            page.tell(tr("Tick at least one structure."), "warning")
             return
         findings = await self._examine()
         refuse(findings)
@@ -212,10 +213,10 @@ class RunPanel:
     async def _go_on_here(self, volume: Volume, options: RunOptions) -> None:
         """This computer takes the place of a server that has failed, if the user agrees."""
         answer = await self._context.page.ask(
-            "The server has failed",
-            f"{self.controller.error} Compute on this computer this time?",
-            Answer("yes", "Compute here", primary=True),
-            Answer("no", "No"),
+            tr("The server has failed"),
+            tr("{error} Compute on this computer this time?").format(error=self.controller.error),
+            Answer("yes", tr("Compute here"), primary=True),
+            Answer("no", tr("No")),
         )
         if answer == "yes" and not self.controller.is_busy:
             self.controller.start(volume, options, self._worker)
@@ -234,7 +235,9 @@ class RunPanel:
         text, share = self._progress(client.state, client.progress) if is_busy else ("", None)
         outcome = ""
         if summary is not None:
-            outcome = f"{seconds_text(summary.seconds)} on {summary.device.partition(':')[0]}"
+            outcome = tr("{seconds} on {device}").format(
+                seconds=seconds_text(summary.seconds), device=summary.device.partition(":")[0]
+            )
         self._context.page.show(
             run={
                 "busy": is_busy,
@@ -252,22 +255,24 @@ class RunPanel:
     def _progress(self, state: State, progress: Progress | None) -> tuple[str, float | None]:
         """Current step and finished fraction; None if unknown."""
         if self.controller.is_writing or state is State.DONE:
-            return "Writing the result…", 1.0
+            return tr("Writing the result…"), 1.0
         if self.controller.client.is_cancelling:
-            return "Stopping after the slices that are being computed…", None
+            return tr("Stopping after the slices that are being computed…"), None
         if state is State.STARTING and self.controller.client.server is not None:
             waiting = "" if progress is None else progress.message
-            return waiting or "Sending the image to the server…", None
+            return waiting or tr("Sending the image to the server…"), None
         if state is State.STARTING or progress is None:
-            return "Loading the model; later runs skip this…", None
+            return tr("Loading the model; later runs skip this…"), None
         if progress.total == 0:
-            return progress.message or "Reading the image…", None
+            return progress.message or tr("Reading the image…"), None
         share = progress.done / progress.total
         if progress.message:
             return progress.message, share
-        text = f"Slice {progress.done} of {progress.total}"
+        text = tr("Slice {done} of {total}").format(done=progress.done, total=progress.total)
         if progress.seconds_left is not None:
-            text += f", about {time_left_text(progress.seconds_left)} left"
+            text += tr(", about {seconds_left} left").format(
+                seconds_left=time_left_text(progress.seconds_left)
+            )
         return text, share
 
     def _notes(self) -> list[str]:
@@ -277,9 +282,11 @@ class RunPanel:
         known = {finding.message for finding in self._context.study.findings}
         notes = [note for note in summary.notes if note not in known]
         if summary.missing:
-            notes.append(f"Not found: {', '.join(summary.missing)}.")
+            notes.append(tr("Not found: {missing}.").format(missing=", ".join(summary.missing)))
         if summary.kept:
-            notes.append(f"Kept as you edited them: {', '.join(summary.kept)}.")
+            notes.append(
+                tr("Kept as you edited them: {kept}.").format(kept=", ".join(summary.kept))
+            )
         return notes
 
     async def _measure(self) -> None:
@@ -290,21 +297,23 @@ class RunPanel:
 
     async def _wants_doubtful(self, doubts: list[str]) -> bool:
         answer = await self._context.page.ask(
-            "Does this image fit?",
+            tr("Does this image fit?"),
             " ".join(doubts),
-            Answer("no", "Do not segment", primary=True),
-            Answer("yes", "Segment anyway"),
+            Answer("no", tr("Do not segment"), primary=True),
+            Answer("yes", tr("Segment anyway")),
         )
         return answer == "yes"
 
     async def _what_about(self, names: tuple[str, ...]) -> str:
         return await self._context.page.ask(
-            "Keep your edits?",
-            f"You edited {', '.join(names)}. A new run can leave them as they are and renew the "
-            "other structures, or overwrite them too. Undo brings either back.",
-            Answer("keep", "Keep my edits", primary=True),
-            Answer("overwrite", "Overwrite them"),
-            Answer("", "Cancel"),
+            tr("Keep your edits?"),
+            tr(
+                "You edited {names}. A new run can leave them as they are and renew the other "
+                "structures, or overwrite them too. Undo brings either back."
+            ).format(names=", ".join(names)),
+            Answer("keep", tr("Keep my edits"), primary=True),
+            Answer("overwrite", tr("Overwrite them")),
+            Answer("", tr("Cancel")),
         )
 
     def _write(self, result: PreparedResult, summary: RunSummary) -> None:

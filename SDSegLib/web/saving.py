@@ -17,6 +17,7 @@ from trame_slicer.core import SlicerApp
 from ..errors import InputError, OutputError
 from ..export.dicom_seg import write_dicom_seg
 from ..export.label_map import write_label_map
+from ..language import tr
 from ..mrml.from_node import segmentation_from_node
 from ..mrml.segmentation_node import MODEL_ATTRIBUTE
 from ..mrml.segments import segment_ids
@@ -31,10 +32,10 @@ ENDINGS = {
     "scene": ".mrb",
 }
 _FORMATS = {
-    "segmentation": "3D Slicer segmentation (.seg.nrrd)",
-    "labels": "Label map (.nii.gz)",
-    "dicom": "DICOM Segmentation (.dcm)",
-    "scene": "3D Slicer scene with the CT (.mrb)",
+    "segmentation": tr("3D Slicer segmentation (.seg.nrrd)"),
+    "labels": tr("Label map (.nii.gz)"),
+    "dicom": tr("DICOM Segmentation (.dcm)"),
+    "scene": tr("3D Slicer scene with the CT (.mrb)"),
 }
 _KEPT_FILES = 3
 
@@ -42,9 +43,9 @@ _KEPT_FILES = 3
 def why_no_dicom(study: Study) -> str:
     """Reason why a DICOM Segmentation cannot be written, or ""."""
     if study.volume_node is None or not study.opened().dicom_files:
-        return "The CT was not loaded from DICOM files."
+        return tr("The CT was not loaded from DICOM files.")
     if importlib.util.find_spec("highdicom") is None:
-        return 'The package highdicom is not installed: pip install "sdseg[dicom]"'
+        return tr('The package highdicom is not installed: pip install "sdseg[dicom]"')
     return ""
 
 
@@ -72,11 +73,11 @@ def prepare_save(app: SlicerApp, study: Study, kind: str, folder: Path) -> Calla
     """
     node, volume_node = study.segmentation_node, study.volume_node
     if kind not in ENDINGS:
-        raise InputError(f"There is no format called {kind}.")
+        raise InputError(tr("There is no format called {kind}.").format(kind=kind))
     if node is None or volume_node is None:
-        raise InputError("Open a CT first.")
+        raise InputError(tr("Open a CT first."))
     if kind != "scene" and not segment_ids(node):
-        raise InputError("There is nothing to save yet; segment the CT first.")
+        raise InputError(tr("There is nothing to save yet; segment the CT first."))
     path = folder / file_name(study, kind)
     if kind == "segmentation":
         save_segmentation_node(node, path)
@@ -102,7 +103,7 @@ def _written(path: Path, write: Callable[[], None]) -> Path:
 def _write_scene(app: SlicerApp, path: Path) -> None:
     if not app.io_manager.write_scene(path) or not path.is_file():
         raise OutputError(
-            "The scene could not be written; free space on the temporary disk and save again."
+            tr("The scene could not be written; free space on the temporary disk and save again.")
         )
 
 
@@ -158,7 +159,7 @@ class SavePanel:
         self._files[key] = path
         self._remove_older()
         self._context.page.download(f"/download/{key}/{name}", name)
-        self._context.page.tell(f"{name} is in the browser's downloads.")
+        self._context.page.tell(tr("{name} is in the browser's downloads.").format(name=name))
 
     async def _save(self, kind: str) -> None:
         if self._is_busy:

@@ -11,6 +11,7 @@ import numpy as np
 from slicer import vtkMRMLSegmentationNode
 
 from ..errors import InputError
+from ..language import tr
 from ..mrml.segments import fingerprint_as_written, fingerprint_of, segment_ids
 from ..mrml.snapshot import SegmentationSnapshot
 from ..mrml.volumes import bounding_box
@@ -171,7 +172,7 @@ class SegmentsPanel:
     def _rename(self, segment_id: str, name: str) -> None:
         plain = " ".join(name.split())[:_LONGEST_NAME]
         if not plain:
-            raise InputError("A structure needs a name.")
+            raise InputError(tr("A structure needs a name."))
         self._context.editor.set_properties(segment_id, name=plain)
 
     def _set_color(self, segment_id: str, color: str) -> None:
@@ -180,7 +181,7 @@ class SegmentsPanel:
     def _add(self) -> None:
         node = self._context.study.segmentation_node
         if node is None:
-            raise InputError("Open a CT first.")
+            raise InputError(tr("Open a CT first."))
         count = len(segment_ids(node))
         color = color_of(_NEW_COLORS[count % len(_NEW_COLORS)])
         self._context.editor.add_segment(f"Structure {count + 1}", color)

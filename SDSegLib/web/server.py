@@ -17,6 +17,7 @@ from typing import Any
 from trame_server import Server
 
 from ..errors import InputError
+from ..language import tr
 from ..unfinished import is_running
 from . import trame_private
 from .access import SinglePageAccess, TokenAccess
@@ -153,8 +154,10 @@ def _check_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise InputError(
-                f"Port {port} cannot be used ({error.strerror}); choose another with --port, or "
-                "leave it out for any that is free."
+                tr(
+                    "Port {port} cannot be used ({reason}); choose another with --port, or "
+                    "leave it out for any that is free."
+                ).format(port=port, reason=error.strerror)
             ) from error
 
 

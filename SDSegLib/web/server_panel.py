@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from ..errors import InputError
+from ..language import tr
 from ..wire.address import LEAVES, ServerAddress
 from ..worker.access import ServerAccess
 from ..worker.elsewhere import check_server
@@ -58,8 +59,10 @@ class ServerPanel:
             return self._here
         if self._there is None:
             raise InputError(
-                "Enter address and token of the server under More settings, or compute on this "
-                "computer."
+                tr(
+                    "Enter address and token of the server under More settings, or compute on this "
+                    "computer."
+                )
             )
         return self._there
 
@@ -78,7 +81,9 @@ class ServerPanel:
         access = self._access
         leaves = ""
         if self._is_chosen and access is not None:
-            leaves = f"Segment sends to {access.address.place}: {LEAVES}."
+            leaves = tr("Segment sends to {place}: {leaves}.").format(
+                place=access.address.place, leaves=LEAVES
+            )
         self._context.page.show(
             server={
                 "chosen": self._is_chosen,
@@ -112,7 +117,7 @@ class ServerPanel:
         place = ServerAddress.parse(self._address)
         secret = str(token).strip() or saved_token(place)
         if not secret:
-            raise InputError("Enter the token of the server; its administrator gives it.")
+            raise InputError(tr("Enter the token of the server; its administrator gives it."))
         access = ServerAccess(place, secret)
         self._is_checking = True
         self.draw()

@@ -16,6 +16,7 @@ from trame_slicer.core import SlicerApp
 
 from ..errors import InputError
 from ..export.segmentation_input import check_segmentation
+from ..language import tr
 from ..mrml.results import PreparedResult, write_result
 from ..mrml.segmentation_node import protected_structures
 from ..mrml.storage import load_segmentation_node
@@ -114,7 +115,7 @@ def series_to_choose_from(path: Path) -> list[SeriesChoice]:
 
 def _choices(item: Series) -> list[SeriesChoice]:
     size = f"{item.size[0]} × {item.size[1]} × {item.slices}"
-    parts = [item.modality or "?", item.description or "no description", item.differs]
+    parts = [item.modality or "?", item.description or tr("no description"), item.differs]
     text = " · ".join(part for part in parts if part)
     if not item.phases:
         return [SeriesChoice(str(item.number), None, f"{text} · {size}")]

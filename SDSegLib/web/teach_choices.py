@@ -11,6 +11,7 @@ from pathlib import Path
 from ..cases.collection import CollectedCase
 from ..cases.index import LONGEST_NAME, problem_with_name
 from ..errors import InputError, MissingPackageError
+from ..language import tr, trn
 from ..models.registry import InstalledModel, installed_models, list_models, user_folder
 from ..teaching.next_step import proposed_start
 from ..teaching.options import FROM_NOTHING, USUAL_MINUTES
@@ -125,10 +126,16 @@ def output_folder(name: str) -> Path:
     problem = problem_with_name(plain)
     if not plain or problem:
         raise InputError(
-            f"The model cannot be called {shown(name)}; use a name with letters a–z or digits."
+            tr("The model cannot be called {name}; use a name with letters a–z or digits.").format(
+                name=shown(name)
+            )
         )
     if any(model.bundled and model.description.name == plain for model in installed_models()[0]):
-        raise InputError(f"A model called {plain} came with the program; choose another name.")
+        raise InputError(
+            tr("A model called {plain} came with the program; choose another name.").format(
+                plain=plain
+            )
+        )
     return user_folder() / plain
 
 
@@ -140,19 +147,22 @@ def what_is_missing(folder: Path | None, cases: Sequence[CollectedCase], choices
         return str(error)
     learnt = learnt_from(cases)
     if folder is None:
-        return "Choose the folder of your cases first."
+        return tr("Choose the folder of your cases first.")
     if not cases:
-        return "No cases yet. Segment or draw in a CT, correct it, and click Add to my cases."
+        return tr("No cases yet. Segment or draw in a CT, correct it, and click Add to my cases.")
     if not learnt:
-        return (
-            f"No case is corrected yet ({len(cases)} {'is' if len(cases) == 1 else 'are'} there). "
-            "Correct some, and set the state of those that are right to corrected."
-        )
+        return trn(
+            "No case is corrected yet ({count} is there). Correct some, and set the state of "
+            "those that are right to corrected.",
+            "No case is corrected yet ({count} are there). Correct some, and set the state of "
+            "those that are right to corrected.",
+            len(cases),
+        ).format(count=len(cases))
     names = {item.structure.name for item in structures_of(learnt)}
     if not names - choices.left_out:
-        return "Tick at least one structure."
+        return tr("Tick at least one structure.")
     if is_one_patient(cases) and not choices.untested:
-        return (
+        return tr(
             "All corrected cases are of one patient, so nothing can show whether a model works on "
             "another one. Correct a case of a second patient first; until then, Propagate carries "
             "what you draw through a case without any learning."

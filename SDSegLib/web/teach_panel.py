@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ..errors import InputError
 from ..export.model_file import SUFFIX, write_model_file
+from ..language import tr, trn
 from ..models.registry import user_folder
 from ..review.formatting import color_code, seconds_text, time_left_text
 from ..teaching.options import FROM_NOTHING, LEAST_MINUTES, TeachOptions
@@ -34,7 +35,7 @@ from .teach_choices import (
 from .teach_result import Pictures, described
 from .teach_run import TeachRun
 
-_NOTHING = "Nothing known (any structure)"
+_NOTHING = tr("Nothing known (any structure)")
 _LONGEST_NAME = 64
 
 
@@ -115,6 +116,9 @@ class TeachPanel:
                         "name": item.structure.name,
                         "color": color_code(item.structure.color),
                         "cases": item.cases,
+                        "tip": trn(
+                            "Drawn in {cases} case", "Drawn in {cases} cases", item.cases
+                        ).format(cases=item.cases),
                         "ticked": item.structure.name not in choices.left_out,
                     }
                     for item in structures
@@ -185,7 +189,9 @@ class TeachPanel:
             elif name == "start":
                 self._choices = replace(self._choices, start=str(value))
         except (TypeError, ValueError) as error:
-            raise InputError(f"{value} cannot be used; give a number of minutes.") from error
+            raise InputError(
+                tr("{value} cannot be used; give a number of minutes.").format(value=value)
+            ) from error
         finally:
             self._change()
 
@@ -234,10 +240,12 @@ class TeachPanel:
 
     async def _may_replace(self, output: Path) -> bool:
         answer = await self._context.page.ask(
-            "Replace the model?",
-            f"A model lies in {output} already. It stays until the new one is there.",
-            Answer("keep", "Choose another name", primary=True),
-            Answer("replace", "Replace it"),
+            tr("Replace the model?"),
+            tr("A model lies in {output} already. It stays until the new one is there.").format(
+                output=output
+            ),
+            Answer("keep", tr("Choose another name"), primary=True),
+            Answer("replace", tr("Replace it")),
         )
         return answer == "replace"
 
@@ -260,10 +268,12 @@ class TeachPanel:
     async def _remove(self, name: str) -> None:
         run = self._find(name)
         answer = await self._context.page.ask(
-            f"Remove what {_title(run.options)} has learnt?",
-            f"{seconds_text(60 * run.minutes_spent)} of teaching would be lost. Your cases stay.",
-            Answer("keep", "Keep it", primary=True),
-            Answer("remove", "Remove it"),
+            tr("Remove what {options} has learnt?").format(options=_title(run.options)),
+            tr("{seconds_text} of teaching would be lost. Your cases stay.").format(
+                seconds_text=seconds_text(60 * run.minutes_spent)
+            ),
+            Answer("keep", tr("Keep it"), primary=True),
+            Answer("remove", tr("Remove it")),
         )
         if answer == "remove":
             await asyncio.to_thread(remove_run, run.options)
@@ -272,7 +282,9 @@ class TeachPanel:
     def _find(self, name: str) -> UnfinishedRun:
         run = next((one for one in self._unfinished if one.options.output.name == name), None)
         if run is None:
-            raise InputError(f"There is no unfinished model called {name} any more.")
+            raise InputError(
+                tr("There is no unfinished model called {name} any more.").format(name=name)
+            )
         return run
 
     async def _find_unfinished(self) -> None:
@@ -305,7 +317,7 @@ class TeachPanel:
                 self._choices = replace(self._choices, name="", start="")
                 await self._after_model()
                 title = _title(self._run.options)
-                self._context.page.tell(f"{title} is there; see Teach.")
+                self._context.page.tell(tr("{title} is there; see Teach.").format(title=title))
         elif self._run.error:
             self._context.page.tell(self._run.error, "error")
 
@@ -315,11 +327,13 @@ class TeachPanel:
             return "", None
         progress = self._run.progress
         if self._run.is_stopping:
-            return "Saving what was learnt…", None if progress is None else progress.share
+            return tr("Saving what was learnt…"), None if progress is None else progress.share
         if progress is None:
-            return "Starting…", None
+            return tr("Starting…"), None
         return (
-            f"{progress.stage}, about {time_left_text(progress.seconds_left)} left",
+            tr("{stage}, about {seconds_left} left").format(
+                stage=progress.stage, seconds_left=time_left_text(progress.seconds_left)
+            ),
             progress.share,
         )
 
@@ -334,7 +348,7 @@ class TeachPanel:
     async def _use(self) -> None:
         result = self._run.result
         if result is None or result.model is None:
-            raise InputError("There is no new model; teach again.")
+            raise InputError(tr("There is no new model; teach again."))
         await self._use_model(result.model.name)
         self._context.page.show(tab="segment")
 
@@ -342,7 +356,7 @@ class TeachPanel:
         """The new model as one file, to give it on."""
         result = self._run.result
         if result is None or result.model is None:
-            raise InputError("There is no new model; teach again.")
+            raise InputError(tr("There is no new model; teach again."))
         model, name = result.model, f"{result.model.name}{SUFFIX}"
 
         def write(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..language import tr
 from ..review.formatting import seconds_text
 from ..teaching.options import TeachResult
 from ..untrusted import read_json
@@ -63,7 +64,11 @@ def described(result: TeachResult, title: str, pictures: Pictures) -> dict[str, 
             for name in names
         ],
         "mean": _figures(*result.mean()),
-        "worst": "" if worst is None else f"{worst.structure} of {worst.case}, {worst.after:.3f}",
+        "worst": ""
+        if worst is None
+        else tr("{structure} of {case}, {after:.3f}").format(
+            structure=worst.structure, case=worst.case, after=worst.after
+        ),
         "pictures": [f"/teach/picture/{key}" for key in pictures.files],
         "remarks": list(result.remarks),
         "next": result.next_case or "",

@@ -9,12 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import CancelledError, OutputError, SDSegError
+from ..language import tr
 from ..teaching.background import TeachProcess
 from ..teaching.options import TeachOptions, TeachProgress, TeachResult
 from ..teaching.unfinished import keep_choices
 
 _log = logging.getLogger(__name__)
-_STOPPED = "Stopped. What was learnt is saved; the same choices go on from there."
+_STOPPED = tr("Stopped. What was learnt is saved; the same choices go on from there.")
 
 
 class TeachRun:
@@ -57,7 +58,7 @@ class TeachRun:
             SDSegError: If one is going on, or the process cannot be started.
         """
         if self._process is not None:
-            raise SDSegError("A model is being taught; wait for its end, or cancel it.")
+            raise SDSegError(tr("A model is being taught; wait for its end, or cancel it."))
         self.forget()
         loop = asyncio.get_running_loop()
 

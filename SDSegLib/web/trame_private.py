@@ -22,6 +22,7 @@ from trame_slicer.views import AbstractView, SliceView
 from vtk import vtkLogger, vtkOutputWindow
 
 from ..errors import SDSegError
+from ..language import tr
 
 _WINDOW_RESIZE_EVENT = "WindowResizeEvent"
 _DRAWING_LIBRARIES = ("libEGL.so.1", "libOSMesa.so.8")
@@ -63,8 +64,10 @@ def require_drawing() -> None:
             continue
         return
     raise SDSegError(
-        "The page's pictures need OpenGL, and there is neither a screen nor the library EGL; "
-        "install it, for example with: apt install libegl1 libgl1-mesa-dri"
+        tr(
+            "The page's pictures need OpenGL, and there is neither a screen nor the library EGL; "
+            "install it, for example with: apt install libegl1 libgl1-mesa-dri"
+        )
     )
 
 

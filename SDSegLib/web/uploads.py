@@ -16,6 +16,7 @@ from aiohttp import ClientError, web
 
 from ..archives import ARCHIVE_ERRORS, is_damage, problem_with, reason
 from ..errors import InputError
+from ..language import tr
 
 _log = logging.getLogger(__name__)
 
@@ -72,38 +73,45 @@ class Uploads:
     async def receive(self, request: web.Request) -> web.Response:
         """Write the body of a request as one file of the upload."""
         if self._folder is None or request.match_info["number"] != str(self._count):
-            return _refused(409, "Another upload has begun; send the files again.")
+            return _refused(409, tr("Another upload has begun; send the files again."))
         size = request.content_length or 0
         if self._bytes + size > LARGEST_UPLOAD_BYTES:
             return _refused(
                 413,
-                f"More than {LARGEST_UPLOAD_BYTES // 2**30} GiB cannot be sent to the page; start "
-                "it with the path: sdseg view CT.",
+                tr(
+                    "More than {largest_upload_bytes} GiB cannot be sent to the page; start it "
+                    "with the path: sdseg view CT."
+                ).format(largest_upload_bytes=LARGEST_UPLOAD_BYTES // 2**30),
             )
         if size > shutil.disk_usage(self._root).free // 2:
-            return _refused(507, "There is not enough room for the file on the temporary disk.")
+            return _refused(507, tr("There is not enough room for the file on the temporary disk."))
         if len(self._files) >= MOST_FILES:
-            return _refused(413, f"More than {MOST_FILES} files; send one series.")
+            return _refused(
+                413,
+                tr("More than {most_files} files; send one series.").format(most_files=MOST_FILES),
+            )
         path = free_path(self._folder, request.query.get("name", "file"))
         try:
             with path.open("xb") as file:
                 async for chunk in request.content.iter_chunked(_CHUNK):
                     self._bytes += len(chunk)
                     if self._bytes > LARGEST_UPLOAD_BYTES:
-                        raise InputError("The upload is too large.")
+                        raise InputError(tr("The upload is too large."))
                     file.write(chunk)
         except InputError as error:
             return self._given_up(path, 413, str(error))
         except (web.RequestPayloadError, ClientError, ConnectionError, EOFError):
-            return self._given_up(path, 400, "The file did not arrive to its end; send it again.")
+            return self._given_up(
+                path, 400, tr("The file did not arrive to its end; send it again.")
+            )
         except OSError as error:
             _log.warning("an upload cannot be kept: %s", error.strerror)
-            return self._given_up(path, 507, "There is no room for it on the temporary disk.")
+            return self._given_up(path, 507, tr("There is no room for it on the temporary disk."))
         except asyncio.CancelledError:
             self._given_up(path, 400, "")
             raise
         if request.match_info["number"] != str(self._count):
-            return _refused(409, "Another upload has begun; send the files again.")
+            return _refused(409, tr("Another upload has begun; send the files again."))
         self._files.append(path)
         return web.json_response({})
 
@@ -123,7 +131,7 @@ class Uploads:
             InputError: If it is not the current upload or has no file.
         """
         if self._folder is None or number != self._count or not self._files:
-            raise InputError("No file has arrived; send it again.")
+            raise InputError(tr("No file has arrived; send it again."))
         folder, files = self._folder, self._files
         self._folder, self._files = None, []
         return folder, files
@@ -165,20 +173,30 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
         with zipfile.ZipFile(archive) as opened:
             members = [item for item in opened.infolist() if _is_plain(item)]
             if not members:
-                raise InputError("The zip archive holds no files; pack the CT's folder again.")
+                raise InputError(tr("The zip archive holds no files; pack the CT's folder again."))
             if len(members) > MOST_FILES:
-                raise InputError(f"The zip archive holds more than {MOST_FILES} files.")
+                raise InputError(
+                    tr("The zip archive holds more than {most_files} files.").format(
+                        most_files=MOST_FILES
+                    )
+                )
             for item in members:
                 problem = problem_with(item)
                 if problem is not None:
-                    raise InputError(f"The zip archive cannot be unpacked: {problem}.")
+                    raise InputError(
+                        tr("The zip archive cannot be unpacked: {problem}.").format(problem=problem)
+                    )
             return _write(opened, members, folder)
     except ARCHIVE_ERRORS as error:
-        raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
+        raise InputError(
+            tr("The zip archive is damaged ({error}); pack it again.").format(error=reason(error))
+        ) from error
     except OSError as error:
         if not is_damage(error):
             raise
-        raise InputError(f"The zip archive is damaged ({reason(error)}); pack it again.") from error
+        raise InputError(
+            tr("The zip archive is damaged ({error}); pack it again.").format(error=reason(error))
+        ) from error
 
 
 def _write(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path) -> list[Path]:
@@ -191,8 +209,10 @@ def _write(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path
                 left -= len(chunk)
                 if left < 0:
                     raise InputError(
-                        f"The zip archive unpacks to more than {LARGEST_UNPACKED_BYTES // 2**30} "
-                        "GiB; unpack it and start the page with the folder: sdseg view FOLDER."
+                        tr(
+                            "The zip archive unpacks to more than {largest_unpacked_bytes} GiB; "
+                            "unpack it and start the page with the folder: sdseg view FOLDER."
+                        ).format(largest_unpacked_bytes=LARGEST_UNPACKED_BYTES // 2**30)
                     )
                 target.write(chunk)
         paths.append(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..review.windows import DEFAULT_WINDOW, WINDOWS
+from ..review.windows import DEFAULT_WINDOW, WINDOW_LABELS, WINDOWS
 from .page_context import Action, PageContext
 from .views import SLICE_VIEWS, THREE_D
 
@@ -23,7 +23,8 @@ class ViewPanel:
         self._has_surfaces = False
         self._has_rendering = False
         self.draw()
-        context.page.show(windows=list(WINDOWS))
+        labels = [{"name": name, "label": WINDOW_LABELS[name]} for name in WINDOWS]
+        context.page.show(windows=labels)
 
     def actions(self) -> dict[str, Action]:
         """Functions by the names under which the page calls them."""

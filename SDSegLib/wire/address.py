@@ -8,11 +8,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ..errors import InputError
+from ..language import tr
 from ..untrusted import is_plain
 
 SCHEME = "sdsegs"
 DEFAULT_PORT = 8743
-LEAVES = "the voxels of the CT and its geometry; no names, dates or UIDs"
+LEAVES = tr("the voxels of the CT and its geometry; no names, dates or UIDs")
 """What is sent to a server, for the place where a user decides it."""
 LEAVES_WITH_MASK = "the voxels of the CT, its geometry and the mask; no names, dates or UIDs"
 """The same for an operation that carries a mask."""
@@ -57,30 +58,44 @@ class ServerAddress:
             port = parts.port
             given = parse_qsl(parts.query, strict_parsing=bool(parts.query))
         except ValueError:
-            raise InputError(f"The address of the server is none; {_FORM}.") from None
+            raise InputError(
+                tr("The address of the server is none; {form}.").format(form=_FORM)
+            ) from None
         if parts.username is not None or parts.password is not None:
             raise InputError(
-                "The address of the server holds a user or a token, which others could see in the "
-                "list of processes; give the token separately, and the address without it."
+                tr(
+                    "The address of the server holds a user or a token, which others could see in "
+                    "the list of processes; give the token separately, and the address without it."
+                )
             )
         host, entries = parts.hostname or "", dict(given)
         if parts.scheme != SCHEME or not _HOST.fullmatch(host) or port == 0:
-            raise InputError(f"The address of the server is none; {_FORM}.")
+            raise InputError(tr("The address of the server is none; {form}.").format(form=_FORM))
         if parts.path.strip("/") or parts.fragment or len(entries) < len(given):
-            raise InputError(f"The address of the server has parts that it cannot have; {_FORM}.")
+            raise InputError(
+                tr("The address of the server has parts that it cannot have; {form}.").format(
+                    form=_FORM
+                )
+            )
         unknown = set(entries) - {"sha256", "issuer", "certificate"}
         if unknown:
             raise InputError(
-                "The address of the server has an unknown entry; sha256, issuer and certificate "
-                "are possible, and no token."
+                tr(
+                    "The address of the server has an unknown entry; sha256, issuer and "
+                    "certificate are possible, and no token."
+                )
             )
         if not all(is_plain(value) for value in entries.values()):
-            raise InputError("The address of the server holds control characters; type it anew.")
+            raise InputError(
+                tr("The address of the server holds control characters; type it anew.")
+            )
         sha256 = entries.get("sha256", "").replace(":", "").lower()
         if sha256 and not _SHA256.fullmatch(sha256):
             raise InputError(
-                f"The fingerprint sha256 in the server's address has {len(sha256)} characters; it "
-                "is 64 hexadecimal digits, as sdseg serve prints it."
+                tr(
+                    "The fingerprint sha256 in the server's address has {count} characters; it "
+                    "is 64 hexadecimal digits, as sdseg serve prints it."
+                ).format(count=len(sha256))
             )
         return cls(
             host,
@@ -106,7 +121,7 @@ class ServerAddress:
         return f"{SCHEME}://{self.place}" + (f"?{query}" if query else "")
 
 
-_FORM = f"it looks like {EXAMPLE}"
+_FORM = tr("it looks like {example}").format(example=EXAMPLE)
 
 
 def _path(text: str | None) -> Path | None:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
+from ..language import tr
 
 HANDSHAKE_SECONDS = 10.0
 SLOWEST_BYTES_PER_SECOND = 32 * 1024
@@ -124,7 +125,7 @@ class TlsStream:
                     with self._lock:
                         self._tls.write(piece)
                 except ssl.SSLError as error:
-                    raise ConnectionError("The connection is not secure any more.") from error
+                    raise ConnectionError(tr("The connection is not secure any more.")) from error
                 seconds = _GRACE_SECONDS + len(piece) / SLOWEST_BYTES_PER_SECOND
                 self._flush(time.monotonic() + seconds)
 
@@ -147,9 +148,11 @@ class TlsStream:
                 self._receive(end)
                 continue
             except ssl.SSLError as error:  # an alert, or bytes that were changed on their way
-                raise ConnectionError(f"The other side ended it ({_reason(error)}).") from error
+                raise ConnectionError(
+                    tr("The other side ended it ({error}).").format(error=_reason(error))
+                ) from error
             if not data:
-                raise ConnectionError("The other side closed the connection.")
+                raise ConnectionError(tr("The other side closed the connection."))
             return data
 
     def _receive(self, end: float) -> None:
@@ -160,7 +163,7 @@ class TlsStream:
             except (BlockingIOError, InterruptedError):
                 self._wait(end, for_writing=False)
         if not data:
-            raise ConnectionError("The other side closed the connection.")
+            raise ConnectionError(tr("The other side closed the connection."))
         with self._lock:
             self._incoming.write(data)
 
@@ -176,7 +179,7 @@ class TlsStream:
     def _wait(self, end: float, for_writing: bool) -> None:
         seconds = end - time.monotonic()
         if seconds <= 0 or not _is_ready(self._socket, for_writing, seconds):
-            raise TooSlowError("The other side was silent for too long.")
+            raise TooSlowError(tr("The other side was silent for too long."))
 
 
 def server_context(
@@ -257,9 +260,11 @@ def first_certificate(path: Path) -> bytes:
         start = text.index(begin)
         return ssl.PEM_cert_to_DER_cert(text[start : text.index(end, start) + len(end)])
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(path=path, reason=error.strerror)
+        ) from error
     except ValueError:
-        raise InputError(f"{path} holds no certificate (PEM).") from None
+        raise InputError(tr("{path} holds no certificate (PEM).").format(path=path)) from None
 
 
 def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path | None, whose: str) -> None:
@@ -267,13 +272,17 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path | None, who
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
         raise InputError(
-            f"The {whose}'s certificate {certificate} and its key cannot be used "
-            f"({_reason(error)}); give PEM files that belong together, the key without a password."
+            tr(
+                "The {whose}'s certificate {certificate} and its key cannot be used ({error}); "
+                "give PEM files that belong together, the key without a password."
+            ).format(whose=whose, certificate=certificate, error=_reason(error))
         ) from None
     except OSError as error:
         raise InputError(
-            f"The {whose}'s certificate {certificate} or its key cannot be read "
-            f"({error.strerror}); check names and rights."
+            tr(
+                "The {whose}'s certificate {certificate} or its key cannot be read ({reason}); "
+                "check names and rights."
+            ).format(whose=whose, certificate=certificate, reason=error.strerror)
         ) from None
 
 
@@ -281,9 +290,15 @@ def _load_issuer(context: ssl.SSLContext, issuer: Path) -> None:
     try:
         context.load_verify_locations(cafile=issuer)
     except ssl.SSLError as error:
-        raise InputError(f"{issuer} holds no certificates (PEM; {_reason(error)}).") from None
+        raise InputError(
+            tr("{issuer} holds no certificates (PEM; {error}).").format(
+                issuer=issuer, error=_reason(error)
+            )
+        ) from None
     except OSError as error:
-        raise InputError(f"{issuer} cannot be read ({error.strerror}).") from None
+        raise InputError(
+            tr("{issuer} cannot be read ({reason}).").format(issuer=issuer, reason=error.strerror)
+        ) from None
 
 
 def _no_password() -> str:
@@ -302,7 +317,7 @@ def _is_ready(connection: socket.socket, for_writing: bool, seconds: float) -> b
         try:
             poll.register(connection, select.POLLOUT if for_writing else select.POLLIN)
         except ValueError:  # closed
-            raise ConnectionError("The connection is closed.") from None
+            raise ConnectionError(tr("The connection is closed.")) from None
         return bool(poll.poll(1000 * seconds))
     reading, writing = ([], [connection]) if for_writing else ([connection], [])
     return any(select.select(reading, writing, [], seconds))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import CancelledError, SDSegError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..operations.base import Answer, IsCancelled, Operation
 from ..processes.messages import Message
 from ..volume.volume import Volume
@@ -20,7 +21,7 @@ from .run import Fault, State
 
 _STEP_SECONDS = 0.05
 _HELLO_SECONDS = 30.0
-_NAME = "the image"
+_NAME = tr("the image")
 
 Result = TypeVar("Result")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SDSegError
+from ..language import tr
 from ..processes.messages import Message
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Engine:
         """
         opened = self._volumes.get(order["volume"])
         if opened is None or self._models is None:
-            raise VolumeNotOpenError("The volume is not open in the worker; open it again.")
+            raise VolumeNotOpenError(tr("The volume is not open in the worker; open it again."))
         started = time.monotonic()
         messages: list[str] = []
         operation = self.operation(order, arrays)

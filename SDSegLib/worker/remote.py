@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SDSegError
+from ..language import tr
 from ..processes.messages import Message
 from ..version import VERSION
 from ..volume.finding import Finding
@@ -246,7 +247,9 @@ class RemoteWorker(WorkerLink):
     def _is_lost(self) -> bool:
         """Whether the connection is gone; one that is silent for too long is ended."""
         if not self._is_over.is_set() and time.monotonic() - self._heard > self._silence_seconds:
-            self._bye = f"it gave no sign of life for {self._silence_seconds:.0f} s."
+            self._bye = tr("it gave no sign of life for {silence_seconds:.0f} s.").format(
+                silence_seconds=self._silence_seconds
+            )
             self.kill()
         return self._is_over.is_set()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..inference.progress import Progress
+from ..language import tr
 from ..operations.base import ArraySpec, Operation
 from ..volume.finding import Finding, ordered
 from ..volume.volume import Volume
@@ -104,8 +105,10 @@ class VolumeInWorker:
         dtype = self.volume.array.dtype
         if dtype.kind not in "biuf":
             raise InputError(
-                f"The volume {self.volume.name} holds values of type {dtype}, not numbers; give a "
-                "volume with one number per voxel."
+                tr(
+                    "The volume {volume} holds values of type {dtype}, not numbers; give a "
+                    "volume with one number per voxel."
+                ).format(volume=self.volume.name, dtype=dtype)
             )
 
     @property

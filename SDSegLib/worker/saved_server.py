@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, OutputError
+from ..language import tr
 from ..models.registry import user_data_folder
 from ..untrusted import read_json
 from ..wire.address import ServerAddress
@@ -64,9 +65,9 @@ def save_server(address: ServerAddress, token: str) -> str:
             pass  # locked, or its user said no
         else:
             _keep_in_file(address.place, None)
-            return "the system's keyring"
+            return tr("the system's keyring")
     _keep_in_file(address.place, token)
-    return f"{token_file()}, which only you can read"
+    return tr("{token_file}, which only you can read").format(token_file=token_file())
 
 
 def forget_server() -> bool:
@@ -123,14 +124,16 @@ def server_access(text: str) -> ServerAccess:
     if text.strip() == SAVED:
         address = saved_address()
         if address is None:
-            raise InputError("No server was saved; give its address and its token first.")
+            raise InputError(tr("No server was saved; give its address and its token first."))
     else:
         address = ServerAddress.parse(text)
     token = saved_token(address)
     if not token:
         raise InputError(
-            f"There is no token for the server {address.place}; enter it where the address is "
-            f"saved, or set the environment variable {TOKEN_VARIABLE}."
+            tr(
+                "There is no token for the server {place}; enter it where the address is saved, "
+                "or set the environment variable {token_variable}."
+            ).format(place=address.place, token_variable=TOKEN_VARIABLE)
         )
     return ServerAccess(address, token)
 
@@ -186,4 +189,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror}).") from None
+        raise OutputError(
+            tr("{path} cannot be written ({reason}).").format(path=path, reason=error.strerror)
+        ) from None

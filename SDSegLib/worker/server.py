@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import CancelledError, SDSegError
+from ..language import tr
 from ..processes.channel import Channel
 from ..processes.memory import Block, unlink
 from ..processes.messages import Message
@@ -56,7 +57,7 @@ class Server:
         self._lock = threading.Lock()
         self._over = 0  # runs up to this number are cancelled or failed
         self._run: int | None = None
-        self._doing = "starting"
+        self._doing = tr("starting")
         self._idle_seconds = IDLE_SECONDS
         self._exit_code = 0  # of an end that the client requests
         self._handlers = {
@@ -151,7 +152,7 @@ class Server:
             return
         self._send("preparing", run=run)
         started = time.monotonic()
-        self._doing = "loading the model"
+        self._doing = tr("loading the model")
         try:
             prepared = self._engine.prepare(message)
         except SDSegError as error:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..inference.progress import Progress
+from ..language import tr
 from ..operations.base import ArraySpec
 from ..processes.messages import Message
 from ..volume.as_json import volume_to_json
@@ -218,7 +219,7 @@ class Supervisor:
             link.send({"type": "drop", "key": key})
             link.send({"type": "cancel", "run": run.number})
             size = sum(spec.nbytes for spec in specs.values())
-            self._fail(sentences.no_shared_memory(size, str(error) or "no memory"))
+            self._fail(sentences.no_shared_memory(size, str(error) or tr("no memory")))
             return None
         if arrays is None:
             link.send({"type": "drop", "key": key})

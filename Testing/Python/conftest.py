@@ -27,6 +27,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The tests compare texts in English, whatever the language of the computer.
+os.environ["SDSEG_LANGUAGE"] = "en"
+
 BROWSER_FIXTURES = {"browser", "start_server", "web_server"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InputError
+from ...language import tr
 from ..results import Row
 from .compact import COMPACT, COMPACT_SAMPLES
 from .nnunet import NNUNET_2D, NNUNET_3D
@@ -32,5 +33,9 @@ def find_rows(names: str) -> tuple[Row, ...]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in known:
-            raise InputError(f"Unknown row {name!r}; choose from {', '.join(known)}.")
+            raise InputError(
+                tr("Unknown row {name!r}; choose from {known}.").format(
+                    name=name, known=", ".join(known)
+                )
+            )
     return tuple(known[name] for name in wanted) or ROWS

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from ...datasets.shaped_volume import ShapedVolume, is_organ
 from ...datasets.shapes import Shape
 from ...errors import InputError
+from ...language import tr
 from ...propagation.crops import CropSizes
 from .example import HuWindows, Plan, Window, make_window, plan_window
 from .slices import draw_slices
@@ -42,7 +43,7 @@ class Shapes:
     ) -> None:
         usable = [volume for volume in volumes if volume.shapes]
         if not usable:
-            raise InputError("There is no structure to learn from; check the images.")
+            raise InputError(tr("There is no structure to learn from; check the images."))
         self.drawn = [volume for volume in usable if volume.organs]
         self.undrawn = [volume for volume in usable if not volume.organs]
         weights = np.sqrt([len(volume.shapes) for volume in self.undrawn])

@@ -1,4 +1,5 @@
 // What the template cannot do: one page at a time, a lost connection, files in and out, keys.
+// SDSeg sends this file with the texts in `tr(…)` in the user's language.
 "use strict";
 
 (() => {
@@ -70,10 +71,12 @@
 
   function showOccupied() {
     cover(
-      "SDSeg is open in another tab",
-      "There is one session at a time. You can go on in the other tab, or here, with all that " +
-        "is open there.",
-      "Use it here",
+      tr("SDSeg is open in another tab"),
+      tr(
+        "There is one session at a time. You can go on in the other tab, or here, with all that " +
+          "is open there.",
+      ),
+      tr("Use it here"),
       async () => {
         await isFree("/session/take", "POST");
         location.reload();
@@ -112,8 +115,13 @@
       showOccupied();
       return;
     }
-    cover("The connection is lost", "Trying to take it up again. Nothing is lost: the images and " +
-      "your edits are with SDSeg, not in this page.");
+    cover(
+      tr("The connection is lost"),
+      tr(
+        "Trying to take it up again. Nothing is lost: the images and your edits are with SDSeg, " +
+          "not in this page.",
+      ),
+    );
     for (let attempt = 0; ; attempt += 1) {
       await pause(Math.min(500 * (attempt + 1), 3000));
       try {
@@ -122,8 +130,13 @@
         return;
       } catch (error) {
         if (error.message === "refused" || attempt === 5) {
-          cover("SDSeg has ended", "The program behind this page no longer runs. Start it again " +
-            "with “sdseg view” and open the address that it prints.");
+          cover(
+            tr("SDSeg has ended"),
+            tr(
+              "The program behind this page no longer runs. Start it again with “sdseg view” and " +
+                "open the address that it prints.",
+            ),
+          );
         }
         if (error.message === "refused") return;
       }
@@ -147,7 +160,7 @@
       request.upload.onprogress = (event) => onProgress(event.loaded);
       request.onload = () => {
         if (request.status === 200) return resolve();
-        let reason = "The file could not be sent.";
+        let reason = tr("The file could not be sent.");
         try {
           reason = JSON.parse(request.responseText).error || reason;
         } catch {
@@ -155,7 +168,7 @@
         }
         return reject(new Error(reason));
       };
-      request.onerror = () => reject(new Error("The file could not be read or sent."));
+      request.onerror = () => reject(new Error(tr("The file could not be read or sent.")));
       request.send(file);
     });
   }
@@ -164,7 +177,10 @@
     if (!files.length) return;
     const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
     const done = new Array(files.length).fill(0);
-    cover("Copying to SDSeg", files.length === 1 ? files[0].name : `${files.length} files`);
+    cover(
+      tr("Copying to SDSeg"),
+      files.length === 1 ? files[0].name : tr("{count} files", { count: files.length }),
+    );
     showProgress(0);
     try {
       const begun = await (await fetch("/upload", { method: "POST" })).json();
@@ -184,7 +200,7 @@
       if (!end.ok) throw new Error((await end.json()).error);
       uncover();
     } catch (error) {
-      cover("This could not be opened", error.message, "Close", uncover);
+      cover(tr("This could not be opened"), error.message, tr("Close"), uncover);
     }
   }
 
@@ -356,5 +372,8 @@
     true,
   );
 
-  enter().catch(() => cover("SDSeg does not answer", "Open the address that “sdseg view” printed."));
+  enter().catch(() => cover(
+    tr("SDSeg does not answer"),
+    tr("Open the address that “sdseg view” printed."),
+  ));
 })();
