@@ -8,6 +8,7 @@ from typing import Any, get_args
 from ..diffusion.description import DiffusionDescription, Prediction
 from ..errors import ModelError
 from ..untrusted import is_plain, shown
+from ..volume.calibration import Calibration
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
@@ -48,6 +49,7 @@ class ModelDescription:
         training: Data, citation and how it was trained.
         license: SPDX identifier of the license of the weights; empty if not stated.
         figures: Measured quality with the command that produced it.
+        uncertainty: How the class probabilities are calibrated; None if they are taken as they are.
         weights_sha256: SHA-256 of `model.safetensors`.
     """
 
@@ -64,6 +66,7 @@ class ModelDescription:
     training: dict[str, Any] = field(default_factory=dict)
     license: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
+    uncertainty: Calibration | None = None
     weights_sha256: str = ""
 
     @classmethod
@@ -99,15 +102,20 @@ class ModelDescription:
 
     @classmethod
     def _read(cls, data: dict[str, Any]) -> ModelDescription:
-        read = ("diffusion", "expects", "input", "structures", "weights_sha256")
+        read = ("diffusion", "expects", "input", "structures", "uncertainty", "weights_sha256")
         if not isinstance(data["expects"], dict):
             raise ValueError(f"expects {shown(data['expects'])} is not an object")
+        structures = tuple(Structure.from_json(item) for item in data["structures"])
+        uncertainty = data.get("uncertainty")
         model = cls(
             **{item.name: data[item.name] for item in fields(cls) if item.name not in read},
             diffusion=DiffusionDescription(**data["diffusion"]),
             input=InputDescription.from_json(data["input"]),
-            structures=tuple(Structure.from_json(item) for item in data["structures"]),
+            structures=structures,
             expects=Expectation.from_json(data["expects"]),
+            uncertainty=None
+            if uncertainty is None
+            else Calibration.from_json(uncertainty, len(structures) + 1),
             weights_sha256=str(data["weights"]["sha256"]),
         )
         model._check()
@@ -177,7 +185,7 @@ class ModelDescription:
         plain = {
             item.name: getattr(self, item.name)
             for item in fields(self)
-            if item.name != "weights_sha256"
+            if item.name not in ("uncertainty", "weights_sha256")
         }
         return {
             "format": FORMAT,
@@ -186,6 +194,7 @@ class ModelDescription:
             "input": dict(vars(self.input)),
             "structures": [structure.to_json() for structure in self.structures],
             "expects": self.expects.to_json(),
+            **({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_json()}),
             "weights": {"file": "model.safetensors", "sha256": self.weights_sha256},
         }
 
