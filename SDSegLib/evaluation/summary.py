@@ -116,8 +116,7 @@ def summarise(scores: Mapping[str, Sequence[StructureScore]], draws: int = DRAWS
     labels = [[score.label for score in case] for case in scores.values()]
     if any(row != labels[0] for row in labels):
         raise ValueError("the cases do not have the same labels in the same order")
-    generator = np.random.default_rng(SEED)
-    drawn = generator.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=draws)
+    drawn = _drawn(len(scores), draws)
     of_structure: list[dict[str, Estimate]] = [{} for _ in labels[0]]
     overall: dict[str, Estimate] = {}
     per_case: dict[str, dict[str, float]] = {name: {} for name in scores}
@@ -137,6 +136,29 @@ def summarise(scores: Mapping[str, Sequence[StructureScore]], draws: int = DRAWS
         for column, metrics in enumerate(of_structure)
     ]
     return Summary(tuple(structures), overall, per_case)
+
+
+def estimate_means(
+    values: np.ndarray, draws: int = DRAWS
+) -> tuple[list[Estimate | None], Estimate | None]:
+    """Means with bootstrap intervals, as `summarise` gives them, of any values.
+
+    Of differences between two runs on the same cases the intervals are those of a paired bootstrap.
+
+    Args:
+        values: Cases × structures, NaN where there is no value.
+        draws: Bootstrap samples.
+
+    Returns:
+        One estimate per structure, None without values, and one for the mean of the structures.
+    """
+    return _estimates(values, _drawn(len(values), draws))
+
+
+def _drawn(cases: int, draws: int) -> np.ndarray:
+    """How often each case is in each bootstrap sample (draws × cases)."""
+    generator = np.random.default_rng(SEED)
+    return generator.multinomial(cases, np.full(cases, 1 / cases), size=draws)
 
 
 def _structure(scores: list[StructureScore], metrics: dict[str, Estimate]) -> StructureSummary:

@@ -9,6 +9,7 @@ from ..diffusion.description import DiffusionDescription, Prediction
 from ..errors import ModelError
 from ..language import tr
 from ..untrusted import is_plain, shown
+from ..volume.calibration import Calibration
 from ..volume.expectation import Expectation
 from ..volume.model_input import InputDescription
 from ..volume.orientation import is_axes
@@ -49,6 +50,7 @@ class ModelDescription:
         training: Data, citation and how it was trained.
         license: SPDX identifier of the license of the weights; empty if not stated.
         figures: Measured quality with the command that produced it.
+        uncertainty: How the class probabilities are calibrated; None if they are taken as they are.
         weights_sha256: SHA-256 of `model.safetensors`.
     """
 
@@ -65,6 +67,7 @@ class ModelDescription:
     training: dict[str, Any] = field(default_factory=dict)
     license: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
+    uncertainty: Calibration | None = None
     weights_sha256: str = ""
 
     @classmethod
@@ -115,17 +118,22 @@ class ModelDescription:
 
     @classmethod
     def _read(cls, data: dict[str, Any]) -> ModelDescription:
-        read = ("diffusion", "expects", "input", "structures", "weights_sha256")
+        read = ("diffusion", "expects", "input", "structures", "uncertainty", "weights_sha256")
         if not isinstance(data["expects"], dict):
             raise ValueError(
                 tr("expects {shown} is not an object").format(shown=shown(data["expects"]))
             )
+        structures = tuple(Structure.from_json(item) for item in data["structures"])
+        uncertainty = data.get("uncertainty")
         model = cls(
             **{item.name: data[item.name] for item in fields(cls) if item.name not in read},
             diffusion=DiffusionDescription(**data["diffusion"]),
             input=InputDescription.from_json(data["input"]),
-            structures=tuple(Structure.from_json(item) for item in data["structures"]),
+            structures=structures,
             expects=Expectation.from_json(data["expects"]),
+            uncertainty=None
+            if uncertainty is None
+            else Calibration.from_json(uncertainty, len(structures) + 1),
             weights_sha256=str(data["weights"]["sha256"]),
         )
         model._check()
@@ -228,7 +236,7 @@ class ModelDescription:
         plain = {
             item.name: getattr(self, item.name)
             for item in fields(self)
-            if item.name != "weights_sha256"
+            if item.name not in ("uncertainty", "weights_sha256")
         }
         return {
             "format": FORMAT,
@@ -237,6 +245,7 @@ class ModelDescription:
             "input": dict(vars(self.input)),
             "structures": [structure.to_json() for structure in self.structures],
             "expects": self.expects.to_json(),
+            **({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_json()}),
             "weights": {"file": "model.safetensors", "sha256": self.weights_sha256},
         }
 

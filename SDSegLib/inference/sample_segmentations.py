@@ -17,7 +17,7 @@ from .grids import PlaneGrids, likeliest, restored
 from .picture import PictureSegmenter
 from .progress import ProgressCallback
 from .samples import average_of, background, instability_of
-from .segmenter import Segmenter
+from .segmenter import Segmenter, SliceExpectations
 from .volume_task import VolumeTask
 
 OnSamples = Callable[[int, Tensor], None]
@@ -63,8 +63,10 @@ def segment_samples(
     classes = segmenter.family.num_classes
     each = np.zeros((samples, *task.box.shape), np.uint8)
     labels, unsure = np.zeros(task.box.shape, np.uint8), np.zeros(task.box.shape, np.uint8)
+    expected = SliceExpectations(classes, task, segmenter.description.uncertainty)
 
     def keep(place: int, values: Tensor, grids: PlaneGrids) -> None:
+        expected.keep(place, values[samples * classes : -1])
         alone, together = _parted(restored(values, grids), samples, classes)
         for sample, probabilities in enumerate(alone):
             each[sample, place] = likeliest(probabilities).cpu().numpy()
@@ -84,6 +86,7 @@ def segment_samples(
         model=f"{segmenter.description.name} {segmenter.description.version}",
         instability=task.on_volume(unsure),
         samples=samples,
+        doubt=expected.on_volume(segmenter.description, structures),
     )
     return SampleSegmentations(
         mean, tuple(segmenter.finished(task, item, structures) for item in each)

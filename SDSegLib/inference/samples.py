@@ -10,8 +10,10 @@ from torch import Tensor
 from ..errors import InputError
 from ..families.base import LatentFamily, SegmentationFamily
 from ..language import tr
+from ..volume.calibration import LEAST_STRUCTURE, Calibration
 
 SEED = 1
+_SMALLEST = 1e-5
 
 Reduce = Callable[[Iterable[Tensor]], Tensor]
 """From the probabilities (N, C, H, W) of each noise sample in turn to the channels to keep."""
@@ -100,18 +102,57 @@ def instability_of(agreement: Tensor) -> Tensor:
     return ((1 - agreement).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def expected_errors(probabilities: Tensor) -> Tensor:
-    """Pixels of each structure that are expected to be wrong if each gets its likeliest class.
+def expected_errors(probabilities: Tensor, given: Tensor) -> Tensor:
+    """Pixels of each structure that are expected to be wrong.
 
     Args:
         probabilities: Of background and structures, (C, H, W).
+        given: Class that each pixel gets, (H, W).
 
     Returns:
         (C − 1,): the sum of 1 − p over the pixels of a structure and of p over all others.
     """
     count = len(probabilities)
-    given = probabilities.argmax(0)
     inside = torch.zeros(count, dtype=probabilities.dtype, device=probabilities.device)
-    largest = probabilities.amax(0)
-    inside.index_add_(0, given.flatten(), (1 - 2 * largest).flatten())
+    chance = probabilities.gather(0, given[None])
+    inside.index_add_(0, given.flatten(), (1 - 2 * chance).flatten())
     return probabilities.sum((1, 2))[1:] + inside[1:]
+
+
+def calibrated(probabilities: Tensor, calibration: Calibration | None) -> Tensor:
+    """Class probabilities as chances; see `Calibration`.
+
+    Args:
+        probabilities: Of background and structures, (C, H, W); not changed.
+        calibration: None to return them as they are.
+    """
+    if calibration is None:
+        return probabilities
+    near = probabilities[0] < 1 - LEAST_STRUCTURE
+    some = probabilities[:, near].clamp(min=_SMALLEST).log()
+    scale = probabilities.new_tensor(calibration.scale)[:, None]
+    offset = probabilities.new_tensor(calibration.offset)[:, None]
+    result = probabilities.clone()
+    result[:, near] = (some * scale + offset).softmax(dim=0)
+    return result
+
+
+def expected_dice(probabilities: Tensor, given: Tensor) -> Tensor:
+    """Dice that each structure of a slice is expected to have.
+
+    Twice the expected overlap by the expected size of both together, as if pixels were independent.
+
+    Args:
+        probabilities: Of background and structures, (C, H, W).
+        given: Class that each pixel gets, (H, W).
+
+    Returns:
+        (C − 1,); 0 where a structure is not given.
+    """
+    count = len(probabilities)
+    sums = probabilities.new_zeros(2, count)
+    chance = probabilities.gather(0, given[None]).flatten()
+    sums[0].index_add_(0, given.flatten(), chance)
+    sums[1].index_add_(0, given.flatten(), torch.ones_like(chance))
+    both = sums[1] + probabilities.sum((1, 2))
+    return (2 * sums[0] / both.clamp(min=_SMALLEST))[1:]

@@ -16,6 +16,7 @@ from ..families.base import SegmentationFamily
 from ..families.description import ModelDescription
 from ..language import tr
 from ..options import RunOptions, structure_names
+from ..volume.calibration import Calibration
 from ..volume.doubt import SliceDoubt
 from ..volume.judgement import refuse_unusable
 from ..volume.region import Region
@@ -33,7 +34,9 @@ from .samples import (
     Reduce,
     average_of,
     background,
+    calibrated,
     check_steps,
+    expected_dice,
     expected_errors,
     instability_of,
     noises_of,
@@ -205,15 +208,17 @@ class Segmenter:
             whole[0] = 1  # also outside the box
             shares = [task.turn.apply(plane)[task.box.slices()] for plane in whole]
 
-        doubt = np.zeros((classes - 1, task.box.shape[0]), np.float32)
+        calibration = self.description.uncertainty
+        wrong = SliceExpectations(classes, task, calibration)
 
         def keep(place: int, values: Tensor, grids: PlaneGrids) -> None:
-            doubt[:, place] = expected_errors(values[:classes]).cpu().numpy()
+            wrong.keep(place, values[:classes])
             labels[place] = restored_labels(values[:classes], grids)
             if unsure is not None:
                 unsure[place] = instability_of(restored(values[classes:], grids)[0])
             if shares is not None:
-                for share, plane in zip(shares, restored(values[:classes], grids), strict=True):
+                chances = calibrated(restored(values[:classes], grids), calibration)
+                for share, plane in zip(shares, chances, strict=True):
                     share[place] = plane.cpu().numpy()
 
         empty = background(classes, samples)
@@ -227,17 +232,8 @@ class Segmenter:
             samples=samples,
             region=None if options.region is None else task.region,
             probabilities=whole,
-            doubt=self._doubt(task, doubt, wanted),
+            doubt=wrong.on_volume(self.description, wanted),
         )
-
-    def _doubt(
-        self, task: VolumeTask, pixels: np.ndarray, wanted: tuple[Structure, ...]
-    ) -> SliceDoubt:
-        """Doubt on the volume's slices from that of the box, in pixels of the model's grid."""
-        rows, columns = self.description.input.spacing or task.spacing[1:]
-        area = rows * columns / (task.spacing[1] * task.spacing[2])
-        classes = [structure.label - 1 for structure in wanted]
-        return task.doubt_on_volume(area * pixels[classes])
 
     def finished(
         self, task: VolumeTask, labels: np.ndarray, wanted: tuple[Structure, ...]
@@ -407,6 +403,38 @@ class Segmenter:
                 other = family.probabilities(mirrored, noise, steps)
                 found = (found + mirror.turned_back(other)) / 2
             yield found
+
+
+class SliceExpectations:
+    """What is expected of each slice of a box: how many voxels are wrong, and the Dice.
+
+    Args:
+        classes: C, with background.
+        task: The box.
+        calibration: Of the model; without it no Dice is expected.
+    """
+
+    def __init__(self, classes: int, task: VolumeTask, calibration: Calibration | None) -> None:
+        self._task, self._calibration = task, calibration
+        self._pixels = np.zeros((classes - 1, task.box.shape[0]), np.float32)
+        self._dice = None if calibration is None else np.zeros_like(self._pixels)
+
+    def keep(self, place: int, probabilities: Tensor) -> None:
+        """Measure a slice of the box by its probabilities (C, h, w) on the model's grid."""
+        given = probabilities.max(dim=0).indices  # faster on a CPU than argmax
+        chances = calibrated(probabilities, self._calibration)
+        self._pixels[:, place] = expected_errors(chances, given).cpu().numpy()
+        if self._dice is not None:
+            self._dice[:, place] = expected_dice(chances, given).cpu().numpy()
+
+    def on_volume(self, model: ModelDescription, wanted: Sequence[Structure]) -> SliceDoubt:
+        """The same for the slices of the volume, in its voxels."""
+        task = self._task
+        rows, columns = model.input.spacing or task.spacing[1:]
+        area = rows * columns / (task.spacing[1] * task.spacing[2])
+        places = [structure.label - 1 for structure in wanted]
+        dice = None if self._dice is None else self._dice[places]
+        return task.doubt_on_volume(area * self._pixels[places], dice)
 
 
 class Mirror:

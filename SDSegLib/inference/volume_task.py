@@ -68,11 +68,18 @@ class VolumeTask:
         whole[self.region.slices()] = turned_back
         return whole
 
-    def doubt_on_volume(self, voxels: np.ndarray) -> SliceDoubt:
+    def doubt_on_volume(self, voxels: np.ndarray, dice: np.ndarray | None = None) -> SliceDoubt:
         """Doubt of the box's slices, (structures, n) → that of the volume's slices."""
+        return SliceDoubt(
+            self.turn.order[0],
+            self._on_slices(voxels),
+            None if dice is None else self._on_slices(dice),
+        )
+
+    def _on_slices(self, values: np.ndarray) -> np.ndarray:
         first, stop = self.box.start[0], self.box.stop[0]
-        whole = np.zeros((len(voxels), len(self.array)), np.float32)
-        whole[:, first:stop] = voxels
+        whole = np.zeros((len(values), len(self.array)), np.float32)
+        whole[:, first:stop] = values
         if 0 in self.turn.flips:
             whole = whole[:, ::-1]
-        return SliceDoubt(self.turn.order[0], np.ascontiguousarray(whole))
+        return np.ascontiguousarray(whole)

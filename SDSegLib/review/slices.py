@@ -13,6 +13,7 @@ from ..volume.structure import Structure
 
 RIM_MM = 4.0
 APART_MM = 6.0
+NEIGHBOURS_MM = 3.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def slices_to_review(
     found = []
     for structure in segmentation.structures:
         mask = _slices_of(segmentation.label_map, axis) == structure.label
-        scores = _scores(mask, segmentation, axis)
+        scores = _scores(mask, segmentation, structure, axis)
         for index in _worst(scores, per_structure, apart):
             center = _center_ras(mask, segmentation.geometry, axis, index)
             found.append(ReviewSlice(structure, axis, index, float(scores[index]), center))
@@ -71,15 +72,17 @@ def slice_axis(geometry: Geometry) -> int:
 def slice_scores(segmentation: Segmentation, structure: Structure, axis: int) -> np.ndarray:
     """Uncertainty of a structure on each slice.
 
-    The score is s / (s + n): s is the sum of the instability (0 … 1) over the structure's voxels
-    on the slice and a rim of 4 mm around them, n the number of its voxels. A slice that lacks the
-    structure between slices that have it scores 1. Without an instability map s is 0.
+    With a model whose probabilities are calibrated the score is one minus the Dice that is expected
+    of the slice, averaged over the slices up to 3 mm away. Otherwise it is s / (s + n): s is the
+    sum of the instability (0 … 1) over the structure's voxels on the slice and a rim of 4 mm around
+    them, n the number of its voxels, and without an instability map s is 0. A slice that lacks the
+    structure between slices that have it scores 1.
 
     Returns:
         One score per slice along `axis`; NaN for slices without a score.
     """
     mask = _slices_of(segmentation.label_map, axis) == structure.label
-    return _scores(mask, segmentation, axis)
+    return _scores(mask, segmentation, structure, axis)
 
 
 def _slices_of(array: np.ndarray, axis: int) -> np.ndarray:
@@ -87,13 +90,19 @@ def _slices_of(array: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(array, axis, 0)
 
 
-def _scores(mask: np.ndarray, segmentation: Segmentation, axis: int) -> np.ndarray:
+def _scores(
+    mask: np.ndarray, segmentation: Segmentation, structure: Structure, axis: int
+) -> np.ndarray:
     counts = np.count_nonzero(mask, axis=(1, 2))
     scores = np.full(len(counts), np.nan)
     used = np.flatnonzero(counts)
     if not len(used):
         return scores
     scores[used[0] : used[-1] + 1] = 1.0
+    expected = _expected_dice(segmentation, structure, axis)
+    if expected is not None:
+        scores[used] = 1 - expected[used]
+        return scores
     if segmentation.instability is None:
         scores[used] = 0.0
         return scores
@@ -113,6 +122,20 @@ def _scores(mask: np.ndarray, segmentation: Segmentation, axis: int) -> np.ndarr
         total = float(unsure[index][around].sum(dtype=np.int64)) / 255
         scores[index] = total / (total + counts[index])
     return scores
+
+
+def _expected_dice(
+    segmentation: Segmentation, structure: Structure, axis: int
+) -> np.ndarray | None:
+    """Expected Dice of each slice, averaged over near ones; None if not known for the axis."""
+    doubt = segmentation.doubt
+    if doubt is None or doubt.dice is None or doubt.axis != axis:
+        return None
+    dice = doubt.dice[segmentation.structures.index(structure)]
+    reach = int(NEIGHBOURS_MM / segmentation.geometry.spacing[2 - axis])
+    sums = np.concatenate([[0.0], np.cumsum(np.pad(dice, reach, "edge"), dtype=float)])
+    width = 2 * reach + 1
+    return np.clip((sums[width:] - sums[:-width]) / width, 0.0, 1.0)
 
 
 def _grown(mask: np.ndarray, rim: list[int]) -> np.ndarray:

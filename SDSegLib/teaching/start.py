@@ -139,6 +139,7 @@ def describe(
         training={"preset": "teach", "data": f"{len(cases.items)} cases of its user", "source": ""},
         license=options.license,
         figures={},
+        uncertainty=None,
         weights_sha256="",
     )
 

@@ -22,14 +22,18 @@ class SliceDoubt:
     Attributes:
         axis: Array axis (0 = k) of the volume across the model's slices.
         voxels: Their number, float32 (structures, slices).
+        dice: Dice that a structure is expected to have on a slice, the same shape; 0 where it is
+            not found. None from a model that does not say how its probabilities are calibrated.
     """
 
     axis: int
     voxels: np.ndarray
+    dice: np.ndarray | None = None
 
     def of(self, places: list[int]) -> SliceDoubt:
         """That of some structures."""
-        return SliceDoubt(self.axis, self.voxels[places])
+        dice = None if self.dice is None else self.dice[places]
+        return SliceDoubt(self.axis, self.voxels[places], dice)
 
     def ranked(self, place: int, count: int = 10, apart: int = 3) -> tuple[int, ...]:
         """The slices of a structure to correct first, the most doubtful one first.
@@ -51,11 +55,22 @@ class SliceDoubt:
         return tuple(chosen)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON types; voxels are rounded to tenths."""
-        rows = [[round(float(value), 1) for value in row] for row in self.voxels]
-        return {"axis": self.axis, "voxels": rows}
+        """JSON types; voxels are rounded to tenths, Dice to ten-thousandths."""
+        data: dict[str, Any] = {"axis": self.axis, "voxels": _rounded(self.voxels, 1)}
+        if self.dice is not None:
+            data["dice"] = _rounded(self.dice, 4)
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SliceDoubt:
         """What `to_json` gave."""
-        return cls(int(data["axis"]), np.asarray(data["voxels"], np.float32))
+        dice = data.get("dice")
+        return cls(
+            int(data["axis"]),
+            np.asarray(data["voxels"], np.float32),
+            None if dice is None else np.asarray(dice, np.float32),
+        )
+
+
+def _rounded(values: np.ndarray, places: int) -> list[list[float]]:
+    return [[round(float(value), places) for value in row] for row in values]

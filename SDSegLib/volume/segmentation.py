@@ -28,7 +28,8 @@ class Segmentation:
         region: Box that was segmented; everything outside it is background. None for the whole
             volume.
         probabilities: Of background and each of the model's structures, float32 (C, k, j, i), if
-            requested. They are taken before small components are removed.
+            requested, calibrated if the model says how. They are taken before small components are
+            removed.
         doubt: Voxels that are expected to be wrong in each slice, for each of `structures`; taken
             before small components are removed. None if it was not measured.
     """

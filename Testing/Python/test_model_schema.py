@@ -15,6 +15,7 @@ from SDSegLib.errors import ModelError
 from SDSegLib.families import FAMILIES, OTHER_USES
 from SDSegLib.families.description import FORMAT, ModelDescription
 from SDSegLib.resources import resource_folder
+from SDSegLib.volume.calibration import Calibration
 
 jsonschema = pytest.importorskip("jsonschema", reason="pip install jsonschema")
 
@@ -31,7 +32,9 @@ def faults_of(data: Any) -> list[str]:
 
 
 def a_description() -> dict[str, Any]:
-    return json.loads(json.dumps(tiny_description(weights_sha256="0" * 64).to_json()))
+    uncertainty = Calibration((0.5,) + (1.25,) * 7, (-0.5,) + (0.25,) * 7)
+    described = tiny_description(weights_sha256="0" * 64, uncertainty=uncertainty)
+    return json.loads(json.dumps(described.to_json()))
 
 
 def test_it_is_a_schema() -> None:
@@ -50,6 +53,11 @@ def test_there_are_bundled_models() -> None:
 
 def test_what_is_written_follows_it() -> None:
     assert faults_of(a_description()) == []
+    read = ModelDescription.from_json(a_description())
+    assert json.loads(json.dumps(read.to_json())) == a_description()
+    plain = tiny_description(weights_sha256="0" * 64).to_json()
+    assert "uncertainty" not in plain
+    assert faults_of(json.loads(json.dumps(plain))) == []
 
 
 def test_it_names_the_families_and_the_format_of_the_code() -> None:
@@ -122,6 +130,12 @@ BROKEN: dict[str, Change] = {
     "a range of one number": put({"Brainstem": [3]}, "expects", "volumes_ml"),
     "training as a list": put([], "training"),
     "no licence": remove("license"),
+    "a calibration as a list": put([1.0], "uncertainty"),
+    "a calibration without scales": remove("uncertainty", "scale"),
+    "a scale of zero": put([0.0] * 8, "uncertainty", "scale"),
+    "an offset of a thousand": put([1000.0] * 8, "uncertainty", "offset"),
+    "an offset that is a text": put(["0"] * 8, "uncertainty", "offset"),
+    "an entry of the calibration that is unknown": put(1, "uncertainty", "temperature"),
     "no checksum": remove("weights", "sha256"),
 }
 
@@ -141,6 +155,7 @@ def test_rules_that_no_schema_can_say_are_left_to_sdseg() -> None:
         put(0.01, "diffusion", "beta_start"),
         lambda data: put(data["structures"][0]["name"], "structures", 1, "name")(data),
         put(9, "structures", 0, "label"),
+        put([1.0] * 7, "uncertainty", "scale"),
     ):
         data = copy.deepcopy(a_description())
         data["diffusion"]["beta_end"] = 0.005

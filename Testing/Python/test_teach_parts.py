@@ -36,6 +36,7 @@ from SDSegLib.teaching.start import Start, choose_start, describe
 from SDSegLib.training.direct import DIRECT
 from SDSegLib.training.recipe import begin_with, find_preset
 from SDSegLib.training.recipe import describe as describe_training
+from SDSegLib.volume.calibration import Calibration
 
 pytestmark = pytest.mark.train
 
@@ -387,6 +388,11 @@ def test_a_model_with_more_structures_keeps_what_it_knew(models: Path, kind: str
     described = describe(start, cases, parent.input, options(models, start=parent.name))
     assert [item.label for item in described.structures] == [1, 2, 3]
     assert described.version == "2"
+    assert start.parent is not None
+    calibrated = Calibration((0.5, 1.0, 1.0), (0.0, 0.0, 0.0))
+    known = replace(start.parent.description, uncertainty=calibrated)
+    again = replace(start, parent=replace(start.parent, description=known))
+    assert describe(again, cases, parent.input, options(models)).uncertainty is None
     old = load_networks(models / parent.name).eval()
     new = build_family(described).eval()
     begin_with(new, [models / parent.name])
