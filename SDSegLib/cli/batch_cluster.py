@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
+from ..language import tr, trn
 from ..unfinished import sweep
 from .batch_screen import StudiesBar
 from .text import escape
@@ -39,10 +40,17 @@ def results_of_cluster(
             if connection.note:
                 bar.warn(connection.note)
             if connection.dashboard:
-                bar.tell(f"Dashboard of the cluster: {escape(connection.dashboard)}")
+                bar.tell(
+                    tr("Dashboard of the cluster: {dashboard}").format(
+                        dashboard=escape(connection.dashboard)
+                    )
+                )
             run = ClusterRun(connection, options, models, is_cancelled, bar.warn)
             for result in run.results(studies):
-                bar.on_workers(result, f"{run.workers} worker{'' if run.workers == 1 else 's'}")
+                bar.on_workers(
+                    result,
+                    trn("{count} worker", "{count} workers", run.workers).format(count=run.workers),
+                )
                 yield result
     finally:
         if plan.workers:  # they have ended, maybe in the middle of a file

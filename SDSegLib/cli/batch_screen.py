@@ -79,7 +79,7 @@ class StudiesBar:
         if self._bar is not None:
             seconds = now - self._started
             rate = pace(self._done, seconds, self._total - self._skipped - self._done)
-            failed = f", {self._failed} failed" if self._failed else ""
+            failed = tr(", {failed} failed").format(failed=self._failed) if self._failed else ""
             self._bar.update(self._all, description=f"{who}{rate}{failed}")
 
     def tell(self, line: str) -> None:

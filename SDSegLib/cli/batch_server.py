@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ..language import tr
 from ..wire.address import LEAVES
 from .batch_screen import StudiesBar
 from .findings import show_warning
@@ -61,10 +62,15 @@ class BatchServer:
         try:
             with closing(run.results(studies)) as results:
                 for result in results:
-                    bar.on_workers(result, f"{run.at_a_time} on their way to {escape(place)}")
+                    bar.on_workers(
+                        result,
+                        tr("{at_a_time} on their way to {place}").format(
+                            at_a_time=run.at_a_time, place=escape(place)
+                        ),
+                    )
                     yield result
         except ServerError as error:
-            more = "The same command goes on with the studies that are not done."
+            more = tr("The same command goes on with the studies that are not done.")
             raise ServerError(f"{error} {more} {OR_LOCAL}", error.fault) from None
 
 
@@ -82,7 +88,7 @@ def server_for_batch(
 
     if server is not None and has_cluster:
         raise InputError(
-            "--server is one place to compute, and --cluster or --workers another; give one."
+            tr("--server is one place to compute, and --cluster or --workers another; give one.")
         )
     access = access_of(server, or_local)
     if access is None:
@@ -92,8 +98,10 @@ def server_for_batch(
     except ServerError as error:
         if not or_local:
             raise ServerError(f"{error} {OR_LOCAL}", error.fault) from None
-        show_warning(f"{error} This computer goes on.", console)
+        show_warning(tr("{error} This computer goes on.").format(error=error), console)
         return None
-    text = f"{facts.greeting} Each study is sent to it: {LEAVES}."
+    text = tr("{greeting} Each study is sent to it: {leaves}.").format(
+        greeting=facts.greeting, leaves=LEAVES
+    )
     console.print(escape(text), highlight=False, soft_wrap=True)
     return BatchServer(access, facts, or_local)

@@ -118,14 +118,22 @@ OriginalGrid = Annotated[
         ),
     ),
 ]
-_SERVER = "Compute on this server (sdseg serve), or on the one that was saved: --server saved."
+_SERVER = tr("Compute on this server (sdseg serve), or on the one that was saved: --server saved.")
 Server = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help=f"{_SERVER} What is sent: {LEAVES}.")
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help=tr("{server} What is sent: {leaves}.").format(server=_SERVER, leaves=LEAVES),
+    ),
 ]
 ServerWithMask = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help=f"{_SERVER} What is sent: {LEAVES_WITH_MASK}.")
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help=tr("{server} What is sent: {leaves}.").format(server=_SERVER, leaves=LEAVES_WITH_MASK),
+    ),
 ]
 OrLocal = Annotated[
-    bool, typer.Option("--or-local", help="Compute on this computer if the server cannot.")
+    bool, typer.Option("--or-local", help=tr("Compute on this computer if the server cannot."))
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))]

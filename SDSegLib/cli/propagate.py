@@ -94,7 +94,7 @@ def propagate(
     phase: Phase = None,
     server: ServerWithMask = None,
     or_local: OrLocal = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace an output that exists."))] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help=tr("Print the result as JSON, for scripts."))
     ] = False,

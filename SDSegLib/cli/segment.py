@@ -77,7 +77,7 @@ def segment(
             "--yes", "-y", help=tr("Segment without asking, also if the image is doubtful.")
         ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option(help=tr("Replace outputs that exist."))] = False,
     server: Server = None,
     or_local: OrLocal = False,
     as_json: Annotated[

@@ -96,8 +96,12 @@ def serve(
     place, port = _place(listen)
     if make_certificate:
         make(certificate, key, host)
-        typer.echo(f"wrote {certificate} and {key}")
-        typer.echo(f"The server's address for its clients: {_address(certificate, host, port)}")
+        typer.echo(tr("wrote {certificate} and {key}").format(certificate=certificate, key=key))
+        typer.echo(
+            tr("The server's address for its clients: {certificate}").format(
+                certificate=_address(certificate, host, port)
+            )
+        )
     if make_token is not None:
         typer.echo(
             tr("wrote {path}; the new token, shown once: {token}").format(
@@ -152,8 +156,12 @@ def _serve(
         try:
             address = _address(certificate, host, server.port)
             place = ServerAddress(listen, server.port).place
-            typer.echo(f"SDSeg computes for others at {place}; Ctrl+C ends it.")
-            typer.echo(f"The server's address for its clients: {address}")
+            typer.echo(
+                tr("SDSeg computes for others at {place}; Ctrl+C ends it.").format(place=place)
+            )
+            typer.echo(
+                tr("The server's address for its clients: {address}").format(address=address)
+            )
             sys.stdout.flush()
             while not interrupt.is_set():
                 threading.Event().wait(_WAIT_SECONDS)
@@ -168,8 +176,10 @@ def _check_private(key: Path) -> None:
         mode = key.stat().st_mode
         if sys.platform != "win32" and mode & (stat.S_IROTH | stat.S_IWOTH):
             raise InputError(
-                f"All users of this computer can read the key {key}; change that with: chmod 600 "
-                f"{key}"
+                tr(
+                    "All users of this computer can read the key {key}; change that with: "
+                    "chmod 600 {key}"
+                ).format(key=key)
             )
 
 
@@ -177,9 +187,17 @@ def _place(text: str) -> tuple[str, int]:
     """Address and port of "HOST:PORT"."""
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise InputError(f"{text!r} is no address with a port; it looks like {_LISTEN}.")
+        raise InputError(
+            tr("{text!r} is no address with a port; it looks like {listen}.").format(
+                text=text, listen=_LISTEN
+            )
+        )
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise InputError(f"{text!r} is not clear; write an IPv6 address like [::1]:{DEFAULT_PORT}.")
+        raise InputError(
+            tr("{text!r} is not clear; write an IPv6 address like [::1]:{port}.").format(
+                text=text, port=DEFAULT_PORT
+            )
+        )
     host = host.strip("[]")
     try:
         ipaddress.ip_address(host)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from .findings import show_warning
 from .text import escape
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..operations.model_store import ModelStore
     from ..worker.access import ServerAccess
 
-OR_LOCAL = "With --or-local this computer computes when the server cannot."
+OR_LOCAL = tr("With --or-local this computer computes when the server cannot.")
 Result = TypeVar("Result")
 
 
@@ -31,7 +32,9 @@ def access_of(server: str | None, or_local: bool) -> ServerAccess | None:
     if server is not None:
         return server_access(server)
     if or_local:
-        raise InputError("--or-local is for runs on a server; add --server ADDRESS, or leave it.")
+        raise InputError(
+            tr("--or-local is for runs on a server; add --server ADDRESS, or leave it.")
+        )
     return None
 
 
@@ -72,11 +75,15 @@ def run_somewhere(
 
     there = operation.with_model_for(opened, models)
     place = escape(access.address.place)
-    console.print(f"Sent to {place}: {leaves}.", highlight=False, soft_wrap=True)
+    console.print(
+        tr("Sent to {place}: {leaves}.").format(place=place, leaves=leaves),
+        highlight=False,
+        soft_wrap=True,
+    )
     try:
         return run_on_server(access, there, opened.volume, report, is_cancelled)
     except ServerError as error:
         if not or_local:
             raise ServerError(f"{error} {OR_LOCAL}", error.fault) from None
-        show_warning(f"{error} This computer goes on.", console)
+        show_warning(tr("{error} This computer goes on.").format(error=error), console)
     return run_here(operation, opened, models, report, is_cancelled)

@@ -280,7 +280,9 @@ def _different_scheduler(client: Client) -> str:
     try:
         there: Any = client.run_on_scheduler(_version_asker())
     except (OSError, ValueError, TimeoutError) as error:
-        raise SDSegError(f"The scheduler does not answer ({_text(error)}).") from error
+        raise SDSegError(
+            tr("The scheduler does not answer ({error}).").format(error=_text(error))
+        ) from error
     if there == distributed.__version__:
         return ""
     return tr(

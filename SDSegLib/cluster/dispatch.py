@@ -231,9 +231,11 @@ class Dispatcher(Generic[Item]):
             if worker.ability is None and not worker.is_late and now > worker.since + _LATE_SECONDS:
                 worker.is_late = True
                 self._tell(
-                    f"The worker {worker.address} has not answered for {_LATE_SECONDS:.0f} s: it "
-                    "was stopped, its machine hangs, or a folder there does not answer. No study "
-                    "waits for it any longer; it is used if it answers."
+                    tr(
+                        "The worker {address} has not answered for {seconds:.0f} s: it was "
+                        "stopped, its machine hangs, or a folder there does not answer. No study "
+                        "waits for it any longer; it is used if it answers."
+                    ).format(address=worker.address, seconds=_LATE_SECONDS)
                 )
 
     def _present(self) -> set[str] | None:
@@ -347,9 +349,10 @@ class Dispatcher(Generic[Item]):
         """The workers that an item would have been tried on if they had answered."""
         late = [worker.address for worker in self._workers.values() if worker.is_late]
         tried = {reason.split(": ", 1)[0] for reason in one.reasons}
-        return [f"not tried on {address}, which does not answer" for address in late] * (
-            len(tried) == 1
-        )
+        return [
+            tr("not tried on {address}, which does not answer").format(address=address)
+            for address in late
+        ] * (len(tried) == 1)
 
     # Items out, answers in.
 

@@ -48,10 +48,16 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
             )
         )
     if certificate.absolute() == key.absolute():
-        raise OutputError(f"{key} cannot hold both the certificate and its key; give two names.")
+        raise OutputError(
+            tr("{key} cannot hold both the certificate and its key; give two names.").format(
+                key=key
+            )
+        )
     for path in (certificate, key):
         if not path.parent.is_dir():
-            raise OutputError(f"There is no folder {path.parent}; make it first.")
+            raise OutputError(
+                tr("There is no folder {path}; make it first.").format(path=path.parent)
+            )
         if path.exists():
             raise OutputError(
                 tr("{path} exists already; remove it, or give another name.").format(path=path)
@@ -78,19 +84,23 @@ def make_certificate(certificate: Path, key: Path, host: str = "", days: int = V
         )
         is_made = not done.returncode and _are_whole(certificate, key)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise OutputError(f"The certificate cannot be made ({error}).") from None
+        raise OutputError(
+            tr("The certificate cannot be made ({error}).").format(error=error)
+        ) from None
     finally:
         if not is_made:  # neither existed before; also after Ctrl+C
             for path in (key, certificate):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise OutputError(f"openssl could not make the certificate ({said}).")
+        said = (done.stderr.strip().splitlines() or [tr("no reason given")])[-1]
+        raise OutputError(tr("openssl could not make the certificate ({said}).").format(said=said))
     if not is_made:
         raise OutputError(
-            f"The certificate {certificate} and its key could not be written whole; free space on "
-            "their disk."
+            tr(
+                "The certificate {certificate} and its key could not be written whole; free "
+                "space on their disk."
+            ).format(certificate=certificate)
         )
 
 

@@ -24,8 +24,8 @@ from .volumes import HeldVolume
 _STEP_SECONDS = 0.05
 _IDLE_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
-_DEFECT = "the run was lost by a defect of the server. Try again."
-STOPPING = "it is being shut down. Try again later."
+_DEFECT = tr("the run was lost by a defect of the server. Try again.")
+STOPPING = tr("it is being shut down. Try again later.")
 _COUNTED = {"limit": "over a limit", "failed": "failed", "crashed": "failed"}
 
 

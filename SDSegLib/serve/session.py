@@ -400,16 +400,20 @@ class Session:
         if size > self._server.budget.most:
             self._server.counts.add("over a limit")
             raise InputError(
-                f"the run needs {size / MIB:.1f} MiB for its arrays, and at most "
-                f"{self._server.budget.most / MIB:.1f} MiB are allowed here; crop the image."
+                tr(
+                    "the run needs {size:.1f} MiB for its arrays, and at most {most:.1f} MiB "
+                    "are allowed here; crop the image."
+                ).format(size=size / MIB, most=self._server.budget.most / MIB)
             )
         if not self._server.budget.take(
             size, limits.memory_seconds, self._is_over.is_set, self._server.volumes.make_room
         ):
             self._server.counts.add("over a limit")
             raise BusyError(
-                f"it has no {size / MIB:.1f} MiB of memory left for this run; try again when fewer "
-                "others use it."
+                tr(
+                    "it has no {size:.1f} MiB of memory left for this run; try again when "
+                    "fewer others use it."
+                ).format(size=size / MIB)
             )
 
     def _refuse(self, kind: str, reason: str) -> None:

@@ -53,8 +53,10 @@ def read_tokens(path: Path) -> Tokens:
             text = file.read(_READ_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(
-            f"The file of tokens {path} is no text in UTF-8; make one with: sdseg serve "
-            f"--make-token {path}"
+            tr(
+                "The file of tokens {path} is no text in UTF-8; make one with: sdseg serve "
+                "--make-token {path}"
+            ).format(path=path)
         ) from None
     except OSError as error:
         raise InputError(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from ..errors import CancelledError
 from ..inference.progress import ProgressCallback
+from ..language import tr
 from ..operations.base import Answer, OpenVolume, run_here
 from ..operations.model_store import ModelStore
 from ..operations.segment import SegmentOperation
@@ -160,7 +161,11 @@ class StudiesOnServer:
                     continue
                 since = since or time.monotonic()
                 if error.fault is Fault.PASSING and self._has_patience(since):
-                    self._tell_once(f"{error} Trying for {PATIENCE_SECONDS / 60:.0f} minutes.")
+                    self._tell_once(
+                        tr("{error} Trying for {minutes:.0f} minutes.").format(
+                            error=error, minutes=PATIENCE_SECONDS / 60
+                        )
+                    )
                     self._pause(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                     continue
@@ -168,9 +173,9 @@ class StudiesOnServer:
                     raise
                 if error.fault in (Fault.PASSING, Fault.SERVER):
                     self._is_given_up.set()
-                    self._tell_once(f"{error} This computer goes on.")
+                    self._tell_once(tr("{error} This computer goes on.").format(error=error))
                 else:
-                    self._tell(f"{error} This computer computes that study.")
+                    self._tell(tr("{error} This computer computes that study.").format(error=error))
                 break
         with self._here:
             return run_here(operation, opened, models, report, is_cancelled)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..language import tr
 from ..untrusted import shown
 
 LEAST_STRUCTURE = 0.01
@@ -42,13 +43,15 @@ class Calibration:
             ValueError: Naming the entry that is not valid.
         """
         if not isinstance(data, Mapping):
-            raise ValueError(f"uncertainty {shown(data)} is not an object")
+            raise ValueError(tr("uncertainty {value} is not an object").format(value=shown(data)))
         unknown = [name for name in data if name not in ("scale", "offset")]
         if unknown:
-            raise ValueError(f"uncertainty has an entry {shown(unknown[0])}")
+            raise ValueError(tr("uncertainty has an entry {name}").format(name=shown(unknown[0])))
         scale, offset = (_numbers(name, data[name], classes) for name in ("scale", "offset"))
         if min(scale) <= 0:
-            raise ValueError(f"uncertainty.scale {shown(list(scale))} is not above 0")
+            raise ValueError(
+                tr("uncertainty.scale {value} is not above 0").format(value=shown(list(scale)))
+            )
         return cls(scale, offset)
 
     def to_json(self) -> dict[str, Any]:
@@ -58,10 +61,16 @@ class Calibration:
 
 def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
     if not isinstance(values, (list, tuple)) or not all(map(_is_number, values)):
-        raise ValueError(f"uncertainty.{name} {shown(values)} is not a list of numbers")
+        raise ValueError(
+            tr("uncertainty.{name} {value} is not a list of numbers").format(
+                name=name, value=shown(values)
+            )
+        )
     if len(values) != count or count > _MOST_CLASSES:
         raise ValueError(
-            f"uncertainty.{name} has {len(values)} numbers, and the model {count} classes"
+            tr("uncertainty.{name} has {given} numbers, and the model {count} classes").format(
+                name=name, given=len(values), count=count
+            )
         )
     return tuple(float(value) for value in values)
 

@@ -15,7 +15,7 @@ SCHEME = "sdsegs"
 DEFAULT_PORT = 8743
 LEAVES = tr("the voxels of the CT and its geometry; no names, dates or UIDs")
 """What is sent to a server, for the place where a user decides it."""
-LEAVES_WITH_MASK = "the voxels of the CT, its geometry and the mask; no names, dates or UIDs"
+LEAVES_WITH_MASK = tr("the voxels of the CT, its geometry and the mask; no names, dates or UIDs")
 """The same for an operation that carries a mask."""
 LONGEST_TOKEN = 512
 """In characters."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, ModelError
+from ..language import tr
 from ..models.registry import InstalledModel, find_model, propagation_model
 from ..operations.base import Operation
 from ..wire.address import LONGEST_TOKEN, ServerAddress
@@ -30,9 +31,11 @@ class ServerAccess:
     def __post_init__(self) -> None:
         if len(self.token) > LONGEST_TOKEN or not self.token.isprintable():
             raise InputError(
-                f"The token for the server {self.address.place} is none: it has "
-                f"{len(self.token)} characters, of at most {LONGEST_TOKEN}, or some that cannot be "
-                "shown. Copy it again from where the server printed it."
+                tr(
+                    "The token for the server {place} is none: it has {count} characters, of at "
+                    "most {most}, or some that cannot be shown. Copy it again from where "
+                    "the server printed it."
+                ).format(place=self.address.place, count=len(self.token), most=LONGEST_TOKEN)
             )
 
 

@@ -94,7 +94,7 @@ class ServerRuns:
             if is_cancelled():
                 client.cancel()
         if client.state is State.CANCELLED:
-            raise CancelledError("Cancelled; nothing was written.")
+            raise CancelledError(tr("Cancelled; nothing was written."))
         if client.state is not State.DONE or client.report is None:
             raise ServerError(client.error, client.fault)
         done, result = client.report, client.result

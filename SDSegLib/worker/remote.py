@@ -288,7 +288,7 @@ class RemoteWorker(WorkerLink):
                 sentence = sentences.refused(self._place, str(error))
                 self._tell("connection", sentence, Fault.RUN)
         except MemoryError:
-            sentence = f"There is no memory for the result of {self._place}."
+            sentence = tr("There is no memory for the result of {place}.").format(place=self._place)
             self._tell("memory", sentence, Fault.RUN)
         finally:
             self._is_over.set()

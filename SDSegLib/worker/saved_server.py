@@ -91,7 +91,9 @@ def forget_server() -> bool:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{path} cannot be removed ({error.strerror}).") from None
+            raise OutputError(
+                tr("{path} cannot be removed ({reason}).").format(path=path, reason=error.strerror)
+            ) from None
     return address is not None or is_damaged
 
 
