@@ -71,8 +71,6 @@ def _numbers(name: str, values: Any, count: int) -> tuple[float, ...]:
             tr("uncertainty.{name} has {given} numbers, and the model {count} classes").format(
                 name=name, given=len(values), count=count
             )
-                name=name, given=len(values), count=count
-            )
         )
     return tuple(float(value) for value in values)
 
