@@ -75,8 +75,8 @@ class ServerPanel:
             widget.setVisible(isServer)
         known = "" if self._access is None else _("kept")
         ui.serverTokenEdit.setPlaceholderText(known)
-        facts = f"{self.leaves} {_('SDSeg Propagate and Teach compute on this computer.')}"
-        showText(ui.serverFacts, (self.problem or facts) if isServer else "")
+        local = _("SDSeg Propagate and Teach compute on this computer.")
+        showText(ui.serverFacts, (self.problem or f"{self.leaves} {local}") if isServer else "")
 
     def stop(self) -> None:
         """After the window was closed, show no outcome of a check."""

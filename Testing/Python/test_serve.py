@@ -149,7 +149,8 @@ def test_many_clients_at_once_and_bad_ones_among_them(tmp_path: Path) -> None:
     assert outcome.code == 0
     assert outcome.left == []
     said = "\n".join(outcome.said)
-    assert "done 32" in said
+    done = int(re.findall(r"\bdone (\d+)", said)[-1])
+    assert 32 <= done <= 32 + outcome.killed  # a run may end before its client is killed
     for secret in (NAME, "doe_jane", "Traceback", "tiny", "127.0.0.1 "):
         assert secret not in said
     last, settled = outcome.readings[-1], outcome.readings[len(outcome.readings) // 2]

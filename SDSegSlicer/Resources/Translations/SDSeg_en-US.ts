@@ -174,6 +174,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Previews are computed on this computer, because each stroke asks for one. The server {server} computes Segment.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Computing… the first preview also starts the worker and loads the model.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -1700,6 +1704,10 @@
     </message>
     <message>
         <source>kept</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>SDSeg Propagate and Teach compute on this computer.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
