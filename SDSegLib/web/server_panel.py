@@ -40,6 +40,7 @@ class ServerPanel:
         self._there: SharedWorker | None = None
         self._is_chosen = False
         self._is_checking = False
+        self._times_saved = 0
         saved = saved_address()
         self._address = "" if saved is None else str(saved)
         self.draw()
@@ -89,6 +90,7 @@ class ServerPanel:
                 "chosen": self._is_chosen,
                 "address": self._address,
                 "known": access is not None,
+                "saved": self._times_saved,
                 "checking": self._is_checking,
                 "leaves": leaves,
             }
@@ -128,6 +130,7 @@ class ServerPanel:
             self._is_checking = False
             self.draw()
         self._use(access)
+        self._times_saved += 1  # the field of the token begins anew, empty
         self._context.page.tell(greeting)
         self.draw()
         self._on_change()

@@ -53,6 +53,7 @@ def test_a_server_computes_the_same_and_this_computer_goes_on_when_it_fails(
         page.fill("#server-token", "a-token-that-nobody-knows")
         page.click("#server-save")
         page.wait_for_selector("text=the token is not one of those")
+        assert page.input_value("#server-token") == "a-token-that-nobody-knows"  # to be mended
         page.fill("#server-token", elsewhere.token)
         page.click("#server-save")
         told = page.wait_for_selector("#leaves").inner_text()
