@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from .errors import InputError
 from .language import tr
 
 LARGEST_JSON_BYTES = 16 * 2**20
@@ -85,6 +86,26 @@ def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
     if len(content) > largest:
         raise ValueError(tr("it is larger than {largest} MB").format(largest=largest // 2**20))
     return parse_json(content.decode("utf-8"))
+
+
+def read_named_json(path: Path) -> Any:
+    """The content of a JSON file that the user has named.
+
+    Raises:
+        InputError: If it cannot be read or is not JSON.
+    """
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise InputError(
+            tr("{path} cannot be read ({reason}).").format(
+                path=path, reason=error.strerror or error
+            )
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            tr("{path} is not JSON ({error}).").format(path=path, error=error)
+        ) from error
 
 
 def whole_number(value: object) -> int:

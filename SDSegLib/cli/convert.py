@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InputError
 from ..language import tr
-from ..untrusted import plain, read_json
+from ..untrusted import plain, read_named_json
 from ..volume.expectation import Expectation
 
 CONFIG_ENTRIES = {
@@ -78,16 +78,7 @@ def convert(
 def _read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        data = read_json(path)
-    except OSError as error:
-        raise InputError(
-            tr("{path} cannot be read: {error}.").format(path=path, error=error)
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            tr("{path} is not JSON ({error}).").format(path=path, error=error)
-        ) from error
+    data = read_named_json(path)
     if not isinstance(data, dict):
         raise InputError(tr("{path} should hold a JSON object.").format(path=path))
     data = {FORMER_ENTRIES.get(entry, entry): value for entry, value in data.items()}

@@ -16,7 +16,7 @@ from ..export.label_files import kind_of
 from ..language import tr, trn
 from ..models.labels import names_of_structures, structures_called
 from ..reading.labelled_series import LabelledSeries, labelled_series
-from ..untrusted import read_json, shown
+from ..untrusted import read_named_json, shown
 from ..volume.structure import Structure, structure_id
 from .collection import Collection, Item, hold_out, usual_share
 from .files import existing_folder, listed, load_in_threads
@@ -197,18 +197,7 @@ def _by_table(path: Path) -> tuple[tuple[Structure, ...], tuple[tuple[str, int],
 
 
 def _read_table(path: Path) -> dict[str, str]:
-    try:
-        data: Any = read_json(path)
-    except OSError as error:
-        raise InputError(
-            tr("{path} cannot be read ({reason}).").format(
-                path=path, reason=error.strerror or error
-            )
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            tr("{path} is not JSON ({error}).").format(path=path, error=error)
-        ) from error
+    data: Any = read_named_json(path)
     if not isinstance(data, dict) or not data:
         raise InputError(
             tr(

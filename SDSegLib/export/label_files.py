@@ -6,72 +6,36 @@ maps without names.
 
 from __future__ import annotations
 
-import re
-import sqlite3
-import struct
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import InputError, MissingPackageError
+from ..errors import InputError
 from ..language import tr
 from ..processes.guard import call_guarded
 from ..reading.dicom_headers import SEGMENTATION_STORAGE, starts_like_dicom
 from ..reading.files import beginning_of, read_volume
 from ..reading.mask_folder import mask_files, read_masks
-from ..reading.nrrd import check_nrrd
-from ..reading.silence import silent_libraries
-from ..untrusted import plain, shown
 from ..volume.as_json import (
     geometry_from_json,
-    geometry_to_json,
     volume_from_json,
     volume_to_json,
 )
-from ..volume.geometry import Geometry
 from ..volume.layers import LayeredLabels
-from ..volume.straighten import straightened
-from ..volume.structure import ANATOMICAL_STRUCTURE, LONGEST_NAME, Code, Structure
+from ..volume.structure import Structure
 from ..volume.structure_names import plain_words
 from ..volume.volume import Volume
+from .label_values import GREY, UNKNOWN, overlap_note, whole_numbers
+from .seg_nrrd_labels import flattened, is_layered, nrrd_segments, structures_in_nrrd
 
 SCENE_SUFFIX = ".mrb"
 STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+_DICOM = f"{__package__}.dicom_seg_labels"
+_NRRD = f"{__package__}.seg_nrrd_labels"
 Kind = Literal["masks", "scene", "segmentation", "structure set", "nrrd", "other"]
-_LONGEST_HEADER = 2**24
-_HIGHEST_LABEL = 255
-_FIELD = re.compile(r"Segment(\d{1,9})_(Name|Color|LabelValue|Layer|Tags):=(.*)")
-_FRACTION = re.compile(r"[01]?\.?\d{0,20}(?<=\d)")
-_TERMINOLOGY = re.compile(r"TerminologyEntry:([^|]*)")
-_GREY = (128, 174, 128)
-_UNKNOWN = Code("99SDSEG", "Unknown", "Unknown")
-_DICOM_DAMAGES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    sqlite3.Error,  # highdicom keeps tables of the frames
-    struct.error,
-    zlib.error,
-)
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A segment of a `.seg.nrrd` file: its structure (label = value in its layer) and its layer."""
-
-    structure: Structure
-    layer: int
 
 
 def structures_in(path: Path) -> tuple[Structure, ...]:
@@ -89,13 +53,14 @@ def structures_in(path: Path) -> tuple[Structure, ...]:
     if kind == "masks":
         return _numbered(plain_words(stem) for stem in mask_files(path))
     if kind == "nrrd":
-        return _structures_in_nrrd(path)
+        return structures_in_nrrd(path)
     if kind == "other":
         return ()
     if kind == "structure set":
         return _numbered(call_guarded(f"{__name__}:structure_set_names", path).values)
-    function = "scene_structures" if kind == "scene" else "dicom_structures"
-    found = call_guarded(f"{__name__}:{function}", path).values
+    in_scene, in_dicom = f"{__name__}:scene_structures", f"{_DICOM}:dicom_structures"
+    function = in_scene if kind == "scene" else in_dicom
+    found = call_guarded(function, path).values
     return tuple(Structure.from_json(item) for item in found)
 
 
@@ -121,7 +86,7 @@ def read_label_file(
     kind = kind_of(path)
     chosen = None if wanted is None else sorted(wanted)
     if kind == "masks":
-        return _read_guarded("masks_of_folder", path, wanted=chosen)
+        return _read_guarded(f"{__name__}:masks_of_folder", path, wanted=chosen)
     if kind == "structure set":
         if image is None:
             raise InputError(
@@ -131,14 +96,14 @@ def read_label_file(
                 ).format(path=path)
             )
         return _read_guarded(
-            "structure_set_labels", path, image=str(image), series=series, wanted=chosen
+            f"{__name__}:structure_set_labels", path, image=str(image), series=series, wanted=chosen
         )
     if kind == "scene":
-        return _read_guarded("scene_labels", path)
+        return _read_guarded(f"{__name__}:scene_labels", path)
     if kind == "segmentation":
-        return _read_guarded("dicom_labels", path)
-    if kind == "nrrd" and _is_layered(_segments(path)):
-        return _read_guarded("flattened_layers", path)
+        return _read_guarded(f"{_DICOM}:dicom_labels", path)
+    if kind == "nrrd" and is_layered(nrrd_segments(path)):
+        return _read_guarded(f"{_NRRD}:flattened_layers", path)
     return read_volume(path, labels=True)
 
 
@@ -165,11 +130,11 @@ def read_layers(path: Path, names: Sequence[Structure] = ()) -> LayeredLabels:
         )
     own, start = structures_in(path), beginning_of(path)
     if _is_dicom_segmentation(start):
-        return _guarded_layers("dicom_layers", path, own)
+        return _guarded_layers(f"{_DICOM}:dicom_layers", path, own)
     if own and start.startswith(b"NRRD"):
-        segments = _segments(path)
-        if _is_layered(segments):
-            return _guarded_layers("nrrd_layers", path, own)
+        segments = nrrd_segments(path)
+        if is_layered(segments):
+            return _guarded_layers(f"{_NRRD}:nrrd_layers", path, own)
     volume = read_volume(path, labels=True)
     labels = whole_numbers(path, volume.array)
     known = own or tuple(names)
@@ -203,35 +168,9 @@ def _with_known(
     return LayeredLabels((labels,), volume.geometry, tuple(known), notes)
 
 
-def whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
-    """A label map as uint8.
-
-    Raises:
-        InputError: If it holds other values than 0 … 255.
-    """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(
-            tr("{path} holds NaN or infinity, not labels; save whole numbers.").format(path=path)
-        )
-    low, high = array.min(), array.max()
-    if low < 0 or high > _HIGHEST_LABEL:
-        raise InputError(
-            tr(
-                "{path} holds values from {low:g} to {high:g}; labels are 0 to {highest_label}. "
-                "Is it the mask?"
-            ).format(path=path, low=low, high=high, highest_label=_HIGHEST_LABEL)
-        )
-    labels = array.astype(np.uint8)
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise InputError(
-            tr("{path} holds fractions, not labels; save whole numbers.").format(path=path)
-        )
-    return labels
-
-
 def _guarded_layers(function: str, path: Path, structures: tuple[Structure, ...]) -> LayeredLabels:
-    """Layers that one of the functions below gives, called in a child process."""
-    answer = call_guarded(f"{__name__}:{function}", path)
+    """Layers that a function gives, called in a child process."""
+    answer = call_guarded(function, path)
     layers = tuple(answer.arrays["layers"])
     return LayeredLabels(layers, geometry_from_json(answer.values), structures)
 
@@ -253,18 +192,8 @@ def kind_of(path: Path) -> Kind:
 def _numbered(names: Iterable[str]) -> tuple[Structure, ...]:
     """Structures 1 … N of which only the names are known."""
     return tuple(
-        Structure(number, name, _GREY, _UNKNOWN) for number, name in enumerate(names, start=1)
+        Structure(number, name, GREY, UNKNOWN) for number, name in enumerate(names, start=1)
     )
-
-
-def _structures_in_nrrd(path: Path) -> tuple[Structure, ...]:
-    segments = _segments(path)
-    _refuse_unusable_values(path, segments)
-    if _is_layered(segments):
-        return tuple(
-            replace(item.structure, label=number) for number, item in enumerate(segments, start=1)
-        )
-    return tuple(item.structure for item in segments)
 
 
 def is_dicom_segmentation(path: Path) -> bool:
@@ -283,7 +212,7 @@ def read_segment(path: Path, number: int) -> Volume:
         InputError: If it cannot be read.
         MissingPackageError: Without the package highdicom.
     """
-    return _read_guarded("dicom_segment", path, number=number)
+    return _read_guarded(f"{_DICOM}:dicom_segment", path, number=number)
 
 
 def _is_dicom_segmentation(start: bytes) -> bool:
@@ -291,90 +220,12 @@ def _is_dicom_segmentation(start: bytes) -> bool:
 
 
 def _read_guarded(function: str, path: Path, **parameters: Any) -> Volume:
-    """What one of the functions below gives, called in a child process."""
-    answer = call_guarded(f"{__name__}:{function}", path, **parameters)
+    """What a function gives, called in a child process."""
+    answer = call_guarded(function, path, **parameters)
     return volume_from_json(answer.values, answer.arrays["labels"])
 
 
 # --- Called in a child process: plain values and arrays -------------------------------------------
-
-
-def dicom_structures(source: Path) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """The structures of a DICOM Segmentation."""
-    with silent_libraries():
-        return [item.to_json() for item in _structures_of(_dicom_segmentation(source), source)], {}
-
-
-def dicom_labels(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The voxels of a DICOM Segmentation."""
-    with silent_libraries():
-        found = _dicom_labels(source)
-    return volume_to_json(found), {"labels": found.array}
-
-
-def dicom_segment(source: Path, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The voxels of one segment of a DICOM Segmentation."""
-    with silent_libraries():
-        segmentation = _dicom_segmentation(source)
-        found = _volume_of(segmentation, source, (number,), skip_overlap_checks=True)
-    return volume_to_json(found), {"labels": (found.array > 0).astype(np.uint8)}
-
-
-def flattened_layers(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The voxels of a `.seg.nrrd` file with several layers."""
-    found = _flattened(source, _segments(source))
-    return volume_to_json(found), {"labels": found.array}
-
-
-def nrrd_layers(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The layers of a `.seg.nrrd` file, with labels 1 … N, on a straight grid."""
-    segments = _segments(source)
-    stored, geometry = _stored_layers(source, segments)
-    layers = []
-    for index in range(stored.shape[3]):
-        table = np.zeros(256, np.uint8)
-        for number, item in enumerate(segments, start=1):
-            if item.layer == index:
-                table[item.structure.label] = number
-        layers.append(table[whole_numbers(source, stored[..., index])])
-    return _layers_answer(layers, geometry)
-
-
-def dicom_layers(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The segments of a DICOM Segmentation in as few layers as they need."""
-    with silent_libraries():
-        segmentation = _dicom_segmentation(source)
-        layers: list[np.ndarray] = []
-        with _refuse_unusable(source):
-            try:
-                found = segmentation.get_volume(combine_segments=True, dtype=np.uint8)
-                layers.append(found.array)
-            except RuntimeError:  # they overlap
-                segmentation = _dicom_segmentation(source)  # the error leaves its tables locked
-                for number in segmentation.segment_numbers:
-                    found = segmentation.get_volume(segment_numbers=[int(number)], dtype=np.uint8)
-                    _lay(found.array[..., 0] > 0, int(number), layers)
-            geometry = _geometry_of(found)
-    return _layers_answer(layers, geometry)
-
-
-def _lay(mask: np.ndarray, label: int, layers: list[np.ndarray]) -> None:
-    """Put a mask into the first layer that is free where it lies, or into a new one."""
-    for layer in layers:
-        if not layer[mask].any():
-            break
-    else:
-        layer = np.zeros(mask.shape, np.uint8)
-        layers.append(layer)
-    layer[mask] = label
-
-
-def _layers_answer(
-    layers: list[np.ndarray], geometry: Geometry
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    straight = [straightened(Volume(layer, geometry), labels=True) for layer in layers]
-    arrays = np.stack([volume.array for volume in straight])
-    return geometry_to_json(straight[0].geometry), {"layers": arrays}
 
 
 def structure_set_names(source: Path) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -406,7 +257,7 @@ def scene_structures(source: Path) -> tuple[list[dict[str, Any]], dict[str, np.n
     from ..reading.slicer_scene import scene_segmentation
 
     with scene_segmentation(source) as file:
-        found = _structures_in_nrrd(file)
+        found = structures_in_nrrd(file)
     if not found:
         raise InputError(tr("{source}: Its segmentation has no segments.").format(source=source))
     return [item.to_json() for item in found], {}
@@ -418,9 +269,9 @@ def scene_labels(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from ..reading.volume_files import read_volume_here
 
     with scene_segmentation(source) as file:
-        segments = _segments(file)
-        layered = _is_layered(segments)
-        found = _flattened(file, segments) if layered else read_volume_here(file, labels=True)
+        segments = nrrd_segments(file)
+        layered = is_layered(segments)
+        found = flattened(file, segments) if layered else read_volume_here(file, labels=True)
     found = replace(found, name=source.name, source=source)
     return volume_to_json(found), {"labels": found.array}
 
@@ -428,299 +279,5 @@ def scene_labels(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def _with_overlaps(
     found: Volume, hidden: list[str]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    found = replace(found, notes=(*found.notes, *_overlap_note(hidden)))
+    found = replace(found, notes=(*found.notes, *overlap_note(hidden)))
     return volume_to_json(found), {"labels": found.array}
-
-
-# --- .seg.nrrd ------------------------------------------------------------------------------------
-
-
-def _segments(path: Path) -> list[_Segment]:
-    try:
-        with path.open("rb") as file:
-            header = file.read(_LONGEST_HEADER).split(b"\n\n", 1)[0].replace(b"\r", b"")
-    except OSError as error:  # removed by another program meanwhile
-        raise InputError(
-            tr("{path} cannot be read ({reason}); check whether it is still there.").format(
-                path=path, reason=error.strerror or error
-            )
-        ) from error
-    fields: dict[int, dict[str, str]] = {}
-    for line in header.decode("utf-8", errors="replace").splitlines():
-        found = _FIELD.fullmatch(line)
-        if found is not None:
-            fields.setdefault(int(found[1]), {})[found[2]] = found[3]
-    return [_segment(facts) for _, facts in sorted(fields.items()) if facts.get("Name")]
-
-
-def _segment(facts: dict[str, str]) -> _Segment:
-    entry = _TERMINOLOGY.search(facts.get("Tags", ""))
-    parts = [*(entry[1].split("~") if entry else ()), "", "", "", ""]
-    category, kind, modifier = (_code(text) for text in parts[1:4])
-    structure = Structure(
-        label=_whole(facts.get("LabelValue", "1")),
-        name=plain(facts["Name"].strip())[:LONGEST_NAME],
-        color=_color(facts.get("Color", "")),
-        type=kind or _UNKNOWN,
-        category=category or ANATOMICAL_STRUCTURE,
-        modifier=modifier,
-    )
-    return _Segment(structure, _whole(facts.get("Layer", "0")))
-
-
-def _color(text: str) -> tuple[int, int, int]:
-    """Red, green and blue from a text such as "0.9 0.6 0"; grey if it is something else."""
-    parts = text.split()
-    if len(parts) != 3 or not all(_FRACTION.fullmatch(part) for part in parts):
-        return _GREY
-    red, green, blue = (min(255, round(255 * float(part))) for part in parts)
-    return (red, green, blue)
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.strip().isdecimal() and len(text) < 6 else 0
-
-
-def _code(text: str) -> Code | None:
-    """One "scheme^value^meaning" of a terminology entry; None if it is empty."""
-    parts = [plain(part)[:LONGEST_NAME] for part in text.split("^")]
-    scheme, value, meaning = [*parts, "", "", ""][:3]
-    return Code(scheme, value, meaning) if scheme and value else None
-
-
-def _is_layered(segments: list[_Segment]) -> bool:
-    return any(item.layer for item in segments)
-
-
-def _flattened(path: Path, segments: list[_Segment]) -> Volume:
-    """Labels 1 … N of a file with layers; where segments overlap, the last one is seen."""
-    layers, geometry = _stored_layers(path, segments)
-    labels = np.zeros(layers.shape[:3], np.uint8)
-    hidden = set()
-    for number, item in enumerate(segments, start=1):
-        mask = layers[..., item.layer] == item.structure.label
-        hidden |= {int(value) for value in np.unique(labels[mask])} - {0}
-        labels[mask] = number
-    notes = _overlap_note([segments[number - 1].structure.name for number in sorted(hidden)])
-    return Volume(labels, geometry, name=path.name, source=path, notes=notes)
-
-
-def _stored_layers(path: Path, segments: list[_Segment]) -> tuple[np.ndarray, Geometry]:
-    """The values (k, j, i, layer) of a file with layers, and its grid."""
-    import SimpleITK as sitk
-
-    try:
-        check_nrrd(path)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(
-            tr("{path} is damaged or not a segmentation; export it again.").format(path=path)
-        ) from error
-    layers = sitk.GetArrayFromImage(image)
-    if layers.ndim != 4 or len(segments) > _HIGHEST_LABEL:
-        raise InputError(
-            tr("{path} is damaged or not a segmentation; export it again.").format(path=path)
-        )
-    _refuse_unusable_values(path, segments)
-    lacking = [item.layer for item in segments if item.layer >= layers.shape[3]]
-    if lacking:
-        raise InputError(
-            tr("{path} lacks the layer {lacking} that its header names.").format(
-                path=path, lacking=lacking[0]
-            )
-        )
-    i, j, k = image.GetSize()
-    geometry = Geometry(
-        (k, j, i),
-        image.GetSpacing(),
-        image.GetOrigin(),
-        np.reshape(image.GetDirection(), (3, 3)),
-    )
-    return layers, geometry
-
-
-def _refuse_unusable_values(path: Path, segments: list[_Segment]) -> None:
-    """Raise `InputError` if a segment's voxels cannot be told from those of others."""
-    if len(segments) > _HIGHEST_LABEL:
-        raise InputError(
-            tr("{path} names {count} segments; up to {highest_label} can be read.").format(
-                path=path, count=len(segments), highest_label=_HIGHEST_LABEL
-            )
-        )
-    values = [(item.layer, item.structure.label) for item in segments]
-    for item, value in zip(segments, values, strict=True):
-        if not 0 < item.structure.label <= _HIGHEST_LABEL or values.count(value) > 1:
-            raise InputError(
-                tr(
-                    "{path} is damaged: the segment {structure!r} has the label value "
-                    "{structure_label}, which is not one of 1 to {highest_label} of its own; "
-                    "export it again."
-                ).format(
-                    path=path,
-                    structure=item.structure.name,
-                    structure_label=item.structure.label,
-                    highest_label=_HIGHEST_LABEL,
-                )
-            )
-
-
-def _overlap_note(names: list[str]) -> tuple[str, ...]:
-    if not names:
-        return ()
-    return (
-        tr(
-            "Structures overlap, and a voxel counts for one only: parts of {names} are hidden "
-            "by others."
-        ).format(names=", ".join(names)),
-    )
-
-
-# --- DICOM ----------------------------------------------------------------------------------------
-
-
-def _dicom_segmentation(path: Path) -> Any:
-    try:
-        import highdicom
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            "highdicom", "dicom", tr("Reading DICOM Segmentations")
-        ) from error
-    with _refuse_unusable(path):
-        segmentation = highdicom.seg.segread(path)
-        _refuse_other_pixels(segmentation, path)
-    return segmentation
-
-
-@contextmanager
-def _refuse_unusable(path: Path) -> Iterator[None]:
-    """Convert all exceptions of pydicom and highdicom on damaged files to `InputError`."""
-    from pydicom.errors import BytesLengthException, InvalidDicomError
-
-    try:
-        yield
-    except (*_DICOM_DAMAGES, BytesLengthException, InvalidDicomError) as error:
-        raise _unusable(path) from error
-
-
-def _refuse_other_pixels(segmentation: Any, path: Path) -> None:
-    """Raise `InputError` if there are fewer or more pixels than rows, columns and frames say."""
-    if segmentation.file_meta.TransferSyntaxUID.is_encapsulated:
-        return
-    pixels = segmentation.Rows * segmentation.Columns * int(segmentation.NumberOfFrames)
-    expected = (pixels * segmentation.BitsAllocated + 7) // 8
-    if len(segmentation.PixelData) not in (expected, expected + expected % 2):
-        raise InputError(
-            tr(
-                "{path} is damaged or cut short: it has {count} bytes of pixels where "
-                "{expected} are announced; export it again."
-            ).format(path=path, count=len(segmentation.PixelData), expected=expected)
-        )
-
-
-def _structures_of(segmentation: Any, path: Path) -> tuple[Structure, ...]:
-    with _refuse_unusable(path):
-        found = tuple(
-            _structure_of(int(number), segmentation.get_segment_description(number))
-            for number in segmentation.segment_numbers
-        )
-    labels = [item.label for item in found]
-    if not labels or len({*labels}) < len(labels) or not 0 < min(labels) <= max(labels) <= 255:
-        raise InputError(
-            tr(
-                "{path} numbers its segments {labels}; they have to be different numbers from 1 "
-                "to {highest_label}. Export it again."
-            ).format(path=path, labels=shown(labels), highest_label=_HIGHEST_LABEL)
-        )
-    return found
-
-
-def _structure_of(number: int, description: Any) -> Structure:
-    kind = description.SegmentedPropertyTypeCodeSequence[0]
-    modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence") or [None]
-    return Structure(
-        label=number,
-        name=plain(str(description.segment_label))[:LONGEST_NAME],
-        color=_dicom_color(description),
-        type=_concept(kind) or _UNKNOWN,
-        category=_concept(description.SegmentedPropertyCategoryCodeSequence[0])
-        or ANATOMICAL_STRUCTURE,
-        modifier=None if modifiers[0] is None else _concept(modifiers[0]),
-    )
-
-
-def _dicom_color(description: Any) -> tuple[int, int, int]:
-    """The recommended colour of a segment; grey if there is none."""
-    from highdicom.color import CIELabColor
-
-    value = description.get("RecommendedDisplayCIELabValue")
-    if value is None or len(value) != 3:
-        return _GREY
-    red, green, blue = CIELabColor.from_dicom_value(list(value)).to_rgb(clip=True)
-    return round(red), round(green), round(blue)
-
-
-def _concept(item: Any) -> Code | None:
-    keywords = ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")
-    texts = [plain(str(item.get(keyword) or ""))[:LONGEST_NAME] for keyword in keywords]
-    return Code(*texts) if texts[0] and texts[1] else None
-
-
-def _dicom_labels(path: Path) -> Volume:
-    """Labels by segment number; where segments overlap, the last one is seen."""
-    segmentation = _dicom_segmentation(path)
-    numbers = tuple(item.label for item in _structures_of(segmentation, path))
-    try:
-        found = _volume_of(segmentation, path, numbers)
-    except _OverlapError:
-        segmentation = _dicom_segmentation(path)  # highdicom's tables of the file stay half made
-        found = _volume_of(segmentation, path, numbers, skip_overlap_checks=True)
-    else:
-        return found
-    seen = np.bincount(found.array.ravel(), minlength=256)
-    hidden = []
-    for item in _structures_of(segmentation, path):
-        whole = _volume_of(segmentation, path, (item.label,), skip_overlap_checks=True)
-        if np.count_nonzero(whole.array) > seen[item.label]:
-            hidden.append(item.name)
-    return replace(found, notes=_overlap_note(hidden))
-
-
-class _OverlapError(Exception):
-    """Segments overlap, or highdicom says so."""
-
-
-def _volume_of(
-    segmentation: Any, path: Path, numbers: tuple[int, ...], skip_overlap_checks: bool = False
-) -> Volume:
-    with _refuse_unusable(path):
-        try:
-            found = segmentation.get_volume(
-                segment_numbers=numbers,
-                combine_segments=True,
-                dtype=np.uint8,
-                skip_overlap_checks=skip_overlap_checks,
-            )
-        except RuntimeError as error:
-            if skip_overlap_checks:
-                raise
-            raise _OverlapError from error
-        return Volume(found.array, _geometry_of(found), name=path.name, source=path)
-
-
-def _geometry_of(found: Any) -> Geometry:
-    """The grid of a volume of highdicom, whose axes are those of its array."""
-    k, j, i = found.array.shape[:3]
-    affine = np.array(found.affine)[:, [2, 1, 0, 3]]
-    return Geometry.from_affine_lps((k, j, i), affine)
-
-
-def _unusable(path: Path) -> InputError:
-    return InputError(
-        tr(
-            "{path} is damaged, or no DICOM Segmentation of regularly spaced slices; export it "
-            "again."
-        ).format(path=path)
-    )

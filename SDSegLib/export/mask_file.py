@@ -23,9 +23,9 @@ from .label_files import (
     read_label_file,
     read_segment,
     structures_in,
-    whole_numbers,
 )
 from .label_map import write_label_map
+from .label_values import whole_numbers
 from .seg_nrrd import write_seg_nrrd
 from .segmentation_input import begin_to_check
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -202,3 +202,18 @@ def read_sizes(kind: type[Sizes], data: dict[str, Any]) -> Sizes:
         raise ModelError(
             tr("The model's network sizes are not valid: {error}.").format(error=error)
         ) from error
+
+
+def check_supervised(filters: Sequence[int], supervised: int) -> None:
+    """Check the number of coarser levels of a U-Net that have heads of their own.
+
+    Raises:
+        ModelError: If the U-Net has no such levels.
+    """
+    if not 1 <= supervised < len(filters) - 1:
+        raise ModelError(
+            tr(
+                "A U-Net of {count} levels can supervise 1 to {filter_count} coarser ones, "
+                "not {supervised}."
+            ).format(count=len(filters), filter_count=len(filters) - 2, supervised=supervised)
+        )

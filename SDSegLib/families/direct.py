@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..errors import ModelError
-from ..language import tr
 from ..networks.segmentation_unet import SegmentationUNet, he_initialized
-from .base import NetworkPart, SegmentationFamily, read_sizes
+from .base import NetworkPart, SegmentationFamily, check_supervised, read_sizes
 from .description import ModelDescription
 
 
@@ -34,17 +32,7 @@ class DirectConfig:
             ModelError: If an entry is unknown or the levels cannot be supervised.
         """
         config = read_sizes(cls, data)
-        if not 1 <= config.supervised < len(config.filters) - 1:
-            raise ModelError(
-                tr(
-                    "A U-Net of {count} levels can supervise 1 to {filter_count} coarser ones, "
-                    "not {supervised}."
-                ).format(
-                    count=len(config.filters),
-                    filter_count=len(config.filters) - 2,
-                    supervised=config.supervised,
-                )
-            )
+        check_supervised(config.filters, config.supervised)
         return config
 
     @property

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ModelError
 from ..language import tr
 from ..networks.segmentation_unet import SegmentationUNet, he_initialized
-from .base import Family, NetworkPart, read_sizes
+from .base import Family, NetworkPart, check_supervised, read_sizes
 from .description import ModelDescription
 
 HEADS = ("output_block.", "deep_supervision_heads.")
@@ -49,17 +49,7 @@ class FoundationConfig:
             ModelError: If an entry is unknown or does not fit.
         """
         config = read_sizes(cls, data)
-        if not 1 <= config.supervised < len(config.filters) - 1:
-            raise ModelError(
-                tr(
-                    "A U-Net of {count} levels can supervise 1 to {filter_count} coarser ones, "
-                    "not {supervised}."
-                ).format(
-                    count=len(config.filters),
-                    filter_count=len(config.filters) - 2,
-                    supervised=config.supervised,
-                )
-            )
+        check_supervised(config.filters, config.supervised)
         return config
 
     @property

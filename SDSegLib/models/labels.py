@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import InputError
 from ..language import tr
 from ..resources import resource_folder
-from ..untrusted import plain, read_json, shown, text_of, whole_number
+from ..untrusted import plain, read_named_json, shown, text_of, whole_number
 from ..volume.same_structures import common_labels
 from ..volume.structure import (
     LARGEST_LABEL,
@@ -94,18 +94,7 @@ def _read(name_or_path: str) -> tuple[Path, tuple[Structure, ...]]:
                     "{known_lists}."
                 ).format(name_or_path=name_or_path, known_lists=", ".join(known_lists()))
             )
-    try:
-        data = read_json(path)
-    except OSError as error:
-        raise InputError(
-            tr("{path} cannot be read ({reason}).").format(
-                path=path, reason=error.strerror or error
-            )
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            tr("{path} is not JSON ({error}).").format(path=path, error=error)
-        ) from error
+    data = read_named_json(path)
     try:
         structures = _structures(data)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:

@@ -15,7 +15,7 @@ from ..datasets.case import Case, volume_case
 from ..datasets.cases import load_items
 from ..datasets.collection import Item
 from ..errors import InputError
-from ..export.label_files import whole_numbers
+from ..export.label_values import whole_numbers
 from ..families import build_family
 from ..families.base import segmentation_family
 from ..families.description import ModelDescription

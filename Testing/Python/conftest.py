@@ -36,15 +36,15 @@ BROWSER_FIXTURES = {"browser", "start_server", "web_server"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that needs a browser or a server of the page as `browser`.
 
-    In continuous integration a test is run once more when it fails, and listed as run again:
-    browsers, servers, clusters and child processes on two busy cores depend on more than the code.
-    Elsewhere it fails at once.
+    In continuous integration such a test, and one that is marked `slow`, is run once more when it
+    fails, and listed as run again: browsers, servers, clusters and their child processes on two
+    busy cores depend on more than the code. Elsewhere it fails at once.
     """
     runs_again = bool(os.environ.get("CI")) and find_spec("pytest_rerunfailures") is not None
     for item in items:
         if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
-        if runs_again:
+        if runs_again and (item.get_closest_marker("browser") or item.get_closest_marker("slow")):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 

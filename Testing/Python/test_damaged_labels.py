@@ -200,7 +200,7 @@ def test_a_segmentation_has_the_pixels_that_it_announces(tmp_path: Path, pixels:
 
 
 def test_errors_of_highdicom_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import SDSegLib.export.label_files as module
+    import SDSegLib.export.dicom_seg_labels as module
 
     path = a_segmentation(tmp_path)
     import highdicom

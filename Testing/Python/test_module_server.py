@@ -104,6 +104,7 @@ def test_a_server_computes_the_same_and_this_computer_goes_on_when_it_fails(
     assert ui.statusLabel.text.startswith(told)
 
     server.process.kill()
+    server.process.wait()  # until then its port may still take a connection
     application.dialogs.expect("Compute on this computer this time?", "No")
     assert segment(widget).state is State.FAILED
     process_until(lambda: not application.dialogs.missing)
