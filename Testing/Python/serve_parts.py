@@ -55,6 +55,11 @@ class RunningServer:
     def said(self) -> str:
         return "\n".join(self.lines)
 
+    def kill(self) -> None:
+        """End it at once; afterwards nothing listens on its port any more."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> int:
         """Ask it to end; returns its exit code."""
         self.process.terminate()

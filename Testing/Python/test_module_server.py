@@ -30,8 +30,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def server(tmp_path: Path) -> Iterator[RunningServer]:
     started = start_server(*server_folder(tmp_path / "server"))
     yield started
-    started.process.kill()
-    started.process.wait()
+    started.kill()
 
 
 def compute_on(widget: Any, place: int) -> None:
@@ -103,8 +102,7 @@ def test_a_server_computes_the_same_and_this_computer_goes_on_when_it_fails(
     process_until(lambda: not window.input.isChecking)
     assert ui.statusLabel.text.startswith(told)
 
-    server.process.kill()
-    server.process.wait()  # until then its port may still take a connection
+    server.kill()
     application.dialogs.expect("Compute on this computer this time?", "No")
     assert segment(widget).state is State.FAILED
     process_until(lambda: not application.dialogs.missing)

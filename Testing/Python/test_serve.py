@@ -308,7 +308,7 @@ def test_a_server_that_is_killed_in_a_run_ends_the_run_with_a_reason(
         client.start(a_long_volume(), segmenting("tiny", batch=1, **CPU))
         poll_until_running(client)
         children = server.children()
-        server.process.kill()
+        server.kill()
         assert client.wait(30) is State.FAILED
         assert "The connection to the server localhost" in client.error
         assert "was lost" in client.error

@@ -216,8 +216,7 @@ def test_a_server_that_starts_again_goes_on_with_the_studies(
 
     def restart() -> None:
         assert wait_until(lambda: len(list(output.glob("*.nii.gz"))) >= 2, 60)
-        servers[0].process.kill()
-        servers[0].process.wait()
+        servers[0].kill()
         time.sleep(1.5)
         servers.append(start_server(*folder, "--listen", f"127.0.0.1:{address.port}"))
 
@@ -254,7 +253,7 @@ def test_a_server_that_does_not_come_back_ends_the_run_or_this_computer_goes_on(
 
         def kill() -> None:
             assert wait_until(lambda: bool(list(output.glob("*.nii.gz"))), 60)
-            server.process.kill()
+            server.kill()
 
         other = threading.Thread(target=kill)
         other.start()

@@ -21,8 +21,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runni
         monkeypatch.setenv(name, str(tmp_path / "settings"))
     started = serve_parts.start_server(*server_folder(tmp_path / "elsewhere"))
     yield started
-    started.process.kill()
-    started.process.wait()
+    started.kill()
 
 
 def masks(page: Any, folder: Path) -> dict[str, np.ndarray]:
@@ -69,7 +68,7 @@ def test_a_server_computes_the_same_and_this_computer_goes_on_when_it_fails(
         assert sorted(there) == sorted(here)
         assert all(np.array_equal(there[name], here[name]) for name in here)
 
-        elsewhere.process.kill()
+        elsewhere.kill()
         page.click("#segment")
         page.wait_for_selector("text=The server has failed")
         page.click("text=Compute here")
