@@ -113,7 +113,11 @@ class ByteStream:
                 if not count:
                     break
             else:
-                chunk = self._ahead or next(self._chunks, b"")
+                try:
+                    chunk = self._ahead or next(self._chunks, b"")
+                except _CutShortError as error:
+                    error.filled = filled
+                    raise
                 if not chunk:
                     break
                 count = min(len(chunk), len(target) - filled)
@@ -206,7 +210,13 @@ class ByteStream:
 
 
 class _CutShortError(InputError):
-    """The packed bytes end too early."""
+    """The packed bytes end too early.
+
+    Attributes:
+        filled: Bytes that `ByteStream.fill` had read until then.
+    """
+
+    filled = 0
 
     def __init__(self) -> None:
         super().__init__(tr("The file is cut short: its packed voxels do not end. Fetch it again."))
@@ -238,7 +248,7 @@ def fill_voxels(stream: ByteStream, target: np.ndarray, slice_bytes: int, before
     except _CutShortError as error:
         if found == target.nbytes:
             raise
-        raise cut_short(before + found, before + target.nbytes) from error
+        raise cut_short(before + error.filled, before + target.nbytes) from error
     if found < target.nbytes:
         raise cut_short(before + found, before + target.nbytes)
     if surplus >= slice_bytes:

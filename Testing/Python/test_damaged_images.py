@@ -235,6 +235,18 @@ def test_what_is_missing_or_ignored_is_said(name: str, tmp_path: Path) -> None:
     assert any(words in note for note in volume.notes), volume.notes
 
 
+def test_what_is_there_of_a_packed_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(-1000, 1000, 10 * 16 * 16, np.int16).tobytes()
+    packed = gzip.compress(nifti(values, dims=(3, 16, 16, 10)))[:4000]
+    there = len(zlib.decompressobj(31).decompress(packed))
+    assert 352 < there < 352 + len(values)
+    path = tmp_path / "ct.nii.gz"
+    path.write_bytes(packed)
+    said = f"the image needs {352 + len(values):,} bytes, and it has at most {there:,}"
+    with pytest.raises(InputError, match=said):
+        read_volume(path)
+
+
 def test_a_gzip_stream_of_several_members_is_one(tmp_path: Path) -> None:
     whole = nifti()
     path = tmp_path / "ct.nii.gz"
