@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingPackageError, SDSegError
 from ..language import tr
+from .jobs import Jobs
 from .on_worker import MOST_AT_A_TIME
 from .plan import CLASSES, ClusterPlan
 
@@ -38,6 +40,7 @@ class Connection:
         threads: Of the processor for each worker, or 0 for its share of its machine.
         patience: As in `Job`.
         note: A sentence for the user, or "".
+        jobs: Those of a batch system, which somebody has to watch.
     """
 
     client: Client
@@ -45,6 +48,7 @@ class Connection:
     threads: int = 0
     patience: float | None = None
     note: str = ""
+    jobs: Jobs | None = None
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def connected(plan: ClusterPlan, device: str = "auto") -> Iterator[Connection]:
     import distributed
 
     _silence()
-    with _cluster(plan, device) as (address_or_cluster, threads):
+    with _cluster(plan, device) as (address_or_cluster, threads, jobs):
         try:
             client = distributed.Client(
                 address_or_cluster,
@@ -90,6 +94,7 @@ def connected(plan: ClusterPlan, device: str = "auto") -> Iterator[Connection]:
                 threads,
                 None if plan.kind else _FEW_MINUTES,
                 _different_scheduler(client),
+                jobs,
             )
         finally:
             client.close(timeout=_REPLY_SECONDS)
@@ -100,21 +105,28 @@ def _silence() -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
             logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "Port [0-9]+ is already in use")  # of a dashboard
 
 
 @contextmanager
-def _cluster(plan: ClusterPlan, device: str) -> Iterator[tuple[Any, int]]:
-    """What `Client` connects to, and the threads of each worker or 0."""
+def _cluster(plan: ClusterPlan, device: str) -> Iterator[tuple[Any, int, Jobs | None]]:
+    """What `Client` connects to, the threads of each worker or 0, and jobs to watch."""
     if plan.address:
         _check_reachable(plan.address)
-        yield plan.address, 0
+        yield plan.address, 0, None
         return
-    if plan.workers:
-        cluster, threads = _local_cluster(plan.workers, device)
-    else:
-        cluster, threads = _started(plan), 0
+    if plan.kind and plan.kind != "KubeCluster":
+        jobs = _jobs(plan)
+        try:
+            yield jobs.cluster, 0, jobs
+        finally:
+            jobs.close(_REPLY_SECONDS)
+        return
+    cluster, threads = (
+        _local_cluster(plan.workers, device) if plan.workers else (_kubernetes(plan), 0)
+    )
     try:
-        yield cluster, threads
+        yield cluster, threads, None
     finally:
         cluster.close(timeout=_REPLY_SECONDS)
 
@@ -186,13 +198,19 @@ def _gpu(number: int, gpus: int) -> str:
     return names[number % len(names)]
 
 
-def _started(plan: ClusterPlan) -> Any:
-    """A cluster of one of `CLASSES` with its jobs."""
+def _jobs(plan: ClusterPlan) -> Jobs:
+    """A scheduler in this process, and what submits the jobs once there is work."""
     module = CLASSES[plan.kind]
-    package = module.partition(".")[0]
-    if package == "dask_jobqueue":
-        _require(package, plan.kind)
-    elif find_spec(package) is None:
+    _require(module.partition(".")[0], plan.kind)
+    cluster_class = getattr(imported(module), plan.kind)
+    with _arguments_of(plan):
+        return Jobs(cluster_class, plan)
+
+
+def _kubernetes(plan: ClusterPlan) -> Any:
+    """A cluster in Kubernetes with its workers."""
+    module = CLASSES[plan.kind]
+    if find_spec(module.partition(".")[0]) is None:
         raise InputError(
             tr(
                 "{where}: {kind} needs the package dask-kubernetes; install it with: pip "
@@ -200,8 +218,29 @@ def _started(plan: ClusterPlan) -> Any:
             ).format(where=plan.where, kind=plan.kind)
         )
     cluster_class = getattr(imported(module), plan.kind)
-    try:
+    with _arguments_of(plan):
         cluster = cluster_class(**plan.arguments)
+    try:
+        if plan.adapt:
+            cluster.adapt(minimum=plan.adapt[0], maximum=plan.adapt[1])
+        else:
+            cluster.scale(plan.jobs)
+    except (ValueError, OSError, RuntimeError) as error:
+        cluster.close()
+        raise InputError(
+            tr(
+                "{where}: the workers of {kind} cannot be asked for ({error}); check that this "
+                "computer may do so."
+            ).format(where=plan.where, kind=plan.kind, error=_text(error))
+        ) from error
+    return cluster
+
+
+@contextmanager
+def _arguments_of(plan: ClusterPlan) -> Iterator[None]:
+    """Name the file if the class does not accept its arguments."""
+    try:
+        yield
     except (TypeError, ValueError, KeyError, OSError, RuntimeError, AssertionError) as error:
         raise InputError(
             tr(
@@ -209,22 +248,6 @@ def _started(plan: ClusterPlan) -> Any:
                 "them: see the documentation of dask-jobqueue or dask-kubernetes."
             ).format(where=plan.where, kind=plan.kind, error=_text(error))
         ) from error
-    try:
-        if plan.adapt:
-            cluster.adapt(minimum=plan.adapt[0], maximum=plan.adapt[1])
-        elif package == "dask_jobqueue":
-            cluster.scale(jobs=plan.jobs)
-        else:
-            cluster.scale(plan.jobs)
-    except (ValueError, OSError, RuntimeError) as error:
-        cluster.close()
-        raise InputError(
-            tr(
-                "{where}: the jobs of {kind} cannot be submitted ({error}); check that this "
-                "computer can submit jobs."
-            ).format(where=plan.where, kind=plan.kind, error=_text(error))
-        ) from error
-    return cluster
 
 
 def imported(module: str) -> Any:

@@ -13,7 +13,7 @@ import asyncio
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent import futures as concurrent_futures
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -122,6 +122,10 @@ class _Worker(Generic[Item]):
         return self.ability is not None and not self.problem
 
     @property
+    def is_idle(self) -> bool:
+        return not self.running and self.asked is None
+
+    @property
     def room(self) -> int:
         if self.ability is None or not self.is_usable or self.alone:
             return 0
@@ -136,6 +140,8 @@ class Dispatcher(Generic[Item]):
         job: What is done with each item.
         is_cancelled: Called several times a second.
         tell: Receives sentences for the user, for example on workers that cannot be used.
+        watch: Called about every second with the addresses of workers that have nothing to do; it
+            looks after those that come, and raises an error if none will.
     """
 
     def __init__(
@@ -144,11 +150,13 @@ class Dispatcher(Generic[Item]):
         job: Job[Item],
         is_cancelled: Callable[[], bool] = lambda: False,
         tell: Tell = lambda sentence: None,
+        watch: Callable[[Collection[str]], None] | None = None,
     ) -> None:
         self._client = client
         self._job = job
         self._is_cancelled = is_cancelled
         self._tell = tell
+        self._watch = watch
         self._run = f"sdseg-{uuid4().hex[:8]}"
         self._count = 0
         self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
@@ -223,6 +231,8 @@ class Dispatcher(Generic[Item]):
             worker.asked = self._submit(address, self._job.look, (asked,))
         self._find_late()
         self._check_hope()
+        if self._watch is not None:
+            self._watch([at for at, worker in self._workers.items() if worker.is_idle])
 
     def _find_late(self) -> None:
         """Name workers that have not answered for long; they are used once they do."""
@@ -294,6 +304,8 @@ class Dispatcher(Generic[Item]):
             return
         if self._workers:
             raise InputError(next(w.problem for w in self._workers.values()))
+        if self._watch is not None:
+            return
         now = time.monotonic()
         if self._alone_since is None:
             self._alone_since = now

@@ -7,7 +7,7 @@ import concurrent.futures
 import os
 import secrets
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,9 +167,19 @@ class ClusterRun:
             job = StudiesJob(
                 self._options, self._asked(todo, probe), self._connection.patience, self._run
             )
-            self._dispatcher = Dispatcher(client, job, self._is_cancelled, self._tell)
+            left = len(todo)
+            jobs = self._connection.jobs
+
+            def watch(idle: Collection[str]) -> None:
+                assert jobs is not None
+                jobs.watch(left, idle, self._tell)
+
+            self._dispatcher = Dispatcher(
+                client, job, self._is_cancelled, self._tell, watch if jobs is not None else None
+            )
             try:
                 for study, answer in self._dispatcher.answers(todo):
+                    left -= 1
                     yield self._written(study, answer)
             except CancelledError:
                 _stop(client, self._run)

@@ -1,0 +1,380 @@
+"""Jobs of a batch system: submitted, watched, and replaced if one ends before the work does.
+
+dask-jobqueue submits and cancels jobs. It does not tell its caller that a job was refused, that it
+waits for ever, or that it ended before its worker came, and replaces none that ended at its limit
+of time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InputError
+from ..language import tr, trn
+from .plan import ClusterPlan
+from .queue_states import OUTPUTS, STATES, JobState
+
+_LOOK_SECONDS = 1.0
+_ASK_SECONDS = 5.0
+_QUEUE_SECONDS = 10.0
+"""After so long the reason is told why a job waits."""
+_UNKNOWN_SECONDS = 120.0
+"""The same if the batch system cannot be asked."""
+_RETRY_SECONDS = 60.0
+_GONE_SECONDS = 30.0
+"""A job whose worker is gone for so long has ended, if the batch system cannot be asked."""
+_MOST_FAILED_STARTS = 3
+_SHOWN = 3
+
+Tell = Callable[[str], None]
+
+
+@dataclass(eq=False)
+class _Job:
+    """A job that was accepted; `gone_since` is when its worker was missed."""
+
+    name: str
+    number: str
+    came: bool = False
+    gone_since: float | None = None
+    state: JobState | None = None
+
+
+@dataclass
+class _Submissions:
+    """What the batch system answered: jobs by name, and reasons of those that it refused."""
+
+    jobs: dict[str, _Job] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    accepted: int = 0
+
+
+class Jobs:
+    """The jobs of a plan. None is submitted before there is work.
+
+    Args:
+        cluster_class: Of dask-jobqueue.
+        plan: With the arguments of that class and the number of jobs.
+
+    Attributes:
+        cluster: What Dask's client connects to.
+    """
+
+    def __init__(self, cluster_class: Any, plan: ClusterPlan) -> None:
+        self._plan = plan
+        self._submissions = _Submissions()
+        job_class = _told_of(cluster_class.job_cls, self._submissions)
+        self.cluster: Any = cluster_class(job_cls=job_class, **plan.arguments)
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="sdseg-queue")
+        self._asked: Future[dict[str, JobState] | None] | None = None
+        self._next_look = self._next_ask = 0.0
+        self._waits_since: float | None = None
+        self._next_submission = 0.0
+        self._wanted = self._left = self._rounds_refused = 0
+        self._failed_starts = self._ended_since_progress = 0
+        self._told: set[str] = set()
+
+    def close(self, seconds: float) -> None:
+        """Cancel the jobs, those that wait as well."""
+        self._asker.shutdown(wait=False, cancel_futures=True)
+        self.cluster.close(timeout=seconds)
+
+    def watch(self, left: int, idle: Collection[str], tell: Tell) -> None:
+        """Look after the jobs; called again and again while there is work.
+
+        Args:
+            left: Number of studies that are not finished.
+            idle: Addresses of workers that have nothing to do.
+            tell: Receives sentences for the user.
+
+        Raises:
+            InputError: If no job will do the work, with the reason.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        if left != self._left:
+            self._left, self._ended_since_progress = left, 0
+        self._note_workers(now)
+        self._ask(now)
+        self._remove_ended(now)
+        self._follow(left, idle)
+        self._tell_refused(tell)
+        self._tell_waiting(now, tell)
+
+    @property
+    def _jobs(self) -> Collection[_Job]:
+        return self._submissions.jobs.values()
+
+    # What is known of the jobs.
+
+    def _note_workers(self, now: float) -> None:
+        names = [str(info["name"]) for info in self._workers().values()]
+        for job in self._jobs:
+            is_there = any(_is_of(name, job) for name in names)
+            if is_there and not job.came:
+                job.came, self._failed_starts = True, 0
+            job.gone_since = None if is_there or not job.came else job.gone_since or now
+            if is_there:
+                job.state = None
+
+    def _workers(self) -> dict[str, dict[str, Any]]:
+        """What the scheduler tells of each worker, by address."""
+
+        async def copied() -> dict[str, dict[str, Any]]:
+            return dict(self.cluster.scheduler_info["workers"])
+
+        found: dict[str, dict[str, Any]] = self.cluster.sync(copied)
+        return found
+
+    def _ask(self, now: float) -> None:
+        """Ask the batch system for jobs without a worker; its answer is taken at a later look."""
+        query = STATES.get(self._plan.kind)
+        if self._asked is not None and self._asked.done():
+            for number, state in (self._asked.result() or {}).items():
+                for job in self._jobs:
+                    if job.number == number:
+                        job.state = state
+            self._asked = None
+        absent = [job.number for job in self._jobs if not job.came or job.gone_since]
+        if query is not None and absent and self._asked is None and now > self._next_ask:
+            self._next_ask = now + _ASK_SECONDS
+            self._asked = self._asker.submit(query, absent)
+
+    def _has_ended(self, job: _Job, now: float) -> bool:
+        if job.state is not None:
+            return job.state.has_ended
+        is_asked = self._plan.kind in STATES
+        return not is_asked and bool(job.gone_since) and now > job.gone_since + _GONE_SECONDS  # type: ignore[operator]
+
+    # What follows from it.
+
+    def _remove_ended(self, now: float) -> None:
+        """Forget jobs that have ended, which others replace, unless none gets anywhere."""
+        ended = [job for job in self._jobs if self._has_ended(job, now)]
+        for job in ended:
+            del self._submissions.jobs[job.name]
+            self._ended_since_progress += 1
+            self._failed_starts += not job.came
+        if not ended:
+            return
+        have_come = any(job.came for job in self._jobs)
+        if not have_come and self._failed_starts >= _MOST_FAILED_STARTS:
+            raise InputError(self._failed_start(ended[-1]))
+        if self._ended_since_progress >= _MOST_FAILED_STARTS * max(1, self._wanted):
+            raise InputError(
+                tr(
+                    "{where}: {count} jobs ended before a study was done, the last one "
+                    "({state}) was {number}; give them more time or memory."
+                ).format(
+                    where=self._plan.where,
+                    count=self._ended_since_progress,
+                    state=ended[-1].state or tr("the reason is not known"),
+                    number=ended[-1].number,
+                )
+            )
+        self._scale_down(job.name for job in ended)
+
+    def _failed_start(self, job: _Job) -> str:
+        path, line = OUTPUTS.get(self._plan.kind, lambda number: ("", ""))(job.number)
+        sentence = tr(
+            "{where}: job {number} ended ({state}) before its worker reached the scheduler at "
+            "{address}, as others before it; check the arguments, and that this address can be "
+            "reached from the nodes."
+        ).format(
+            where=self._plan.where,
+            number=job.number,
+            state=job.state or tr("the reason is not known"),
+            address=self.cluster.scheduler_address,
+        )
+        if not path:
+            return sentence
+        if not line:
+            return sentence + " " + tr("Its output was to be in {path}.").format(path=path)
+        return (
+            sentence
+            + " "
+            + tr("Its output, {path}, ends with: {line}").format(path=path, line=line)
+        )
+
+    def _follow(self, left: int, idle: Collection[str]) -> None:
+        """Submit jobs that are missing; with `adapt`, cancel those that nobody needs."""
+        if self._plan.adapt is None:
+            wanted = self._plan.jobs
+        else:
+            least, most = self._plan.adapt
+            wanted = max(least, min(most, left))
+        have_come = sum(job.came for job in self._jobs)
+        if have_come and self._failed_starts >= _MOST_FAILED_STARTS:
+            wanted = len(self._jobs)  # no more for nodes that end each job
+        self._wanted = wanted
+        if len(self._jobs) > wanted:
+            self._cancel(len(self._jobs) - wanted, idle)
+        elif len(self._jobs) < wanted and time.monotonic() > self._next_submission:
+            self._submit(wanted)
+
+    def _submit(self, wanted: int) -> None:
+        refused = self._submissions.refused
+        refused.clear()
+
+        async def submit() -> None:
+            self.cluster.scale(jobs=wanted)
+            await self.cluster  # until the batch system has answered for each
+
+        self.cluster.sync(submit)
+        if not refused:
+            self._rounds_refused = 0
+            return
+        self._scale_down(refused)
+        self._next_submission = time.monotonic() + _RETRY_SECONDS
+        self._rounds_refused += 1
+        if self._jobs:
+            self._rounds_refused = 0
+        elif not self._was_accepted or self._rounds_refused >= _MOST_FAILED_STARTS:
+            raise InputError(
+                tr("{where}: the jobs were refused ({reason}); correct the arguments.").format(
+                    where=self._plan.where, reason=next(iter(refused.values()))
+                )
+            )
+
+    @property
+    def _was_accepted(self) -> bool:
+        return self._submissions.accepted > 0
+
+    def _cancel(self, number: int, idle: Collection[str]) -> None:
+        """Cancel jobs that wait, and those whose workers all have nothing to do."""
+        busy = [str(info["name"]) for at, info in self._workers().items() if at not in idle]
+        free = [job for job in self._jobs if not any(_is_of(name, job) for name in busy)]
+        chosen = sorted(free, key=lambda job: job.came)[:number]
+        for job in chosen:
+            del self._submissions.jobs[job.name]
+        self._scale_down(job.name for job in chosen)
+
+    def _scale_down(self, names: Iterable[str]) -> None:
+        chosen = list(names)
+        if chosen:
+            self.cluster.sync(self.cluster.scale_down, chosen)
+
+    # What the user is told, each sentence once.
+
+    def _tell_once(self, tell: Tell, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            tell(sentence)
+
+    def _tell_refused(self, tell: Tell) -> None:
+        refused = self._submissions.refused
+        if refused:
+            self._tell_once(
+                tell,
+                tr(
+                    "{where}: not all jobs were accepted ({reason}); the run goes on with {count}."
+                ).format(
+                    where=self._plan.where,
+                    reason=next(iter(refused.values())),
+                    count=len(self._jobs),
+                ),
+            )
+        if self._failed_starts >= _MOST_FAILED_STARTS:
+            self._tell_once(
+                tell,
+                tr(
+                    "{where}: jobs end before their workers come; no more are submitted beside "
+                    "those that run."
+                ).format(where=self._plan.where),
+            )
+
+    def _tell_waiting(self, now: float, tell: Tell) -> None:
+        """Say why no job runs.
+
+        Raises:
+            InputError: If no job will ever run.
+        """
+        if not self._jobs or any(job.came and not job.gone_since for job in self._jobs):
+            self._waits_since = None
+            return
+        if self._waits_since is None:
+            self._waits_since = now
+            self._tell_submitted(tell)
+        states = [job.state for job in self._jobs if job.state is not None]
+        for_ever = [state for state in states if state.waits_for_ever]
+        if len(for_ever) == len(self._jobs):
+            raise InputError(
+                tr(
+                    "{where}: the batch system never starts these jobs ({reason}); correct the "
+                    "arguments."
+                ).format(where=self._plan.where, reason=for_ever[0].reason)
+            )
+        odd = [state for state in states if state.waits_unusually]
+        if odd and now > self._waits_since + _QUEUE_SECONDS:
+            self._tell_once(
+                tell,
+                tr(
+                    "The jobs wait in the queue ({reason}); if that does not change, stop with "
+                    "Ctrl+C, which cancels them, and correct {where}."
+                ).format(reason=odd[0].reason, where=self._plan.where),
+            )
+        if not states and now > self._waits_since + _UNKNOWN_SECONDS:
+            self._tell_once(
+                tell,
+                tr(
+                    "No job has a worker yet: they wait in the queue, or their workers do not "
+                    "reach the scheduler at {address}; the batch system tells which."
+                ).format(address=self.cluster.scheduler_address),
+            )
+
+    def _tell_submitted(self, tell: Tell) -> None:
+        numbers = sorted((job.number for job in self._jobs), key=lambda text: (len(text), text))
+        shown = ", ".join(numbers[:_SHOWN]) + (", …" if len(numbers) > _SHOWN else "")
+        tell(
+            trn(
+                "{count} job was submitted ({numbers}); waiting for it to start. Ctrl+C cancels "
+                "it.",
+                "{count} jobs were submitted ({numbers}); waiting for one to start. Ctrl+C "
+                "cancels them.",
+                len(numbers),
+            ).format(count=len(numbers), numbers=shown)
+        )
+
+
+def _is_of(worker: str, job: _Job) -> bool:
+    """Whether a worker, by its name, belongs to a job, which may have several processes."""
+    return worker == job.name or worker.rpartition("-")[0] == job.name
+
+
+def _told_of(job_class: Any, submissions: _Submissions) -> Any:
+    """The class of a job that notes what the batch system answers.
+
+    Dask would lose the reason of a refusal in a task that nobody waits for.
+    """
+
+    class Job(job_class):
+        async def start(self) -> None:
+            from distributed.core import Status
+
+            try:
+                await super().start()
+            except Exception as error:  # noqa: BLE001
+                # Each class of dask-jobqueue raises what its command made it raise.
+                submissions.refused[str(self.name)] = _reason(error)
+                self.status = Status.running  # it is removed by its name
+            else:
+                name = str(self.name)
+                submissions.jobs[name] = _Job(name, str(self.job_id))
+                submissions.accepted += 1
+
+    return Job
+
+
+def _reason(error: BaseException) -> str:
+    """What the command of the batch system said, without the rest of dask-jobqueue's message."""
+    text = str(error)
+    if "stderr:" in text:
+        text = text.rpartition("stderr:")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]

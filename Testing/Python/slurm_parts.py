@@ -1,0 +1,198 @@
+"""A SLURM of its own for the tests: one machine, which is this one, and a queue.
+
+Nothing of an installed SLURM is touched: key, configuration, sockets, ports and folders are the
+test's own. Its daemons need the rights of root, as everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
+_START_SECONDS = 60.0
+# Processors and memory are those that jobs ask for, not those of this machine.
+_CONFIGURATION = """
+    ClusterName=sdseg
+    SlurmctldHost={host}(127.0.0.1)
+    SlurmUser=root
+    SlurmdUser=root
+    AuthType=auth/munge
+    AuthInfo=socket={folder}/munge.socket
+    CryptoType=crypto/munge
+    SlurmctldPort={controller_port}
+    SlurmdPort={machine_port}
+    StateSaveLocation={folder}/state
+    SlurmdSpoolDir={folder}/spool
+    SlurmctldPidFile={folder}/slurmctld.pid
+    SlurmdPidFile={folder}/slurmd.pid
+    SlurmctldLogFile={folder}/slurmctld.log
+    SlurmdLogFile={folder}/slurmd.log
+    ProctrackType=proctrack/linuxproc
+    TaskPlugin=task/none
+    JobAcctGatherType=jobacct_gather/none
+    SwitchType=switch/none
+    MpiDefault=none
+    SelectType=select/cons_tres
+    SelectTypeParameters=CR_Core_Memory
+    SlurmdParameters=config_overrides
+    SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1
+    ReturnToService=2
+    KillWait=2
+    MailProg=/bin/true
+    NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16384 State=UNKNOWN
+    PartitionName=ct Nodes={host} Default=YES MaxTime=60 State=UP
+    PartitionName=down Nodes={host} MaxTime=60 State=DOWN
+"""
+
+
+def why_no_slurm() -> str:
+    """What is missing to start a SLURM here, or ""."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return "needs the rights of root to start SLURM"
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"needs {missing[0]}: apt-get install slurmctld slurmd slurm-client munge"
+    return ""
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """Attributes:
+    folder: Of its files, logs among them.
+    environment: With which its commands, and those that submit jobs, are started.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+
+    def ask(self, *command: object) -> str:
+        """What a command of SLURM prints."""
+        done = subprocess.run(
+            [str(part) for part in command],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    def jobs(self, states: str = "PENDING,RUNNING,COMPLETING") -> dict[str, str]:
+        """The states of the jobs by their numbers."""
+        lines = self.ask("squeue", "--noheader", "--states", states, "--format", "%i %T")
+        return dict(line.split() for line in lines.splitlines())
+
+
+@contextmanager
+def a_slurm(folder: Path) -> Iterator[Slurm]:
+    """A running SLURM; it and all its jobs end with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(secrets.token_bytes(128))
+    key.chmod(0o400)
+    host = socket.gethostname().partition(".")[0]
+    controller_port, machine_port = _free_ports(2)
+    configuration = folder / "slurm.conf"
+    configuration.write_text(
+        "\n".join(line.strip() for line in _CONFIGURATION.strip().splitlines()).format(
+            folder=folder, host=host, controller_port=controller_port, machine_port=machine_port
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n", encoding="utf-8")
+    slurm = Slurm(folder, {"SLURM_CONF": str(configuration)})
+    daemons: list[subprocess.Popen[bytes]] = []
+    try:
+        daemons.append(
+            _start(
+                slurm,
+                *("munged", "--foreground", "--force", f"--socket={folder}/munge.socket"),
+                *(f"--key-file={key}", f"--pid-file={folder}/munged.pid"),
+                *(f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed"),
+            )
+        )
+        _wait_for(daemons, slurm, lambda: (folder / "munge.socket").exists())
+        daemons.append(_start(slurm, "slurmctld", "-D", "-f", str(configuration)))
+        daemons.append(_start(slurm, "slurmd", "-D", "-f", str(configuration)))
+        _wait_for(daemons, slurm, lambda: _is_idle(slurm))
+        yield slurm
+    finally:
+        if len(daemons) == 3 and daemons[1].poll() is None:
+            _end_jobs(slurm)
+        for daemon in reversed(daemons):
+            daemon.terminate()
+        for daemon in daemons:
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+
+def _start(slurm: Slurm, *command: str) -> subprocess.Popen[bytes]:
+    with (slurm.folder / f"{command[0]}.out").open("wb") as out:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **slurm.environment},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def _wait_for(daemons, slurm, is_there) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not is_there():
+        for daemon in daemons:
+            assert daemon.poll() is None, _logs(slurm.folder)
+        assert time.monotonic() < deadline, _logs(slurm.folder)
+        time.sleep(0.05)
+
+
+def _is_idle(slurm: Slurm) -> bool:
+    done = subprocess.run(
+        ["sinfo", "--noheader", "--partition", "ct", "--format", "%T"],
+        env={**os.environ, **slurm.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() == "idle"
+
+
+def _end_jobs(slurm: Slurm) -> None:
+    """Their processes belong to daemons of their own, which a killed SLURM would leave."""
+    deadline = time.monotonic() + 20
+    while slurm.jobs() and time.monotonic() < deadline:
+        for number in slurm.jobs("PENDING,RUNNING"):
+            slurm.ask("scancel", "--quiet", number)
+        time.sleep(0.1)
+
+
+def _free_ports(number: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _logs(folder: Path) -> str:
+    names = [*sorted(folder.glob("*.out")), *sorted(folder.glob("*.log"))]
+    return "\n".join(f"{path.name}: {path.read_text()[-1500:]}" for path in names)
