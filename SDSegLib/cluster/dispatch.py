@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 MOST_TRIES = 2
+_MOST_CUTS = 5
 _MOST_FAILURES_RUNNING = 3
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 0.2
@@ -92,12 +93,30 @@ class Job(Protocol[ItemOf]):
         """The answer for an item that was set aside."""
 
 
+class Watcher(Protocol):
+    """Looks after the jobs in which workers run."""
+
+    def look(self, idle: Collection[str]) -> None:
+        """Called about every second with the addresses of workers that have nothing to do.
+
+        Raises:
+            InputError: If no worker will come.
+        """
+
+    def fate(self, address: str) -> str | None:
+        """Why a worker is gone: a reason if that has nothing to do with its items, "" if it ended
+        by itself, and None as long as that is not known.
+        """
+
+
 @dataclass(eq=False)
 class _Try(Generic[Item]):
-    """An item and what happened to it."""
+    """An item and what happened to it; `cuts` counts ends of its worker that are not its fault."""
 
     item: Item
     failures: int = 0
+    cuts: int = 0
+    sent: float = 0.0
     alone: bool = False
     avoided: str = ""
     reasons: list[str] = field(default_factory=list)
@@ -140,8 +159,7 @@ class Dispatcher(Generic[Item]):
         job: What is done with each item.
         is_cancelled: Called several times a second.
         tell: Receives sentences for the user, for example on workers that cannot be used.
-        watch: Called about every second with the addresses of workers that have nothing to do; it
-            looks after those that come, and raises an error if none will.
+        watcher: Looks after the jobs in which the workers run.
     """
 
     def __init__(
@@ -150,19 +168,20 @@ class Dispatcher(Generic[Item]):
         job: Job[Item],
         is_cancelled: Callable[[], bool] = lambda: False,
         tell: Tell = lambda sentence: None,
-        watch: Callable[[Collection[str]], None] | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._client = client
         self._job = job
         self._is_cancelled = is_cancelled
         self._tell = tell
-        self._watch = watch
+        self._watcher = watcher
         self._run = f"sdseg-{uuid4().hex[:8]}"
         self._count = 0
         self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
         self._workers: dict[str, _Worker[Item]] = {}
         self._again: deque[_Try[Item]] = deque()
         self._suspects: deque[_Try[Item]] = deque()
+        self._lost: list[tuple[_Try[Item], _Worker[Item], float]] = []
         self._fresh: Iterator[Item] = iter(())
         self._ready: deque[tuple[Item, Any]] = deque()
         self._next_look = 0.0
@@ -204,7 +223,12 @@ class Dispatcher(Generic[Item]):
             yield self._ready.popleft()
 
     def _has_work(self) -> bool:
-        if self._again or self._suspects or any(w.running for w in self._workers.values()):
+        if (
+            self._again
+            or self._suspects
+            or self._lost
+            or any(w.running for w in self._workers.values())
+        ):
             return True
         for item in self._fresh:
             self._again.append(_Try(item))
@@ -231,8 +255,9 @@ class Dispatcher(Generic[Item]):
             worker.asked = self._submit(address, self._job.look, (asked,))
         self._find_late()
         self._check_hope()
-        if self._watch is not None:
-            self._watch([at for at, worker in self._workers.items() if worker.is_idle])
+        if self._watcher is not None:
+            self._watcher.look([at for at, worker in self._workers.items() if worker.is_idle])
+            self._judge_lost(self._watcher)
 
     def _find_late(self) -> None:
         """Name workers that have not answered for long; they are used once they do."""
@@ -304,7 +329,7 @@ class Dispatcher(Generic[Item]):
             return
         if self._workers:
             raise InputError(next(w.problem for w in self._workers.values()))
-        if self._watch is not None:
+        if self._watcher is not None:
             return
         now = time.monotonic()
         if self._alone_since is None:
@@ -326,13 +351,34 @@ class Dispatcher(Generic[Item]):
         """A worker is gone: what was sent to it is tried once more, each alone on a worker."""
         futures = [future for _, future in worker.running.values()]
         for one, _ in worker.running.values():
-            self._failed(
-                one, worker.address, tr("the worker ended while it was in work"), alone=True
-            )
+            if self._watcher is None:
+                self._died(one, worker.address)
+            else:
+                self._lost.append((one, worker, time.monotonic()))
         worker.running.clear()
         if worker.asked is not None:
             futures.append(worker.asked[1])
         self._cancel(futures)
+
+    def _died(self, one: _Try[Item], address: str) -> None:
+        self._failed(one, address, tr("the worker ended while it was in work"), alone=True)
+
+    def _judge_lost(self, watcher: Watcher) -> None:
+        """What was sent to workers that are gone, once it is known why they are."""
+        for entry in list(self._lost):
+            one, worker, lost = entry
+            fate = watcher.fate(worker.address)
+            if fate is None:
+                continue
+            self._lost.remove(entry)
+            had_most_of_it = lost - one.sent > (lost - worker.since) / 2
+            if not fate:
+                self._died(one, worker.address)
+            elif had_most_of_it or one.cuts >= _MOST_CUTS:
+                self._failed(one, worker.address, fate, alone=True)
+            else:
+                one.cuts += 1
+                self._again.append(one)
 
     def _failed(self, one: _Try[Item], address: str, reason: str, alone: bool) -> None:
         one.failures += 1
@@ -408,6 +454,7 @@ class Dispatcher(Generic[Item]):
         arguments = self._job.arguments(one.item, worker.ability)
         share = worker.ability.gpus / worker.ability.at_a_time
         number, future = self._submit(worker.address, self._job.work, arguments, share)
+        one.sent = time.monotonic()
         worker.running[number] = (one, future)
 
     def _submit(

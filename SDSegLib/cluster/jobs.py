@@ -20,7 +20,7 @@ from .queue_states import OUTPUTS, STATES, JobState
 
 _LOOK_SECONDS = 1.0
 _ASK_SECONDS = 5.0
-_QUEUE_SECONDS = 10.0
+_QUEUE_SECONDS = 5.0
 """After so long the reason is told why a job waits."""
 _UNKNOWN_SECONDS = 120.0
 """The same if the batch system cannot be asked."""
@@ -76,6 +76,8 @@ class Jobs:
         self._next_submission = 0.0
         self._wanted = self._left = self._rounds_refused = 0
         self._failed_starts = self._ended_since_progress = 0
+        self._present: set[str] = set()
+        self._places: dict[str, tuple[str, _Job]] = {}
         self._told: set[str] = set()
 
     def close(self, seconds: float) -> None:
@@ -111,10 +113,36 @@ class Jobs:
     def _jobs(self) -> Collection[_Job]:
         return self._submissions.jobs.values()
 
+    def fate(self, address: str) -> str | None:
+        """Why a worker is gone.
+
+        Returns:
+            A reason if the batch system ended its job, "" if the worker ended by itself, and None
+            as long as that is not known.
+        """
+        name, job = self._places.get(address, ("", None))
+        if job is None or name in self._present:
+            return ""  # Dask has started it again
+        gone = time.monotonic() - (job.gone_since or time.monotonic())
+        if job.state is not None:
+            if job.state.was_ended_from_outside:
+                return tr("its job {number} ended ({state})").format(
+                    number=job.number, state=job.state
+                )
+            return "" if job.state.has_ended or gone > _UNKNOWN_SECONDS else None
+        if self._plan.kind not in STATES and gone > _GONE_SECONDS:
+            return tr("its job {number} ended").format(number=job.number)
+        return "" if gone > _UNKNOWN_SECONDS else None
+
     # What is known of the jobs.
 
     def _note_workers(self, now: float) -> None:
-        names = [str(info["name"]) for info in self._workers().values()]
+        workers = {address: str(info["name"]) for address, info in self._workers().items()}
+        names = self._present = set(workers.values())
+        for address, name in workers.items():
+            for job in self._jobs:
+                if address not in self._places and _is_of(name, job):
+                    self._places[address] = (name, job)
         for job in self._jobs:
             is_there = any(_is_of(name, job) for name in names)
             if is_there and not job.came:
@@ -295,15 +323,16 @@ class Jobs:
         Raises:
             InputError: If no job will ever run.
         """
-        if not self._jobs or any(job.came and not job.gone_since for job in self._jobs):
+        waiting = [job for job in self._jobs if not job.came]
+        if not waiting or len(waiting) < len(self._jobs):
             self._waits_since = None
             return
         if self._waits_since is None:
             self._waits_since = now
             self._tell_submitted(tell)
-        states = [job.state for job in self._jobs if job.state is not None]
+        states = [job.state for job in waiting if job.state is not None]
         for_ever = [state for state in states if state.waits_for_ever]
-        if len(for_ever) == len(self._jobs):
+        if len(for_ever) == len(waiting):
             raise InputError(
                 tr(
                     "{where}: the batch system never starts these jobs ({reason}); correct the "

@@ -25,6 +25,17 @@ _ENDED = {
     "REVOKED",
     "TIMEOUT",
 }
+_FROM_OUTSIDE = {
+    "",
+    "BOOT_FAIL",
+    "CANCELLED",
+    "DEADLINE",
+    "NODE_FAIL",
+    "PENDING",  # put into the queue again
+    "PREEMPTED",
+    "REVOKED",
+    "TIMEOUT",
+}
 _NEVER = {
     "AccountNotAllowed",
     "BadConstraints",
@@ -52,6 +63,11 @@ class JobState:
     @property
     def has_ended(self) -> bool:
         return not self.name or self.name in _ENDED
+
+    @property
+    def was_ended_from_outside(self) -> bool:
+        """Whether a job that ran does not run any more, and not by a fault of what it computed."""
+        return self.name in _FROM_OUTSIDE
 
     @property
     def waits(self) -> bool:
@@ -91,11 +107,11 @@ def output_in_slurm(number: str) -> tuple[str, str]:
     said = _asked(["scontrol", "--oneliner", "show", "job", number]) or ""
     words = dict(word.partition("=")[::2] for word in said.split() if "=" in word)
     for name in ("StdErr", "StdOut"):
-        path = Path(words.get(name, ""))
+        path = Path(words.get(name, "").replace("%J", number).replace("%j", number))
         line = _last_line(path) if path.is_absolute() else ""
         if line:
             return str(path), line
-    return words.get("StdErr", ""), ""
+    return str(path), ""
 
 
 STATES: Mapping[str, Callable[[Sequence[str]], dict[str, JobState] | None]] = {

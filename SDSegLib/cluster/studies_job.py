@@ -25,6 +25,7 @@ from ..unfinished import discard, unfinished_file
 from ..version import VERSION
 from .connection import Connection
 from .dispatch import Ability, Dispatcher, Tell
+from .jobs import Jobs
 from .on_worker import WorkDone, look_around, names_of, stop_run, work_on
 
 if TYPE_CHECKING:
@@ -109,6 +110,21 @@ class StudiesJob:
         return ""
 
 
+@dataclass
+class _JobsWatcher:
+    """Jobs of a batch system for a `Dispatcher`; `left` is the number of studies in the run."""
+
+    jobs: Jobs
+    left: int
+    tell: Tell
+
+    def look(self, idle: Collection[str]) -> None:
+        self.jobs.watch(self.left, idle, self.tell)
+
+    def fate(self, address: str) -> str | None:
+        return self.jobs.fate(address)
+
+
 class ClusterRun:
     """A run of studies on a cluster.
 
@@ -167,19 +183,13 @@ class ClusterRun:
             job = StudiesJob(
                 self._options, self._asked(todo, probe), self._connection.patience, self._run
             )
-            left = len(todo)
             jobs = self._connection.jobs
-
-            def watch(idle: Collection[str]) -> None:
-                assert jobs is not None
-                jobs.watch(left, idle, self._tell)
-
-            self._dispatcher = Dispatcher(
-                client, job, self._is_cancelled, self._tell, watch if jobs is not None else None
-            )
+            watcher = None if jobs is None else _JobsWatcher(jobs, len(todo), self._tell)
+            self._dispatcher = Dispatcher(client, job, self._is_cancelled, self._tell, watcher)
             try:
                 for study, answer in self._dispatcher.answers(todo):
-                    left -= 1
+                    if watcher is not None:
+                        watcher.left -= 1
                     yield self._written(study, answer)
             except CancelledError:
                 _stop(client, self._run)

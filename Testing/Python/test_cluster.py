@@ -190,7 +190,8 @@ def test_ctrl_c_does_the_same_after_dask_jobqueue_was_imported() -> None:
 
 
 @needs_jobqueue
-def test_a_file_says_which_jobs_to_start(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize("how_many", ["jobs: 1", "adapt: {minimum: 0, maximum: 1}"])
+def test_a_file_says_which_jobs_to_start(tmp_path: Path, model: Path, how_many: str) -> None:
     """dask-jobqueue's class for this computer goes the way of those for batch systems."""
     for name in ("a", "b"):
         write_ct(tmp_path / "studies" / f"{name}.nii.gz")
@@ -198,7 +199,7 @@ def test_a_file_says_which_jobs_to_start(tmp_path: Path, model: Path) -> None:
     file.write_text(
         textwrap.dedent(f"""
             class: LocalCluster
-            jobs: 1
+            {how_many}
             arguments:
               cores: 2
               processes: 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,6 +70,60 @@ def test_the_table_names_the_worker_that_was_not_asked(
     dispatcher._failed(one, "full", "its disk is full", alone=False)
     (_, reason), *_ = dispatcher._ready
     assert "not tried on late, which does not answer" in reason
+
+
+class Watcher:
+    """Knows of one worker why it is gone."""
+
+    def __init__(self, fate: str | None) -> None:
+        self.said = fate
+
+    def look(self, idle: object) -> None:
+        pass
+
+    def fate(self, address: str) -> str | None:
+        return self.said
+
+
+@pytest.mark.parametrize(
+    ("minutes", "fate", "failures", "cuts"),
+    [
+        (1, "", 2, 0),  # it ended by itself: maybe by the study
+        (1, "its job 7 ended (TIMEOUT)", 1, 1),
+        (55, "its job 7 ended (TIMEOUT)", 2, 0),  # a whole job was not enough
+    ],
+)
+def test_a_study_is_not_to_blame_for_the_end_of_its_job(
+    failed: tuple[Dispatcher[str], _Try[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: float,
+    fate: str,
+    failures: int,
+    cuts: int,
+) -> None:
+    """The worker was there for an hour; the study was sent to it some minutes before its end."""
+    dispatcher, one = failed
+    dispatcher._again.clear()
+    monkeypatch.setattr(
+        dispatcher, "_job", SimpleNamespace(given_up=lambda item, reason: reason), raising=False
+    )
+    watcher = Watcher(None)
+    dispatcher._watcher = watcher
+    worker = dispatcher._workers.pop("full")
+    worker.since = time.monotonic() - 3600
+    one.sent = time.monotonic() - 60 * minutes
+    worker.running[1] = (one, SimpleNamespace())  # type: ignore[assignment]
+    monkeypatch.setattr(dispatcher, "_cancel", lambda futures: None)
+    dispatcher._lose(worker)
+    dispatcher._judge_lost(watcher)
+    assert dispatcher._has_work()
+    assert (one.failures, one.cuts) == (1, 0)  # nothing is known yet
+    watcher.said = fate
+    dispatcher._judge_lost(watcher)
+    assert (one.failures, one.cuts) == (failures, cuts)
+    assert not dispatcher._lost
+    assert list(dispatcher._again) == ([one] if cuts else [])
+    assert len(dispatcher._ready) == (not cuts)
 
 
 def test_the_list_in_the_diagnostics_of_dask_is_cut() -> None:

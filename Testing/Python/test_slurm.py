@@ -1,0 +1,158 @@
+"""A university computes its cohort with jobs of SLURM: a real one, started for these tests."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command_parts import model, studies_in, write_ct
+from process_parts import start_sdseg
+from slurm_parts import Slurm, a_slurm, why_no_slurm
+from test_batch import batch
+
+pytest.importorskip("dask_jobqueue", reason='needs dask-jobqueue: pip install "sdseg[cluster]"')
+
+from SDSegLib.cluster import jobs
+from SDSegLib.errors import InputError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(why_no_slurm()), reason=why_no_slurm()),
+]
+__all__ = ["model"]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with a_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    for number in range(6):
+        write_ct(tmp_path / "studies" / f"{number}.nii.gz")
+    return tmp_path / "studies"
+
+
+def plan(folder: Path, how_many: str = "jobs: 2", **arguments: object) -> Path:
+    """A file like the one in the documentation, with the folders of a test."""
+    lines = {
+        "queue": "ct",
+        "cores": 2,
+        "processes": 1,
+        "memory": "4GB",
+        "walltime": '"00:10:00"',
+        "log_directory": folder / "logs",
+        "local_directory": folder / "workers",
+        "scheduler_options": "{host: 127.0.0.1}",
+        **arguments,
+    }
+    text = f"class: SLURMCluster\n{how_many}\narguments:\n" + "\n".join(
+        f"{name}: {value}" for name, value in lines.items()
+    )
+    path = folder / "slurm.yaml"
+    head, _, tail = text.partition("arguments:\n")
+    path.write_text(f"{head}arguments:\n{textwrap.indent(tail, '  ')}\n", encoding="utf-8")
+    return path
+
+
+def start(slurm: Slurm, studies: Path, model: Path, file: Path) -> subprocess.Popen[str]:
+    """The command, with enough samples that a study takes a while."""
+    output = studies.parent / "results"
+    return start_sdseg(
+        *("batch", studies, "--output", output, "--model", model, "--samples", 16),
+        *("--write", "nii.gz", "--cluster", file),
+        environment={**slurm.environment, "TMPDIR": str(studies.parent)},
+    )
+
+
+def wait_until(process: subprocess.Popen[str], happens: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 90
+    while not happens():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_cancelled_job_is_replaced_and_all_label_maps_are_those_of_the_plain_loop(
+    slurm: Slurm, studies: Path, tmp_path: Path, model: Path
+) -> None:
+    before = slurm.jobs("all")
+    output = tmp_path / "results"
+    process = start(slurm, studies, model, plan(tmp_path, "jobs: 1"))
+    wait_until(process, lambda: list(output.glob("[0-9].nii.gz")))
+    (number,) = slurm.jobs("RUNNING")
+    slurm.ask("scancel", number)
+    _, shown = process.communicate(timeout=120)
+    assert process.returncode == 0, shown
+    assert "1 job was submitted (" in shown
+    assert "6 done (" in shown
+    assert slurm.jobs("PENDING,RUNNING") == {}
+    assert len(set(slurm.jobs("all")) - set(before)) == 2
+    assert {line["status"] for line in studies_in(output).values()} == {"done"}
+    plain = tmp_path / "plain"
+    done = batch(studies, plain, model, "--write", "nii.gz", "--samples", "16")
+    assert done.exit_code == 0
+    for path in plain.glob("*.nii.gz"):
+        assert (output / path.name).read_bytes() == path.read_bytes()
+    assert {path.name for path in output.iterdir()} == {path.name for path in plain.iterdir()}
+
+
+def test_why_a_job_waits_is_told_and_ctrl_c_leaves_none_in_the_queue(
+    slurm: Slurm, studies: Path, tmp_path: Path, model: Path
+) -> None:
+    process = start(slurm, studies, model, plan(tmp_path, queue="down"))
+    assert process.stderr is not None
+    shown = ""
+    while "(PartitionDown)" not in shown:
+        line = process.stderr.readline()
+        assert line, shown
+        shown += line
+    assert "2 jobs were submitted (" in shown
+    assert "Ctrl+C, which cancels them, and correct" in shown
+    (first, _) = slurm.jobs("PENDING")
+    slurm.ask("scontrol", "update", f"JobId={first}", "Partition=ct")
+    wait_until(process, lambda: "RUNNING" in slurm.jobs().values())
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130, shown
+    assert "Cancelled with 0 studies done; the same command goes on." in shown
+    assert slurm.jobs("PENDING,RUNNING") == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"queue": "nosuch"}, "the jobs were refused (sbatch: error: Batch job submission failed"),
+        ({"walltime": '"02:00:00"'}, "never starts these jobs (PartitionTimeLimit); correct"),
+        ({"memory": "1TB"}, "the jobs were refused (sbatch: error: "),
+        (
+            {"job_script_prologue": ["echo No such environment >&2", "exit 3"]},
+            "ends with: No such environment",
+        ),
+    ],
+)
+def test_jobs_that_never_compute_end_the_run_with_a_sentence(
+    slurm: Slurm,
+    studies: Path,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, object],
+    expected: str,
+) -> None:
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jobs, "_ASK_SECONDS", 0.2)
+    file = plan(tmp_path, "jobs: 3", **arguments)
+    done = batch(studies, tmp_path / "results", model, "--cluster", str(file))
+    assert isinstance(done.exception, InputError), done.exception
+    assert expected in str(done.exception)
+    assert str(done.exception).startswith(f"{file}: ")
+    assert slurm.jobs("PENDING,RUNNING") == {}
