@@ -107,8 +107,11 @@ def batch(
     from ..studies.segment import StudyOptions
     from ..studies.table import StudyTable
     from ..studies.url_table import UrlTable
-    from ..studies.urls import check_writable, is_url
+    from ..studies.urls import check_writable, is_url, refuse_password
 
+    for place in (folder, output):
+        if is_url(place) and not is_archive(place):
+            refuse_password(place)
     plan = plan_of(cluster, workers)
     kinds = kinds_of_endings(write)
     target = "" if not is_url(output) else output.rstrip("/")
@@ -155,6 +158,7 @@ def batch(
     how.check(studies)
     table = UrlTable(target, structures) if target else StudyTable(Path(output), structures)
     started = time.perf_counter()
+    is_whole = False
     counts, warned, device = {"done": 0, "there already": 0, "failed": 0}, 0, ""
     with studies_bar(console, len(studies), as_json, is_here) as bar, Interrupt() as interrupt:
         if plan is not None:
@@ -183,6 +187,7 @@ def batch(
                     bar.tell(result_line(result))
             if interrupt.is_set():
                 raise CancelledError(tr("Cancelled at the end."))
+            is_whole = True
         except CancelledError:
             raise CancelledError(
                 tr("Cancelled with {done} studies done; the same command goes on.").format(
@@ -192,6 +197,8 @@ def batch(
         finally:
             results.close()
             table.finish()
+            if not is_whole:
+                _tell_problem(console, table.problem)
     seconds = time.perf_counter() - started
     where = tr(" on {device}").format(device=escape(device)) if device else ""
     console.print(
@@ -212,13 +219,17 @@ def batch(
     )
     if table.problem:
         table.finish()
-    if table.problem:
-        console.print(
-            tr("[yellow]Warning:[/] {problem}").format(problem=escape(table.problem)),
-            soft_wrap=True,
-        )
+    _tell_problem(console, table.problem)
     if counts["failed"] or table.problem:
         raise typer.Exit(1)
+
+
+def _tell_problem(console: Console, problem: str) -> None:
+    """Say why the table could not be written, if so."""
+    if problem:
+        console.print(
+            tr("[yellow]Warning:[/] {problem}").format(problem=escape(problem)), soft_wrap=True
+        )
 
 
 def _check_store(store: bool, folder: str, kinds: dict[str, str]) -> None:

@@ -30,7 +30,7 @@ from ..studies.find import Study
 from ..studies.left_lines import LeftLines
 from ..studies.pacs import archive_of, is_archive
 from ..studies.segment import StudyOptions, StudyResult, segment_study
-from ..studies.urls import UrlFolder, is_url
+from ..studies.urls import StorageTroubleError, UrlFolder, is_url
 from ..unfinished import unfinished_folder
 from ..version import VERSION
 
@@ -86,6 +86,8 @@ def work_on(study: Study, options: StudyOptions, run: str, send_back: bool) -> W
             result = _segment(study, here, run)
             paths = here.files(study)
             return WorkDone(result, {kind: path.read_bytes() for kind, path in paths.items()})
+    except StorageTroubleError as error:
+        return _failed(study, str(error), is_final=False)
     except InputError as error:
         return _failed(study, str(error), is_final=bool(study.url) or study.source.exists())
     except SDSegError as error:
@@ -264,5 +266,5 @@ def _content(path: str) -> str:
             folder, _, name = path.rpartition("/")
             return (UrlFolder(folder).read(name) or b"").decode("ascii")
         return Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, StorageTroubleError):
         return ""

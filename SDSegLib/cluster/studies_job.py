@@ -20,7 +20,7 @@ from ..models.registry import InstalledModel
 from ..studies.find import Study
 from ..studies.left_lines import LeftLines
 from ..studies.segment import StudyOptions, StudyResult, keep_files
-from ..studies.urls import UrlFolder
+from ..studies.urls import PROBE, UrlFolder
 from ..unfinished import discard, unfinished_file
 from ..version import VERSION
 from .connection import Connection
@@ -226,7 +226,7 @@ def _probe(options: StudyOptions) -> Iterator[tuple[str, str]]:
     """A file with a random content, by which workers tell whether they see the results' folder."""
     content = secrets.token_hex(16)
     if options.output_url:
-        folder, name = UrlFolder(options.output_url), f".sdseg-probe-{content[:8]}"
+        folder, name = UrlFolder(options.output_url), PROBE
         folder.write({name: content.encode("ascii")})
         try:
             yield f"{folder.url}/{name}", content

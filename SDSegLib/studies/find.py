@@ -89,6 +89,8 @@ def find_studies_at(url: str, pattern: str | None = None) -> list[Study]:
     for path in folder.images(pattern):
         ending = next(ending for ending in IMAGES_AT_URLS if path.lower().endswith(ending))
         found.append(Study(path[: -len(ending)], Path(path), url=f"{folder.url}/{path}"))
+    if not found:
+        folder.check_bucket()
     return _checked(found, url, pattern, tr("NIfTI, NRRD or MHA"))
 
 

@@ -7,12 +7,15 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import CancelledError
+from ..errors import CancelledError, SDSegError
 from ..inference.progress import ProgressCallback
 from ..language import tr
 from ..operations.model_store import ModelStore
 from .find import Study
 from .segment import StudyOptions, StudyResult, compute_study, read_study, write_study
+from .urls import StorageTroubleError, StorageWriteError
+
+_MOST_IN_A_ROW = 3
 
 
 def run_studies(
@@ -38,9 +41,11 @@ def run_studies(
 
     Raises:
         CancelledError: Once `is_cancelled` returns True; results so far are kept.
+        SDSegError: If storage could not be used for several studies in a row.
     """
     done, todo = options.divide(studies)
     yield from (StudyResult(study, "there already") for study in done)
+    in_a_row = _InARow()
     with _thread() as reader, _thread() as computer, _thread() as writer:
 
         def read(place: int) -> Future:
@@ -50,7 +55,7 @@ def run_studies(
         last: _Writing | None = None
         for place, study in enumerate(todo):
             if is_cancelled():
-                yield from _finished(last)
+                yield from _finished(last, in_a_row)
                 raise CancelledError(
                     tr("Cancelled after {place} of {count} studies.").format(
                         place=place, count=len(todo)
@@ -66,16 +71,17 @@ def run_studies(
                     compute_study, study, reading.result(), options, models, report, is_cancelled
                 )
                 problem = computing.exception()
-            yield from _finished(last)
+            yield from _finished(last, in_a_row)
             last = None
             if isinstance(problem, CancelledError):
                 raise problem
             if problem is not None:
                 yield _failed(study, problem)
+                in_a_row.note(problem)
                 continue
             computed = computing.result()
             last = _Writing(computed.result, writer.submit(write_study, computed, options))
-        yield from _finished(last)
+        yield from _finished(last, in_a_row)
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,40 @@ def _thread() -> Iterator[Executor]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _finished(writing: _Writing | None) -> Iterator[StudyResult]:
+class _InARow:
+    """Counts studies in a row for which storage could not be used.
+
+    Each of them has waited for it, maybe for a minute, and the others would wait as well.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def note(self, problem: BaseException | None) -> None:
+        """Count a study.
+
+        Raises:
+            SDSegError: After too many.
+        """
+        if not isinstance(problem, StorageTroubleError | StorageWriteError):
+            self._number = 0
+            return
+        self._number += 1
+        if self._number >= _MOST_IN_A_ROW:
+            raise SDSegError(
+                tr(
+                    "{problem} That was so for {count} studies in a row, so the run has ended; "
+                    "the same command goes on."
+                ).format(problem=problem, count=self._number)
+            )
+
+
+def _finished(writing: _Writing | None, in_a_row: _InARow) -> Iterator[StudyResult]:
     if writing is None:
         return
     problem = writing.future.exception()
     yield writing.result if problem is None else _failed(writing.result.study, problem)
+    in_a_row.note(problem)
 
 
 def _failed(study: Study, problem: BaseException) -> StudyResult:

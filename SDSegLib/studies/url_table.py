@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import OutputError
+from ..language import tr
 from ..volume.structure import Structure
 from .segment import StudyResult
 from .table import TABLE, StudyTable
@@ -19,7 +22,8 @@ _SECONDS = 60.0
 class UrlTable:
     """Kept on this machine, and copied to the URL every minute and at the end.
 
-    Only one run at a time may write to a URL, as storage has no locks.
+    If it cannot be copied at the end it stays on this machine, and `problem` says where. Only one
+    run at a time may write to a URL, as storage has no locks.
 
     Args:
         url: Folder of the results.
@@ -29,15 +33,16 @@ class UrlTable:
         path: Where it is at the end, for messages.
 
     Raises:
-        InputError: If there is another file of that name.
+        InputError: If there is another file of that name, or the table there cannot be read.
     """
 
     def __init__(self, url: str, structures: Sequence[Structure]) -> None:
         self._folder = UrlFolder(url)
         self.path = f"{self._folder.url}/{TABLE}"
-        self._here = tempfile.TemporaryDirectory(prefix="sdseg-")
-        self._local = Path(self._here.name) / TABLE
         content = self._folder.read(TABLE)
+        here = Path(tempfile.mkdtemp(prefix="sdseg-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, here, ignore_errors=True)
+        self._local = here / TABLE
         if content is not None:
             self._local.write_bytes(content)
         self._table = StudyTable(self._local.parent, structures)
@@ -59,6 +64,14 @@ class UrlTable:
         """Write what is missing."""
         self._table.finish()
         self._copy()
+        if not self._problem:
+            if not self._remove.alive:  # it was kept after another try
+                shutil.rmtree(self._local.parent, ignore_errors=True)
+            return
+        self._remove.detach()  # in spite of that, to be copied by hand
+        self._problem = tr("{problem} The table of this run is kept in {path}.").format(
+            problem=self._problem, path=self._local
+        )
 
     def _copy(self) -> None:
         self._copied = time.monotonic()

@@ -20,7 +20,19 @@ from ..unfinished import unfinished_folder
 
 IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha")
 """Endings of images in one file each; DICOM folders are read from disks."""
+PROBE = ".sdseg-probe"
+"""File by which it is tried what can be written; one that a killed run left is replaced."""
 _RESULTS = (".seg.nrrd",)
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "b2", "r2"}
+"""Protocols of stores where a folder is a part of names; to make one would make a bucket."""
+
+
+class StorageTroubleError(InputError):
+    """Storage cannot be read, though another machine, or the same one later, may be able to."""
+
+
+class StorageWriteError(OutputError):
+    """Storage cannot be written: it is not reached, is full, or may not be written."""
 
 
 def is_url(text: str | Path) -> bool:
@@ -35,10 +47,11 @@ class UrlFolder:
         url: Like "s3://BUCKET/FOLDER".
 
     Raises:
-        InputError: If its protocol is unknown or its package is not installed.
+        InputError: If its protocol is unknown, its package is missing, or it holds a password.
     """
 
     def __init__(self, url: str) -> None:
+        refuse_password(url)
         try:
             from fsspec.core import url_to_fs  # not needed for folders on disks
         except ModuleNotFoundError:
@@ -54,6 +67,37 @@ class UrlFolder:
                 tr("The URL {url} cannot be used ({error}).").format(url=url, error=error)
             ) from error
         self.root = self.root.rstrip("/")
+
+    @property
+    def _bucket(self) -> str:
+        """Name of the bucket, or "" if such a file system has none."""
+        return self.root.partition("/")[0] if _protocol(self.url) in _OBJECT_STORES else ""
+
+    def check_bucket(self) -> None:
+        """Check that the bucket is there, which a store lists as empty else.
+
+        Raises:
+            InputError: If it is not.
+        """
+        bucket = self._bucket
+        try:
+            with _storage_errors():
+                is_there = not bucket or self.system.exists(bucket)
+        except StorageError as error:
+            raise self._trouble(error) from error
+        if not is_there:
+            raise InputError(
+                tr(
+                    "{url}: there is no bucket {bucket}, or you may not see it; check the spelling."
+                ).format(url=self.url, bucket=bucket)
+            )
+
+    def _trouble(self, error: StorageError) -> StorageTroubleError:
+        return StorageTroubleError(
+            tr("{url} cannot be read ({error}); check the URL and your access.").format(
+                url=self.url, error=error
+            )
+        )
 
     def images(self, pattern: str | None = None) -> list[str]:
         """Paths below the folder of all images, or of those that match, in order.
@@ -82,7 +126,7 @@ class UrlFolder:
                 self.system.invalidate_cache()
                 found = self.system.find(self.root)
         except StorageError as error:
-            raise InputError(
+            raise StorageTroubleError(
                 tr("{url} cannot be listed ({error}); check the URL and your access.").format(
                     url=self.url, error=error
                 )
@@ -91,17 +135,30 @@ class UrlFolder:
         return [path[start:] for path in found if path.startswith(f"{self.root}/")]
 
     def has(self, path: str) -> bool:
-        """Whether a file is there now; False if that cannot be told."""
-        with suppress(StorageError), _storage_errors():
-            self.system.invalidate_cache()
-            return bool(self.system.exists(f"{self.root}/{path}"))
-        return False
+        """Whether a file is there now.
+
+        Raises:
+            StorageTroubleError: If that cannot be told.
+        """
+        try:
+            with _storage_errors():
+                self.system.invalidate_cache()
+                return bool(self.system.exists(f"{self.root}/{path}"))
+        except StorageError as error:
+            raise self._trouble(error) from error
 
     def read(self, path: str) -> bytes | None:
-        """The content of a small file, or None if there is none or it cannot be read."""
-        with suppress(StorageError), _storage_errors():
-            self.system.invalidate_cache()
-            return bytes(self.system.cat_file(f"{self.root}/{path}"))
+        """The content of a small file, or None if there is none.
+
+        Raises:
+            StorageTroubleError: If it cannot be read.
+        """
+        try:
+            with _storage_errors(), suppress(FileNotFoundError):
+                self.system.invalidate_cache()
+                return bytes(self.system.cat_file(f"{self.root}/{path}"))
+        except StorageError as error:
+            raise self._trouble(error) from error
         return None
 
     def write(self, contents: Mapping[str, bytes | Path]) -> None:
@@ -111,12 +168,16 @@ class UrlFolder:
             OutputError: If one cannot be written.
         """
         opened: list[Any] = []
-        new = [path for path in contents if not self.has(path)]
+        try:
+            new = [path for path in contents if not self.has(path)]
+        except StorageTroubleError as error:
+            raise StorageWriteError(str(error)) from error
         try:
             with _storage_errors():
                 for path, content in contents.items():
                     target = f"{self.root}/{path}"
-                    self.system.makedirs(target.rpartition("/")[0], exist_ok=True)
+                    if not self._bucket:
+                        self.system.makedirs(target.rpartition("/")[0], exist_ok=True)
                     file = self.system.open(target, "wb", autocommit=False)
                     opened.append(file)
                     file.write(content.read_bytes() if isinstance(content, Path) else content)
@@ -130,7 +191,7 @@ class UrlFolder:
                     file.discard()
             for path in new:  # some systems write at once
                 self.remove(path)
-            raise OutputError(
+            raise StorageWriteError(
                 tr("{url} cannot be written ({error}); check your access there.").format(
                     url=self.url, error=error
                 )
@@ -142,6 +203,27 @@ class UrlFolder:
             self.system.rm_file(f"{self.root}/{path}")
 
 
+def refuse_password(url: str) -> None:
+    """Refuse a URL with a password, which would be in the table, in messages and in logs.
+
+    Raises:
+        InputError: Without the password.
+    """
+    _, _, rest = url.partition("://")
+    user, _, place = rest.partition("/")[0].rpartition("@")
+    if ":" in user:
+        raise InputError(
+            tr(
+                "A URL with a password is not used ({protocol}://…@{place}); give the keys as the "
+                "package of the storage prescribes: by environment variables, or in its own files."
+            ).format(protocol=_protocol(url), place=place)
+        )
+
+
+def _protocol(url: str) -> str:
+    return url.partition("://")[0].rpartition("::")[2].lower()
+
+
 def check_writable(url: str) -> None:
     """Write a small file and remove it again.
 
@@ -149,9 +231,9 @@ def check_writable(url: str) -> None:
         InputError: If the URL cannot be used.
         OutputError: If nothing can be written there.
     """
-    folder, name = UrlFolder(url), ".sdseg-probe"
-    folder.write({name: b""})
-    folder.remove(name)
+    folder = UrlFolder(url)
+    folder.write({PROBE: b""})
+    folder.remove(PROBE)
 
 
 @contextmanager
@@ -169,7 +251,8 @@ def fetched(url: str) -> Iterator[Path]:
             with _storage_errors():
                 system.system.get_file(f"{system.root}/{name}", os.fspath(copy))
         except StorageError as error:
-            raise InputError(
+            is_gone = isinstance(error.__cause__, FileNotFoundError)
+            raise (InputError if is_gone else StorageTroubleError)(
                 tr(
                     "{url} cannot be fetched ({error}); check your access and free space in "
                     "{folder}."

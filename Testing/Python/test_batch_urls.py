@@ -14,7 +14,7 @@ from test_batch import batch
 from typer.testing import CliRunner, Result
 
 from SDSegLib.cli.app import app
-from SDSegLib.errors import InputError, OutputError
+from SDSegLib.errors import InputError, OutputError, SDSegError
 from SDSegLib.studies.urls import UrlFolder
 
 fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install "sdseg[cluster]"')
@@ -98,6 +98,18 @@ def test_workers_read_and_write_urls(tmp_path: Path, model: Path) -> None:
         ("memory://{}/in", "memory://{}/out", ["--pattern", "x*"], "no images that match 'x*'"),
         ("nosuch://{}/in", "memory://{}/out", [], "The URL nosuch://"),
         ("memory://{}/in", "nosuch://{}/out", [], "The URL nosuch://"),
+        (
+            "s3://key:pa55@{}/in",
+            "memory://{}/out",
+            [],
+            "A URL with a password is not used (s3://…@",
+        ),
+        (
+            "memory://{}/in",
+            "s3://key:pa55@{}/out",
+            [],
+            "A URL with a password is not used (s3://…@",
+        ),
         ("memory://{}/in", "memory://{}/out", ["--write", "dcm"], "--write dcm needs the DICOM"),
     ],
 )
@@ -108,6 +120,47 @@ def test_urls_that_cannot_be_used(
     done = at(url.format(name), output.format(name), model, *more)
     assert isinstance(done.exception, InputError), done.exception
     assert expected in str(done.exception)
+    assert "pa55" not in str(done.exception)
+
+
+def test_a_table_that_cannot_be_read_is_not_replaced(
+    bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = UrlFolder(f"{bucket}/out")
+    out.write({"studies.csv": b"study,status\n"})
+
+    def fail(self: object, path: str, *arguments: object, **more: object) -> bytes:
+        raise OSError(110, "Connection timed out")
+
+    monkeypatch.setattr(type(out.system), "cat_file", fail)
+    done = at(f"{bucket}/in", f"{bucket}/out", model)
+    assert isinstance(done.exception, InputError), done.exception
+    assert "out cannot be read ([Errno 110] Connection timed out); check" in str(done.exception)
+    monkeypatch.undo()
+    assert out.read("studies.csv") == b"study,status\n"
+
+
+def test_a_run_ends_if_nothing_can_be_written_any_more(
+    bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = UrlFolder(f"{bucket}/out")
+    opened = type(folder.system).open
+
+    def fail(self: object, path: str, *arguments: object, **more: object) -> object:
+        if path.endswith((".png", ".csv")):
+            raise OSError(28, "No space left on device")
+        return opened(self, path, *arguments, **more)
+
+    monkeypatch.setattr(type(folder.system), "open", fail)
+    UrlFolder(f"{bucket}/in").remove("damaged.nii.gz")
+    done = at(f"{bucket}/in", f"{bucket}/out", model)
+    assert isinstance(done.exception, SDSegError), done.exception
+    assert "No space left on device" in str(done.exception)
+    assert "3 studies in a row, so the run has ended; the same command" in str(done.exception)
+    assert folder.files() == []
+    (kept,) = tmp_path.glob("sdseg-*/studies.csv")
+    assert f"The table of this run is kept in {kept}." in done.stderr
 
 
 def test_all_files_of_a_study_appear_or_none(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    for number in range(6):
+    for number in range(5):
         write_ct(tmp_path / "studies" / f"{number}.nii.gz")
     return tmp_path / "studies"
 
@@ -66,7 +66,7 @@ def start(slurm: Slurm, studies: Path, model: Path, file: Path) -> subprocess.Po
     """The command, with enough samples that a study takes a while."""
     output = studies.parent / "results"
     return start_sdseg(
-        *("batch", studies, "--output", output, "--model", model, "--samples", 16),
+        *("batch", studies, "--output", output, "--model", model, "--samples", 8),
         *("--write", "nii.gz", "--cluster", file),
         environment={**slurm.environment, "TMPDIR": str(studies.parent)},
     )
@@ -92,12 +92,12 @@ def test_a_cancelled_job_is_replaced_and_all_label_maps_are_those_of_the_plain_l
     _, shown = process.communicate(timeout=120)
     assert process.returncode == 0, shown
     assert "1 job was submitted (" in shown
-    assert "6 done (" in shown
+    assert "5 done (" in shown
     assert slurm.jobs("PENDING,RUNNING") == {}
     assert len(set(slurm.jobs("all")) - set(before)) == 2
     assert {line["status"] for line in studies_in(output).values()} == {"done"}
     plain = tmp_path / "plain"
-    done = batch(studies, plain, model, "--write", "nii.gz", "--samples", "16")
+    done = batch(studies, plain, model, "--write", "nii.gz", "--samples", "8")
     assert done.exit_code == 0
     for path in plain.glob("*.nii.gz"):
         assert (output / path.name).read_bytes() == path.read_bytes()
