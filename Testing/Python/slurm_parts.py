@@ -12,14 +12,14 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 _START_SECONDS = 60.0
-# Processors and memory are those that jobs ask for, not those of this machine.
+# Processors, memory and GPUs are those that jobs ask for, not those of this machine.
 _CONFIGURATION = """
     ClusterName=sdseg
     SlurmctldHost={host}(127.0.0.1)
@@ -48,8 +48,9 @@ _CONFIGURATION = """
     ReturnToService=2
     KillWait=2
     MailProg=/bin/true
-    NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16384 State=UNKNOWN
-    PartitionName=ct Nodes={host} Default=YES MaxTime=60 State=UP
+    GresTypes=gpu
+    NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=131072 Gres=gpu:4 State=UNKNOWN
+    PartitionName=gpu Nodes={host} Default=YES MaxTime=24:00:00 State=UP
     PartitionName=down Nodes={host} MaxTime=60 State=DOWN
 """
 
@@ -66,9 +67,11 @@ def why_no_slurm() -> str:
 
 @dataclass(frozen=True)
 class Slurm:
-    """Attributes:
-    folder: Of its files, logs among them.
-    environment: With which its commands, and those that submit jobs, are started.
+    """A running SLURM.
+
+    Attributes:
+        folder: Of its files, logs among them.
+        environment: With which its commands, and those that submit jobs, are started.
     """
 
     folder: Path
@@ -113,6 +116,8 @@ def a_slurm(folder: Path) -> Iterator[Slurm]:
         encoding="utf-8",
     )
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n", encoding="utf-8")
+    devices = "\n".join(f"Name=gpu File=/dev/{name}" for name in ("null", "zero", "full", "random"))
+    (folder / "gres.conf").write_text(f"{devices}\n", encoding="utf-8")  # any device will do
     slurm = Slurm(folder, {"SLURM_CONF": str(configuration)})
     daemons: list[subprocess.Popen[bytes]] = []
     try:
@@ -153,7 +158,9 @@ def _start(slurm: Slurm, *command: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_for(daemons, slurm, is_there) -> None:
+def _wait_for(
+    daemons: list[subprocess.Popen[bytes]], slurm: Slurm, is_there: Callable[[], bool]
+) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not is_there():
         for daemon in daemons:
@@ -164,7 +171,7 @@ def _wait_for(daemons, slurm, is_there) -> None:
 
 def _is_idle(slurm: Slurm) -> bool:
     done = subprocess.run(
-        ["sinfo", "--noheader", "--partition", "ct", "--format", "%T"],
+        ["sinfo", "--noheader", "--partition", "gpu", "--format", "%T"],
         env={**os.environ, **slurm.environment},
         capture_output=True,
         text=True,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from command_parts import model, studies_in, write_ct
-from process_parts import start_sdseg
+from process_parts import ROOT, start_sdseg
 from slurm_parts import Slurm, a_slurm, why_no_slurm
 from test_batch import batch
 
 pytest.importorskip("dask_jobqueue", reason='needs dask-jobqueue: pip install "sdseg[cluster]"')
+
+import yaml
 
 from SDSegLib.cluster import jobs
 from SDSegLib.errors import InputError
@@ -40,25 +42,19 @@ def studies(tmp_path: Path) -> Path:
     return tmp_path / "studies"
 
 
-def plan(folder: Path, how_many: str = "jobs: 2", **arguments: object) -> Path:
-    """A file like the one in the documentation, with the folders of a test."""
-    lines = {
-        "queue": "ct",
-        "cores": 2,
-        "processes": 1,
-        "memory": "4GB",
-        "walltime": '"00:10:00"',
-        "log_directory": folder / "logs",
-        "local_directory": folder / "workers",
-        "scheduler_options": "{host: 127.0.0.1}",
-        **arguments,
-    }
-    text = f"class: SLURMCluster\n{how_many}\narguments:\n" + "\n".join(
-        f"{name}: {value}" for name, value in lines.items()
-    )
+def plan(folder: Path, jobs: int = 2, **arguments: object) -> Path:
+    """The file of the documentation, with the folders of a test, fewer jobs and other arguments."""
+    text = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    shown = re.search(r"```yaml\n(# slurm\.yaml.*?)```", text, re.DOTALL)
+    assert shown is not None
+    activate = folder / "sdseg" / ".venv" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.write_text("true\n", encoding="utf-8")
+    described = yaml.safe_load(shown[1].replace("/shared/sdseg", str(folder / "sdseg")))
+    described["jobs"] = jobs
+    described["arguments"].update(arguments)
     path = folder / "slurm.yaml"
-    head, _, tail = text.partition("arguments:\n")
-    path.write_text(f"{head}arguments:\n{textwrap.indent(tail, '  ')}\n", encoding="utf-8")
+    path.write_text(yaml.safe_dump(described), encoding="utf-8")
     return path
 
 
@@ -85,7 +81,7 @@ def test_a_cancelled_job_is_replaced_and_all_label_maps_are_those_of_the_plain_l
 ) -> None:
     before = slurm.jobs("all")
     output = tmp_path / "results"
-    process = start(slurm, studies, model, plan(tmp_path, "jobs: 1"))
+    process = start(slurm, studies, model, plan(tmp_path, jobs=1))
     wait_until(process, lambda: list(output.glob("[0-9].nii.gz")))
     (number,) = slurm.jobs("RUNNING")
     slurm.ask("scancel", number)
@@ -117,7 +113,7 @@ def test_why_a_job_waits_is_told_and_ctrl_c_leaves_none_in_the_queue(
     assert "2 jobs were submitted (" in shown
     assert "Ctrl+C, which cancels them, and correct" in shown
     (first, _) = slurm.jobs("PENDING")
-    slurm.ask("scontrol", "update", f"JobId={first}", "Partition=ct")
+    slurm.ask("scontrol", "update", f"JobId={first}", "Partition=gpu")
     wait_until(process, lambda: "RUNNING" in slurm.jobs().values())
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
@@ -130,7 +126,7 @@ def test_why_a_job_waits_is_told_and_ctrl_c_leaves_none_in_the_queue(
     ("arguments", "expected"),
     [
         ({"queue": "nosuch"}, "the jobs were refused (sbatch: error: Batch job submission failed"),
-        ({"walltime": '"02:00:00"'}, "never starts these jobs (PartitionTimeLimit); correct"),
+        ({"walltime": "48:00:00"}, "never starts these jobs (PartitionTimeLimit); correct"),
         ({"memory": "1TB"}, "the jobs were refused (sbatch: error: "),
         (
             {"job_script_prologue": ["echo No such environment >&2", "exit 3"]},
@@ -150,7 +146,7 @@ def test_jobs_that_never_compute_end_the_run_with_a_sentence(
     for name, value in slurm.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(jobs, "_ASK_SECONDS", 0.2)
-    file = plan(tmp_path, "jobs: 3", **arguments)
+    file = plan(tmp_path, jobs=3, **arguments)
     done = batch(studies, tmp_path / "results", model, "--cluster", str(file))
     assert isinstance(done.exception, InputError), done.exception
     assert expected in str(done.exception)
