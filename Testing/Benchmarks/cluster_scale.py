@@ -1,6 +1,11 @@
-"""Measure what handing out studies costs: many stand-ins for a study, through the real dispatcher.
+r"""Measure what handing out studies costs: many stand-ins for a study, through the real dispatcher.
 
     PYTHONPATH=.:Testing/Python python Testing/Benchmarks/cluster_scale.py --studies 100000
+
+By the clock, on a computer that does nothing else, within six minutes:
+
+    PYTHONPATH=.:Testing/Python python Testing/Benchmarks/cluster_scale.py \
+        --studies 20000 --minutes 5 --table out/scale-table
 
 Prints, after each tenth: milliseconds a study, memory of the scheduler, the client and a worker,
 and the scheduler's tasks. The processor's time is given beside the clock's, as other programs may
@@ -8,7 +13,8 @@ run. With --processes fewer than --workers, several workers share a process.
 
 The blocks are those that Python holds in the scheduler, which tell growth from memory that was
 freed and kept by the process. At the end come the containers of the scheduler that grew most since
-the half.
+the half. The last line has the median by the clock of all tenths but the first, without the time of
+these diagnostics, and the load before the start, which tells what other programs did.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -84,7 +91,9 @@ def many(number: int) -> Iterator[Study]:
         yield Study(f"2026/patient-{place:07}/ct", Path(f"/data/patient-{place:07}/ct.nii.gz"))
 
 
-def measure(connection: Connection, arguments: argparse.Namespace, processes: list[Any]) -> None:
+def measure(
+    connection: Connection, arguments: argparse.Namespace, processes: list[Any], load: float
+) -> None:
     """Run the stand-ins and print a line after each tenth."""
     table = StudyTable(arguments.table, []) if arguments.table else None
     dispatcher = Dispatcher(connection.client, StandInJob(), tell=say)
@@ -92,7 +101,7 @@ def measure(connection: Connection, arguments: argparse.Namespace, processes: li
     end = time.monotonic() + 60 * arguments.minutes
     containers: list[dict[str, int]] = []
     started, last, used, done = time.perf_counter(), time.perf_counter(), cpu(processes), 0
-    names = set()
+    names, clock = set(), []
     for study, answer in dispatcher.answers(many(arguments.studies)):
         done += 1
         names.add(hash(study.name))
@@ -108,6 +117,7 @@ def measure(connection: Connection, arguments: argparse.Namespace, processes: li
                 for before, after in zip(used, total, strict=True)
             )
             memory = ", ".join(f"{one.memory_info().rss / 1e6:.0f}" for one in processes)
+            clock.append(1000 * (now - last) / every)
             say(
                 f"{done:7} studies  {1000 * (now - last) / every:5.2f} ms each (processor: {each})"
                 f"  MB: {memory}  tasks {tasks}  blocks {blocks}  load {os.getloadavg()[0]:.1f}"
@@ -125,6 +135,11 @@ def measure(connection: Connection, arguments: argparse.Namespace, processes: li
         grown = {name: size - half.get(name, 0) for name, size in containers[-1].items()}
         for name in sorted(grown, key=lambda name: -grown[name])[:8]:
             say(f"  {grown[name]:+8} of {containers[-1][name]:8} entries in {name}")
+    if len(clock) > 1:
+        say(
+            f"by the clock {statistics.median(clock[1:]):.2f} ms a study ({min(clock[1:]):.2f} to "
+            f"{max(clock[1:]):.2f}); load before the start {load:.1f}, {os.cpu_count()} cores"
+        )
 
 
 def held(dask_scheduler: Any) -> tuple[int, int]:
@@ -186,6 +201,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.table:
         arguments.table.mkdir(parents=True, exist_ok=True)
+    load = os.getloadavg()[0]
     with a_cluster(arguments.folder) as cluster, contextlib.ExitStack() as stack:
         each = arguments.workers // arguments.processes
         for _ in range(arguments.processes):
@@ -205,7 +221,7 @@ def main() -> None:
         if arguments.full_cache:
             connection.client.run_on_scheduler(fill_cache)
         say(f"{arguments.workers} workers; columns: scheduler, client, a worker's process")
-        measure(connection, arguments, [psutil.Process(pid) for pid in pids])
+        measure(connection, arguments, [psutil.Process(pid) for pid in pids], load)
 
 
 def several_workers(address: str, number: int) -> None:
