@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from trame_client.module import vue3
 from trame_slicer.core import SegmentationEditor, SlicerApp
-from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
+from trame_slicer.rca_view import RemoteViewFactory
 from trame_slicer.segmentation import SegmentationEffectThreshold
 from trame_slicer.segmentation.segmentation_undo_command import SegmentationLabelMapUndoCommand
-from trame_slicer.views import AbstractView, SliceView
+from trame_slicer.views import AbstractView, SliceView, ThreeDView, ViewType
+from trame_slicer.views.render_scheduler import NoScheduleRendering
 from vtk import vtkLogger, vtkOutputWindow
 
 from ..errors import SDSegError
@@ -111,11 +113,17 @@ def launcher_route() -> web.RouteDef:
 
 
 def register_views(app: SlicerApp, server: Any) -> None:
-    """Render the views here and show them in the page, without trame-slicer's own buttons."""
-    for factory in (RemoteSliceViewFactory, RemoteThreeDViewFactory):
+    """Render the views here and show them in the page, without trame-slicer's own buttons.
+
+    A view draws nothing while it is made: each of its settings would draw it anew, two hundred
+    times in all. The factory lets it draw at the end.
+    """
+    for view, kind in ((SliceView, ViewType.SLICE_VIEW), (ThreeDView, ViewType.THREE_D_VIEW)):
         app.view_manager.register_factory(
-            factory(
+            RemoteViewFactory(
                 server,
+                partial(view, scheduled_render_strategy=NoScheduleRendering()),
+                kind,
                 populate_view_ui_f=None,
                 target_fps=30.0,
                 blur_fps=15.0,

@@ -13,6 +13,7 @@ from training_parts import a_case
 from SDSegLib.families import build_family
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.models.folder import write_model_folder
+from SDSegLib.teaching.folder import RUN_STATE
 from SDSegLib.training.foundation import FOUNDATION, describe_foundation
 
 SPACING = (2.5, 3.5, 3.0)
@@ -40,6 +41,14 @@ def write_cases(root: Path, count: int = 3, **labels: np.ndarray) -> Path:
         drawn = labels.get(name, case.label_map)
         save_volume(drawn, root / name / "organs.nii.gz", spacing=SPACING)
     return root
+
+
+def leave_seconds(run: Path, minutes: float, seconds: float) -> None:
+    """Let a stopped run of so many minutes have only a few seconds left."""
+    state = json.loads((run / RUN_STATE).read_text(encoding="utf-8"))
+    assert state["spent"] < 60 * minutes - seconds
+    state["spent"] = 60 * minutes - seconds
+    (run / RUN_STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
 def write_names(path: Path, names: dict[str, str] | None = None) -> Path:

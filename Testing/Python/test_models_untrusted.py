@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_parts import write_ct
 from process_parts import Finished, child_environment, run_sdseg, start_sdseg
 from tiny_model import write_tiny_model
 
@@ -174,8 +175,8 @@ def test_a_bad_folder_among_the_models_stops_neither_the_list_nor_a_run(
     assert [model["name"] for model in content["models"]] == ["head-neck-oar"]
     assert len(content["problems"]) == 1
     assert "bad" in content["problems"][0]
-    sample = next((Path(__file__).parents[2] / "Resources").rglob("*.nii.gz"))
-    done = run_sdseg("segment", sample, "--labelmap", tmp_path / "organs.nii.gz")
+    ct = write_ct(tmp_path / "ct.nii.gz")
+    done = run_sdseg("segment", ct, "--labelmap", tmp_path / "organs.nii.gz")
     assert done.code == 0, done.said
     assert (tmp_path / "organs.nii.gz").is_file()
 

@@ -22,6 +22,7 @@ from teach_module_parts import (
     teaching,
     wait_for_end,
 )
+from teach_parts import leave_seconds
 from test_module_window import press_down
 from worker_parts import is_running, wait_until
 
@@ -149,7 +150,7 @@ def test_a_cancelled_run_goes_on_with_the_same_choices(
     ui = teaching.ui
     add_cases(teaching, application, tmp_path / "cases", 2)
     ui.teachNameEdit.setText("mine")
-    run = begun(teaching, 0.6)
+    run = begun(teaching)
     assert ui.teachBar.visible
     assert "left" in ui.teachStatus.text
     assert not ui.removeCaseButton.enabled
@@ -167,10 +168,11 @@ def test_a_cancelled_run_goes_on_with_the_same_choices(
     fresh = slicer.util.getModuleWidget("SDSegSlicer")
     fresh.ui.teachSection.click()
     assert fresh.ui.teachNameEdit.text == "mine"
-    assert fresh.ui.minutesComboBox.currentText == "0.6"
+    assert fresh.ui.minutesComboBox.currentText == "5"
     assert "was stopped" in fresh.ui.teachFacts.text
     assert list((teaching.models / ".mine.teach").rglob("*.ckpt*"))
-    run = teach(fresh, 0.6)
+    leave_seconds(teaching.models / ".mine.teach", LONG, 16.0)
+    run = teach(fresh, LONG)
     wait_for_end(fresh, run)
     assert run.outcome()[1] == ""
     assert (teaching.models / "mine" / "model.json").is_file()

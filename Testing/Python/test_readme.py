@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from doc_world import cropped_sample, write_ct
 
 from SDSegLib.reading.files import read_volume
-from SDSegLib.resources import resource_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("slicer", reason="needs the extra slicer")
-    shutil.copy(resource_folder() / "Samples" / "head-neck-ct.nii.gz", tmp_path / "ct.nii.gz")
+    write_ct(cropped_sample(), tmp_path / "ct.nii.gz")
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

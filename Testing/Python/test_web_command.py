@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web_parts import ROOT, a_page, wait_for
+from web_parts import ROOT, a_page, chromium, wait_for
 
 pytest.importorskip("trame_slicer", reason="needs the extra web")
 
@@ -52,6 +52,25 @@ def test_other_commands_do_not_load_the_page() -> None:
         "assert not {'trame_slicer', 'trame_server', 'slicer', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_views_draw_nothing_while_they_are_made() -> None:
+    """Each of two hundred settings would draw them anew, which took over a second."""
+    chromium()
+    code = (
+        "from trame.app import get_server\n"
+        "from trame_slicer.views import AbstractView\n"
+        "from SDSegLib.web import trame_private\n"
+        "from SDSegLib.web.views import Views\n"
+        "drawn, draw = [], AbstractView.render\n"
+        "AbstractView.render = lambda view: drawn.append(view) or draw(view)\n"
+        "trame_private.ignore_command_line()\n"
+        "views = Views(trame_private.start_application(), get_server(), lambda: None)\n"
+        "print(len(drawn), flush=True)\n"
+        "__import__('os')._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "0", done.stderr
 
 
 def test_the_bundled_model_is_shown(browser: Any, start_server: Callable[..., Any]) -> None:

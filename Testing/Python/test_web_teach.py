@@ -19,6 +19,7 @@ from teach_page import (
     teaching_server,
     write_collection,
 )
+from teach_parts import leave_seconds
 from test_web_guard import ask
 from web_parts import a_page, message, wait_for
 from worker_parts import is_running, posix_only
@@ -28,8 +29,8 @@ from SDSegLib.teaching.learnt import RECORD
 
 pytestmark = [posix_only, pytest.mark.train, pytest.mark.browser]
 
-LONG = 1.0
 ENDLESS = 10.0
+LEFT = 16.0
 _WITHOUT_LIGHTNING = "import sys\nsys.modules['lightning'] = None\n"
 
 
@@ -50,7 +51,7 @@ def test_cancel_saves_and_go_on_ends_with_a_model(
         teach_page(browser, server) as page,
     ):
         page.wait_for_selector("#teach:enabled")
-        teach(page, LONG, "Mine")
+        teach(page, ENDLESS, "Mine")
         (child,) = teachers(server)
         wait_for(lambda: learns(page))
         page.reload()
@@ -61,7 +62,7 @@ def test_cancel_saves_and_go_on_ends_with_a_model(
         page.wait_for_selector("#teach-notice:has-text('What was learnt is saved')")
         wait_for(lambda: not is_running(child))
         assert not (models / "mine").exists()
-        assert run_folder(models, "mine").is_dir()
+        leave_seconds(run_folder(models, "mine"), ENDLESS, LEFT)
 
         page.click("[data-run=mine] >> text=Remove…")
         page.click("[data-answer=keep]")
@@ -108,7 +109,7 @@ def test_the_end_of_the_server_saves_and_the_next_one_goes_on(
         ):
             if number == signal.SIGTERM:
                 page.wait_for_selector("#teach:enabled")
-                teach(page, LONG, "Mine")
+                teach(page, ENDLESS, "Mine")
             else:
                 page.click("[data-run=mine] >> text=Go on")
                 page.wait_for_selector("#cases-place")
@@ -119,6 +120,7 @@ def test_the_end_of_the_server_saves_and_the_next_one_goes_on(
         wait_for(lambda child=child: not is_running(child))
         assert run_folder(models, "mine").is_dir()
         assert not (models / "mine").exists()
+    leave_seconds(run_folder(models, "mine"), ENDLESS, LEFT)
     with teaching_server(tmp_path) as server, teach_page(browser, server) as page:
         page.wait_for_selector(f"[data-run=mine]:has-text('{cases}')")
         page.click("[data-run=mine] >> text=Go on")
