@@ -27,6 +27,8 @@ _UNKNOWN_SECONDS = 120.0
 _RETRY_SECONDS = 60.0
 _GONE_SECONDS = 30.0
 """A job whose worker is gone for so long has ended, if the batch system cannot be asked."""
+_LAG_SECONDS = 5.0
+"""For so long the scheduler may not have told here that a worker is gone."""
 _MOST_FAILED_STARTS = 3
 _SHOWN = 3
 
@@ -76,7 +78,8 @@ class Jobs:
         self._next_submission = 0.0
         self._wanted = self._left = self._rounds_refused = 0
         self._failed_starts = self._ended_since_progress = 0
-        self._present: set[str] = set()
+        self._present: dict[str, str] = {}  # names of the workers that are there, by address
+        self._missed: dict[str, float] = {}
         self._places: dict[str, tuple[str, _Job]] = {}
         self._told: set[str] = set()
 
@@ -120,31 +123,35 @@ class Jobs:
             A reason if the batch system ended its job, "" if the worker ended by itself, and None
             as long as that is not known.
         """
+        now = time.monotonic()
+        gone = now - self._missed.setdefault(address, now)
+        if address in self._present and gone < _LAG_SECONDS:
+            return None
         name, job = self._places.get(address, ("", None))
-        if job is None or name in self._present:
+        if job is None or name in self._present.values():
             return ""  # Dask has started it again
-        gone = time.monotonic() - (job.gone_since or time.monotonic())
-        if job.state is not None:
-            if job.state.was_ended_from_outside:
-                return tr("its job {number} ended ({state})").format(
-                    number=job.number, state=job.state
-                )
-            return "" if job.state.has_ended or gone > _UNKNOWN_SECONDS else None
-        if self._plan.kind not in STATES and gone > _GONE_SECONDS:
+        if job.state is not None and job.state.was_ended_from_outside:
+            return tr("its job {number} ended ({state})").format(
+                number=job.number, state=_state_of(job)
+            )
+        if job.state is None and self._has_ended(job, now):
             return tr("its job {number} ended").format(number=job.number)
-        return "" if gone > _UNKNOWN_SECONDS else None
+        return "" if self._has_ended(job, now) or gone > _UNKNOWN_SECONDS else None
 
     # What is known of the jobs.
 
     def _note_workers(self, now: float) -> None:
         workers = {address: str(info["name"]) for address, info in self._workers().items()}
-        names = self._present = set(workers.values())
         for address, name in workers.items():
+            if address in self._present and address in self._places:
+                continue
+            self._missed.pop(address, None)
             for job in self._jobs:
-                if address not in self._places and _is_of(name, job):
+                if _is_of(name, job):
                     self._places[address] = (name, job)
+        self._present = workers
         for job in self._jobs:
-            is_there = any(_is_of(name, job) for name in names)
+            is_there = any(_is_of(name, job) for name in workers.values())
             if is_there and not job.came:
                 job.came, self._failed_starts = True, 0
             job.gone_since = None if is_there or not job.came else job.gone_since or now
@@ -202,7 +209,7 @@ class Jobs:
                 ).format(
                     where=self._plan.where,
                     count=self._ended_since_progress,
-                    state=ended[-1].state or tr("the reason is not known"),
+                    state=_state_of(ended[-1]),
                     number=ended[-1].number,
                 )
             )
@@ -217,7 +224,7 @@ class Jobs:
         ).format(
             where=self._plan.where,
             number=job.number,
-            state=job.state or tr("the reason is not known"),
+            state=_state_of(job),
             address=self.cluster.scheduler_address,
         )
         if not path:
@@ -374,6 +381,11 @@ class Jobs:
 def _is_of(worker: str, job: _Job) -> bool:
     """Whether a worker, by its name, belongs to a job, which may have several processes."""
     return worker == job.name or worker.rpartition("-")[0] == job.name
+
+
+def _state_of(job: _Job) -> str:
+    """The state of a job that has ended, for a sentence."""
+    return str(job.state or "") or tr("the reason is not known")
 
 
 def _told_of(job_class: Any, submissions: _Submissions) -> Any:
