@@ -170,16 +170,16 @@ class Jobs:
     def _ask(self, now: float) -> None:
         """Ask the batch system for jobs without a worker; its answer is taken at a later look."""
         query = STATES.get(self._plan.kind)
+        absent = [job for job in self._jobs if not job.came or job.gone_since]
         if self._asked is not None and self._asked.done():
             for number, state in (self._asked.result() or {}).items():
-                for job in self._jobs:
+                for job in absent:
                     if job.number == number:
                         job.state = state
             self._asked = None
-        absent = [job.number for job in self._jobs if not job.came or job.gone_since]
         if query is not None and absent and self._asked is None and now > self._next_ask:
             self._next_ask = now + _ASK_SECONDS
-            self._asked = self._asker.submit(query, absent)
+            self._asked = self._asker.submit(query, [job.number for job in absent])
 
     def _has_ended(self, job: _Job, now: float) -> bool:
         if job.state is not None:
@@ -199,8 +199,9 @@ class Jobs:
         if not ended:
             return
         have_come = any(job.came for job in self._jobs)
-        if not have_come and self._failed_starts >= _MOST_FAILED_STARTS:
-            raise InputError(self._failed_start(ended[-1]))
+        failed = [job for job in ended if not job.came]
+        if failed and not have_come and self._failed_starts >= _MOST_FAILED_STARTS:
+            raise InputError(self._failed_start(failed[-1]))
         if self._ended_since_progress >= _MOST_FAILED_STARTS * max(1, self._wanted):
             raise InputError(
                 tr(

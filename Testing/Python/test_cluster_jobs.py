@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from types import SimpleNamespace
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -106,3 +105,32 @@ def test_a_job_that_slurm_has_forgotten_ended_for_a_reason_that_is_not_known(
     job.state = JobState()
     look(running)
     assert running.fate(AT) == "its job 7 ended (the reason is not known)"
+
+
+def test_jobs_are_submitted_again_if_the_last_of_those_that_ran_ends(running: Jobs) -> None:
+    """Three that ended before their workers came say nothing of one that computed for a day."""
+    running._failed_starts = 3
+    (told,) = look(running)
+    assert "no more are submitted beside those that run" in told
+    running.cluster.workers = {}
+    look(running)
+    (job,) = running._jobs
+    job.state = JobState("TIMEOUT", "TimeLimit")
+    look(running)
+    assert running.cluster.submitted == 1
+    running._submissions.jobs["SLURMCluster-1"] = _Job(
+        "SLURMCluster-1", "8", state=JobState("FAILED", "NonZeroExitCode")
+    )
+    with pytest.raises(InputError, match=r"job 8 ended \(FAILED, NonZeroExitCode\) before its"):
+        look(running)
+
+
+def test_an_answer_of_the_batch_system_that_a_worker_has_overtaken_is_dropped(
+    running: Jobs,
+) -> None:
+    answer: Future[dict[str, JobState] | None] = Future()
+    answer.set_result({"7": JobState()})
+    running._asked = answer
+    look(running)
+    (job,) = running._jobs
+    assert job.state is None
