@@ -410,6 +410,11 @@ def _told_of(job_class: Any, submissions: _Submissions) -> Any:
                 submissions.jobs[name] = _Job(name, str(self.job_id))
                 submissions.accepted += 1
 
+        async def close(self) -> None:
+            if self.job_id:  # else it was refused; not every class expects that
+                await super().close()
+
+    Job.__name__ = job_class.__name__  # dask-jobqueue makes the cluster's name of it
     return Job
 
 

@@ -111,7 +111,7 @@ def output_in_slurm(number: str) -> tuple[str, str]:
         line = _last_line(path) if path.is_absolute() else ""
         if line:
             return str(path), line
-    return str(path), ""
+    return (str(path) if path.is_absolute() else ""), ""
 
 
 STATES: Mapping[str, Callable[[Sequence[str]], dict[str, JobState] | None]] = {
@@ -127,6 +127,8 @@ def _asked(command: list[str]) -> str | None:
             capture_output=True,
             text=True,
             errors="replace",
+            # The user's filters for squeue would hide jobs, which then look as if they had ended.
+            env={k: v for k, v in os.environ.items() if not k.startswith("SQUEUE_")},
             timeout=_ANSWER_SECONDS,
             check=False,
         )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
+from test_cluster import needs_jobqueue
+from worker_parts import posix_only
 
 from SDSegLib.cluster import jobs as module
+from SDSegLib.cluster.connection import connected
 from SDSegLib.cluster.jobs import Jobs, _Job
 from SDSegLib.cluster.plan import ClusterPlan
-from SDSegLib.cluster.queue_states import JobState
+from SDSegLib.cluster.queue_states import JobState, output_in_slurm, states_in_slurm
 from SDSegLib.errors import InputError
 
 AT = "tcp://10.0.0.1:4001"
@@ -134,3 +139,54 @@ def test_an_answer_of_the_batch_system_that_a_worker_has_overtaken_is_dropped(
     look(running)
     (job,) = running._jobs
     assert job.state is None
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Makes a program of SLURM from lines of shell."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def made(name: str, lines: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+
+    return made
+
+
+@posix_only
+def test_no_output_is_named_if_slurm_does_not_tell_it(
+    program: Callable[[str, str], None],
+) -> None:
+    program("scontrol", "exit 1")
+    assert output_in_slurm("7") == ("", "")
+
+
+@posix_only
+def test_a_filter_of_the_user_does_not_hide_jobs(
+    program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUEUE_PARTITION", "other")
+    program("squeue", '[ -n "$SQUEUE_PARTITION" ] || echo "7|RUNNING|None"')
+    assert states_in_slurm(["7"]) == {"7": JobState("RUNNING")}
+    program("squeue", "exit 1")
+    assert states_in_slurm(["7"]) is None
+
+
+@needs_jobqueue
+def test_a_job_that_is_refused_on_this_computer_is_a_sentence(tmp_path: Path) -> None:
+    plan = ClusterPlan(
+        kind="LocalCluster",
+        arguments={
+            "cores": 1,
+            "memory": "1GB",
+            "processes": 1,
+            "worker_extra_args": ["--no-such-option"],
+            "scheduler_options": {"host": "127.0.0.1", "dashboard": False},
+        },
+        jobs=1,
+        where="jobs.yaml",
+    )
+    with connected(plan) as connection:
+        assert connection.jobs is not None
+        with pytest.raises(InputError, match=r"jobs\.yaml: the jobs were refused"):
+            look(connection.jobs)
