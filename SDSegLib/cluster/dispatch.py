@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MOST_TRIES = 2
 _MOST_CUTS = 5
 _MOST_FAILURES_RUNNING = 3
+_MOST_ENDS_ASKED = 5
+"""So often in a row a machine's workers may end before they answer; their nannies restart them."""
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 0.2
 _TIDY_EVERY = 5000
@@ -186,6 +188,7 @@ class Dispatcher(Generic[Item]):
         self._ready: deque[tuple[Item, Any]] = deque()
         self._next_look = 0.0
         self._alone_since: float | None = None
+        self._ends_asked: dict[str, int] = {}
         self._told: set[str] = set()
         self._was_lost = False
         self._scheduler: Any = None
@@ -245,12 +248,18 @@ class Dispatcher(Generic[Item]):
         if present is None:
             self._forget_workers()
             return
-        for address in [address for address in self._workers if address not in present]:
-            self._lose(self._workers.pop(address))
+        gone = [worker for worker in self._workers.values() if worker.address not in present]
+        for host in {_host(worker.address) for worker in gone if worker.asked is not None}:
+            self._ends_asked[host] = self._ends_asked.get(host, 0) + 1
+        for worker in gone:
+            self._lose(self._workers.pop(worker.address))
         new = [address for address in present if address not in self._workers]
         hosts = [_host(address) for address in present] if new else []
         for address in new:
             worker = self._workers[address] = _Worker[Item](address)
+            if self._ends_asked.get(_host(address), 0) >= _MOST_ENDS_ASKED:
+                self._refuse(worker, self._always_ends(_host(address)))
+                continue
             asked = self._job.asked(hosts.count(_host(address)))
             worker.asked = self._submit(address, self._job.look, (asked,))
         self._find_late()
@@ -259,11 +268,18 @@ class Dispatcher(Generic[Item]):
             self._watcher.look([at for at, worker in self._workers.items() if worker.is_idle])
             self._judge_lost(self._watcher)
 
+    def _always_ends(self, host: str) -> str:
+        return tr(
+            "The workers at {host} ended {count} times in a row before they answered, maybe while "
+            "they loaded the model; give them more memory, and look at their output."
+        ).format(host=host, count=self._ends_asked[host])
+
     def _find_late(self) -> None:
         """Name workers that have not answered for long; they are used once they do."""
         now = time.monotonic()
         for worker in self._workers.values():
-            if worker.ability is None and not worker.is_late and now > worker.since + _LATE_SECONDS:
+            is_silent = worker.ability is None and not worker.problem
+            if is_silent and not worker.is_late and now > worker.since + _LATE_SECONDS:
                 worker.is_late = True
                 self._tell(
                     tr(
@@ -527,6 +543,7 @@ class Dispatcher(Generic[Item]):
         if answer is _LOST:  # it is asked again if it is still there
             self._lose(self._workers.pop(worker.address))
             return
+        self._ends_asked.pop(_host(worker.address), None)
         worker.ability = self._job.judge(worker.address, answer)
         worker.is_late = False
         if worker.ability.problem:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from SDSegLib.cluster.dispatch import Ability, Dispatcher, _Try, _Worker
+from SDSegLib.errors import InputError
 
 
 @pytest.fixture
@@ -124,6 +125,32 @@ def test_a_study_is_not_to_blame_for_the_end_of_its_job(
     assert not dispatcher._lost
     assert list(dispatcher._again) == ([one] if cuts else [])
     assert len(dispatcher._ready) == (not cuts)
+
+
+def test_a_worker_that_ends_whenever_it_is_asked_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its nanny restarts it at another port each time."""
+    client: Any = SimpleNamespace(
+        scheduler=SimpleNamespace(address="tcp://127.0.0.1:1"), status="running"
+    )
+    job: Any = SimpleNamespace(asked=lambda share: share, look=None, patience=None)
+    dispatcher = Dispatcher[str](client, job)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        dispatcher, "_submit", lambda address, *more: (asked.append(address), (1, None))[1]
+    )
+    monkeypatch.setattr(dispatcher, "_cancel", lambda futures: None)
+
+    def look_as_it_restarts() -> None:
+        for port in range(4000, 4050):
+            monkeypatch.setattr(dispatcher, "_present", lambda at=f"tcp://10.0.0.7:{port}": {at})
+            dispatcher._next_look = 0.0
+            dispatcher._look()
+
+    with pytest.raises(InputError, match=r"at 10\.0\.0\.7 ended 5 times in a row before"):
+        look_as_it_restarts()
+    assert len(asked) == 5
 
 
 def test_the_list_in_the_diagnostics_of_dask_is_cut() -> None:
