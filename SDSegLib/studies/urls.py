@@ -141,11 +141,13 @@ class UrlFolder:
             StorageTroubleError: If that cannot be told.
         """
         try:
-            with _storage_errors():
+            with _storage_errors(), suppress(FileNotFoundError):
                 self.system.invalidate_cache()
-                return bool(self.system.exists(f"{self.root}/{path}"))
+                self.system.info(f"{self.root}/{path}")  # exists() is False after any error
+                return True
         except StorageError as error:
             raise self._trouble(error) from error
+        return False
 
     def read(self, path: str) -> bytes | None:
         """The content of a small file, or None if there is none.
@@ -210,13 +212,16 @@ def refuse_password(url: str) -> None:
         InputError: Without the password.
     """
     _, _, rest = url.partition("://")
-    user, _, place = rest.partition("/")[0].rpartition("@")
+    start = rest.partition("/")[0]
+    secret = start.partition(":")[2]
+    has_slash = bool(secret) and "@" not in start and not secret.isdecimal()  # as some of S3 have
+    user, _, place = (rest if has_slash else start).rpartition("@")
     if ":" in user:
         raise InputError(
             tr(
                 "A URL with a password is not used ({protocol}://…@{place}); give the keys as the "
                 "package of the storage prescribes: by environment variables, or in its own files."
-            ).format(protocol=_protocol(url), place=place)
+            ).format(protocol=_protocol(url), place=place.partition("/")[0])
         )
 
 

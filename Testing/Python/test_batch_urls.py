@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError, OutputError, SDSegError
-from SDSegLib.studies.urls import UrlFolder
+from SDSegLib.studies.urls import StorageTroubleError, UrlFolder, refuse_password
 
 fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install "sdseg[cluster]"')
 
@@ -105,6 +105,12 @@ def test_workers_read_and_write_urls(tmp_path: Path, model: Path) -> None:
             "A URL with a password is not used (s3://…@",
         ),
         (
+            "s3://key:pa55/w0rd@{}/in",
+            "memory://{}/out",
+            [],
+            "A URL with a password is not used (s3://…@",
+        ),
+        (
             "memory://{}/in",
             "s3://key:pa55@{}/out",
             [],
@@ -121,6 +127,24 @@ def test_urls_that_cannot_be_used(
     assert isinstance(done.exception, InputError), done.exception
     assert expected in str(done.exception)
     assert "pa55" not in str(done.exception)
+
+
+@pytest.mark.parametrize("url", ["s3://scans/10:30/a@b", "hdfs://node:9000/a@b", "file://C:/a@b"])
+def test_a_folder_may_have_a_colon_or_an_at_sign(url: str) -> None:
+    refuse_password(url)
+
+
+def test_a_result_is_not_taken_for_missing_if_that_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = UrlFolder(f"file://{tmp_path}")
+
+    def fail(self: object, path: str, **more: object) -> dict[str, object]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(folder.system), "info", fail)
+    with pytest.raises(StorageTroubleError, match="Permission denied"):
+        folder.has("a.nii.gz")
 
 
 def test_a_table_that_cannot_be_read_is_not_replaced(
