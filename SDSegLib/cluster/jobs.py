@@ -7,13 +7,14 @@ of time.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, SDSegError
 from ..language import tr, trn
 from .plan import ClusterPlan
 from .queue_states import OUTPUTS, STATES, JobState
@@ -84,9 +85,22 @@ class Jobs:
         self._told: set[str] = set()
 
     def close(self, seconds: float) -> None:
-        """Cancel the jobs, those that wait as well."""
+        """Cancel the jobs, those that wait as well.
+
+        Raises:
+            SDSegError: Naming them, if the batch system does not do so in time.
+        """
         self._asker.shutdown(wait=False, cancel_futures=True)
-        self.cluster.close(timeout=seconds)
+        numbers = ", ".join(job.number for job in self._jobs)
+        try:
+            self.cluster.close(timeout=seconds)
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise SDSegError(
+                tr(
+                    "{where}: the jobs were not cancelled within {seconds:.0f} s ({numbers}); "
+                    "cancel those that are still in the queue."
+                ).format(where=self._plan.where, seconds=seconds, numbers=numbers)
+            ) from error
 
     def watch(self, left: int, idle: Collection[str], tell: Tell) -> None:
         """Look after the jobs; called again and again while there is work.

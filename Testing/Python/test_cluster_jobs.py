@@ -16,7 +16,7 @@ from SDSegLib.cluster.connection import connected
 from SDSegLib.cluster.jobs import Jobs, _Job
 from SDSegLib.cluster.plan import ClusterPlan
 from SDSegLib.cluster.queue_states import JobState, output_in_slurm, states_in_slurm
-from SDSegLib.errors import InputError
+from SDSegLib.errors import InputError, SDSegError
 
 AT = "tcp://10.0.0.1:4001"
 NAME = "SLURMCluster-0"
@@ -139,6 +139,17 @@ def test_an_answer_of_the_batch_system_that_a_worker_has_overtaken_is_dropped(
     look(running)
     (job,) = running._jobs
     assert job.state is None
+
+
+def test_jobs_that_are_not_cancelled_in_time_are_named(
+    running: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(timeout: float) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(running.cluster, "close", close, raising=False)
+    with pytest.raises(SDSegError, match=r"were not cancelled within 30 s \(7\); cancel those"):
+        running.close(30.0)
 
 
 @pytest.fixture
