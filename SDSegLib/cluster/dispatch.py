@@ -95,6 +95,20 @@ class Job(Protocol[ItemOf]):
         """The answer for an item that was set aside."""
 
 
+@dataclass(frozen=True)
+class Fate:
+    """Why a worker is gone.
+
+    Attributes:
+        reason: A sentence's part if that has nothing to do with its items, or "" if it ended by
+            itself.
+        was_time: Whether it reached its limit of time, which an item that is too long always does.
+    """
+
+    reason: str = ""
+    was_time: bool = False
+
+
 class Watcher(Protocol):
     """Looks after the jobs in which workers run."""
 
@@ -105,10 +119,8 @@ class Watcher(Protocol):
             InputError: If no worker will come.
         """
 
-    def fate(self, address: str) -> str | None:
-        """Why a worker is gone: a reason if that has nothing to do with its items, "" if it ended
-        by itself, and None as long as that is not known.
-        """
+    def fate(self, address: str) -> Fate | None:
+        """Why a worker is gone; None as long as that is not known."""
 
 
 @dataclass(eq=False)
@@ -388,10 +400,11 @@ class Dispatcher(Generic[Item]):
                 continue
             self._lost.remove(entry)
             had_most_of_it = lost - one.sent > (lost - worker.since) / 2
-            if not fate:
+            was_too_long = fate.was_time and had_most_of_it
+            if not fate.reason:
                 self._died(one, worker.address)
-            elif had_most_of_it or one.cuts >= _MOST_CUTS:
-                self._failed(one, worker.address, fate, alone=True)
+            elif was_too_long or one.cuts >= _MOST_CUTS:
+                self._failed(one, worker.address, fate.reason, alone=True)
             else:
                 one.cuts += 1
                 self._again.append(one)

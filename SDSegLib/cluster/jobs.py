@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import InputError, SDSegError
 from ..language import tr, trn
+from .dispatch import Fate
 from .plan import ClusterPlan
 from .queue_states import OUTPUTS, STATES, JobState
 
@@ -130,27 +131,23 @@ class Jobs:
     def _jobs(self) -> Collection[_Job]:
         return self._submissions.jobs.values()
 
-    def fate(self, address: str) -> str | None:
-        """Why a worker is gone.
-
-        Returns:
-            A reason if the batch system ended its job, "" if the worker ended by itself, and None
-            as long as that is not known.
-        """
+    def fate(self, address: str) -> Fate | None:
+        """Why a worker is gone; None as long as that is not known."""
         now = time.monotonic()
         gone = now - self._missed.setdefault(address, now)
         if address in self._present and gone < _LAG_SECONDS:
             return None
         name, job = self._places.get(address, ("", None))
         if job is None or name in self._present.values():
-            return ""  # Dask has started it again
+            return Fate()  # Dask has started it again
         if job.state is not None and job.state.was_ended_from_outside:
-            return tr("its job {number} ended ({state})").format(
+            reason = tr("its job {number} ended ({state})").format(
                 number=job.number, state=_state_of(job)
             )
+            return Fate(reason, job.state.reached_its_limit_of_time)
         if job.state is None and self._has_ended(job, now):
-            return tr("its job {number} ended").format(number=job.number)
-        return "" if self._has_ended(job, now) or gone > _UNKNOWN_SECONDS else None
+            return Fate(tr("its job {number} ended").format(number=job.number))
+        return Fate() if self._has_ended(job, now) or gone > _UNKNOWN_SECONDS else None
 
     # What is known of the jobs.
 

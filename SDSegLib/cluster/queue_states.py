@@ -70,6 +70,10 @@ class JobState:
         return self.name in _FROM_OUTSIDE
 
     @property
+    def reached_its_limit_of_time(self) -> bool:
+        return self.name == "TIMEOUT"
+
+    @property
     def waits(self) -> bool:
         return self.name == "PENDING"
 

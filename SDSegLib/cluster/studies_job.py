@@ -24,7 +24,7 @@ from ..studies.urls import PROBE, UrlFolder
 from ..unfinished import discard, unfinished_file
 from ..version import VERSION
 from .connection import Connection
-from .dispatch import Ability, Dispatcher, Tell
+from .dispatch import Ability, Dispatcher, Fate, Tell
 from .jobs import Jobs
 from .on_worker import WorkDone, look_around, names_of, stop_run, work_on
 
@@ -121,7 +121,7 @@ class _JobsWatcher:
     def look(self, idle: Collection[str]) -> None:
         self.jobs.watch(self.left, idle, self.tell)
 
-    def fate(self, address: str) -> str | None:
+    def fate(self, address: str) -> Fate | None:
         return self.jobs.fate(address)
 
 

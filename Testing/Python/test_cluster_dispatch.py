@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from SDSegLib.cluster.dispatch import Ability, Dispatcher, _Try, _Worker
+from SDSegLib.cluster.dispatch import Ability, Dispatcher, Fate, _Try, _Worker
 from SDSegLib.errors import InputError
 
 
@@ -76,29 +76,30 @@ def test_the_table_names_the_worker_that_was_not_asked(
 class Watcher:
     """Knows of one worker why it is gone."""
 
-    def __init__(self, fate: str | None) -> None:
+    def __init__(self, fate: Fate | None) -> None:
         self.said = fate
 
     def look(self, idle: object) -> None:
         pass
 
-    def fate(self, address: str) -> str | None:
+    def fate(self, address: str) -> Fate | None:
         return self.said
 
 
 @pytest.mark.parametrize(
     ("minutes", "fate", "failures", "cuts"),
     [
-        (1, "", 2, 0),  # it ended by itself: maybe by the study
-        (1, "its job 7 ended (TIMEOUT)", 1, 1),
-        (55, "its job 7 ended (TIMEOUT)", 2, 0),  # a whole job was not enough
+        (1, Fate(), 2, 0),  # it ended by itself: maybe by the study
+        (1, Fate("its job 7 ended (TIMEOUT)", was_time=True), 1, 1),
+        (55, Fate("its job 7 ended (TIMEOUT)", was_time=True), 2, 0),  # a whole job is too short
+        (55, Fate("its job 7 ended (PREEMPTED)"), 1, 1),
     ],
 )
 def test_a_study_is_not_to_blame_for_the_end_of_its_job(
     failed: tuple[Dispatcher[str], _Try[str]],
     monkeypatch: pytest.MonkeyPatch,
     minutes: float,
-    fate: str,
+    fate: Fate,
     failures: int,
     cuts: int,
 ) -> None:

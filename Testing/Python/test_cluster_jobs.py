@@ -13,6 +13,7 @@ from worker_parts import posix_only
 
 from SDSegLib.cluster import jobs as module
 from SDSegLib.cluster.connection import connected
+from SDSegLib.cluster.dispatch import Fate
 from SDSegLib.cluster.jobs import Jobs, _Job
 from SDSegLib.cluster.plan import ClusterPlan
 from SDSegLib.cluster.queue_states import JobState, output_in_slurm, states_in_slurm
@@ -77,7 +78,7 @@ def test_a_worker_that_is_missed_elsewhere_first_is_not_taken_for_a_restarted_on
     assert running.fate(AT) is None
     running.cluster.workers = {"tcp://10.0.0.1:4002": NAME}
     look(running)
-    assert running.fate(AT) == ""
+    assert running.fate(AT) == Fate()
 
 
 def test_a_worker_that_comes_back_at_its_old_address_is_not_waited_for(
@@ -85,7 +86,7 @@ def test_a_worker_that_comes_back_at_its_old_address_is_not_waited_for(
 ) -> None:
     assert running.fate(AT) is None
     monkeypatch.setattr(module, "_LAG_SECONDS", 0.0)
-    assert running.fate(AT) == ""
+    assert running.fate(AT) == Fate()
 
 
 def test_one_of_several_processes_of_a_job_that_never_comes_back_is_not_waited_for(
@@ -98,7 +99,7 @@ def test_one_of_several_processes_of_a_job_that_never_comes_back_is_not_waited_f
     look(running)
     assert running.fate(other) is None
     monkeypatch.setattr(module, "_UNKNOWN_SECONDS", 0.0)
-    assert running.fate(other) == ""
+    assert running.fate(other) == Fate()
 
 
 def test_a_job_that_slurm_has_forgotten_ended_for_a_reason_that_is_not_known(
@@ -109,7 +110,22 @@ def test_a_job_that_slurm_has_forgotten_ended_for_a_reason_that_is_not_known(
     (job,) = running._jobs
     job.state = JobState()
     look(running)
-    assert running.fate(AT) == "its job 7 ended (the reason is not known)"
+    assert running.fate(AT) == Fate("its job 7 ended (the reason is not known)")
+
+
+@pytest.mark.parametrize(
+    ("state", "was_time"),
+    [("TIMEOUT", True), ("CANCELLED", False), ("PREEMPTED", False), ("NODE_FAIL", False)],
+)
+def test_only_a_limit_of_time_tells_of_studies_that_are_too_long(
+    running: Jobs, state: str, was_time: bool
+) -> None:
+    running.cluster.workers = {}
+    look(running)
+    (job,) = running._jobs
+    job.state = JobState(state)
+    look(running)
+    assert running.fate(AT) == Fate(f"its job 7 ended ({state})", was_time)
 
 
 def test_jobs_are_submitted_again_if_the_last_of_those_that_ran_ends(running: Jobs) -> None:
