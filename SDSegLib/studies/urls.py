@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -115,24 +116,47 @@ class UrlFolder:
         )
 
     def files(self) -> list[str]:
-        """Paths below the folder of all files, as they are now.
+        """Paths below the folder of all files, as they are now, in order.
+
+        Hidden folders are left out, except on object storage.
 
         Raises:
-            InputError: If the folder cannot be listed.
+            InputError: If the folder, or one below it, cannot be listed.
         """
-        found: list[str] = []
+        found = self._listed(self.root, self.system.find) if self._bucket else self._walked()
+        start = len(self.root) + 1
+        return [path[start:] for path in sorted(found) if path.startswith(f"{self.root}/")]
+
+    def _walked(self) -> list[str]:
+        """Paths of all files, with a listing for each folder.
+
+        fsspec's `walk` and `find` take a folder for empty if it cannot be listed; their on_error is
+        not passed on to folders below the first.
+        """
+        found, folders = [], [self.root]
+        while folders:
+            folder = folders.pop()
+            for item in self._listed(folder, partial(self.system.ls, detail=True)):
+                path = item["name"].rstrip("/")
+                if item["type"] != "directory":
+                    found.append(path)
+                elif path != folder and not path.rpartition("/")[2].startswith("."):
+                    folders.append(path)
+        return found
+
+    def _listed(self, folder: str, listing: Callable[[str], list[Any]]) -> list[Any]:
+        """What a folder holds; nothing if there is no such folder."""
         try:
             with _storage_errors(), suppress(FileNotFoundError):
                 self.system.invalidate_cache()
-                found = self.system.find(self.root)
+                return listing(folder)
         except StorageError as error:
             raise StorageTroubleError(
                 tr("{url} cannot be listed ({error}); check the URL and your access.").format(
-                    url=self.url, error=error
+                    url=self.url + folder[len(self.root) :], error=error
                 )
             ) from error
-        start = len(self.root) + 1
-        return [path[start:] for path in found if path.startswith(f"{self.root}/")]
+        return []
 
     def has(self, path: str) -> bool:
         """Whether a file is there now.

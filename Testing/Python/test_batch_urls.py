@@ -147,6 +147,28 @@ def test_a_result_is_not_taken_for_missing_if_that_cannot_be_told(
         folder.has("a.nii.gz")
 
 
+def test_no_study_is_left_out_because_its_folder_cannot_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.nii.gz", "deep/er/b.nii.gz", ".hidden/c.nii.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folder = UrlFolder(f"file://{tmp_path}")
+    listed = type(folder.system).ls
+
+    def fail(self: object, path: str, *arguments: object, **more: object) -> object:
+        if path.endswith(("er", ".hidden")):
+            raise PermissionError(13, "Permission denied")
+        return listed(self, path, *arguments, **more)
+
+    monkeypatch.setattr(type(folder.system), "ls", fail)
+    with pytest.raises(StorageTroubleError, match=r"/deep/er cannot be listed \(\[Errno 13\] Perm"):
+        folder.files()
+    monkeypatch.undo()
+    assert folder.files() == ["a.nii.gz", "deep/er/b.nii.gz"]
+    assert UrlFolder(f"file://{tmp_path}/none").files() == []
+
+
 def test_a_table_that_cannot_be_read_is_not_replaced(
     bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
