@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -175,18 +177,19 @@ def batch(
                 interrupt.is_set,
             )
         try:
-            for result in results:
-                counts[result.status] += 1
-                warned += bool(result.warnings)
-                device = result.device or device
-                table.add(result)
-                bar.finish(result)
-                if as_json:
-                    typer.echo(json.dumps(result_json(result)))
-                elif result.status == "failed" or result.warnings:
-                    bar.tell(result_line(result))
-            if interrupt.is_set():
-                raise CancelledError(tr("Cancelled at the end."))
+            with _AtEnd(table.finish, console), _AtEnd(results.close, console):
+                for result in results:
+                    counts[result.status] += 1
+                    warned += bool(result.warnings)
+                    device = result.device or device
+                    table.add(result)
+                    bar.finish(result)
+                    if as_json:
+                        typer.echo(json.dumps(result_json(result)))
+                    elif result.status == "failed" or result.warnings:
+                        bar.tell(result_line(result))
+                if interrupt.is_set():
+                    raise CancelledError(tr("Cancelled at the end."))
             is_whole = True
         except CancelledError:
             raise CancelledError(
@@ -195,8 +198,6 @@ def batch(
                 )
             ) from None
         finally:
-            results.close()
-            table.finish()
             if not is_whole:
                 _tell_problem(console, table.problem)
     seconds = time.perf_counter() - started
@@ -224,8 +225,30 @@ def batch(
         raise typer.Exit(1)
 
 
+@dataclass
+class _AtEnd:
+    """Calls a function when its block is left; an error of the block itself is the one raised."""
+
+    call: Callable[[], None]
+    console: Console
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            self.call()
+        except Exception as later:
+            # Dask and storage have errors of their own; none may hide what ended the run.
+            if error is None:
+                raise
+            _tell_problem(self.console, str(later) or type(later).__name__)
+
+
 def _tell_problem(console: Console, problem: str) -> None:
-    """Say why the table could not be written, if so."""
+    """Say what went wrong beside the work, if something did."""
     if problem:
         console.print(
             tr("[yellow]Warning:[/] {problem}").format(problem=escape(problem)), soft_wrap=True

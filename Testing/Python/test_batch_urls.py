@@ -15,6 +15,9 @@ from typer.testing import CliRunner, Result
 
 from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError, OutputError, SDSegError
+from SDSegLib.studies.find import Study
+from SDSegLib.studies.segment import StudyResult
+from SDSegLib.studies.url_table import UrlTable
 from SDSegLib.studies.urls import StorageTroubleError, UrlFolder, refuse_password
 
 fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install "sdseg[cluster]"')
@@ -207,6 +210,32 @@ def test_a_run_ends_if_nothing_can_be_written_any_more(
     assert folder.files() == []
     (kept,) = tmp_path.glob("sdseg-*/studies.csv")
     assert f"The table of this run is kept in {kept}." in done.stderr
+
+
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_the_table_is_written_if_the_end_of_a_run_fails(
+    bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch, has_failed: bool
+) -> None:
+    """As it does if jobs are not cancelled in time; a first error is not hidden by that."""
+
+    class Results(list[StudyResult]):
+        def close(self) -> None:
+            raise SDSegError("The jobs were not cancelled.")
+
+    class Table(UrlTable):
+        def add(self, result: StudyResult) -> None:
+            super().add(result)
+            if has_failed:
+                raise OutputError("The disk is full.")
+
+    results = Results([StudyResult(Study("a", Path("a.nii.gz")), "done")])
+    monkeypatch.setattr("SDSegLib.studies.run.run_studies", lambda *arguments: results)
+    monkeypatch.setattr("SDSegLib.studies.url_table.UrlTable", Table)
+    done = at(f"{bucket}/in", f"{bucket}/out", model)
+    told = "The disk is full." if has_failed else "The jobs were not cancelled."
+    assert str(done.exception) == told
+    assert ("Warning: The jobs were not cancelled." in done.stderr) == has_failed
+    assert table_of(UrlFolder(f"{bucket}/out"))["a"]["status"] == "done"
 
 
 def test_all_files_of_a_study_appear_or_none(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
