@@ -309,23 +309,21 @@ class Jobs:
 
     # What the user is told, each sentence once.
 
-    def _tell_once(self, tell: Tell, sentence: str) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
+    def _tell_once(self, tell: Tell, sentence: str, about: str = "") -> None:
+        """Tell a sentence, unless the same, or another one about the same, was told."""
+        if (about or sentence) not in self._told:
+            self._told.add(about or sentence)
             tell(sentence)
 
     def _tell_refused(self, tell: Tell) -> None:
-        refused = self._submissions.refused
-        if refused:
+        reason = next(iter(self._submissions.refused.values()), "")
+        if reason and self._jobs:
             self._tell_once(
                 tell,
                 tr(
                     "{where}: not all jobs were accepted ({reason}); the run goes on with {count}."
-                ).format(
-                    where=self._plan.where,
-                    reason=next(iter(refused.values())),
-                    count=len(self._jobs),
-                ),
+                ).format(where=self._plan.where, reason=reason, count=len(self._jobs)),
+                about=reason,
             )
         if self._failed_starts >= _MOST_FAILED_STARTS:
             self._tell_once(

@@ -146,6 +146,22 @@ def test_jobs_are_submitted_again_if_the_last_of_those_that_ran_ends(running: Jo
         look(running)
 
 
+def test_a_reason_why_jobs_are_refused_is_told_once_and_never_with_no_job(running: Jobs) -> None:
+    (job,) = running._jobs
+    running._submissions.refused["SLURMCluster-1"] = "QOSMaxSubmitJobPerUserLimit"
+    told: list[str] = []
+    running._submissions.jobs.clear()
+    running._tell_refused(told.append)
+    assert told == []
+    for number in (7, 8):
+        running._submissions.jobs[f"SLURMCluster-{number}"] = job
+        running._tell_refused(told.append)
+    assert told == [
+        "slurm.yaml: not all jobs were accepted (QOSMaxSubmitJobPerUserLimit); the run goes on "
+        "with 1."
+    ]
+
+
 def test_an_answer_of_the_batch_system_that_a_worker_has_overtaken_is_dropped(
     running: Jobs,
 ) -> None:
