@@ -35,7 +35,7 @@ _MOST_ENDS_ASKED = 5
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 0.2
 _TIDY_EVERY = 5000
-_LATE_SECONDS = 600.0
+LATE_SECONDS = 600.0
 """For how long a study waits for workers that have not answered; they may be loading a model."""
 _SPARE = 1
 """Items that wait at a worker, so that it need not wait for the next."""
@@ -291,14 +291,14 @@ class Dispatcher(Generic[Item]):
         now = time.monotonic()
         for worker in self._workers.values():
             is_silent = worker.ability is None and not worker.problem
-            if is_silent and not worker.is_late and now > worker.since + _LATE_SECONDS:
+            if is_silent and not worker.is_late and now > worker.since + LATE_SECONDS:
                 worker.is_late = True
                 self._tell(
                     tr(
                         "The worker {address} has not answered for {seconds:.0f} s: it was "
                         "stopped, its machine hangs, or a folder there does not answer. No study "
                         "waits for it any longer; it is used if it answers."
-                    ).format(address=worker.address, seconds=_LATE_SECONDS)
+                    ).format(address=worker.address, seconds=LATE_SECONDS)
                 )
 
     def _present(self) -> set[str] | None:

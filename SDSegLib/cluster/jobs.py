@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError, SDSegError
 from ..language import tr, trn
-from .dispatch import Fate
+from .dispatch import LATE_SECONDS, Fate
 from .plan import ClusterPlan
 from .queue_states import OUTPUTS, STATES, JobState
 
@@ -39,12 +39,24 @@ Tell = Callable[[str], None]
 
 @dataclass(eq=False)
 class _Job:
-    """A job that was accepted; `gone_since` is when its worker was missed."""
+    """A job that was accepted.
+
+    Attributes:
+        name: Of its worker, or the beginning of the names of its workers.
+        number: As the batch system has it.
+        came: Whether a worker of it was there.
+        gone_since: When its worker was missed.
+        silent_since: Since when it runs although no worker of it has come.
+        was_named: Whether the user was told of that.
+        state: What the batch system said last, while no worker of it is there.
+    """
 
     name: str
     number: str
     came: bool = False
     gone_since: float | None = None
+    silent_since: float | None = None
+    was_named: bool = False
     state: JobState | None = None
 
 
@@ -125,6 +137,7 @@ class Jobs:
         self._remove_ended(now)
         self._follow(left, idle)
         self._tell_refused(tell)
+        self._tell_silent(now, tell)
         self._tell_waiting(now, tell)
 
     @property
@@ -228,7 +241,6 @@ class Jobs:
         self._scale_down(job.name for job in ended)
 
     def _failed_start(self, job: _Job) -> str:
-        path, line = OUTPUTS.get(self._plan.kind, lambda number: ("", ""))(job.number)
         sentence = tr(
             "{where}: job {number} ended ({state}) before its worker reached the scheduler at "
             "{address}, as others before it; check the arguments, and that this address can be "
@@ -239,6 +251,11 @@ class Jobs:
             state=_state_of(job),
             address=self.cluster.scheduler_address,
         )
+        return self._with_output(sentence, job)
+
+    def _with_output(self, sentence: str, job: _Job) -> str:
+        """A sentence on a job, and one on its output if that is known."""
+        path, line = OUTPUTS.get(self._plan.kind, lambda number: ("", ""))(job.number)
         if not path:
             return sentence
         if not line:
@@ -333,6 +350,31 @@ class Jobs:
                     "those that run."
                 ).format(where=self._plan.where),
             )
+
+    def _tell_silent(self, now: float, tell: Tell) -> None:
+        """Name jobs that run without a worker; one at a time, as their output is asked for."""
+        for job in self._jobs:
+            state = job.state
+            if job.came or state is None or not state.runs:
+                job.silent_since = None
+                continue
+            job.silent_since = job.silent_since or now
+            if job.was_named or now <= job.silent_since + LATE_SECONDS:
+                continue
+            job.was_named = True
+            sentence = tr(
+                "{where}: job {number} has run on {node} for {seconds:.0f} s, but its worker has "
+                "not reached the scheduler at {address}: its prologue hangs, or this address "
+                "cannot be reached from there."
+            ).format(
+                where=self._plan.where,
+                number=job.number,
+                node=state.nodes or tr("a node"),
+                seconds=LATE_SECONDS,
+                address=self.cluster.scheduler_address,
+            )
+            tell(self._with_output(sentence, job))
+            return
 
     def _tell_waiting(self, now: float, tell: Tell) -> None:
         """Say why no job runs.

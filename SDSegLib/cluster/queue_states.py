@@ -55,10 +55,12 @@ class JobState:
     Attributes:
         name: As the batch system calls it, or "" if it does not know the job any more.
         reason: Why it waits or has ended, in the batch system's word, or "".
+        nodes: Where it runs, or "".
     """
 
     name: str = ""
     reason: str = ""
+    nodes: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -72,6 +74,10 @@ class JobState:
     @property
     def reached_its_limit_of_time(self) -> bool:
         return self.name == "TIMEOUT"
+
+    @property
+    def runs(self) -> bool:
+        return self.name == "RUNNING"
 
     @property
     def waits(self) -> bool:
@@ -94,15 +100,16 @@ class JobState:
 def states_in_slurm(numbers: Sequence[str]) -> dict[str, JobState] | None:
     """States of these jobs by number; None if SLURM does not answer."""
     said = _asked(
-        ["squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r"]
+        ["squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%N"]
     )
     if said is None:
         return None
     found = {}
     for line in said.splitlines():
         number, _, rest = line.strip().partition("|")
-        name, _, reason = rest.partition("|")
-        found[number] = JobState(name, "" if reason == "None" else reason.strip("()"))
+        name, _, rest = rest.partition("|")
+        reason, _, nodes = rest.partition("|")
+        found[number] = JobState(name, "" if reason == "None" else reason.strip("()"), nodes)
     return {number: found.get(number, JobState()) for number in numbers}
 
 

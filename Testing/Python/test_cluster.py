@@ -120,7 +120,7 @@ def test_a_stopped_worker_is_named_and_no_study_waits_for_it(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One worker process is stopped before it answers; the other fails once with a study."""
-    monkeypatch.setattr(dispatch, "_LATE_SECONDS", 8.0)
+    monkeypatch.setattr(dispatch, "LATE_SECONDS", 8.0)
     for name in ("a", "b", "c"):
         write_ct(tmp_path / "studies" / f"{name}.nii.gz")
     for name, code in (("stopped", STOPPED), ("full", FULL)):

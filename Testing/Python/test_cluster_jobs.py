@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,26 @@ def test_a_reason_why_jobs_are_refused_is_told_once_and_never_with_no_job(runnin
     ]
 
 
+def test_a_job_that_runs_without_a_worker_is_named(
+    running: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        module, "OUTPUTS", {"SLURMCluster": lambda number: (f"/logs/{number}.out", "Mounting …")}
+    )
+    running._plan = replace(running._plan, jobs=2)
+    silent = _Job("SLURMCluster-1", "8", state=JobState("RUNNING", nodes="node3"))
+    running._submissions.jobs[silent.name] = silent
+    assert look(running) == []
+    assert silent.silent_since is not None
+    silent.silent_since -= 599
+    assert look(running) == []
+    silent.silent_since -= 2
+    (told,) = look(running)
+    assert told.startswith("slurm.yaml: job 8 has run on node3 for 600 s, but its worker has not")
+    assert told.endswith("Its output, /logs/8.out, ends with: Mounting …")
+    assert look(running) == []
+
+
 def test_an_answer_of_the_batch_system_that_a_worker_has_overtaken_is_dropped(
     running: Jobs,
 ) -> None:
@@ -209,8 +230,8 @@ def test_a_filter_of_the_user_does_not_hide_jobs(
     program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SQUEUE_PARTITION", "other")
-    program("squeue", '[ -n "$SQUEUE_PARTITION" ] || echo "7|RUNNING|None"')
-    assert states_in_slurm(["7"]) == {"7": JobState("RUNNING")}
+    program("squeue", '[ -n "$SQUEUE_PARTITION" ] || echo "7|RUNNING|None|node3"')
+    assert states_in_slurm(["7"]) == {"7": JobState("RUNNING", nodes="node3")}
     program("squeue", "exit 1")
     assert states_in_slurm(["7"]) is None
 
