@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ _LARGEST_FILE_BYTES = 2**20
 _TLS = ("ca", "certificate", "key")
 _ENTRIES = ("address", "tls", "class", "arguments", "jobs", "adapt")
 _MOST_WORKERS = 256
+_OTHER_CLUSTER = re.compile(r"(^|\s)(--clusters?(?=[=\s])|-M)")
+"""An option of sbatch; `--cluster-constraint` is another."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ def _plan(data: Any, path: Path) -> ClusterPlan:
     arguments = entries.get("arguments") or {}
     if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
         raise InputError(tr("{path}: arguments must be lines of NAME: VALUE.").format(path=path))
+    if kind == "SLURMCluster":
+        _refuse_other_clusters(arguments, path)
     if ("jobs" in entries) == ("adapt" in entries):
         raise InputError(
             tr(
@@ -191,6 +196,21 @@ def _plan(data: Any, path: Path) -> ClusterPlan:
         adapt.get("maximum"), tr("{path}: adapt, maximum").format(path=path), max(1, least)
     )
     return ClusterPlan(kind=kind, arguments=arguments, adapt=(least, most), where=str(path))
+
+
+def _refuse_other_clusters(arguments: Mapping[str, Any], path: Path) -> None:
+    """Refuse jobs for another cluster of SLURM, which squeue and scancel would not find here."""
+    for name in ("job_extra_directives", "job_extra"):
+        lines = arguments.get(name)
+        for line in lines if isinstance(lines, list) else []:
+            if _OTHER_CLUSTER.search(str(line)):
+                raise InputError(
+                    tr(
+                        "{path}: {line} is not possible, as jobs of another cluster can neither be "
+                        "watched nor cancelled from here; leave it out, and give the command "
+                        "on a computer of that cluster."
+                    ).format(path=path, line=shown(line))
+                )
 
 
 def _mapping(data: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:

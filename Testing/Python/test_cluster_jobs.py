@@ -16,7 +16,7 @@ from SDSegLib.cluster import jobs as module
 from SDSegLib.cluster.connection import connected
 from SDSegLib.cluster.dispatch import Fate
 from SDSegLib.cluster.jobs import Jobs, _Job
-from SDSegLib.cluster.plan import ClusterPlan
+from SDSegLib.cluster.plan import ClusterPlan, read_plan
 from SDSegLib.cluster.queue_states import JobState, output_in_slurm, states_in_slurm
 from SDSegLib.errors import InputError, SDSegError
 
@@ -215,6 +215,20 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         (tmp_path / name).chmod(0o755)
 
     return made
+
+
+@pytest.mark.parametrize("option", ["--clusters=big", "--clusters big", "-M big", "-p gpu -Mbig"])
+def test_jobs_of_another_cluster_which_squeue_does_not_know_are_refused(
+    tmp_path: Path, option: str
+) -> None:
+    pytest.importorskip("yaml", reason='needs PyYAML: pip install "sdseg[cluster]"')
+    path = tmp_path / "slurm.yaml"
+    lines = "class: SLURMCluster\njobs: 1\narguments: {job_extra_directives: [%r]}"
+    path.write_text(lines % "--cluster-constraint=big", encoding="utf-8")
+    read_plan(path)
+    path.write_text(lines % option, encoding="utf-8")
+    with pytest.raises(InputError, match=f"{option}.? is not possible, as jobs of another cluster"):
+        read_plan(path)
 
 
 @posix_only
