@@ -237,6 +237,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*LeafSpec.*",
         ".*add the following callbacks.*",
+        ".*`srun` command is available.*",
     ):
         warnings.filterwarnings("ignore", message=text)
 

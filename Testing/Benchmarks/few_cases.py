@@ -16,7 +16,9 @@ Parotid glands and mandible are learnt from 3, 5, 10 and 20 patients whom no tra
 
 The two peers learn for all of the minutes, from all cases, on the same grid with the same
 augmentation, loss, batch, averaging of weights and schedule. `--peer-optimizer` tells with which
-optimiser; both were tried. Each run writes one file into the output folder and is not repeated.
+optimiser; both were tried. On a computer that does other things as well, `--peer-steps` gives a peer
+the steps that it took in that time on a quiet one. Each run writes one file into the output folder
+and is not repeated.
 """
 
 from __future__ import annotations
@@ -179,6 +181,8 @@ def peer(
     settings = teach_preset(start, arguments.minutes, arguments.seed).training
     if arguments.peer_optimizer == "adamw":
         settings = replace(settings, optimizer="adamw", rate=1e-3)
+    if arguments.peer_steps:
+        settings = replace(settings, minutes=0.0, steps=arguments.peer_steps)
     torch.manual_seed(arguments.seed)
     family = build_family(description)
     assert isinstance(family, DirectFamily)
@@ -198,6 +202,7 @@ def peer(
     family.eval()
     facts = {
         "steps": done["step"],
+        "steps_were_given": bool(arguments.peer_steps),
         "optimizer": arguments.peer_optimizer,
         "precision": precision,
         "parameters": sum(item.numel() for item in family.parameters()),
@@ -306,6 +311,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--patients", type=int, help="validation patients; all without it")
     parser.add_argument("--peer-optimizer", choices=("muon", "adamw"), default="muon")
+    parser.add_argument("--peer-steps", type=int, help="steps of a peer in place of the minutes")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
