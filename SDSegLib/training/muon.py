@@ -13,6 +13,8 @@ from ..errors import InputError
 from ..language import tr
 
 BETAS = (0.9, 0.98)
+_WIDE = 2
+"""Columns for each row from which on `orthogonal` computes with small square matrices."""
 
 
 class MuonWithAdamW(Optimizer):
@@ -129,10 +131,31 @@ def orthogonal(
     is_tall = matrix.shape[0] > matrix.shape[1]
     found = matrix.T if is_tall else matrix
     found = found / found.norm().clamp(min=eps)
-    for _ in range(steps):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    if found.shape[1] < _WIDE * found.shape[0]:
+        for _ in range(steps):
+            gram = found @ found.T
+            factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+            found = torch.addmm(found, factor, found, beta=a)
+    else:
+        found = _factor(found @ found.T, coefficients, steps) @ found
     return found.T if is_tall else found
+
+
+def _factor(gram: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """The matrix P for which P·x is x after the iterations, from x·xᵀ alone.
+
+    Each iteration multiplies x by a polynomial of x·xᵀ from the left, and all these commute, so
+    that none but small square matrices are multiplied.
+    """
+    a, b, c = coefficients
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    product = identity
+    for step in range(steps):
+        factor = torch.addmm(a * identity, gram, b * identity + c * gram)
+        product = factor if step == 0 else factor @ product
+        if step + 1 < steps:
+            gram = factor @ (gram @ factor)
+    return product
 
 
 def convolutions_for_muon(network: nn.Module, without: Iterable[str]) -> list[nn.Parameter]:

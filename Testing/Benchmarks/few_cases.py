@@ -16,9 +16,9 @@ Parotid glands and mandible are learnt from 3, 5, 10 and 20 patients whom no tra
 
 The two peers learn for all of the minutes, from all cases, on the same grid with the same
 augmentation, loss, batch, averaging of weights and schedule. `--peer-optimizer` tells with which
-optimiser; both were tried. On a computer that does other things as well, `--peer-steps` gives a peer
-the steps that it took in that time on a quiet one. Each run writes one file into the output folder
-and is not repeated.
+optimiser. On a computer that does other things as well, `--peer-steps` gives a peer the steps that
+it took in that time on a quiet one. Each run writes one file into the output folder and is not
+repeated.
 """
 
 from __future__ import annotations

@@ -65,6 +65,24 @@ def test_an_orthogonal_matrix_has_the_same_vectors_and_values_near_one() -> None
         assert (diagonal - torch.diag(diagonal.diagonal())).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("lowest", [0, -3, -7])
+@pytest.mark.parametrize("shape", [(32, 288), (64, 128), (288, 32), (40, 60)])
+def test_the_short_way_for_wide_matrices_gives_what_the_iterations_give(
+    shape: tuple[int, int], lowest: int
+) -> None:
+    a, b, c = coefficients = (3.4445, -4.7750, 2.0315)
+    torch.manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(shape, dtype=torch.float64), full_matrices=False)
+    values = torch.logspace(0, lowest, min(shape), dtype=torch.float64)
+    matrix = left @ torch.diag(values) @ right
+    wanted = matrix / matrix.norm()
+    for _ in range(5):
+        inner = wanted.T @ wanted
+        wanted = a * wanted + b * wanted @ inner + c * wanted @ inner @ inner
+    found = orthogonal(matrix.float(), coefficients, 5, 1e-7)
+    assert (found - wanted).norm() < 1e-3 * wanted.norm()
+
+
 def test_a_step_in_float32_is_that_of_pytorch_for_a_tall_and_a_wide_matrix() -> None:
     torch.manual_seed(0)
     wide, tall = nn.Conv2d(6, 8, 3), nn.Conv2d(2, 40, 3)
