@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,16 +211,19 @@ def peer(
 
 
 def dice_of(
-    family: SegmentationFamily, patients: Sequence[Path], labels: dict[str, int]
+    family: SegmentationFamily,
+    patients: Sequence[Path],
+    labels: dict[str, int],
+    organs: Mapping[int, str] = ORGANS,
 ) -> dict[str, list[float]]:
     """Dice of each organ and patient, NaN where it was not drawn."""
     segmenter = Segmenter(family, choose_device("cpu"))
-    rows: dict[str, list[float]] = {name: [] for name in ORGANS.values()}
+    rows: dict[str, list[float]] = {name: [] for name in organs.values()}
     for patient in patients:
         volume = read_volume(patient / "ct.nii.gz")
         found = segmenter.segment_with(volume, segmenter.options).label_map
         wanted = read_volume(patient / "organs.nii.gz", labels=True).array
-        for label, name in ORGANS.items():
+        for label, name in organs.items():
             a, b = found == labels[name], wanted == label
             rows[name].append(2 * (a & b).sum() / (a.sum() + b.sum()) if b.any() else np.nan)
     return rows
