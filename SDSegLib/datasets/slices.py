@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ..errors import InputError
@@ -25,6 +26,10 @@ WIDTH_HU = 400.0
 NOISE_HU = 25.0
 SHIFT_HU = 12.0
 ELASTIC_GRID = 16  # pixels between the points that are shifted
+CONTRAST_SHARE = 0.35  # of the samples, in which some soft tissue gets other HU
+CONTRAST_AREAS = (3, 7)  # random values along a side of the field that areas come from
+LEAST_CONTRAST = -0.1  # of the largest change: tissue gets darker as well, but hardly
+SOFT_TISSUE_HU = (0.0, 30.0, 150.0, 350.0)  # from none of a change to all of it, and to none
 KEYS = ("image", "label_map")
 
 
@@ -45,6 +50,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         mirrored: Table of labels after mirroring (`volume.sides.mirrored_labels`), to mirror every
             other sample; None for no mirroring.
         elastic: Largest shift in pixels of the control points of a coarse grid; 0 for none.
+        contrast: Largest change of HU by `with_contrast`, in one of three samples; 0 for none.
 
     Raises:
         InputError: If no slice contains tissue, or slices cannot be mirrored.
@@ -60,6 +66,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         augment: bool = True,
         mirrored: np.ndarray | None = None,
         elastic: float = 0.0,
+        contrast: float = 0.0,
     ) -> None:
         self.cases = cases
         self.description = description
@@ -73,6 +80,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
             self.augment = picture_augmentation(flips=description.pictures == "rgb")
         else:
             self.augment = slice_augmentation(description.size, self._noise, elastic)
+        self._contrast = contrast if augment else 0.0
         self._mirrored = mirrored
         self._axis = 0 if mirrored is None else mirrored_axis(description)
         self.tissue = [
@@ -149,6 +157,8 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         image, label_map = self._varied(image, label_map, random)
         if self.augment is not None:
             image = image + float(random.normal(0.0, SHIFT_HU * self._noise))
+        if self._contrast > 0 and random.random() < CONTRAST_SHARE:
+            image = with_contrast(image, label_map[0], self._contrast, random)
         return image, label_map
 
     def _varied(
@@ -225,6 +235,35 @@ def slice_augmentation(size: tuple[int, int], scale: float, elastic: float = 0.0
             RandGaussianSmoothd(keys="image", prob=0.15, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
         ]
     )
+
+
+def with_contrast(
+    image: Tensor, label_map: Tensor, largest: float, random: np.random.Generator
+) -> Tensor:
+    """A slice in which some soft tissue is brighter or darker, as with another contrast agent.
+
+    Areas of any shape are changed, and one of the structures by itself. Air, fat and bone stay.
+
+    Args:
+        image: HU (S, H, W).
+        label_map: (H, W).
+        largest: Largest change in HU.
+        random: Of the sample.
+    """
+    points = tuple(int(n) for n in random.integers(*CONTRAST_AREAS, size=2))
+    coarse = torch.from_numpy(random.normal(0.0, 4.0, (1, 1, *points)).astype(np.float32))
+    field = functional.interpolate(coarse, label_map.shape, mode="bicubic", align_corners=True)[
+        0, 0
+    ]
+    change = torch.sigmoid(field) * float(largest * random.uniform(LEAST_CONTRAST, 1.0))
+    labels = [int(label) for label in torch.unique(label_map) if label > 0]
+    if labels and random.random() < 0.5:
+        chosen = label_map == labels[random.integers(len(labels))]
+        change = change + chosen * float(largest * random.uniform(LEAST_CONTRAST, 1.0))
+    none_below, all_from, all_to, none_above = SOFT_TISSUE_HU
+    rising = (image - none_below) / (all_from - none_below)
+    falling = (none_above - image) / (none_above - all_to)
+    return image + change * torch.minimum(rising, falling).clamp(0.0, 1.0)
 
 
 def picture_augmentation(flips: bool) -> Any:

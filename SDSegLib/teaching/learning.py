@@ -38,6 +38,8 @@ _FURTHER = {"optimizer": "adamw", "rate": 2e-4}
 """Optimiser for structures that are new, and for a model that is taught further."""
 _FURTHER_STEPS = {False: (10, 100), True: (30, 300)}
 """Steps for each case, and at least, without and with left-out cases."""
+_CONTRAST_HU = 250.0
+"""Of new structures: few cases do not show what a contrast agent changes."""
 _AUTOENCODER_SHARE = 0.2
 """Of the time, for the label-map autoencoder where structures are new to it."""
 
@@ -77,6 +79,8 @@ def teach_preset(start: Start, minutes: float, seed: int, steps: int = MOST_STEP
         "seed": seed,
     }
     known = start.parent is not None
+    if not known or start.is_wider:
+        shared["contrast"] = _CONTRAST_HU
     autoencoder = None
     has_codes = start.model.description.network.get("codes") is not None
     if preset.autoencoder is not None and start.is_wider and not has_codes:

@@ -93,6 +93,7 @@ class Recipe(ABC):
             augment=settings.augment,
             mirrored=mirrored_labels(description.structures) if settings.mirror else None,
             elastic=settings.elastic,
+            contrast=settings.contrast,
         )
 
     def check_cases(self, cases: list[Case], description: ModelDescription) -> None:

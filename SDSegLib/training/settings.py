@@ -43,6 +43,7 @@ class StageSettings:
         mirror: Mirror every other slice left to right, and swap the labels of paired structures.
         elastic: Largest shift, in pixels, of the control points of the elastic deformation of
             augmented slices; 0 for none.
+        contrast: Largest change in HU of some soft tissue in one of three slices; 0 for none.
         seed: Seed of all random numbers.
         log_every: Steps between entries of the logs.
         checkpoint_minutes: Time between checkpoints; 0 for one after each step.
@@ -71,6 +72,7 @@ class StageSettings:
     augment: bool = True
     mirror: bool = False
     elastic: float = 0.0
+    contrast: float = 0.0
     seed: int = 0
     log_every: int = 10
     checkpoint_minutes: float = 5.0
@@ -103,7 +105,7 @@ class StageSettings:
             "checkpoint_minutes",
         ):
             require(self, name, getattr(self, name) >= 0, tr("0 or more"))
-        for name in ("weight_decay", "gradient_clip", "elastic"):
+        for name in ("weight_decay", "gradient_clip", "elastic", "contrast"):
             require(self, name, getattr(self, name) >= 0, tr("0 or more"))
         require(self, "rate", self.rate > 0, tr("above 0"))
         require(self, "muon_rate", self.muon_rate > 0, tr("above 0"))

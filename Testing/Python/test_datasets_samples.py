@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 
 from SDSegLib.datasets.cases import Case, load_cases, load_items
 from SDSegLib.datasets.catalogue import open_dataset
-from SDSegLib.datasets.slices import SliceDataset
+from SDSegLib.datasets.slices import SliceDataset, with_contrast
 from SDSegLib.errors import InputError
+from SDSegLib.training.direct import DIRECT
 from SDSegLib.volume.model_input import InputDescription
 
 INPUT = InputDescription(
@@ -168,3 +169,39 @@ def test_photographs_are_mirrored_and_grey_pictures_are_not(tmp_path: Path) -> N
         dataset = SliceDataset(cases, collection.input, 2, seed=0, length=100)
         columns = [float(dataset[n]["label_map"].nonzero()[:, 1].float().mean()) for n in range(30)]
         assert (min(columns) < 100) == (kind == "rgb")
+
+
+def test_contrast_changes_soft_tissue_in_one_of_three_samples_and_neither_air_fat_nor_bone(
+    cases: list[Case],
+) -> None:
+    usual = SliceDataset(cases, INPUT, 4, seed=1, length=60)
+    enhanced = SliceDataset(cases, INPUT, 4, seed=1, length=60, contrast=200.0)
+    largest = []
+    for number in range(60):
+        before, after = usual[number], enhanced[number]
+        change = after["image"] - before["image"]
+        assert torch.equal(after["label_map"], before["label_map"])
+        assert not change[(before["image"] <= 0) | (before["image"] >= 350)].any()
+        assert change.min() > -41
+        assert change.max() < 401
+        largest.append(float(change.abs().max()))
+    assert 10 < sum(one > 1 for one in largest) < 32
+    assert max(largest) > 100
+
+
+def test_a_structure_may_change_by_itself() -> None:
+    image = torch.full((1, 24, 24), 40.0)
+    label_map = torch.zeros(24, 24)
+    label_map[8:16, 8:16] = 2
+    steps = []
+    for seed in range(40):
+        found = with_contrast(image, label_map, 100.0, np.random.default_rng(seed))[0]
+        steps.append(float((found[8:16, 8] - found[8:16, 7]).mean()))
+    assert sum(step > 30 for step in steps) > 5
+    assert sum(abs(step) < 30 for step in steps) > 10
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_a_contrast_that_is_no_size_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="contrast is"):
+        replace(DIRECT.training, contrast=value)
