@@ -34,8 +34,9 @@ from SDSegLib.teaching.plan import MANY_PATIENTS, Fold, Plan, folds_of, plan_gri
 from SDSegLib.teaching.results import gain_of
 from SDSegLib.teaching.start import Start, choose_start, describe
 from SDSegLib.training.direct import DIRECT
-from SDSegLib.training.recipe import begin_with, find_preset
+from SDSegLib.training.recipe import begin_with, find_preset, recipe_of
 from SDSegLib.training.recipe import describe as describe_training
+from SDSegLib.training.settings import StageSettings
 from SDSegLib.volume.calibration import Calibration
 
 pytestmark = pytest.mark.train
@@ -272,6 +273,24 @@ def test_what_is_taught_further_stops_early_and_what_is_new_does_not(models: Pat
     anew = choose_start(TeachOptions(models / "new"), some_cases())
     for start in (wider, anew):
         assert most_steps(start, 3, is_measured=False) == MOST_STEPS
+
+
+def test_what_is_new_is_learnt_with_changing_contrast(models: Path) -> None:
+    a_parent(models, "direct")
+    options = TeachOptions(models / "new", start="direct-parent")
+    further = choose_start(options, replace(some_cases(), structures=STRUCTURES[:2]))
+    wider = replace(further, structures=(*further.structures, STRUCTURES[2]))
+    anew = choose_start(TeachOptions(models / "new"), some_cases())
+    description = describe_training(DIRECT, a_collection(), SEEN, "phantoms")
+
+    def images(settings: StageSettings) -> list[torch.Tensor]:
+        samples = recipe_of("direct").dataset([a_case()], description, settings)
+        return [samples[number]["image"] for number in range(12)]
+
+    for start, changes in ((anew, True), (wider, True), (further, False)):
+        settings = teach_preset(start, 1.0, 0, 10).training
+        pairs = zip(images(settings), images(replace(settings, contrast=0.0)), strict=True)
+        assert any(not torch.equal(one, other) for one, other in pairs) == changes
 
 
 def test_what_is_measured_is_counted_before(models: Path) -> None:
