@@ -147,6 +147,24 @@ def test_jobs_are_submitted_again_if_the_last_of_those_that_ran_ends(running: Jo
         look(running)
 
 
+def test_failed_starts_before_a_worker_came_are_not_counted_with_later_ones(
+    running: Jobs,
+) -> None:
+    running._failed_starts = 2
+    running._submissions.jobs.clear()
+    running._submissions.jobs["SLURMCluster-1"] = _Job("SLURMCluster-1", "8")
+    running.cluster.workers = {AT: "SLURMCluster-1"}
+    look(running)
+    (job,) = running._jobs
+    assert job.came
+    running._submissions.jobs.clear()
+    running._submissions.jobs["SLURMCluster-2"] = _Job(
+        "SLURMCluster-2", "9", state=JobState("FAILED", "NonZeroExitCode")
+    )
+    look(running)
+    assert running.cluster.submitted == 1
+
+
 def test_a_reason_why_jobs_are_refused_is_told_once_and_never_with_no_job(running: Jobs) -> None:
     (job,) = running._jobs
     running._submissions.refused["SLURMCluster-1"] = "QOSMaxSubmitJobPerUserLimit"
