@@ -146,6 +146,7 @@ class Application:
 
     def page_connected(self) -> None:
         """A page has connected."""
+        self._context.page.close_texts()
         self._context.views.redraw()
         self._carry.changed()
         self._recovery.offer()

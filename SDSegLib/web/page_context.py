@@ -60,15 +60,22 @@ class Page:
         self._answer: asyncio.Future[str] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.show(messages=[], question=None, download=None)
-        self.show(
-            tab="segment", help=False, card=False, menu=False, advanced=False, teach_picture=0
-        )
+        self.show(tab="segment", advanced=False)
+        self.close_texts()
         self.add_actions({"answer": self._take_answer, "dismiss": self._dismiss})
 
     def show(self, **entries: Any) -> None:
         """Set entries of the state; the page is updated at once."""
         with self._server.state as state:
             state.update(entries)
+
+    def close_texts(self) -> None:
+        """Close what the page opens by itself to be read: help, card, menu and pictures.
+
+        The state outlives the page. Without this a page that is loaded again just after such a
+        dialog was closed has it open once more, because the change did not arrive any more.
+        """
+        self.show(help=False, card=False, menu=False, teach_picture=0)
 
     def add_actions(self, actions: dict[str, Action]) -> None:
         """Register functions that the page calls by name; their errors become messages."""

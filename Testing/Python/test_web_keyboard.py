@@ -178,6 +178,17 @@ def test_dialogs_hold_the_focus_and_give_it_back(page: Any) -> None:
         assert not page.locator("#app [inert]").count()
 
 
+def test_a_page_that_is_loaded_again_has_no_dialog_to_read_open(page: Any) -> None:
+    for key in ("help", "card"):
+        page.evaluate(f"trame.state.set('{key}', true)")
+        page.wait_for_selector("#app .veil")
+        page.wait_for_timeout(200)  # until the server knows it
+        page.reload()
+        page.wait_for_selector("#tab-segment")
+        page.click("#tab-edit")
+        assert not page.locator("#app .veil").count()
+
+
 def test_a_question_does_not_take_a_key_that_is_held(page: Any, body_file: Path) -> None:
     page.click("#tab-edit")
     page.click("[data-segment=larynx]")
