@@ -8,14 +8,16 @@ of time.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, SDSegError
 from ..language import tr, trn
+from .commands import ANSWER_SECONDS, Commands, SilentCommandError
 from .dispatch import LATE_SECONDS, Fate
 from .plan import ClusterPlan
 from .queue_states import OUTPUTS, STATES, JobState
@@ -27,6 +29,10 @@ _QUEUE_SECONDS = 5.0
 _UNKNOWN_SECONDS = 120.0
 """The same if the batch system cannot be asked."""
 _RETRY_SECONDS = 60.0
+_PROMPT_SECONDS = 2.0
+"""So long is waited for the answer to a submission before other work goes on."""
+_FINISH_SECONDS = 10.0
+"""The same before it is ended, when the run ends."""
 _GONE_SECONDS = 30.0
 """A job whose worker is gone for so long has ended, if the batch system cannot be asked."""
 _LAG_SECONDS = 5.0
@@ -62,11 +68,23 @@ class _Job:
 
 @dataclass
 class _Submissions:
-    """What the batch system answered: jobs by name, and reasons of those that it refused."""
+    """What the batch system answered: jobs by name, and reasons of those that it refused.
+
+    Attributes:
+        jobs: Those that were accepted.
+        refused: Reasons of the others of the last submission.
+        is_silent: Whether the command that submits did not answer for one of them.
+        accepted: Number of all that ever were.
+        not_cancelled: Numbers of jobs for which the command that cancels did not answer.
+        commands: What calls the commands.
+    """
 
     jobs: dict[str, _Job] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    is_silent: bool = False
     accepted: int = 0
+    not_cancelled: list[str] = field(default_factory=list)
+    commands: Commands = field(default_factory=Commands)
 
 
 class Jobs:
@@ -87,6 +105,9 @@ class Jobs:
         self.cluster: Any = cluster_class(job_cls=job_class, **plan.arguments)
         self._asker = ThreadPoolExecutor(1, thread_name_prefix="sdseg-queue")
         self._asked: Future[dict[str, JobState] | None] | None = None
+        self._caller = ThreadPoolExecutor(1, thread_name_prefix="sdseg-jobs")
+        self._calls: list[Future[None]] = []
+        self._submission: Future[None] | None = None
         self._next_look = self._next_ask = 0.0
         self._waits_since: float | None = None
         self._next_submission = 0.0
@@ -104,16 +125,48 @@ class Jobs:
             SDSegError: Naming them, if the batch system does not do so in time.
         """
         self._asker.shutdown(wait=False, cancel_futures=True)
+        silent = self._end_calls()
         numbers = ", ".join(job.number for job in self._jobs)
         try:
             self.cluster.close(timeout=seconds)
         except (TimeoutError, asyncio.TimeoutError) as error:
+            self.cluster.sync(self._submissions.commands.end)
+            raise self._not_cancelled(seconds, numbers) from error
+        if self._submissions.not_cancelled:
+            raise self._not_cancelled(ANSWER_SECONDS, ", ".join(self._submissions.not_cancelled))
+        if silent:
             raise SDSegError(
                 tr(
-                    "{where}: the jobs were not cancelled within {seconds:.0f} s ({numbers}); "
-                    "cancel those that are still in the queue."
-                ).format(where=self._plan.where, seconds=seconds, numbers=numbers)
-            ) from error
+                    "{where}: {command} was ended before it had answered. A job that it may have "
+                    "submitted ends by itself a minute after its start."
+                ).format(where=self._plan.where, command=silent)
+            )
+
+    def _not_cancelled(self, seconds: float, numbers: str) -> SDSegError:
+        return SDSegError(
+            tr(
+                "{where}: the jobs were not cancelled within {seconds:.0f} s ({numbers}); "
+                "cancel those that are still in the queue."
+            ).format(where=self._plan.where, seconds=seconds, numbers=numbers)
+        )
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Future[None]:
+        """Have the cluster do something after what it does already; the answer may come later."""
+        self._calls = [call for call in self._calls if not call.done()]
+        call = self._caller.submit(self.cluster.sync, function, *arguments)
+        self._calls.append(call)
+        wait([call], _PROMPT_SECONDS)
+        return call
+
+    def _end_calls(self) -> str:
+        """Wait for calls of the cluster, and end their commands; those that had not answered."""
+        self._caller.shutdown(wait=False, cancel_futures=True)
+        wait(self._calls, _FINISH_SECONDS)
+        commands = self._submissions.commands
+        silent = ", ".join(commands.names)
+        if silent:
+            self.cluster.sync(commands.end)
+        return silent
 
     def watch(self, left: int, idle: Collection[str], tell: Tell) -> None:
         """Look after the jobs; called again and again while there is work.
@@ -135,14 +188,18 @@ class Jobs:
         self._note_workers(now)
         self._ask(now)
         self._remove_ended(now)
+        self._take_submission()
         self._follow(left, idle)
-        self._tell_refused(tell)
+        is_answered = self._submission is None
+        if is_answered:
+            self._tell_refused(tell)
         self._tell_silent(now, tell)
-        self._tell_waiting(now, tell)
+        if is_answered:
+            self._tell_waiting(now, tell)
 
     @property
     def _jobs(self) -> Collection[_Job]:
-        return self._submissions.jobs.values()
+        return list(self._submissions.jobs.values())  # Dask's thread may add others meanwhile
 
     def fate(self, address: str) -> Fate | None:
         """Why a worker is gone; None as long as that is not known."""
@@ -277,20 +334,35 @@ class Jobs:
         if have_come and self._failed_starts >= _MOST_FAILED_STARTS:
             wanted = len(self._jobs)  # no more for nodes that end each job
         self._wanted = wanted
+        if self._submission is not None:
+            return
         if len(self._jobs) > wanted:
             self._cancel(len(self._jobs) - wanted, idle)
         elif len(self._jobs) < wanted and time.monotonic() > self._next_submission:
             self._submit(wanted)
 
     def _submit(self, wanted: int) -> None:
-        refused = self._submissions.refused
-        refused.clear()
+        self._submissions.refused.clear()
+        self._submissions.is_silent = False
 
         async def submit() -> None:
             self.cluster.scale(jobs=wanted)
             await self.cluster  # until the batch system has answered for each
 
-        self.cluster.sync(submit)
+        self._submission = self._call(submit)
+        self._take_submission()
+
+    def _take_submission(self) -> None:
+        """Judge the answers to a submission, if all are there.
+
+        Raises:
+            InputError: If no job was accepted, and none will be.
+        """
+        if self._submission is None or not self._submission.done():
+            return
+        self._submission.result()
+        self._submission = None
+        refused = self._submissions.refused
         if not refused:
             self._rounds_refused = 0
             return
@@ -300,11 +372,19 @@ class Jobs:
         if self._jobs:
             self._rounds_refused = 0
         elif not self._was_accepted or self._rounds_refused >= _MOST_FAILED_STARTS:
-            raise InputError(
-                tr("{where}: the jobs were refused ({reason}); correct the arguments.").format(
-                    where=self._plan.where, reason=next(iter(refused.values()))
-                )
-            )
+            raise InputError(self._why_refused(next(iter(refused.values()))))
+
+    def _why_refused(self, reason: str) -> str:
+        if self._submissions.is_silent:
+            return tr(
+                "{where}: {reason}, and was ended. The batch system is down or cannot be reached "
+                "from this computer: list your jobs in a terminal here, and give the same command "
+                "again when that works. A job that was submitted nonetheless ends by itself a "
+                "minute after its start."
+            ).format(where=self._plan.where, reason=reason)
+        return tr("{where}: the jobs were refused ({reason}); correct the arguments.").format(
+            where=self._plan.where, reason=reason
+        )
 
     @property
     def _was_accepted(self) -> bool:
@@ -322,7 +402,7 @@ class Jobs:
     def _scale_down(self, names: Iterable[str]) -> None:
         chosen = list(names)
         if chosen:
-            self.cluster.sync(self.cluster.scale_down, chosen)
+            self._call(self.cluster.scale_down, chosen)
 
     # What the user is told, each sentence once.
 
@@ -455,6 +535,7 @@ def _told_of(job_class: Any, submissions: _Submissions) -> Any:
             except Exception as error:  # noqa: BLE001
                 # Each class of dask-jobqueue raises what its command made it raise.
                 submissions.refused[str(self.name)] = _reason(error)
+                submissions.is_silent |= isinstance(error, SilentCommandError)
                 self.status = Status.running  # it is removed by its name
             else:
                 name = str(self.name)
@@ -464,6 +545,16 @@ def _told_of(job_class: Any, submissions: _Submissions) -> Any:
         async def close(self) -> None:
             if self.job_id:  # else it was refused; not every class expects that
                 await super().close()
+
+        @staticmethod
+        async def _call(command: list[str], *, shell: bool = False, **options: Any) -> str:
+            try:
+                return await submissions.commands.call(command, shell, **options)
+            except SilentCommandError:
+                *cancel, number = command
+                if cancel == shlex.split(job_class.cancel_command or ""):
+                    submissions.not_cancelled.append(number)
+                raise
 
     Job.__name__ = job_class.__name__  # dask-jobqueue makes the cluster's name of it
     return Job

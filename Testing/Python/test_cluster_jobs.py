@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from test_cluster import needs_jobqueue
 from worker_parts import posix_only
 
+from SDSegLib.cluster import commands
 from SDSegLib.cluster import jobs as module
 from SDSegLib.cluster.connection import connected
 from SDSegLib.cluster.dispatch import Fate
@@ -286,3 +288,75 @@ def test_a_job_that_is_refused_on_this_computer_is_a_sentence(tmp_path: Path) ->
         assert connection.jobs is not None
         with pytest.raises(InputError, match=r"jobs\.yaml: the jobs were refused"):
             look(connection.jobs)
+
+
+@needs_jobqueue
+@posix_only
+def test_a_command_of_the_batch_system_that_hangs_ends_the_run_with_a_sentence(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller that is down; what waits in the command's own shell is ended as well."""
+    monkeypatch.setattr(commands, "ANSWER_SECONDS", 0.5)
+    program("sbatch", f"echo $$ >>{tmp_path}/began; echo Retrying >&2; sleep 600; echo $$")
+    with pytest.raises(
+        InputError,
+        match=r'^slurm\.yaml: sbatch did not answer within 0 s, and had said "Retrying", and '
+        r"was ended\. The batch system is down or cannot be reached from this computer: ",
+    ):
+        look_at_new_jobs(2)
+    began = (tmp_path / "began").read_text().split()
+    assert len(began) == 2
+    assert not any(Path(f"/proc/{number}").exists() for number in began)
+
+
+@needs_jobqueue
+@posix_only
+def test_a_submission_that_hangs_holds_up_neither_the_workers_nor_the_end(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl+C while sbatch has no answer for the second of two jobs."""
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_FINISH_SECONDS", 0.2)
+    monkeypatch.setattr(module, "STATES", {})
+    monkeypatch.setattr(module, "_PROMPT_SECONDS", 0.5)
+    program("sbatch", 'mkdir "$0.one" 2>/dev/null || exec sleep 600; echo Submitted batch job 7')
+    program("scancel", f'echo "$@" >>{tmp_path}/cancelled')
+    started = time.monotonic()
+    with pytest.raises(SDSegError, match=r"slurm\.yaml: sbatch was ended before it had answered"):
+        look_at_new_jobs(2, times=3)
+    assert time.monotonic() - started < 20
+    assert (tmp_path / "cancelled").read_text().split() == ["7"]
+
+
+@needs_jobqueue
+@posix_only
+def test_jobs_that_scancel_never_cancelled_are_named(
+    program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "ANSWER_SECONDS", 0.5)
+    program("sbatch", "echo Submitted batch job 7")
+    program("scancel", "sleep 600")
+    with pytest.raises(SDSegError, match=r"not cancelled within \d+ s \(7\); cancel those"):
+        look_at_new_jobs(1)
+
+
+def look_at_new_jobs(jobs: int, times: int = 1) -> None:
+    with connected(slurm_plan(jobs)) as connection:
+        assert connection.jobs is not None
+        for _ in range(times):
+            assert look(connection.jobs) == []
+
+
+def slurm_plan(jobs: int) -> ClusterPlan:
+    """Jobs for a SLURM that is a program of the test."""
+    return ClusterPlan(
+        kind="SLURMCluster",
+        arguments={
+            "cores": 1,
+            "memory": "1GB",
+            "processes": 1,
+            "scheduler_options": {"host": "127.0.0.1", "dashboard": False},
+        },
+        jobs=jobs,
+        where="slurm.yaml",
+    )
