@@ -18,6 +18,7 @@ from ..errors import CancelledError, SDSegError
 from ..language import tr
 from ..models.registry import InstalledModel
 from ..studies.find import Study
+from ..studies.in_a_row import InARow, StorageLostError, check_there
 from ..studies.left_lines import LeftLines
 from ..studies.segment import StudyOptions, StudyResult, keep_files
 from ..studies.urls import PROBE, UrlFolder
@@ -162,7 +163,8 @@ class ClusterRun:
 
         Raises:
             CancelledError: Once `is_cancelled` returns True.
-            SDSegError: If the scheduler is lost, or no worker can be used.
+            SDSegError: If the scheduler is lost, no worker can be used, or several studies in a row
+                that were sent back cannot be written here.
         """
         lines = LeftLines(self._options)
         yield from lines.removed(self._all_results(studies, lines))
@@ -186,12 +188,16 @@ class ClusterRun:
             jobs = self._connection.jobs
             watcher = None if jobs is None else _JobsWatcher(jobs, len(todo), self._tell)
             self._dispatcher = Dispatcher(client, job, self._is_cancelled, self._tell, watcher)
+            in_a_row = InARow()
             try:
                 for study, answer in self._dispatcher.answers(todo):
                     if watcher is not None:
                         watcher.left -= 1
-                    yield self._written(study, answer)
-            except CancelledError:
+                    result, problem = self._written(study, answer)
+                    yield result
+                    if answer.files:
+                        in_a_row.note(problem)
+            except (CancelledError, StorageLostError):
                 _stop(client, self._run)
                 raise
 
@@ -210,15 +216,17 @@ class ClusterRun:
             "threads": self._connection.threads,
         }
 
-    def _written(self, study: Study, answer: WorkDone) -> StudyResult:
-        """The result, after files that were sent back were written."""
+    def _written(self, study: Study, answer: WorkDone) -> tuple[StudyResult, SDSegError | None]:
+        """The result, after files that were sent back were written, and why that failed."""
         if not answer.files:
-            return answer.result
+            return answer.result, None
         try:
+            if not self._options.output_url:
+                check_there(self._options.output)
             keep_files(study, self._options, answer.files)
         except SDSegError as error:
-            return StudyResult(study, "failed", message=str(error))
-        return answer.result
+            return StudyResult(study, "failed", message=str(error)), error
+        return answer.result, None
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class LeftLines:
         if not self._is_used:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
                 tr("{folder} cannot be made ({reason}); free space on its disk.").format(

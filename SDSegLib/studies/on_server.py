@@ -19,6 +19,7 @@ from ..worker.access import ServerAccess
 from ..worker.elsewhere import ServerError, ServerFacts, ServerRuns
 from ..worker.run import Fault
 from .find import Study
+from .in_a_row import InARow
 from .left_lines import LeftLines
 from .segment import StudyOptions, StudyResult, segment_study
 
@@ -30,6 +31,7 @@ _BESIDE = 2
 _MOST_CRASHES = 2
 _STEP_SECONDS = 0.2
 _LONGEST_PAUSE = 15.0
+_Study = Future[tuple[StudyResult, Exception | None]]
 
 
 class StudiesOnServer:
@@ -79,13 +81,15 @@ class StudiesOnServer:
         Raises:
             CancelledError: Once `is_cancelled` returns True.
             ServerError: If the server fails for every study, and this computer is not to go on.
+            StorageLostError: If several studies in a row cannot be written here.
         """
         yield from self._lines.removed(self._all_results(studies))
 
     def _all_results(self, studies: Sequence[Study]) -> Generator[StudyResult, None, None]:
         done, todo = self._options.divide(studies)
         yield from self._lines.of_done(done)
-        waiting, running = iter(todo), set[Future[StudyResult]]()
+        waiting, running = iter(todo), set[_Study]()
+        in_a_row = InARow()
         pool = ThreadPoolExecutor(self.at_a_time, "sdseg-study")
         try:
             while True:
@@ -101,7 +105,8 @@ class StudiesOnServer:
                     raise CancelledError("Cancelled.")
                 yield from _done(ended)
                 for future in ended:
-                    future.result()  # the error that ends the run, if there is one
+                    _, problem = future.result()  # or the error that ends the run
+                    in_a_row.note(problem)
         finally:
             self._is_over.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -113,15 +118,15 @@ class StudiesOnServer:
 
     # The rest runs in threads, one for each study that is on its way.
 
-    def _segmented(self, study: Study) -> StudyResult:
-        """The result of a study, also of one that failed.
+    def _segmented(self, study: Study) -> tuple[StudyResult, Exception | None]:
+        """The result of a study, also of one that failed, and why it did.
 
         Raises:
             CancelledError: If the run ends.
             ServerError: If the run has to end.
         """
         try:
-            return segment_study(
+            result = segment_study(
                 study,
                 self._options,
                 self._models,
@@ -129,15 +134,17 @@ class StudiesOnServer:
                 before_writing=self._lines.leave,
                 computer=self._computed,
             )
+            return result, None
         except CancelledError:
             raise
         except ServerError as error:
             if error.fault in (Fault.PASSING, Fault.SERVER):
                 raise
-            return StudyResult(study, "failed", message=str(error))
+            return StudyResult(study, "failed", message=str(error)), error
         except Exception as error:  # noqa: BLE001
             # Of any library: it becomes the reason in the table, as in a run on this computer.
-            return StudyResult(study, "failed", message=str(error) or type(error).__name__)
+            text = str(error) or type(error).__name__
+            return StudyResult(study, "failed", message=text), error
 
     def _computed(
         self,
@@ -210,5 +217,5 @@ class StudiesOnServer:
             self._tell(sentence)
 
 
-def _done(futures: set[Future[StudyResult]]) -> Iterator[StudyResult]:
-    return (future.result() for future in futures if future.exception() is None)
+def _done(futures: set[_Study]) -> Iterator[StudyResult]:
+    return (future.result()[0] for future in futures if future.exception() is None)

@@ -7,15 +7,20 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import CancelledError, SDSegError
+from ..errors import CancelledError
 from ..inference.progress import ProgressCallback
 from ..language import tr
 from ..operations.model_store import ModelStore
 from .find import Study
-from .segment import StudyOptions, StudyResult, compute_study, read_study, write_study
-from .urls import StorageTroubleError, StorageWriteError
-
-_MOST_IN_A_ROW = 3
+from .in_a_row import InARow, check_there
+from .segment import (
+    SegmentedStudy,
+    StudyOptions,
+    StudyResult,
+    compute_study,
+    read_study,
+    write_study,
+)
 
 
 def run_studies(
@@ -41,11 +46,11 @@ def run_studies(
 
     Raises:
         CancelledError: Once `is_cancelled` returns True; results so far are kept.
-        SDSegError: If storage could not be used for several studies in a row.
+        StorageLostError: If storage could not be used for several studies in a row.
     """
     done, todo = options.divide(studies)
     yield from (StudyResult(study, "there already") for study in done)
-    in_a_row = _InARow()
+    in_a_row = InARow()
     with _thread() as reader, _thread() as computer, _thread() as writer:
 
         def read(place: int) -> Future:
@@ -80,7 +85,7 @@ def run_studies(
                 in_a_row.note(problem)
                 continue
             computed = computing.result()
-            last = _Writing(computed.result, writer.submit(write_study, computed, options))
+            last = _Writing(computed.result, writer.submit(_write, computed, options))
         yield from _finished(last, in_a_row)
 
 
@@ -102,35 +107,13 @@ def _thread() -> Iterator[Executor]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-class _InARow:
-    """Counts studies in a row for which storage could not be used.
-
-    Each of them has waited for it, maybe for a minute, and the others would wait as well.
-    """
-
-    def __init__(self) -> None:
-        self._number = 0
-
-    def note(self, problem: BaseException | None) -> None:
-        """Count a study.
-
-        Raises:
-            SDSegError: After too many.
-        """
-        if not isinstance(problem, StorageTroubleError | StorageWriteError):
-            self._number = 0
-            return
-        self._number += 1
-        if self._number >= _MOST_IN_A_ROW:
-            raise SDSegError(
-                tr(
-                    "{problem} That was so for {count} studies in a row, so the run has ended; "
-                    "the same command goes on."
-                ).format(problem=problem, count=self._number)
-            )
+def _write(computed: SegmentedStudy, options: StudyOptions) -> None:
+    if not options.output_url:
+        check_there(options.output)
+    write_study(computed, options)
 
 
-def _finished(writing: _Writing | None, in_a_row: _InARow) -> Iterator[StudyResult]:
+def _finished(writing: _Writing | None, in_a_row: InARow) -> Iterator[StudyResult]:
     if writing is None:
         return
     problem = writing.future.exception()

@@ -249,8 +249,7 @@ def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
     paths = options.files(computed.study)
     if not options.overwrite:  # existing files may have been edited
         paths = {kind: path for kind, path in paths.items() if not path.exists()}
-    for path in paths.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(paths.values())
     write_outputs(
         computed.segmentation,
         computed.opened.volume,
@@ -290,19 +289,24 @@ def keep_files(study: Study, options: StudyOptions, files: Mapping[str, bytes | 
         for kind, content in files.items()
         if options.overwrite or not paths[kind].exists()
     }
-    try:
-        for path in wanted:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            tr("The folder {path} cannot be made ({reason}).").format(
-                path=path.parent, reason=error.strerror or error
-            )
-        ) from error
+    _make_folders(wanted)
     with atomic_together(wanted, options.overwrite) as staged:
         for path, temporary in staged.items():
             content = wanted[path]
             temporary.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+
+
+def _make_folders(paths: Iterable[Path]) -> None:
+    """Make the folders of files."""
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                tr("The folder {path} cannot be made ({reason}).").format(
+                    path=path.parent, reason=error.strerror or error
+                )
+            ) from error
 
 
 def _store(study: Study, files: Mapping[str, bytes | Path]) -> None:

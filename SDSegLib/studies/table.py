@@ -20,6 +20,7 @@ from ..export.csv_text import as_text, of_text
 from ..language import tr
 from ..locked import locked
 from ..volume.structure import Structure
+from .in_a_row import InARow, check_there
 from .segment import StudyResult
 
 TABLE = "studies.csv"
@@ -51,6 +52,9 @@ class StudyTable:
     def __init__(self, folder: Path, structures: Sequence[Structure]) -> None:
         self.path = folder / TABLE
         self.problem = ""
+        self._error: OutputError | InputError | None = None
+        self._tries = 0
+        self._in_a_row = InARow()
         self._volumes = {f"{item.name}, mL": item.name for item in structures}
         self._lines: dict[str, dict[str, str]] = {}  # of this run; of a long table, not yet in it
         self._known = set(self._read()[1])
@@ -63,7 +67,19 @@ class StudyTable:
         """Add a result and write it to the table if that is possible.
 
         A study that has a line in a long table gets its new one within a minute or so.
+
+        Raises:
+            StorageLostError: If the table could not be written for several studies in a row, other
+                than because a program holds it.
         """
+        tries = self._tries
+        self._add(result)
+        if self._tries > tries:
+            cause = None if self._error is None else self._error.__cause__
+            is_held = isinstance(cause, PermissionError | TimeoutError)
+            self._in_a_row.note(None if is_held else self._error)
+
+    def _add(self, result: StudyResult) -> None:
         name = result.study.name
         if result.status == "there already" and name in self._known:
             return
@@ -101,13 +117,15 @@ class StudyTable:
             self.write()
 
     def _try(self, write: Callable[[], None]) -> None:
+        self._tries += 1
         try:
+            check_there(self.path.parent)
             with locked(self.path):
                 write()
         except (OutputError, InputError) as error:
-            self.problem = str(error)
+            self._error, self.problem = error, str(error)
         else:
-            self.problem = ""
+            self._error, self.problem = None, ""
 
     def _append(self, name: str) -> None:
         """Add the line of a study at the end, all of it or nothing; else write the whole table."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import OutputError
 from ..language import tr
 from ..volume.structure import Structure
+from .in_a_row import InARow
 from .segment import StudyResult
 from .table import TABLE, StudyTable
 from .urls import UrlFolder
@@ -47,6 +48,8 @@ class UrlTable:
             self._local.write_bytes(content)
         self._table = StudyTable(self._local.parent, structures)
         self._problem = ""
+        self._error: OutputError | None = None
+        self._in_a_row = InARow()
         self._copied = time.monotonic()
 
     @property
@@ -55,10 +58,15 @@ class UrlTable:
         return self._table.problem or self._problem
 
     def add(self, result: StudyResult) -> None:
-        """Add a result."""
+        """Add a result.
+
+        Raises:
+            StorageLostError: If the table could not be copied after several studies in a row.
+        """
         self._table.add(result)
-        if time.monotonic() > self._copied + _SECONDS:
+        if self._error is not None or time.monotonic() > self._copied + _SECONDS:
             self._copy()
+            self._in_a_row.note(self._error)
 
     def finish(self) -> None:
         """Write what is missing."""
@@ -79,6 +87,6 @@ class UrlTable:
             return
         try:
             self._folder.write({TABLE: self._local})
-            self._problem = ""
+            self._error, self._problem = None, ""
         except OutputError as error:
-            self._problem = str(error)
+            self._error, self._problem = error, str(error)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +32,9 @@ from SDSegLib.operations.base import OpenVolume
 from SDSegLib.operations.model_store import ModelStore
 from SDSegLib.options import RunOptions
 from SDSegLib.reading.files import read_volume
+from SDSegLib.studies import run
 from SDSegLib.studies.find import Study, find_studies
+from SDSegLib.studies.in_a_row import StorageLostError
 from SDSegLib.studies.run import run_studies
 from SDSegLib.studies.segment import SegmentedStudy, StudyOptions, StudyResult, segment_study
 from SDSegLib.studies.table import StudyTable
@@ -410,6 +416,55 @@ def test_a_table_that_another_program_holds_does_not_stop_the_studies(
     assert done.exit_code == 1
     assert "used by another process" in " ".join(done.stderr.split())
     assert (output / "one.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 3),
+        (PermissionError(13, "used by another process"), 5),
+    ],
+)
+def test_only_a_table_that_no_program_holds_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, expected: int
+) -> None:
+    table, added = StudyTable(tmp_path, ()), []
+
+    def fail(source: str, target: str) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "replace", fail)
+    with suppress(StorageLostError):
+        for name in "abcde":
+            added.append(name)
+            table.add(StudyResult(Study(name, tmp_path / name), "done"))
+    assert len(added) == expected
+    monkeypatch.undo()
+    table.finish()
+    assert list(studies_in(tmp_path)) == added
+
+
+def test_a_folder_of_results_that_vanishes_ends_the_run(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a share does that is unmounted: what is written to its place would be lost."""
+    for number in range(9):
+        write_ct(tmp_path / "studies" / f"{number}.nii.gz")
+    output = tmp_path / "results"
+    write_study, written = run.write_study, []
+
+    def write_and_unmount(*arguments: Any) -> None:
+        write_study(*arguments)
+        written.append(arguments)
+        shutil.rmtree(output)
+
+    monkeypatch.setattr(run, "write_study", write_and_unmount)
+    done = batch(tmp_path / "studies", output, model, "--write", "nii.gz")
+    assert isinstance(done.exception, StorageLostError), done.exception
+    assert f"{output}" in str(done.exception)
+    assert "3 studies in a row, so the run has ended; the same command" in str(done.exception)
+    assert len(written) == 1
+    assert not output.exists()
 
 
 def test_a_foreign_table_is_never_replaced(studies: Path, tmp_path: Path, model: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_server_that_is_lost_ends_the_run_and_the_table_is_kept(
     as_writer: Store, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("SDSegLib.studies.run._MOST_IN_A_ROW", 2)
+    monkeypatch.setattr("SDSegLib.studies.in_a_row.MOST", 2)
     write = UrlFolder.write
 
     def write_and_pull_the_plug(self: UrlFolder, contents: Any) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from SDSegLib.cli.app import app
 from SDSegLib.errors import InputError, OutputError, SDSegError
 from SDSegLib.studies.find import Study
+from SDSegLib.studies.in_a_row import StorageLostError
 from SDSegLib.studies.segment import StudyResult
 from SDSegLib.studies.url_table import UrlTable
 from SDSegLib.studies.urls import StorageTroubleError, UrlFolder, refuse_password
@@ -210,6 +211,28 @@ def test_a_run_ends_if_nothing_can_be_written_any_more(
     assert folder.files() == []
     (kept,) = tmp_path.glob("sdseg-*/studies.csv")
     assert f"The table of this run is kept in {kept}." in done.stderr
+
+
+def test_a_table_that_is_copied_to_no_place_three_times_ends_the_run(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys of this computer have expired, those of the workers have not."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("SDSegLib.studies.url_table._SECONDS", 0.0)
+    table = UrlTable(f"{bucket}/out", ())
+
+    def fail(self: object, path: str, *arguments: object, **more: object) -> object:
+        raise PermissionError(13, "The token has expired")
+
+    monkeypatch.setattr(type(UrlFolder(bucket).system), "open", fail)
+    results = [StudyResult(Study(name, Path(name)), "done") for name in "abc"]
+    table.add(results[0])
+    table.add(results[1])
+    with pytest.raises(StorageLostError, match=r"token has expired.* 3 studies in a row"):
+        table.add(results[2])
+    table.finish()
+    (kept,) = tmp_path.glob("sdseg-*/studies.csv")
+    assert f"The table of this run is kept in {kept}." in table.problem
 
 
 @pytest.mark.parametrize("has_failed", [False, True])

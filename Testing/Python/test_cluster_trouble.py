@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -29,6 +31,7 @@ from SDSegLib.models.registry import models_for_volumes
 from SDSegLib.options import RunOptions
 from SDSegLib.reading.files import read_volume
 from SDSegLib.studies.find import find_studies
+from SDSegLib.studies.in_a_row import StorageLostError
 from SDSegLib.studies.segment import StudyOptions, StudyResult
 
 pytestmark = pytest.mark.slow
@@ -102,6 +105,26 @@ def test_files_are_sent_back_where_the_folder_is_not_seen(
     assert {path.name for path in plain.iterdir()} - {"studies.csv"} == {
         path.name for path in output.iterdir()
     }
+
+
+def test_a_disk_that_is_full_here_ends_the_run(
+    client: Client, studies: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that send their files back would compute the whole cohort for nothing."""
+    monkeypatch.setattr(on_worker, "_content", lambda path: "")
+    output, replace = studies.parent / "results", os.replace
+
+    def fill(source: str, target: str) -> None:
+        if Path(target).is_relative_to(output):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fill)
+    results: list[StudyResult] = []
+    with pytest.raises(StorageLostError, match=r"\(No space left on device\).* 3 studies in a row"):
+        results.extend(run_on(client, studies, model, Told()))
+    assert [item.status for item in results] == ["failed"] * 3
+    assert list(output.iterdir()) == []
 
 
 def test_a_gpu_is_claimed_where_a_worker_has_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -199,6 +200,26 @@ def test_a_folder_of_studies_gives_the_same_files_with_a_server(
         assert secret not in text
     again = sdseg("batch", studies, "-o", output, *HOW, "--server", running.address)
     assert "0 done (0 with warnings), 4 there already, 1 failed" in again.err
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_here_ends_a_batch_on_a_server(
+    running: RunningServer, token: str, sdseg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        write_ct(tmp_path / "studies" / f"{number}.nii.gz")
+    output, replace = tmp_path / "results", os.replace
+
+    def fill(source: str, target: str) -> None:
+        if str(target).endswith(".nii.gz"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fill)
+    done = sdseg("batch", tmp_path / "studies", "-o", output, *HOW, "--server", running.address)
+    assert done.code == 2
+    assert "3 studies in a row, so the run has ended" in " ".join(done.err.split())
+    assert 3 <= len(studies_in(output)) < 9
 
 
 @pytest.mark.slow
