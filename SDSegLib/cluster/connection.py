@@ -41,6 +41,8 @@ class Connection:
         patience: As in `Job`.
         note: A sentence for the user, or "".
         jobs: Those of a batch system, which somebody has to watch.
+        asked_for: Number of workers that were asked for, if they come one by one, or 0.
+        newcomers: For how many seconds others are waited for if no worker can be used.
     """
 
     client: Client
@@ -49,6 +51,24 @@ class Connection:
     patience: float | None = None
     note: str = ""
     jobs: Jobs | None = None
+    asked_for: int = 0
+    newcomers: float = 0.0
+
+    def hope(self, workers: int, seconds: float) -> str:
+        """Whether other workers may still come; see `Dispatcher`."""
+        if self.jobs is not None:
+            return self.jobs.hope()
+        if workers < self.asked_for:
+            return tr(
+                "No worker can be used so far; the run waits for others, {missing} of which are "
+                "still to come. Ctrl+C ends it."
+            ).format(missing=self.asked_for - workers)
+        if seconds < self.newcomers:
+            return tr(
+                "No worker can be used so far; others are waited for, for {seconds:.0f} s. Ctrl+C "
+                "ends the run."
+            ).format(seconds=self.newcomers)
+        return ""
 
 
 @contextmanager
@@ -95,9 +115,17 @@ def connected(plan: ClusterPlan, device: str = "auto") -> Iterator[Connection]:
                 None if plan.kind else _FEW_MINUTES,
                 _different_scheduler(client),
                 jobs,
+                _asked_for(plan),
+                _FEW_MINUTES if plan.address else 0.0,
             )
         finally:
             client.close(timeout=_REPLY_SECONDS)
+
+
+def _asked_for(plan: ClusterPlan) -> int:
+    if plan.kind != "KubeCluster":
+        return 0
+    return plan.jobs if plan.adapt is None else plan.adapt[0]
 
 
 def _silence() -> None:

@@ -43,6 +43,7 @@ _SPARE = 1
 Item = TypeVar("Item")
 ItemOf = TypeVar("ItemOf", contravariant=True)
 Tell = Callable[[str], None]
+Hope = Callable[[int, float], str]
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,8 @@ class Dispatcher(Generic[Item]):
         is_cancelled: Called several times a second.
         tell: Receives sentences for the user, for example on workers that cannot be used.
         watcher: Looks after the jobs in which the workers run.
+        hope: Called with the number of workers that are there, and the seconds for which none of
+            them could be used; a sentence if others may still come, or "".
     """
 
     def __init__(
@@ -183,12 +186,14 @@ class Dispatcher(Generic[Item]):
         is_cancelled: Callable[[], bool] = lambda: False,
         tell: Tell = lambda sentence: None,
         watcher: Watcher | None = None,
+        hope: Hope = lambda workers, seconds: "",
     ) -> None:
         self._client = client
         self._job = job
         self._is_cancelled = is_cancelled
         self._tell = tell
         self._watcher = watcher
+        self._hope = hope
         self._run = f"sdseg-{uuid4().hex[:8]}"
         self._count = 0
         self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
@@ -200,6 +205,8 @@ class Dispatcher(Generic[Item]):
         self._ready: deque[tuple[Item, Any]] = deque()
         self._next_look = 0.0
         self._alone_since: float | None = None
+        self._refused_since: float | None = None
+        self._hopes = False
         self._ends_asked: dict[str, int] = {}
         self._told: set[str] = set()
         self._was_lost = False
@@ -352,14 +359,17 @@ class Dispatcher(Generic[Item]):
 
     def _check_hope(self) -> None:
         """Raise an error if no worker will do the work."""
+        if any(w.is_usable for w in self._workers.values()):
+            self._refused_since, self._hopes = None, False
         if any(w.is_usable or not w.problem for w in self._workers.values()):
             self._alone_since = None
             return
+        now = time.monotonic()
         if self._workers:
-            raise InputError(next(w.problem for w in self._workers.values()))
+            self._hope_for_others(now)
+            return
         if self._watcher is not None:
             return
-        now = time.monotonic()
         if self._alone_since is None:
             self._alone_since = now
             self._tell(
@@ -374,6 +384,20 @@ class Dispatcher(Generic[Item]):
                     "shall compute: dask worker {address}"
                 ).format(address=self._address())
             )
+
+    def _hope_for_others(self, now: float) -> None:
+        """Wait for other workers, as none of those that are there can be used.
+
+        Raises:
+            InputError: If no other will come, with the problem of one of these.
+        """
+        self._refused_since = self._refused_since or now
+        sentence = self._hope(len(self._workers), now - self._refused_since)
+        if not sentence:
+            raise InputError(next(w.problem for w in self._workers.values()))
+        if not self._hopes and now > self._refused_since:  # not before its jobs were looked at
+            self._hopes = True
+            self._tell(sentence)
 
     def _lose(self, worker: _Worker[Item]) -> None:
         """A worker is gone: what was sent to it is tried once more, each alone on a worker."""

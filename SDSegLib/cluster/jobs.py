@@ -197,6 +197,30 @@ class Jobs:
         if is_answered:
             self._tell_waiting(now, tell)
 
+    def hope(self) -> str:
+        """What may still bring a worker, in a sentence; "" if nothing will."""
+        now = time.monotonic()
+        self._note_workers(now)
+        count = sum(self._may_bring_a_worker(job) for job in self._jobs)
+        if now > self._next_submission:  # else the batch system takes no more
+            count = max(count, self._wanted - len(self._jobs))
+        if self._submission is not None:
+            count = max(count, 1)
+        if not count:
+            return ""
+        return trn(
+            "No worker can be used so far; the run waits for {count} job that may bring another. "
+            "Ctrl+C cancels it.",
+            "No worker can be used so far; the run waits for {count} jobs that may bring another. "
+            "Ctrl+C cancels them.",
+            count,
+        ).format(count=count)
+
+    @staticmethod
+    def _may_bring_a_worker(job: _Job) -> bool:
+        is_there = job.came and not job.gone_since
+        return not is_there and not (job.state is not None and job.state.waits_for_ever)
+
     @property
     def _jobs(self) -> Collection[_Job]:
         return list(self._submissions.jobs.values())  # Dask's thread may add others meanwhile

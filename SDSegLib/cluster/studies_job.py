@@ -187,7 +187,9 @@ class ClusterRun:
             )
             jobs = self._connection.jobs
             watcher = None if jobs is None else _JobsWatcher(jobs, len(todo), self._tell)
-            self._dispatcher = Dispatcher(client, job, self._is_cancelled, self._tell, watcher)
+            self._dispatcher = Dispatcher(
+                client, job, self._is_cancelled, self._tell, watcher, self._connection.hope
+            )
             in_a_row = InARow()
             try:
                 for study, answer in self._dispatcher.answers(todo):

@@ -183,6 +183,28 @@ def test_a_reason_why_jobs_are_refused_is_told_once_and_never_with_no_job(runnin
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "waits_for"),
+    [
+        (JobState("PENDING", "Resources"), "waits for 1 job that may bring another"),
+        (JobState("RUNNING", nodes="node3"), "waits for 1 job that may bring another"),
+        (JobState("PENDING", "PartitionTimeLimit"), ""),
+        (None, "waits for 1 job that may bring another"),
+    ],
+)
+def test_a_worker_that_cannot_be_used_does_not_end_a_run_whose_jobs_wait(
+    running: Jobs, state: JobState | None, waits_for: str
+) -> None:
+    assert running.hope() == ""  # its only job has brought its worker
+    other = _Job("SLURMCluster-1", "8", state=state)
+    running._submissions.jobs[other.name] = other
+    hope = running.hope()
+    assert waits_for in hope
+    assert bool(hope) == bool(waits_for)
+    running.cluster.workers["tcp://10.0.0.2:4001"] = other.name
+    assert running.hope() == ""
+
+
 def test_a_job_that_runs_without_a_worker_is_named(
     running: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

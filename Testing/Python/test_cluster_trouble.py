@@ -232,6 +232,57 @@ def test_workers_that_lack_something_get_no_study(
     assert list((studies.parent / "results").iterdir()) == []
 
 
+def with_another_version(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    """Let the worker at an address have another version of SDSeg."""
+    look = on_worker.look_around
+
+    def changed(asked: dict[str, Any]) -> dict[str, Any]:
+        facts = look(asked)
+        return {**facts, "sdseg": "0.0.9"} if get_worker().address == bad else facts
+
+    monkeypatch.setattr(
+        studies_job.StudiesJob.__init__, "__defaults__", (changed, on_worker.work_on)
+    )
+
+
+def test_a_run_goes_on_with_a_worker_that_comes_after_one_that_cannot_be_used(
+    studies: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        (bad,) = client.nthreads()
+        with_another_version(monkeypatch, bad)
+
+        class Operator(Told):
+            """Starts another worker when the run waits for one."""
+
+            def __call__(self, sentence: str) -> None:
+                super().__call__(sentence)
+                if "others are waited for, for 60 s" in sentence:
+                    cluster.scale(2)
+
+        results = list(run_on(client, studies, model, told := Operator(), newcomers=60.0))
+        assert [item.status for item in results] == ["done"] * 9
+        assert len(told) == 2
+        assert "it has SDSeg 0.0.9 and this computer" in told[0]
+
+
+def test_a_run_ends_if_no_other_worker_comes(
+    client: Client, studies: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_version(monkeypatch, studies)
+    with pytest.raises(InputError, match=r"it has SDSeg 0\.0\.9 and this computer"):
+        list(run_on(client, studies, model, told := Told(), newcomers=2.0))
+    assert told[-1] == (
+        "No worker can be used so far; others are waited for, for 2 s. Ctrl+C ends the run."
+    )
+    assert len([sentence for sentence in told if "waited for" in sentence]) == 1
+
+
 def test_a_worker_whose_disk_is_full_is_left_out_and_the_others_do_its_studies(
     client: Client, studies: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
