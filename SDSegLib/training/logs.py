@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
@@ -110,6 +111,8 @@ def read_curve(path: Path) -> list[dict[str, float]]:
 class Journal(Callback):
     """Passes losses, learning rate and seconds per step to the loggers.
 
+    Losses are the means over all batches of a step, those of other devices as well.
+
     Args:
         every: Steps between entries.
     """
@@ -117,18 +120,26 @@ class Journal(Callback):
     def __init__(self, every: int) -> None:
         self.every = max(1, every)
         self._since = (time.monotonic(), -1)
+        self._means: dict[str, torch.Tensor] = {}
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+        number = trainer.accumulate_grad_batches
+        for name, value in outputs.items():
+            # Lightning has divided the loss, and nothing else.
+            share = value.detach().float() / (1 if name == "loss" else number)
+            self._means[name] = self._means[name] + share if name in self._means else share
+        if (batch_idx + 1) % number:
             return
+        means, self._means = self._means, {}
         step = trainer.global_step
         before, last = self._since
         if last >= 0 and step % self.every and step != trainer.max_steps:
             return
         now = time.monotonic()
-        values = {name: float(value) for name, value in outputs.items()}
+        of_all = trainer.strategy.reduce(torch.stack(list(means.values())), reduce_op="mean")
+        values = dict(zip(means, of_all.tolist(), strict=True))
         values["rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         if last >= 0:
             values["seconds_a_step"] = (now - before) / max(1, step - last)

@@ -45,12 +45,18 @@ def differences(one: Path, other: Path) -> float:
     )
 
 
+def losses(folder: Path) -> dict[int, float]:
+    """By step, as the run has written them."""
+    return {step: float(line["loss"]) for step, line in curve_of(folder / "network").items()}
+
+
 def test_two_processes_learn_what_one_learns_also_after_a_break(
     train: Train, tmp_path: Path
 ) -> None:
     train("one", *ONE)
     train("two", *TWO)
     assert differences(tmp_path / "one", tmp_path / "two") < 1e-4
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     train("parts", *TWO, "--max-minutes", "0")
     assert not (tmp_path / "parts" / "model").exists()
     assert 0 < max(curve_of(tmp_path / "parts" / "network")) < 6
