@@ -93,12 +93,14 @@ def print_plan(
 
 
 def _measured(plan: Plan) -> str:
+    if len(plan.folds) == 1:
+        return tr("{count} cases, by a network that does not learn from them").format(
+            count=len(plan.folds[0].measure)
+        )
     if plan.folds:
         return tr("each case once, by one of {count} networks that did not learn from it").format(
             count=len(plan.folds)
         )
-    if plan.last.measure:
-        return tr("{count} cases that are held out").format(count=len(plan.last.measure))
     return tr("not at all: there is no second patient")
 
 

@@ -122,8 +122,6 @@ class Learner:
         sources: Sequence[Path],
         report: Callable[[int, dict[str, float]], None],
         is_stopped: Callable[[], bool],
-        held_out: Sequence[str] = (),
-        validations: int = 0,
     ) -> TrainingProgress:
         """Train for some time, or go on with a training in the folder; its `model` is the result.
 
@@ -134,18 +132,14 @@ class Learner:
             sources: Model folders to begin with.
             report: Called after each step with its number and losses.
             is_stopped: Called after each step; true saves and stops.
-            held_out: Cases by which the best of the weights on the way are chosen.
-            validations: How often that is done.
         """
         steps = most_steps(self.start, len(names), self.is_measured)
         preset = teach_preset(self.start, seconds / 60, self.seed, steps)
-        if held_out:
-            preset = replace(preset, training=replace(preset.training, validations=validations))
         job = TrainingJob(
             preset,
             self.description,
             [self.cases[name] for name in names],
-            [self.cases[name] for name in held_out],
+            [],
             folder,
             tuple(sources),
             needs_all=False,  # a structure may have been drawn in the left-out cases alone

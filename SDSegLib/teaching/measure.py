@@ -54,7 +54,7 @@ def tiles_to_measure(
         most_undone: How many cases without a correction are looked at.
     """
     models = 1 if start.parent is None else 2
-    names = [name for fold in plan.folds or (plan.last,) for name in fold.measure]
+    names = [name for fold in plan.folds for name in fold.measure]
     measured = models * sum(tiles[name] for name in names)
     if start.parent is not None and not start.is_wider:
         measured += len(names) * len(SHARES) * SHARE_SLICES

@@ -28,7 +28,7 @@ MOST_TILES_A_SIDE = 2
 SPACING_STEP_MM = 0.05
 
 MANY_PATIENTS = 8
-"""From this number on, some patients are held out once instead of each one in turn."""
+"""From this number on, one fold of some patients is measured instead of each patient in turn."""
 MOST_FOLDS = 3
 HELD_OUT_SHARE = 0.2
 _FOLDS_SHARE = 0.3
@@ -45,7 +45,7 @@ class Fold:
 
     Attributes:
         learn: Names of cases.
-        measure: Names of cases; none for learning from all.
+        measure: Names of cases.
     """
 
     learn: tuple[str, ...]
@@ -58,7 +58,7 @@ class Plan:
 
     Attributes:
         folds: Each trained by itself, to measure what the cases teach.
-        last: The training whose model is kept; with `measure` if patients are held out once.
+        cases: Names of all cases; the model that is kept learns from them.
         input: Grid, windows and context of the model.
         minutes: For the whole run.
         known: Cases of patients whom the model that is begun with learnt from before; they are no
@@ -66,7 +66,7 @@ class Plan:
     """
 
     folds: tuple[Fold, ...]
-    last: Fold
+    cases: tuple[str, ...]
     input: InputDescription
     minutes: float
     known: frozenset[str] = frozenset()
@@ -74,7 +74,9 @@ class Plan:
     @property
     def is_one_new(self) -> bool:
         """Whether the model that is begun with knows all patients but one."""
-        return bool(self.known) and len(self.folds) == 1
+        if not self.known or len(self.folds) != 1:
+            return False
+        return set(self.cases) - self.known == set(self.folds[0].measure)
 
     def seconds_for_fold(self, left: float, folds_left: int, later: float = 0.0) -> float:
         """How long to learn in the next fold.
@@ -96,8 +98,7 @@ class Plan:
         return {
             "minutes": self.minutes,
             "folds": [{"learn": len(one.learn), "measure": len(one.measure)} for one in self.folds],
-            "cases": len(self.last.learn),
-            "held_out": len(self.last.measure),
+            "cases": len(self.cases),
             "known": len(self.known),
             "size": list(self.input.size),
             "spacing": None if self.input.spacing is None else list(self.input.spacing),
@@ -106,12 +107,11 @@ class Plan:
 
 def folds_of(
     patients: Mapping[str, str], seed: int = 0, known: Container[str] = ()
-) -> tuple[tuple[Fold, ...], Fold]:
-    """The folds, and the training whose model is kept.
+) -> tuple[Fold, ...]:
+    """Trainings on a part of the cases, which measure what all of them teach.
 
-    With fewer than `MANY_PATIENTS` patients each case is measured once by a model that did not see
-    its patient, and the model that is kept learns from all. With more, a fifth of the patients is
-    held out of the one model.
+    With fewer than `MANY_PATIENTS` patients each case is measured once, by a model that did not see
+    its patient; with more, those of a fifth of the patients, by one model.
 
     Args:
         patients: Patient of each case.
@@ -120,18 +120,17 @@ def folds_of(
     """
     new = {patient for case, patient in patients.items() if case not in known}
     names = sorted(new, key=lambda name: _order(seed, name))
-    everything = tuple(patients)
     if len(set(patients.values())) < 2 or not names:
-        return (), Fold(everything, ())
+        return ()
 
     def without(held: Sequence[str]) -> Fold:
         learn = tuple(case for case in patients if patients[case] not in held)
         return Fold(learn, tuple(case for case in patients if patients[case] in held))
 
     if len(names) >= MANY_PATIENTS:
-        return (), without(names[: math.ceil(HELD_OUT_SHARE * len(names))])
+        return (without(names[: math.ceil(HELD_OUT_SHARE * len(names))]),)
     count = min(MOST_FOLDS, len(names))
-    return tuple(without(names[place::count]) for place in range(count)), Fold(everything, ())
+    return tuple(without(names[place::count]) for place in range(count))
 
 
 def plan_grid(cases: TeachCases, seen: InputDescription, minutes: float) -> InputDescription:

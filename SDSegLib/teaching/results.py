@@ -26,8 +26,7 @@ def points_of(scores: Sequence[LeftOutScore], plan: Plan, start: Start) -> list[
     points = []
     if start.parent is not None and isinstance(before, dict):
         points = [(int(row["cases"]), float(row["dice"])) for row in before.get("points", ())]
-    folds = plan.folds or ([plan.last] if plan.last.measure else [])
-    for fold in folds:
+    for fold in plan.folds:
         found = [score.after for score in scores if score.case in fold.measure]
         if found:
             points.append((len(fold.learn), sum(found) / len(found)))
@@ -63,7 +62,7 @@ def figures_of(result: TeachResult) -> dict[str, Any]:
 def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
     """What the user should know about a result, one sentence each."""
     parent = start.model.description.name
-    count, known = len(plan.last.learn) + len(plan.last.measure), len(plan.known)
+    count, known = len(plan.cases), len(plan.known)
     if result.patients < 2:
         yield (
             tr(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,6 @@ from .start import Start, choose_start, describe, facts_of
 log = logging.getLogger(__name__)
 
 _PICTURES = 6
-_VALIDATIONS = 6
 _MOST_UNDONE = 10
 _TOLERANCE = 0.02
 """By how much Dice of the only new patient may fall: what is measured did not learn from it, so
@@ -83,7 +82,7 @@ def plan_of(options: TeachOptions, cases: TeachCases) -> tuple[Start, Plan]:
     known: frozenset[str] = frozenset()
     if start.parent is not None:
         known = learnt_before(start.parent.description, cases)
-    folds, last = folds_of(cases.patients, options.seed, known)
+    folds = folds_of(cases.patients, options.seed, known)
     seen = start.input
     if start.parent is None:
         seen = plan_grid(cases, start.input, options.minutes)
@@ -95,7 +94,7 @@ def plan_of(options: TeachOptions, cases: TeachCases) -> tuple[Start, Plan]:
                 "Propagate carries what you draw through a case without any learning."
             ).format(patients=", ".join(cases.patients))
         )
-    return start, Plan(folds, last, seen, options.minutes, known)
+    return start, Plan(folds, tuple(cases.patients), seen, options.minutes, known)
 
 
 def teach(
@@ -157,21 +156,15 @@ class _Run:
         on_cases |= self._completed(on_cases, description, choice)
         device = choice.device.type
         pace = pace_of(description, device)
-        is_measured = bool(self.plan.folds or self.plan.last.measure)
+        is_measured = bool(self.plan.folds)
         learner = Learner(
             start, description, on_cases, device, options.seed, pace.precision, is_measured
         )
         measuring, after = self._measuring_seconds(on_cases, description, pace)
-        if self.plan.folds:
-            measured = self._learn_folds(learner, measuring + after)
-            share = self._share(measured, on_cases)
-            scores, evaluation = self._scores(measured, choice, share, description)
-            model = self._learn_last(learner, after)
-        else:
-            model = self._learn_last(learner, measuring + after)
-            measured = [(self.plan.last, model)] if self.plan.last.measure else []
-            share = self._share(measured, on_cases)
-            scores, evaluation = self._scores(measured, choice, share, description)
+        measured = self._learn_folds(learner, measuring + after)
+        share = self._share(measured, on_cases)
+        scores, evaluation = self._scores(measured, choice, share, description)
+        model = self._learn_last(learner, after)
         if cases.kept_back:
             scores = [*scores, *self._kept_back_scores(model, choice, share, description)]
         scores = self._of_learnt(scores, measured, description)
@@ -215,17 +208,18 @@ class _Run:
             title = tr("Learning without {measure} ({number} of {count})").format(
                 measure=", ".join(fold.measure), number=number + 1, count=count
             )
-            model = self._learn(learner, fold, seconds, f"fold{number + 1}", title)
+            model = self._learn(learner, fold.learn, seconds, f"fold{number + 1}", title)
             found.append((fold, model))
         return found
 
     def _learn_last(self, learner: Learner, later: float) -> Path:
-        last = self.plan.last
-        title = tr("Learning") if last.measure else tr("Learning from all cases")
         seconds = self.plan.seconds_for_last(self.clock.left, later)
-        return self._learn(learner, last, seconds, "model", title)
+        title = tr("Learning from all cases")
+        return self._learn(learner, self.plan.cases, seconds, "model", title)
 
-    def _learn(self, learner: Learner, fold: Fold, seconds: float, name: str, title: str) -> Path:
+    def _learn(
+        self, learner: Learner, cases: Sequence[str], seconds: float, name: str, title: str
+    ) -> Path:
         folder = self.folder / name
         if (folder / "model" / "model.json").is_file():
             try:
@@ -234,10 +228,10 @@ class _Run:
             except ModelError as error:
                 self._forget(folder, error)
         try:
-            return self._learn_in(folder, learner, fold, seconds, title)
+            return self._learn_in(folder, learner, cases, seconds, title)
         except CheckpointError as error:
             self._forget(folder, error)
-        return self._learn_in(folder, learner, fold, seconds, title)
+        return self._learn_in(folder, learner, cases, seconds, title)
 
     @staticmethod
     def _forget(folder: Path, error: SDSegError) -> None:
@@ -253,23 +247,18 @@ class _Run:
             ) from problem
 
     def _learn_in(
-        self, folder: Path, learner: Learner, fold: Fold, seconds: float, title: str
+        self, folder: Path, learner: Learner, cases: Sequence[str], seconds: float, title: str
     ) -> Path:
-        chooses = not self.plan.folds and self.start.parent is None
-        held_out = fold.measure if chooses else ()
-
         def report(step: int, losses: Mapping[str, float]) -> None:
             self._say(title, loss=losses.get("loss"))
 
         progress = learner.learn(
-            fold.learn,
+            cases,
             seconds,
             folder,
             [self.start.model.folder],
             report,
             self.is_stopped,
-            held_out,
-            _VALIDATIONS,
         )
         if progress.model is None:
             raise CancelledError(_STOPPED)
@@ -376,7 +365,7 @@ class _Run:
         choice: DeviceChoice,
     ) -> TeachResult:
         options, start = self.options, self.start
-        learnt = len(self.plan.last.learn)
+        learnt = len(self.plan.cases)
         points = points_of(scores, self.plan, start)
         curve = learning_curve(points, learnt)
         result = TeachResult(
@@ -408,7 +397,7 @@ class _Run:
         else:
             self._write(description, self._blended(model, share), result)
             weights = read_description(self.options.output).weights_sha256
-            remember(weights, (self.cases.facts[name].image for name in self.plan.last.learn))
+            remember(weights, (self.cases.facts[name].image for name in self.plan.cases))
         if self.options.report is not None and evaluation is not None:
             self._write_report(evaluation, description)
         next_case = self._next_case(choice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,40 +60,40 @@ def some_cases(names: tuple[str, ...] = ("a", "b"), **changes: float) -> TeachCa
 @pytest.mark.parametrize("count", [2, 3, 5, 7])
 def test_few_patients_are_each_left_out_once(count: int) -> None:
     patients = {f"case {n}": f"patient {n // 2}" for n in range(2 * count)}
-    folds, last = folds_of(patients)
+    folds = folds_of(patients)
     left_out = [name for fold in folds for name in fold.measure]
     assert sorted(left_out) == sorted(patients)
     for fold in folds:
         assert not {patients[name] for name in fold.learn} & {patients[n] for n in fold.measure}
         assert fold.learn
-    assert set(last.learn) == set(patients)
-    assert not last.measure
 
 
-def test_of_many_patients_a_fifth_is_held_out_once() -> None:
+def test_of_many_patients_a_fifth_is_measured_by_one_model() -> None:
     patients = {f"case {n}": f"patient {n}" for n in range(MANY_PATIENTS + 2)}
-    folds, last = folds_of(patients)
-    assert not folds
-    assert len(last.measure) == 2
-    assert set(last.measure).isdisjoint(last.learn)
-    assert folds_of(dict(reversed(patients.items())))[1].measure != ()
-    assert set(folds_of(dict(reversed(patients.items())))[1].measure) == set(last.measure)
+    (fold,) = folds_of(patients)
+    assert len(fold.measure) == 2
+    assert sorted([*fold.measure, *fold.learn]) == sorted(patients)
+    (other,) = folds_of(dict(reversed(patients.items())))
+    assert set(other.measure) == set(fold.measure)
 
 
 def test_one_patient_with_two_cases_is_no_test() -> None:
-    folds, last = folds_of({"monday": "anna", "friday": "anna"})
-    assert folds == ()
-    assert last.measure == ()
+    assert folds_of({"monday": "anna", "friday": "anna"}) == ()
+
+
+def a_plan(patients: Mapping[str, str], known: set[str] | None = None) -> Plan:
+    known = known or set()
+    folds = folds_of(patients, known=known)
+    return Plan(folds, tuple(patients), SEEN, minutes=10.0, known=frozenset(known))
 
 
 @pytest.mark.parametrize("count", [3, 10])
 def test_the_stages_take_the_whole_time(count: int) -> None:
-    folds, last = folds_of({f"c{n}": f"p{n}" for n in range(count)})
-    plan = Plan(folds, last, SEEN, minutes=10)
-    left = 600.0
-    for number in range(len(folds)):
-        seconds = plan.seconds_for_fold(left, len(folds) - number)
-        assert 0.05 * 600 < seconds < 0.2 * 600
+    plan = a_plan({f"c{n}": f"p{n}" for n in range(count)})
+    left, folds = 600.0, len(plan.folds)
+    for number in range(folds):
+        seconds = plan.seconds_for_fold(left, folds - number)
+        assert 0.15 * 600 < seconds * folds < 0.6 * 600
         left -= seconds
     final = plan.seconds_for_last(left)
     assert final > 300
@@ -101,14 +102,12 @@ def test_the_stages_take_the_whole_time(count: int) -> None:
 
 @pytest.mark.parametrize("count", [3, 10])
 def test_what_measuring_takes_is_kept_free(count: int) -> None:
-    folds, last = folds_of({f"c{n}": f"p{n}" for n in range(count)})
-    plan = Plan(folds, last, SEEN, minutes=10)
+    plan = a_plan({f"c{n}": f"p{n}" for n in range(count)})
     left, later = 600.0, 100.0
-    for number in range(len(folds)):
-        left -= plan.seconds_for_fold(left, len(folds) - number, later)
-    if folds:
-        assert left - later > 0.6 * 500
-        left, later = left - later, 0.0  # measured
+    for number in range(len(plan.folds)):
+        left -= plan.seconds_for_fold(left, len(plan.folds) - number, later)
+    assert left - later > 0.6 * 500
+    left, later = left - later, 0.0  # measured
     assert plan.seconds_for_last(left, later) == pytest.approx(0.97 * left - later)
     assert plan.seconds_for_last(100.0, 1000.0) == 50.0  # learning always has half
 
@@ -238,27 +237,24 @@ def test_where_the_record_cannot_be_written_teaching_goes_on(
 
 def test_only_new_cases_are_measured() -> None:
     patients = {f"c{n}": f"p{n}" for n in range(5)}
-    folds, last = folds_of(patients, known={"c0", "c1", "c2"})
+    folds = folds_of(patients, known={"c0", "c1", "c2"})
     assert sorted(name for fold in folds for name in fold.measure) == ["c3", "c4"]
     assert all(len(fold.learn) == 4 for fold in folds)
-    assert last == Fold(tuple(patients), ())
-    (fold,), last = folds_of(patients, known=set(patients) - {"c4"})
-    assert fold == Fold(("c0", "c1", "c2", "c3"), ("c4",))
-    assert Plan((fold,), last, SEEN, 10.0, frozenset(set(patients) - {"c4"})).is_one_new
-    assert folds_of(patients, known=set(patients)) == ((), Fold(tuple(patients), ()))
+    assert folds_of(patients, known=set(patients)) == ()
+    plan = a_plan(patients, known=set(patients) - {"c4"})
+    assert plan.folds == (Fold(("c0", "c1", "c2", "c3"), ("c4",)),)
+    assert plan.is_one_new
+    assert not a_plan(patients, known={"c0"}).is_one_new
     twins = {**dict.fromkeys(("c0", "c1"), "p0"), **dict.fromkeys(("c2", "c3"), "p1")}
-    folds, last = folds_of(twins, known={"c0", "c1"})
-    assert [set(fold.measure) for fold in folds] == [{"c2", "c3"}]
-    assert Plan(folds, last, SEEN, 10.0, frozenset({"c0", "c1"})).is_one_new
-    assert not Plan(*folds_of(patients, known={"c0"}), SEEN, 10.0, frozenset({"c0"})).is_one_new
+    plan = a_plan(twins, known={"c0", "c1"})
+    assert [set(fold.measure) for fold in plan.folds] == [{"c2", "c3"}]
+    assert plan.is_one_new
     many = {f"c{n}": f"p{n}" for n in range(20)}
-    folds, last = folds_of(many, known={"c0", "c1"})
-    assert folds == ()
-    assert len(last.measure) == 4
-    assert not {"c0", "c1"} & set(last.measure)
-    folds, last = folds_of(many, known=set(many) - {"c7"})
-    assert [fold.measure for fold in folds] == [("c7",)]
-    assert "c7" in last.learn, "what is new is learnt"
+    plan = a_plan(many, known={"c0", "c1"})
+    assert [len(fold.measure) for fold in plan.folds] == [4]
+    assert not {"c0", "c1"} & set(plan.folds[0].measure)
+    assert not plan.is_one_new, "one fold, but of several patients"
+    assert [fold.measure for fold in folds_of(many, known=set(many) - {"c7"})] == [("c7",)]
 
 
 def test_what_is_taught_further_stops_early_and_what_is_new_does_not(models: Path) -> None:
@@ -298,7 +294,7 @@ def test_what_is_measured_is_counted_before(models: Path) -> None:
     other = Item("other", Path("ct.nii.gz"), None)
     cases = replace(some_cases(("a", "b", "c")), undone=(other,) * 3, kept_back=(other,))
     anew = choose_start(TeachOptions(models / "new"), cases)
-    plan = Plan(*folds_of(cases.patients), SEEN, 10.0)
+    plan = a_plan(cases.patients)
     assert tiles_to_measure(plan, cases, anew, tiles, 2) == (70.0, 60.0)
     a_parent(models, "direct", 1)
     further = choose_start(TeachOptions(models / "new", start="direct-parent"), cases)
@@ -306,7 +302,7 @@ def test_what_is_measured_is_counted_before(models: Path) -> None:
     assert tiles_to_measure(plan, cases, further, tiles, 2) == (140.0 + 3 * shares, 80.0)
     wider = replace(further, structures=STRUCTURES[:2])
     assert tiles_to_measure(plan, cases, wider, tiles, 2) == (140.0, 80.0)
-    held = Plan((), Fold(("a", "b"), ("c",)), SEEN, 10.0)
+    held = replace(plan, folds=(Fold(("a", "b"), ("c",)),))
     assert tiles_to_measure(held, cases, anew, tiles, 9) == (40.0, 80.0)
 
 
