@@ -1,9 +1,9 @@
-"""`sdseg batch` on a server: asks it first, tells what is sent, and shows how fast it goes."""
+"""Many volumes on a server: asks it first, tells what is sent, and shows how fast it goes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,14 @@ from .text import escape
 from .where import OR_LOCAL, access_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ..inference.progress import ProgressCallback
     from ..operations.model_store import ModelStore
+    from ..options import RunOptions
     from ..studies.find import Study
     from ..studies.segment import StudyOptions, StudyResult
+    from ..volume.volume import Volume
     from ..worker.access import ServerAccess
     from ..worker.elsewhere import ServerFacts
 
@@ -72,6 +77,42 @@ class BatchServer:
         except ServerError as error:
             more = tr("The same command goes on with the studies that are not done.")
             raise ServerError(f"{error} {more} {OR_LOCAL}", error.fault) from None
+
+    @contextmanager
+    def segmenting(
+        self, tell: Callable[[str], None]
+    ) -> Iterator[Callable[[Volume, RunOptions, ProgressCallback], tuple[np.ndarray, str]]]:
+        """A function that segments a volume there: its label map, and the device.
+
+        Args:
+            tell: Receives sentences for the user.
+
+        Raises:
+            SDSegError: In the function and the block, if the server fails, with the reason.
+        """
+        from ..operations.base import OpenVolume
+        from ..operations.model_store import ModelStore
+        from ..operations.segment import SegmentOperation
+        from ..studies.on_server import ServerComputer
+        from ..worker.elsewhere import ServerError
+
+        models = ModelStore()
+        computer = ServerComputer(self.access, self.or_local, tell)
+
+        def segment(
+            volume: Volume, run: RunOptions, report: ProgressCallback
+        ) -> tuple[np.ndarray, str]:
+            segmentation, answer = computer.computed(
+                SegmentOperation(run), OpenVolume(volume), models, report, lambda: False
+            )
+            return segmentation.label_map, answer.device
+
+        try:
+            yield segment
+        except ServerError as error:
+            raise ServerError(f"{error} {OR_LOCAL}", error.fault) from None
+        finally:
+            computer.close()
 
 
 def server_for_batch(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,7 @@ from rich.table import Table
 from ..errors import InputError
 from ..language import tr
 from ..options import RunOptions
+from .batch_server import BatchServer, server_for_batch
 from .chosen_cases import (
     CaseFolder,
     CaseFolderAgain,
@@ -31,11 +34,14 @@ from .chosen_cases import (
     progress_of_cases,
     refuse_data_folders,
 )
-from .options import BUNDLED_MODEL, AsJson, with_run_options
+from .findings import show_warning
+from .options import BUNDLED_MODEL, AsJson, OrLocal, Server, with_run_options
 from .text import escape
+from .where import access_of
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Result
+    from ..evaluation.predictors import Elsewhere
     from ..evaluation.scores import Rules
     from ..evaluation.summary import Estimate, Summary
 
@@ -112,6 +118,8 @@ def evaluate(
         int, typer.Option(min=0, max=99, help=tr("How many of the worst results to draw."))
     ] = 6,
     overwrite: Overwrite = False,
+    server: Server = None,
+    or_local: OrLocal = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure Dice, IoU and surface distances against references.
@@ -121,7 +129,8 @@ def evaluate(
     [bold]sdseg evaluate ROOT --dataset kvasir-seg --model MODEL --output results[/]
 
     Writes metrics.csv, summary.json, dice.png, and pictures of the worst results. Label maps are
-    compared where they lie in the patient, on the reference's voxels.
+    compared where they lie in the patient, on the reference's voxels. With --server the model
+    segments on another computer, while references are read and compared here.
     """
     if predictions is not None and (options.model is not None or autoencoder):
         other = "--model" if options.model is not None else "--autoencoder"
@@ -132,6 +141,12 @@ def evaluate(
         )
     if predictions is not None or autoencoder:
         other = "--autoencoder" if autoencoder else "--predictions"
+        if server is not None:
+            raise InputError(
+                tr("--server is where a model segments; leave it out with {other}.").format(
+                    other=other
+                )
+            )
         for name in ("mirror", "samples", "steps", "precision", "batch"):
             if getattr(options, name) != getattr(RunOptions, name):
                 raise InputError(
@@ -143,6 +158,7 @@ def evaluate(
         raise InputError(
             tr("--classes names structures of a model; leave it out with --predictions.")
         )
+    access_of(server, or_local)  # before cases are looked for
     from ..datasets.doubtful import read_set_aside
     from ..evaluation.evaluate import (
         Options,
@@ -163,11 +179,15 @@ def evaluate(
         find_model(options.model or default_model())
     require_monai()
     refuse_data_folders(output, chosen.root, predictions)
+    elsewhere = server_for_batch(server, or_local, False, console)
     prepare_output(output, overwrite)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)
-    with progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports:
-        how = Options(rules, pictures, options, reports.cases, reports.slices)
+    with (
+        progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports,
+        _segmenting(elsewhere, console) as segment,
+    ):
+        how = Options(rules, pictures, options, reports.cases, reports.slices, segment)
         if predictions is not None:
             result = evaluate_folder(chosen.root, predictions, cases.pairs, how, collection)
         elif autoencoder:
@@ -200,6 +220,16 @@ def evaluate(
     console.print(
         tr("wrote {output}").format(output=escape(str(output))), highlight=False, soft_wrap=True
     )
+
+
+@contextmanager
+def _segmenting(server: BatchServer | None, console: Console) -> Iterator[Elsewhere | None]:
+    """What segments on a server; None for this computer."""
+    if server is None:
+        yield None
+        return
+    with server.segmenting(lambda sentence: show_warning(sentence, console)) as segment:
+        yield segment
 
 
 def _rule_facts(rules: Rules) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,15 @@ from .cases import (
 )
 from .label_maps import on_grid
 from .named_labels import NamedLabels, read_numbers
-from .predictors import FolderPredictor, ModelPredictor, PicturePredictor, Prediction, Predictor
+from .predictors import (
+    Elsewhere,
+    ElsewherePredictor,
+    FolderPredictor,
+    ModelPredictor,
+    PicturePredictor,
+    Prediction,
+    Predictor,
+)
 from .scores import Rules, StructureScore, evaluate_pair
 from .worst import ComparedCase, DisplayedCase, Snapshot, WorstResults
 
@@ -69,6 +77,8 @@ class Options:
         run: How a model segments the cases; always the whole case, without a region.
         report_case: Called before each case.
         report_slices: Called after each batch of slices that a model segments.
+        elsewhere: Segments volumes on another computer, instead of a device of this one; of
+            `evaluate_model` alone.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -76,6 +86,7 @@ class Options:
     run: RunOptions = field(default_factory=RunOptions)
     report_case: CaseReport | None = None
     report_slices: ProgressCallback | None = None
+    elsewhere: Elsewhere | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,10 +293,20 @@ def evaluate_model(
         ModelError: If there is no such model or it is damaged.
         InputError: If a case cannot be used.
     """
-    run = options.run
-    prepared = prepare_model(run, pairs, collection)
+    from ..models.registry import default_model
+
+    run, there = options.run, None
+    here = run if options.elsewhere is None else replace(run, device="cpu")
+    prepared = prepare_model(here, pairs, collection)
     predictor: Predictor
-    if prepared.is_for_pictures:
+    if options.elsewhere is not None:
+        if prepared.is_for_pictures:
+            raise InputError(tr("A server segments volumes and no pictures; leave it out."))
+        named = replace(run, model=run.model or default_model())
+        predictor = there = ElsewherePredictor(
+            prepared.description, named, options.elsewhere, options.report_slices
+        )
+    elif prepared.is_for_pictures:
         predictor = PicturePredictor(prepared.picture_segmenter(run), run.samples)
     else:
         predictor = ModelPredictor(prepared.segmenter(run), run, options.report_slices)
@@ -298,6 +319,8 @@ def evaluate_model(
         "steps": run.steps,
         "grid": "reference",
     }
+    if there is not None:
+        facts["device"] = ", ".join(sorted(there.devices))
     title = prepared.description.title
     return Result(title, prepared.names, facts, evaluation, prepared.remarks)
 

@@ -19,6 +19,7 @@ from .cases import CasePair
 from .label_maps import one_slice
 
 if TYPE_CHECKING:
+    from ..families.description import ModelDescription
     from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
     from ..inference.sample_segmentations import OnSamples, SampleSegmentations
@@ -66,9 +67,47 @@ class ModelPredictor:
 
     def __call__(self, pair: CasePair) -> Prediction:
         image = read_volume(pair.required_image(), pair.series)
-        notes = _notes_about(image, self._segmenter)
+        notes = _notes_about(image, self._segmenter.description)
         result = self._segmenter.segment_with(image, self._options, self._report)
         return Prediction(Volume(result.label_map, result.geometry, name=pair.name), image, notes)
+
+
+Elsewhere = Callable[[Volume, RunOptions, "ProgressCallback"], tuple[np.ndarray, str]]
+"""Segments a volume on another computer: its label map, and the device there."""
+
+
+class ElsewherePredictor:
+    """Segments each case's image on another computer.
+
+    Args:
+        description: Of the model, which is the same there.
+        options: How it segments.
+        segment: Does it.
+        report: Called after each batch of slices.
+
+    Attributes:
+        devices: Those that have segmented.
+    """
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        options: RunOptions,
+        segment: Elsewhere,
+        report: ProgressCallback | None = None,
+    ) -> None:
+        self._description = description
+        self._options = options
+        self._segment = segment
+        self._report = report or (lambda progress: None)
+        self.devices: set[str] = set()
+
+    def __call__(self, pair: CasePair) -> Prediction:
+        image = read_volume(pair.required_image(), pair.series)
+        notes = _notes_about(image, self._description)
+        label_map, device = self._segment(image, self._options, self._report)
+        self.devices.add(device)
+        return Prediction(Volume(label_map, image.geometry, name=pair.name), image, notes)
 
 
 class PicturePredictor:
@@ -155,7 +194,7 @@ class VolumeSampler:
         from ..inference.sample_segmentations import segment_samples
 
         image = read_volume(pair.required_image(), pair.series)
-        notes = _notes_about(image, self._segmenter)
+        notes = _notes_about(image, self._segmenter.description)
         found = segment_samples(self._segmenter, image, self._samples, self._report, on_samples)
         axes = self._segmenter.description.input.axes
         return SampledCase(found, reorientation_to(image.geometry, axes).order[0], notes)
@@ -182,8 +221,8 @@ class PictureSampler:
         )
 
 
-def _notes_about(image: Volume, segmenter: Segmenter) -> tuple[str, ...]:
+def _notes_about(image: Volume, description: ModelDescription) -> tuple[str, ...]:
     """Remarks on an image for the user; an image that cannot be segmented raises an error."""
-    findings = judge_input(image, segmenter.description.expects)
+    findings = judge_input(image, description.expects)
     refuse(findings)
     return tuple(finding.message for finding in findings)

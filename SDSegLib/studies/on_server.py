@@ -34,6 +34,108 @@ _LONGEST_PAUSE = 15.0
 _Study = Future[tuple[StudyResult, Exception | None]]
 
 
+class ServerComputer:
+    """Computes on a server, which may be away for a while.
+
+    Args:
+        access: The server and the token.
+        or_local: Whether this computer takes the place of a server that fails.
+        tell: Receives sentences for the user, from the threads that compute.
+    """
+
+    def __init__(self, access: ServerAccess, or_local: bool, tell: Callable[[str], None]) -> None:
+        self._access = access
+        self._or_local = or_local
+        self._tell = tell
+        self._is_given_up = threading.Event()
+        self._here = threading.Lock()
+        self._lock = threading.Lock()
+        self._idle: list[ServerRuns] = []
+        self._good = 0.0  # when a run ended well last
+        self._told: set[str] = set()
+
+    def close(self) -> None:
+        """End the connections."""
+        for runs in self._idle:
+            runs.close()
+
+    def computed(
+        self,
+        operation: SegmentOperation,
+        opened: OpenVolume,
+        models: ModelStore,
+        report: ProgressCallback,
+        is_cancelled: Callable[[], bool],
+    ) -> tuple[Segmentation, Answer]:
+        """Compute on the server, or here where that is wanted; several threads may call it.
+
+        Raises:
+            CancelledError: Once `is_cancelled` returns True.
+            ServerError: If the server cannot do it, and this computer is not to.
+        """
+        there, crashes, since, pause = operation.with_model_for(opened, models), 0, 0.0, 1.0
+        while not self._is_given_up.is_set():
+            try:
+                with self._connection() as runs:
+                    done = runs.run(there, opened.volume, report, is_cancelled)
+                self._good = time.monotonic()
+                return done
+            except ServerError as error:
+                crashes += error.fault is Fault.CRASH
+                if error.fault is Fault.CRASH and crashes < _MOST_CRASHES:
+                    continue
+                since = since or time.monotonic()
+                if error.fault is Fault.PASSING and self._has_patience(since):
+                    self._tell_once(
+                        tr("{error} Trying for {minutes:.0f} minutes.").format(
+                            error=error, minutes=PATIENCE_SECONDS / 60
+                        )
+                    )
+                    _pause(pause, is_cancelled)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    continue
+                if not self._or_local:
+                    raise
+                if error.fault in (Fault.PASSING, Fault.SERVER):
+                    self._is_given_up.set()
+                    self._tell_once(tr("{error} This computer goes on.").format(error=error))
+                else:
+                    self._tell(tr("{error} This computer computes that study.").format(error=error))
+                break
+        with self._here:
+            return run_here(operation, opened, models, report, is_cancelled)
+
+    @contextmanager
+    def _connection(self) -> Iterator[ServerRuns]:
+        """A connection that no other thread uses; they are kept for the next studies."""
+        with self._lock:
+            runs = self._idle.pop() if self._idle else None
+        runs = runs or ServerRuns(self._access)
+        try:
+            yield runs
+        finally:
+            with self._lock:
+                self._idle.append(runs)
+
+    def _has_patience(self, since: float) -> bool:
+        return time.monotonic() - max(since, self._good) < PATIENCE_SECONDS
+
+    def _tell_once(self, sentence: str) -> None:
+        with self._lock:
+            is_new = sentence not in self._told
+            self._told.add(sentence)
+        if is_new:
+            self._tell(sentence)
+
+
+def _pause(seconds: float, is_cancelled: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if is_cancelled():
+            raise CancelledError("Cancelled.")
+        time.sleep(min(_STEP_SECONDS, seconds))
+
+
 class StudiesOnServer:
     """A run of studies on a server.
 
@@ -57,20 +159,12 @@ class StudiesOnServer:
         is_cancelled: Callable[[], bool],
         tell: Callable[[str], None],
     ) -> None:
-        self._access = access
         self._options = options
         self._models = models
-        self._or_local = or_local
         self._is_asked_to_end = is_cancelled
-        self._tell = tell
+        self._computer = ServerComputer(access, or_local, tell)
         self._lines = LeftLines(options)
         self._is_over = threading.Event()
-        self._is_given_up = threading.Event()
-        self._here = threading.Lock()
-        self._lock = threading.Lock()
-        self._idle: list[ServerRuns] = []
-        self._good = 0.0  # when a run ended well last
-        self._told: set[str] = set()
         # A connection is left for the windows of the same user.
         connections = max(1, facts.connections - 1)
         self.at_a_time = min(facts.runs + _BESIDE, connections, _MOST_AT_A_TIME)
@@ -110,8 +204,7 @@ class StudiesOnServer:
         finally:
             self._is_over.set()
             pool.shutdown(wait=True, cancel_futures=True)
-            for runs in self._idle:
-                runs.close()
+            self._computer.close()
 
     def _is_cancelled(self) -> bool:
         return self._is_over.is_set() or self._is_asked_to_end()
@@ -132,7 +225,7 @@ class StudiesOnServer:
                 self._models,
                 is_cancelled=self._is_cancelled,
                 before_writing=self._lines.leave,
-                computer=self._computed,
+                computer=self._computer.computed,
             )
             return result, None
         except CancelledError:
@@ -145,76 +238,6 @@ class StudiesOnServer:
             # Of any library: it becomes the reason in the table, as in a run on this computer.
             text = str(error) or type(error).__name__
             return StudyResult(study, "failed", message=text), error
-
-    def _computed(
-        self,
-        operation: SegmentOperation,
-        opened: OpenVolume,
-        models: ModelStore,
-        report: ProgressCallback,
-        is_cancelled: Callable[[], bool],
-    ) -> tuple[Segmentation, Answer]:
-        """Compute on the server, or here where that is wanted."""
-        there, crashes, since, pause = operation.with_model_for(opened, models), 0, 0.0, 1.0
-        while not self._is_given_up.is_set():
-            try:
-                with self._connection() as runs:
-                    done = runs.run(there, opened.volume, report, is_cancelled)
-                self._good = time.monotonic()
-                return done
-            except ServerError as error:
-                crashes += error.fault is Fault.CRASH
-                if error.fault is Fault.CRASH and crashes < _MOST_CRASHES:
-                    continue
-                since = since or time.monotonic()
-                if error.fault is Fault.PASSING and self._has_patience(since):
-                    self._tell_once(
-                        tr("{error} Trying for {minutes:.0f} minutes.").format(
-                            error=error, minutes=PATIENCE_SECONDS / 60
-                        )
-                    )
-                    self._pause(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
-                    continue
-                if not self._or_local:
-                    raise
-                if error.fault in (Fault.PASSING, Fault.SERVER):
-                    self._is_given_up.set()
-                    self._tell_once(tr("{error} This computer goes on.").format(error=error))
-                else:
-                    self._tell(tr("{error} This computer computes that study.").format(error=error))
-                break
-        with self._here:
-            return run_here(operation, opened, models, report, is_cancelled)
-
-    @contextmanager
-    def _connection(self) -> Iterator[ServerRuns]:
-        """A connection that no other thread uses; they are kept for the next studies."""
-        with self._lock:
-            runs = self._idle.pop() if self._idle else None
-        runs = runs or ServerRuns(self._access)
-        try:
-            yield runs
-        finally:
-            with self._lock:
-                self._idle.append(runs)
-
-    def _has_patience(self, since: float) -> bool:
-        return time.monotonic() - max(since, self._good) < PATIENCE_SECONDS
-
-    def _pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._is_cancelled():
-                raise CancelledError("Cancelled.")
-            self._is_over.wait(min(_STEP_SECONDS, seconds))
-
-    def _tell_once(self, sentence: str) -> None:
-        with self._lock:
-            is_new = sentence not in self._told
-            self._told.add(sentence)
-        if is_new:
-            self._tell(sentence)
 
 
 def _done(futures: set[_Study]) -> Iterator[StudyResult]:

@@ -1,4 +1,4 @@
-"""What `sdseg segment` can do with a server, `sdseg propagate` and `sdseg batch` can."""
+"""What `sdseg segment` can do with a server, `propagate`, `batch` and `evaluate` can."""
 
 from __future__ import annotations
 
@@ -155,6 +155,8 @@ def test_without_the_server_propagate_goes_on_here_only_if_the_user_wants(
         (("batch", ".", "-o", "out", "--or-local"), "--or-local is for runs on a server"),
         (("segment", "ct", "-o", "a.seg.nrrd", "--or-local"), "--or-local is for runs on a server"),
         (("batch", ".", "-o", "out", "--server", "a", "--workers", "2"), "give one"),
+        (("evaluate", ".", "--output", "out", "--or-local"), "--or-local is for runs on a server"),
+        (("evaluate", ".", "--output", "out", "--predictions", "a", "--server", "b"), "leave it"),
         (("batch", ".", "-o", "out", "--server", "a", "--cluster", "tcp://b:8786"), "give one"),
     ],
 )
@@ -200,6 +202,34 @@ def test_a_folder_of_studies_gives_the_same_files_with_a_server(
         assert secret not in text
     again = sdseg("batch", studies, "-o", output, *HOW, "--server", running.address)
     assert "0 done (0 with warnings), 4 there already, 1 failed" in again.err
+
+
+@pytest.mark.slow
+def test_an_evaluation_gives_the_same_figures_with_a_server(
+    running: RunningServer, token: str, sdseg: Run, tmp_path: Path, sent: list[str]
+) -> None:
+    """References stay here, and so do the names of the cases."""
+    pytest.importorskip("monai", reason='needs monai: pip install "sdseg[evaluate]"')
+    for name in ("doe_jane 1970", "Müller"):
+        case = tmp_path / "cases" / name
+        write_ct(case / "ct.nii.gz")
+        write_ct(case / "organs.nii.gz", (a_body().array > 0).astype(np.uint8))
+    what = ("evaluate", tmp_path / "cases", "--model", "tiny", "--device", "cpu", "--pictures", 0)
+    assert sdseg(*what, "--output", tmp_path / "here").code == 0
+    assert not sent
+    done = sdseg(*what, "--output", tmp_path / "there", "--server", running.address)
+    assert done.code == 0, done.err
+    assert f"Each study is sent to it: {LEAVES}." in done.err
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert (here / "metrics.csv").read_text() == (there / "metrics.csv").read_text()
+    facts = [json.loads((folder / "summary.json").read_text()) for folder in (here, there)]
+    for fact in facts:
+        del fact["command"]
+    assert facts[0] == facts[1]
+    text = "".join(sent)
+    assert text.count('"type": "run"') == 2
+    for secret in (*NAMES, json.dumps("Müller").strip('"'), str(tmp_path)):
+        assert secret not in text
 
 
 @pytest.mark.slow
