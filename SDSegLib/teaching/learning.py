@@ -38,6 +38,10 @@ _FURTHER = {"optimizer": "adamw", "rate": 2e-4}
 """Optimiser for structures that are new, and for a model that is taught further."""
 _FURTHER_STEPS = {False: (10, 100), True: (30, 300)}
 """Steps for each case, and at least, without and with left-out cases."""
+_NEW_STEPS = 250
+"""For each case, of up to `_FEW_STRUCTURES` structures that are learnt from nothing."""
+_LEAST_NEW_STEPS = 600
+_FEW_STRUCTURES = 3
 _CONTRAST_HU = 250.0
 """Of new structures: few cases do not show what a contrast agent changes."""
 _AUTOENCODER_SHARE = 0.2
@@ -49,14 +53,18 @@ def most_steps(start: Start, cases: int, is_measured: bool) -> int:
 
     A model that is taught further learns what is new in few steps, and with more of them it forgets
     what its own many cases had taught it (see the training log). Left-out cases show that; where
-    there are none, fewer steps are taken.
+    there are none, fewer steps are taken. With more steps than some hundred for each case, a model
+    that begins with nothing learns its cases by heart, and other patients come out worse.
 
     Args:
         start: What is begun with.
         cases: Number of cases to learn from.
         is_measured: Whether left-out cases decide how much of it is kept.
     """
-    if start.parent is None or start.is_wider:
+    if start.parent is None:
+        share = max(1.0, len(start.structures) / _FEW_STRUCTURES)
+        return round(share * max(_LEAST_NEW_STEPS, _NEW_STEPS * cases))
+    if start.is_wider:
         return MOST_STEPS
     each, least = _FURTHER_STEPS[is_measured]
     return max(least, each * cases)
