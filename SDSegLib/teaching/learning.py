@@ -38,9 +38,9 @@ _FURTHER = {"optimizer": "adamw", "rate": 2e-4}
 """Optimiser for structures that are new, and for a model that is taught further."""
 _FURTHER_STEPS = {False: (10, 100), True: (30, 300)}
 """Steps for each case, and at least, without and with left-out cases."""
-_NEW_STEPS = 250
+_NEW_STEPS = 100
 """For each case, of up to `_FEW_STRUCTURES` structures that are learnt from nothing."""
-_LEAST_NEW_STEPS = 600
+_LEAST_NEW_STEPS = 500
 _FEW_STRUCTURES = 3
 _CONTRAST_HU = 250.0
 """Of new structures: few cases do not show what a contrast agent changes."""
