@@ -26,6 +26,7 @@ from ..training.direct import DIRECT
 from ..training.job import TrainingJob, train
 from ..training.run import Machine, quiet
 from ..training.settings import Preset
+from ..volume.tiles import tiles_of
 from .start import Start
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _FURTHER = {"optimizer": "adamw", "rate": 2e-4}
 _FURTHER_STEPS = {False: (10, 100), True: (30, 300)}
 """Steps for each case, and at least, without and with left-out cases."""
 _NEW_STEPS = 100
-"""For each case, of up to `_FEW_STRUCTURES` structures that are learnt from nothing."""
+"""For each case, of up to `_FEW_STRUCTURES` new structures, on tiles that show whole slices."""
 _LEAST_NEW_STEPS = 500
 _FEW_STRUCTURES = 3
 _CONTRAST_HU = 250.0
@@ -48,7 +49,7 @@ _AUTOENCODER_SHARE = 0.2
 """Of the time, for the label-map autoencoder where structures are new to it."""
 
 
-def most_steps(start: Start, cases: int, is_measured: bool) -> int:
+def most_steps(start: Start, cases: int, is_measured: bool, tiles: float = 1.0) -> int:
     """Steps after which learning ends although time is left.
 
     A model that is taught further learns what is new in few steps, and with more of them it forgets
@@ -60,9 +61,10 @@ def most_steps(start: Start, cases: int, is_measured: bool) -> int:
         start: What is begun with.
         cases: Number of cases to learn from.
         is_measured: Whether left-out cases decide how much of it is kept.
+        tiles: Tiles of a slice.
     """
     if start.parent is None:
-        share = max(1.0, len(start.structures) / _FEW_STRUCTURES)
+        share = tiles * max(1.0, len(start.structures) / _FEW_STRUCTURES)
         return round(share * max(_LEAST_NEW_STEPS, _NEW_STEPS * cases))
     if start.is_wider:
         return MOST_STEPS
@@ -141,12 +143,15 @@ class Learner:
             report: Called after each step with its number and losses.
             is_stopped: Called after each step; true saves and stops.
         """
-        steps = most_steps(self.start, len(names), self.is_measured)
+        cases = [self.cases[name] for name in names]
+        size = self.description.input.size
+        tiles = sum(tiles_of_slice(case, size) for case in cases) / max(1, len(cases))
+        steps = most_steps(self.start, len(cases), self.is_measured, tiles)
         preset = teach_preset(self.start, seconds / 60, self.seed, steps)
         job = TrainingJob(
             preset,
             self.description,
-            [self.cases[name] for name in names],
+            cases,
             [],
             folder,
             tuple(sources),
@@ -160,6 +165,12 @@ class Learner:
         )
         quiet()
         return train(job, machine)
+
+
+def tiles_of_slice(case: Case, size: tuple[int, int]) -> float:
+    """By how many tiles of a size the body is covered in a slice, on average."""
+    slices = sum(extent is not None for extent in case.extents)
+    return len(tiles_of(case.extents, size)) / max(1, slices)
 
 
 def on_grid(

@@ -272,6 +272,7 @@ def test_what_is_taught_further_stops_early_and_what_is_new_does_not(models: Pat
     assert steps == sorted(set(steps)), "more cases are worth more steps"
     many = replace(anew, structures=anew.structures * 60)
     assert most_steps(many, 10, is_measured=True) > 10 * steps[1]
+    assert most_steps(anew, 10, is_measured=True, tiles=4.0) == 4 * steps[1]
 
 
 def test_what_is_new_is_learnt_with_changing_contrast(models: Path) -> None:
