@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -208,15 +210,26 @@ def test_a_question_does_not_take_a_key_that_is_held(page: Any, body_file: Path)
     assert page.locator("[data-segment=larynx] .tag").count() == 1
 
 
-def test_a_key_that_is_held_down_starts_and_does_not_cancel(page: Any) -> None:
+@posix_only
+def test_a_key_that_is_held_down_starts_and_does_not_cancel(page: Any, web_server: Any) -> None:
     page.click("#tab-segment")
     tab_to(page, "#segment")
     begin_to_hear(page)
-    page.keyboard.down("Enter")
-    wait_for_focus(page, "#cancel")
-    for _ in range(5):
-        page.keyboard.down("Enter")  # without a release: the key repeats
-    page.keyboard.up("Enter")
+    page.evaluate(
+        "window.clicked = [];"
+        "document.addEventListener('click', ({ target }) => clicked.push(target.id), true)"
+    )
+    (worker,) = web_server.workers()
+    os.kill(worker, signal.SIGSTOP)  # or the run may be over before the key repeats
+    try:
+        page.keyboard.down("Enter")
+        wait_for_focus(page, "#cancel")
+        for _ in range(5):
+            page.keyboard.down("Enter")  # without a release: the key repeats
+        page.keyboard.up("Enter")
+        assert page.evaluate("clicked") == ["segment"]
+    finally:
+        os.kill(worker, signal.SIGCONT)
     page.wait_for_selector("#segment:enabled")
     wait_for(lambda: any("The result is ready" in text for text in heard(page)))
 
