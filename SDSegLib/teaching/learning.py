@@ -55,7 +55,7 @@ def most_steps(start: Start, cases: int, is_measured: bool, tiles: float = 1.0) 
     A model that is taught further learns what is new in few steps, and with more of them it forgets
     what its own many cases had taught it (see the training log). Left-out cases show that; where
     there are none, fewer steps are taken. With more steps than some hundred for each case, a model
-    that begins with nothing learns its cases by heart, and other patients come out worse.
+    that begins with nothing learns its cases by heart and gets no better for other patients.
 
     Args:
         start: What is begun with.
