@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from ..language import tr
+from ..language import tr, trn
 from ..review.formatting import seconds_text as in_minutes
 from .text import escape
 
@@ -94,9 +94,12 @@ def print_plan(
 
 def _measured(plan: Plan) -> str:
     if len(plan.folds) == 1:
-        return tr("{count} cases, by a network that does not learn from them").format(
-            count=len(plan.folds[0].measure)
-        )
+        count = len(plan.folds[0].measure)
+        return trn(
+            "{count} case, by a network that does not learn from it",
+            "{count} cases, by a network that does not learn from them",
+            count,
+        ).format(count=count)
     if plan.folds:
         return tr("each case once, by one of {count} networks that did not learn from it").format(
             count=len(plan.folds)

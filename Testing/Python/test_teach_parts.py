@@ -21,7 +21,13 @@ from SDSegLib.models.folder import load_networks, write_model_folder
 from SDSegLib.models.registry import find_model
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
-from SDSegLib.teaching.learning import MOST_STEPS, most_steps, relabelled, teach_preset
+from SDSegLib.teaching.learning import (
+    MOST_STEPS,
+    most_steps,
+    relabelled,
+    teach_preset,
+    tiles_of_slice,
+)
 from SDSegLib.teaching.learnt import RECORD, learnt_before, remember
 from SDSegLib.teaching.measure import (
     SHARE_SLICES,
@@ -273,6 +279,12 @@ def test_what_is_taught_further_stops_early_and_what_is_new_does_not(models: Pat
     many = replace(anew, structures=anew.structures * 60)
     assert most_steps(many, 10, is_measured=True) > 10 * steps[1]
     assert most_steps(anew, 10, is_measured=True, tiles=4.0) == 4 * steps[1]
+
+
+def test_tiles_are_counted_where_the_body_is() -> None:
+    case = replace(a_case(), extents=[(0, 32, 4, 30), None, (0, 40, 0, 32), (0, 40, 0, 40)])
+    assert tiles_of_slice(case, (40, 40)) == 1.0
+    assert tiles_of_slice(case, (32, 32)) == (1 + 2 + 4) / 3
 
 
 def test_what_is_new_is_learnt_with_changing_contrast(models: Path) -> None:

@@ -18,8 +18,12 @@ from training_parts import a_case
 
 from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.reading.files import read_volume
+from SDSegLib.teaching import learning
+from SDSegLib.teaching.cases import open_cases
 from SDSegLib.teaching.learnt import RECORD
 from SDSegLib.teaching.measure import UNMEASURED_SHARE
+from SDSegLib.teaching.options import TeachOptions
+from SDSegLib.teaching.run import teach
 
 pytestmark = pytest.mark.train
 
@@ -132,6 +136,25 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
         assert third["mean_after"] < third["mean_before"] - 0.02
     for secret in ("p0", "p1", "p2", str(home)):
         assert secret not in (home / "models" / RECORD).read_text(encoding="utf-8")
+
+
+def test_of_eight_patients_two_are_measured_and_all_are_learnt_in_few_steps(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The minutes are many more than are needed."""
+    monkeypatch.setattr(learning, "_NEW_STEPS", 1)
+    monkeypatch.setattr(learning, "_LEAST_NEW_STEPS", 1)
+    monkeypatch.setattr(learning, "tiles_of_slice", lambda case, size: 1.5)
+    cases = open_cases(write_cases(home / "cases", 8), options={"names": named(home)[1]})
+    options = TeachOptions(home / "models" / "many", minutes=60.0, device="cpu")
+    started = time.monotonic()
+    result = teach(options, cases)
+    assert time.monotonic() - started < 60
+    assert result.cases == 8
+    assert len({score.case for score in result.scores}) == 2
+    found = description(home / "models" / "many")["training"]
+    assert (found["cases"], found["steps"]) == (8, 12)
+    assert [point["cases"] for point in found["learning_curve"]["points"]] == [6]
 
 
 def test_killed_at_any_moment_it_goes_on(home: Path) -> None:

@@ -181,10 +181,11 @@ def test_dialogs_hold_the_focus_and_give_it_back(page: Any) -> None:
 
 
 def test_a_page_that_is_loaded_again_has_no_dialog_to_read_open(page: Any) -> None:
-    for key in ("help", "card"):
+    for key, layout in (("help", "Red"), ("card", "four")):
         page.evaluate(f"trame.state.set('{key}', true)")
         page.wait_for_selector("#app .veil")
-        page.wait_for_timeout(200)  # until the server knows it
+        page.evaluate(f"trame.trigger('layout', ['{layout}'])")
+        page.wait_for_selector(f".arrange-{layout}")  # so the server knows of the dialog as well
         page.reload()
         page.wait_for_selector("#tab-segment")
         page.click("#tab-edit")
