@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ if not (_HERE / "SDSegLib").is_dir():  # a source checkout; an installed module 
 
 # 3D Slicer imports this file when it starts; the module's parts are imported at first use.
 
+_LANGUAGE_VARIABLE = "SDSEG_LANGUAGE"
+"""`SDSegLib.language.LANGUAGE_VARIABLE`, which child processes inherit."""
+
 
 class SDSegSlicer(ScriptedLoadableModule):
     """What 3D Slicer shows of the module before it is opened."""
@@ -49,6 +53,7 @@ class SDSegSlicer(ScriptedLoadableModule):
             "Images with Single-step Reverse Process, MICCAI 2024 (arXiv 2406.18361). Licence: "
             "Apache-2.0."
         )
+        _useLanguageOfApplication()
         slicer.app.connect("startupCompleted()", _registerSampleData)
         slicer.app.connect("startupCompleted()", _registerEffect)
 
@@ -273,6 +278,13 @@ def _registerEffect() -> None:
     from SDSegPropagateLib.register import registerEffect
 
     registerEffect()
+
+
+def _useLanguageOfApplication() -> None:
+    """Let texts of the library come in 3D Slicer's language, unless the user chose another one."""
+    name = getattr(slicer.app, "applicationLocaleName", "")  # like fr_FR; fr-FR in some versions
+    if name:
+        os.environ.setdefault(_LANGUAGE_VARIABLE, str(name).replace("-", "_"))
 
 
 def _registerSampleData() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from run_options import add_run_options, deadline_of, run_until_stopped
 
 from SDSegLib.datasets.cases import load_items
-from SDSegLib.datasets.packed import is_packed, open_packed
-from SDSegLib.datasets.published import head_neck_oar
+from SDSegLib.datasets.catalogue import open_dataset
+from SDSegLib.datasets.packed import is_packed
 from SDSegLib.families.description import ModelDescription
 from SDSegLib.training.job import TrainingJob
 from SDSegLib.training.overrides import with_overrides
@@ -32,6 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with pt_*, or packed")
     parser.add_argument("--output", type=Path, required=True, help="checkpoints and logs")
+    parser.add_argument(
+        "--set-aside", type=Path, help="file of `sdseg references`: what it sets aside is unknown"
+    )
     parser.add_argument("--preset", default="compact", choices=("compact", "direct"))
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rate", type=float)
@@ -67,8 +70,9 @@ def main() -> None:
         )
     sources = (arguments.start,) if arguments.start is not None else ()
     keep_record(arguments.output, record_of(preset, "head-neck-oar", {}, list(sources)))
-    collection = open_packed(arguments.data) if is_packed(arguments.data) else None
-    collection = collection or head_neck_oar(arguments.data)
+    options = {} if arguments.set_aside is None else {"set_aside": arguments.set_aside}
+    kind = "packed" if is_packed(arguments.data) else "head-neck-oar"
+    collection = open_dataset(kind, arguments.data, **options)
     training, held_out = (
         load_items(items, collection, description.input, collection.num_classes)
         for items in (collection.train, collection.validation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -13,12 +14,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from catalogue_maker import write_catalogue
 from effect_parts import Person, sample_ct
 from module_parts import choose_ct, segment, tiny_models
 from standin_fixtures import ROOT, application, module_widget, process_events, process_until
 from teach_module_parts import NAMES, drawn
 from tiny_model import STRUCTURES
 
+from SDSegLib import language
+from SDSegLib.language import LANGUAGE_VARIABLE
 from SDSegLib.options import RunOptions
 from SDSegLib.resources import resource_folder
 
@@ -324,3 +328,38 @@ def test_texts_that_a_language_lacks_are_english(
     assert "anzahl" not in ui.structureFacts.text
     for text in tool.texts_of(tool.SOURCE)["SDSegSlicerLib.libraryTexts"]:
         assert _PLACEHOLDER.findall(marked(text)) == _PLACEHOLDER.findall(text)
+
+
+@pytest.mark.parametrize(
+    ("slicers", "own", "expected"),
+    [("de_DE", None, "Modell"), ("de-DE", None, "Modell"), ("en_US", None, "Model"),
+     ("de_DE", "en", "Model"), ("", None, "Model")],
+)  # fmt: skip
+def test_the_library_speaks_the_language_of_3d_slicer(
+    slicers: str,
+    own: str | None,
+    expected: str,
+    application: Any,
+    module_widget: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """In this process and in those that it starts, whatever the language of the computer."""
+    write_catalogue(tmp_path, "de", {"Model": "Modell"})
+    monkeypatch.setenv("SDSEG_LOCALE", str(tmp_path))
+    monkeypatch.setenv("LANG", "C.UTF-8" if slicers else "en_US.UTF-8")
+    monkeypatch.delenv(LANGUAGE_VARIABLE)
+    if own is not None:
+        monkeypatch.setenv(LANGUAGE_VARIABLE, own)
+    monkeypatch.setattr(type(application.app), "applicationLocaleName", slicers)
+    language._catalogue.cache_clear()
+    module_widget("SDSegSlicer")
+    from SDSegSlicerLib.background import childEnvironment
+
+    said = language.tr("Model")
+    language._catalogue.cache_clear()
+    code = "from SDSegLib.language import tr; print(tr('Model'))"
+    child = subprocess.run(
+        [sys.executable, "-c", code], env=childEnvironment(), capture_output=True, text=True
+    )
+    assert (said, child.stdout.strip()) == (expected, expected), child.stderr

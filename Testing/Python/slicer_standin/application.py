@@ -110,6 +110,7 @@ class qSlicerApplication(QApplication):
     os = property(lambda self: "linux")
     arch = property(lambda self: "amd64")
     platform = property(lambda self: "linux-amd64")
+    applicationLocaleName = "en_US"
     documentationBaseUrl = property(lambda self: "https://slicer.readthedocs.io/en/latest")
 
     # Objects
