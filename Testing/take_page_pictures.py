@@ -59,7 +59,7 @@ def walk(page: Any, target: Path) -> None:
     page.uncheck("#surfaces")
     page.click("#tab-review")
     page.click("#measure")
-    page.wait_for_selector(".review-item >> nth=0")
+    page.wait_for_selector("#map")
     page.locator(".review-item").nth(0).click()
     take(page, target / "browser-review.png")
     page.uncheck("#map")

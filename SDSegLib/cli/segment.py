@@ -148,7 +148,7 @@ def segment(
             operation, opened, models, access, or_local, LEAVES, console, report, interrupt.is_set
         )
     write_outputs(result, volume, outputs, overwrite, original_grid)
-    review = slices_to_review(result) if options.samples > 1 else []
+    review = slices_to_review(result) if result.is_scored else []
     seconds = time.perf_counter() - started
     show_findings(answer.findings[len(findings) :], console)
     if as_json:

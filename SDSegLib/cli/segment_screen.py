@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from .text import escape
 
 if TYPE_CHECKING:
@@ -36,17 +36,18 @@ def require_outputs(files: dict[str, Path | None]) -> None:
 
 
 def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
-    """One row per structure; with several samples, its least certain slices and their scores."""
+    """One row per structure, with its least certain slices and their scores."""
     table = Table(title=result.model, title_justify="left", caption_justify="left")
     table.add_column("")
     table.add_column(tr("Structure"))
     table.add_column(tr("Volume"), justify="right")
-    if result.samples > 1:
+    if review:
         table.add_column(tr("Look at slices (how unsure)"))
-        axis = _AXES[review[0].axis] if review else "k"
-        table.caption = tr(
-            "{samples} samples; slices count along {axis} from 0, 1.00 is least sure"
-        ).format(samples=result.samples, axis=axis)
+        table.caption = trn(
+            "Slices count along {axis} from 0, 1.00 is least sure",
+            "{count} samples; slices count along {axis} from 0, 1.00 is least sure",
+            result.samples,
+        ).format(axis=_AXES[review[0].axis], count=result.samples)
     volumes = result.volumes_ml()
     for structure in result.structures:
         volume = volumes[structure.name]
@@ -56,7 +57,7 @@ def result_table(result: Segmentation, review: list[ReviewSlice]) -> Table:
             escape(structure.name),
             f"{volume:.1f} mL" if volume > 0 else tr("[dim]not found[/]"),
         ]
-        if result.samples > 1:
+        if review:
             mine = [item for item in review if item.structure == structure]
             cells.append(", ".join(f"{item.index} ({item.score:.2f})" for item in mine))
         table.add_row(*cells)

@@ -411,21 +411,20 @@ class SliceExpectations:
     Args:
         classes: C, with background.
         task: The box.
-        calibration: Of the model; without it no Dice is expected.
+        calibration: Of the model; without it the networks' own probabilities count.
     """
 
     def __init__(self, classes: int, task: VolumeTask, calibration: Calibration | None) -> None:
         self._task, self._calibration = task, calibration
         self._pixels = np.zeros((classes - 1, task.box.shape[0]), np.float32)
-        self._dice = None if calibration is None else np.zeros_like(self._pixels)
+        self._dice = np.zeros_like(self._pixels)
 
     def keep(self, place: int, probabilities: Tensor) -> None:
         """Measure a slice of the box by its probabilities (C, h, w) on the model's grid."""
         given = probabilities.max(dim=0).indices  # faster on a CPU than argmax
         chances = calibrated(probabilities, self._calibration)
         self._pixels[:, place] = expected_errors(chances, given).cpu().numpy()
-        if self._dice is not None:
-            self._dice[:, place] = expected_dice(chances, given).cpu().numpy()
+        self._dice[:, place] = expected_dice(chances, given).cpu().numpy()
 
     def on_volume(self, model: ModelDescription, wanted: Sequence[Structure]) -> SliceDoubt:
         """The same for the slices of the volume, in its voxels."""
@@ -433,8 +432,8 @@ class SliceExpectations:
         rows, columns = model.input.spacing or task.spacing[1:]
         area = rows * columns / (task.spacing[1] * task.spacing[2])
         places = [structure.label - 1 for structure in wanted]
-        dice = None if self._dice is None else self._dice[places]
-        return task.doubt_on_volume(area * self._pixels[places], dice)
+        is_calibrated = self._calibration is not None
+        return task.doubt_on_volume(area * self._pixels[places], self._dice[places], is_calibrated)
 
 
 class Mirror:

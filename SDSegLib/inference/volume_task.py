@@ -68,12 +68,15 @@ class VolumeTask:
         whole[self.region.slices()] = turned_back
         return whole
 
-    def doubt_on_volume(self, voxels: np.ndarray, dice: np.ndarray | None = None) -> SliceDoubt:
+    def doubt_on_volume(
+        self, voxels: np.ndarray, dice: np.ndarray | None = None, is_calibrated: bool = True
+    ) -> SliceDoubt:
         """Doubt of the box's slices, (structures, n) → that of the volume's slices."""
         return SliceDoubt(
             self.turn.order[0],
             self._on_slices(voxels),
             None if dice is None else self._on_slices(dice),
+            is_calibrated,
         )
 
     def _on_slices(self, values: np.ndarray) -> np.ndarray:

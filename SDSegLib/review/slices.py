@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +43,11 @@ def slices_to_review(
     """The least certain slices of each structure, the worst first.
 
     Of slices less than 6 mm apart only the worst is listed, since a reader also checks its
-    neighbours. Without an instability map, as of a single sample, only missing slices are found.
+    neighbours. Where nothing tells how sure the result is (`Segmentation.is_scored`), only missing
+    slices are found.
 
     Args:
-        segmentation: Result of several samples.
+        segmentation: Result of a model.
         per_structure: Maximum number of slices for each structure.
         axis: Array axis across the slices; None for the one closest to feet–head, along which
             models for CT take their slices.
@@ -54,11 +56,10 @@ def slices_to_review(
         axis = slice_axis(segmentation.geometry)
     apart = max(1, int(np.ceil(APART_MM / segmentation.geometry.spacing[2 - axis])))
     found = []
-    for structure in segmentation.structures:
-        mask = _slices_of(segmentation.label_map, axis) == structure.label
-        scores = _scores(mask, segmentation, structure, axis)
+    for structure, part in _parts_of(segmentation, segmentation.structures, axis).items():
+        scores = _scores(part, segmentation, structure, axis)
         for index in _worst(scores, per_structure, apart):
-            center = _center_ras(mask, segmentation.geometry, axis, index)
+            center = _center_ras(part, segmentation.geometry, axis, index)
             found.append(ReviewSlice(structure, axis, index, float(scores[index]), center))
     return sorted(found, key=lambda item: -item.score)
 
@@ -72,17 +73,55 @@ def slice_axis(geometry: Geometry) -> int:
 def slice_scores(segmentation: Segmentation, structure: Structure, axis: int) -> np.ndarray:
     """Uncertainty of a structure on each slice.
 
-    With a model whose probabilities are calibrated the score is one minus the Dice that is expected
-    of the slice, averaged over the slices up to 3 mm away. Otherwise it is s / (s + n): s is the
-    sum of the instability (0 … 1) over the structure's voxels on the slice and a rim of 4 mm around
-    them, n the number of its voxels, and without an instability map s is 0. A slice that lacks the
-    structure between slices that have it scores 1.
+    The score is one minus the Dice that is expected of the slice, averaged over the slices up to
+    3 mm away. For several samples of a model whose probabilities are not calibrated it is
+    s / (s + n): s is the sum of the instability (0 … 1) over the structure's voxels on the slice
+    and a rim of 4 mm around them, n the number of its voxels. A slice that lacks the structure
+    between slices that have it scores 1.
 
     Returns:
         One score per slice along `axis`; NaN for slices without a score.
     """
-    mask = _slices_of(segmentation.label_map, axis) == structure.label
-    return _scores(mask, segmentation, structure, axis)
+    part = _parts_of(segmentation, (structure,), axis).get(structure)
+    if part is None:
+        return np.full(segmentation.label_map.shape[axis], np.nan)
+    return _scores(part, segmentation, structure, axis)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The voxels of a structure in the smallest box that holds them.
+
+    Attributes:
+        mask: (slices, rows, columns) of the box.
+        box: Where it lies, in the same order.
+    """
+
+    mask: np.ndarray
+    box: tuple[slice, slice, slice]
+
+    @property
+    def first(self) -> int:
+        """Index of the first slice."""
+        return self.box[0].start
+
+
+def _parts_of(
+    segmentation: Segmentation, structures: Sequence[Structure], axis: int
+) -> dict[Structure, _Part]:
+    """Those of the structures that were found."""
+    from scipy.ndimage import find_objects
+
+    labels = _slices_of(segmentation.label_map, axis)
+    boxes = find_objects(segmentation.label_map, max((s.label for s in structures), default=1))
+    found = {}
+    for structure in structures:
+        box = boxes[structure.label - 1]
+        if box is not None:
+            rows, columns = (other for other in range(3) if other != axis)
+            moved = (box[axis], box[rows], box[columns])
+            found[structure] = _Part(labels[moved] == structure.label, moved)
+    return found
 
 
 def _slices_of(array: np.ndarray, axis: int) -> np.ndarray:
@@ -90,15 +129,12 @@ def _slices_of(array: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(array, axis, 0)
 
 
-def _scores(
-    mask: np.ndarray, segmentation: Segmentation, structure: Structure, axis: int
-) -> np.ndarray:
-    counts = np.count_nonzero(mask, axis=(1, 2))
+def _scores(part: _Part, segmentation: Segmentation, structure: Structure, axis: int) -> np.ndarray:
+    counts = np.zeros(segmentation.label_map.shape[axis], int)
+    counts[part.box[0]] = np.count_nonzero(part.mask, axis=(1, 2))
     scores = np.full(len(counts), np.nan)
     used = np.flatnonzero(counts)
-    if not len(used):
-        return scores
-    scores[used[0] : used[-1] + 1] = 1.0
+    scores[part.box[0]] = 1.0
     expected = _expected_dice(segmentation, structure, axis)
     if expected is not None:
         scores[used] = 1 - expected[used]
@@ -108,18 +144,20 @@ def _scores(
         return scores
     spacing = np.delete(np.array(segmentation.geometry.spacing[::-1]), axis)
     rim = [max(1, round(RIM_MM / size)) for size in spacing]
+    unsure = _slices_of(segmentation.instability, axis)
+    before = [min(side.start, width) for side, width in zip(part.box[1:], rim, strict=True)]
+    after = [
+        min(size - side.stop, width)
+        for size, side, width in zip(unsure.shape[1:], part.box[1:], rim, strict=True)
+    ]
+    mask = np.pad(part.mask, ((0, 0), *zip(before, after, strict=True)))
     rows, columns = (
-        slice(max(0, side[0] - width), side[-1] + width + 1)
-        for side, width in zip(
-            (np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))),
-            rim,
-            strict=True,
-        )
+        slice(side.start - low, side.stop + high)
+        for side, low, high in zip(part.box[1:], before, after, strict=True)
     )
-    unsure = _slices_of(segmentation.instability, axis)[:, rows, columns]
     for index in used:
-        around = _grown(mask[index, rows, columns], rim)
-        total = float(unsure[index][around].sum(dtype=np.int64)) / 255
+        around = _grown(mask[index - part.first], rim)
+        total = float(unsure[index, rows, columns][around].sum(dtype=np.int64)) / 255
         scores[index] = total / (total + counts[index])
     return scores
 
@@ -127,9 +165,11 @@ def _scores(
 def _expected_dice(
     segmentation: Segmentation, structure: Structure, axis: int
 ) -> np.ndarray | None:
-    """Expected Dice of each slice, averaged over near ones; None if not known for the axis."""
+    """Expected Dice of each slice, averaged over near ones; None if another score is better."""
     doubt = segmentation.doubt
     if doubt is None or doubt.dice is None or doubt.axis != axis:
+        return None
+    if not doubt.is_calibrated and segmentation.instability is not None:
         return None
     dice = doubt.dice[segmentation.structures.index(structure)]
     reach = int(NEIGHBOURS_MM / segmentation.geometry.spacing[2 - axis])
@@ -164,14 +204,15 @@ def _worst(scores: np.ndarray, count: int, apart: int) -> list[int]:
 
 
 def _center_ras(
-    mask: np.ndarray, geometry: Geometry, axis: int, index: int
+    part: _Part, geometry: Geometry, axis: int, index: int
 ) -> tuple[float, float, float]:
-    """Mean position of the voxels of a mask (slices, rows, columns) on a slice, RAS mm."""
-    used = np.flatnonzero(mask.any(axis=(1, 2)))
+    """Mean position of a structure's voxels on a slice, RAS mm."""
+    used = np.flatnonzero(part.mask.any(axis=(1, 2))) + part.first
     before, after = int(used[used <= index][-1]), int(used[used >= index][0])
     share = 0.0 if before == after else (index - before) / (after - before)
-    middles = [np.argwhere(mask[n]).mean(axis=0) for n in (before, after)]
+    middles = [np.argwhere(part.mask[n - part.first]).mean(axis=0) for n in (before, after)]
     in_plane = (1 - share) * middles[0] + share * middles[1]
+    in_plane += [side.start for side in part.box[1:]]
     k, j, i = np.insert(in_plane, axis, index)
     x, y, z, _ = geometry.affine_ras @ (i, j, k, 1.0)
     return float(x), float(y), float(z)

@@ -38,7 +38,7 @@ class SliceToReview:
         structure_id: Its stable name.
         color: Red, green, blue, 0 … 255.
         number: Number of the slice, from 1.
-        instability: 0 … 1, higher is less certain.
+        instability: 0 … 1, higher is less certain; the score of `review.slices`.
         center_ras: Centre of the structure on the slice, RAS mm in the volume's own coordinates.
         is_checked: Whether it has been reviewed.
     """
@@ -110,8 +110,7 @@ class RunSummary:
         new = {item.name for item in self.structures}
         others = tuple(item for item in before.structures if item.name not in new)
         slices = self.slices
-        if self.samples > 1:
-            slices += tuple(item for item in before.slices if item.structure not in new)
+        slices += tuple(item for item in before.slices if item.structure not in new)
         return replace(
             self,
             structures=self.structures + others,
@@ -142,7 +141,6 @@ def summarise(
         notes: What the user should know.
     """
     volumes = segmentation.volumes_ml()
-    is_measured = segmentation.instability is not None
     return RunSummary(
         model=segmentation.model,
         device=device,
@@ -166,7 +164,7 @@ def summarise(
                 instability=item.score,
                 center_ras=item.center_ras,
             )
-            for item in (slices_to_review(segmentation) if is_measured else [])
+            for item in (slices_to_review(segmentation) if segmentation.is_scored else [])
         ),
     )
 

@@ -23,17 +23,20 @@ class SliceDoubt:
         axis: Array axis (0 = k) of the volume across the model's slices.
         voxels: Their number, float32 (structures, slices).
         dice: Dice that a structure is expected to have on a slice, the same shape; 0 where it is
-            not found. None from a model that does not say how its probabilities are calibrated.
+            not found. None if it was not measured.
+        is_calibrated: Whether the model says how its probabilities are calibrated. If not, the
+            expected Dice is too high, and tells only which slices are less sure than others.
     """
 
     axis: int
     voxels: np.ndarray
     dice: np.ndarray | None = None
+    is_calibrated: bool = True
 
     def of(self, places: list[int]) -> SliceDoubt:
         """That of some structures."""
         dice = None if self.dice is None else self.dice[places]
-        return SliceDoubt(self.axis, self.voxels[places], dice)
+        return SliceDoubt(self.axis, self.voxels[places], dice, self.is_calibrated)
 
     def ranked(self, place: int, count: int = 10, apart: int = 3) -> tuple[int, ...]:
         """The slices of a structure to correct first, the most doubtful one first.
@@ -59,6 +62,7 @@ class SliceDoubt:
         data: dict[str, Any] = {"axis": self.axis, "voxels": _rounded(self.voxels, 1)}
         if self.dice is not None:
             data["dice"] = _rounded(self.dice, 4)
+            data["calibrated"] = self.is_calibrated
         return data
 
     @classmethod
@@ -69,6 +73,7 @@ class SliceDoubt:
             int(data["axis"]),
             np.asarray(data["voxels"], np.float32),
             None if dice is None else np.asarray(dice, np.float32),
+            bool(data.get("calibrated", True)),  # earlier versions sent it only then
         )
 
 

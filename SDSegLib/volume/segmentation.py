@@ -44,6 +44,12 @@ class Segmentation:
     probabilities: np.ndarray | None = None
     doubt: SliceDoubt | None = None
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether something tells how sure the result is on each slice."""
+        has_dice = self.doubt is not None and self.doubt.dice is not None
+        return has_dice or self.instability is not None
+
     def __post_init__(self) -> None:
         self._check(tr("label map"), self.label_map)
         if self.instability is not None:

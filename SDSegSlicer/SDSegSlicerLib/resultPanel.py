@@ -164,11 +164,13 @@ class ReviewPanel:
             self._fill(summary)
         isMeasured = summary.samples > 1
         self._ui.reviewTable.setVisible(bool(summary.slices))
-        self._ui.reviewControls.setVisible(isMeasured)
+        self._ui.reviewControls.setVisible(isMeasured or bool(summary.slices))
         self._ui.measureButton.setVisible(not isMeasured and summary.frames == 1)
         self._ui.measureButton.setEnabled(not isBusy and parameters.resultVolume is not None)
         self._ui.checkedNextButton.setEnabled(bool(summary.slices))
         hasMap = parameters.instabilityMap is not None
+        for widget in (self._ui.overlayCheckBox, self._ui.overlaySlider):
+            widget.setVisible(isMeasured)
         self._ui.overlayCheckBox.setEnabled(hasMap)
         self._ui.overlaySlider.setEnabled(hasMap and parameters.showInstability)
         showText(self._ui.reviewFacts, _introduction(summary))
@@ -242,14 +244,11 @@ def _places(summary: RunSummary) -> list[tuple[str, int, float]]:
 
 
 def _introduction(summary: RunSummary) -> str:
+    if summary.slices:
+        return _("Look at these slices first; the least sure come first.")
     if summary.samples == 1:
-        return _(
-            "One run does not say where the result is unsure. Several repetitions do: where they "
-            "differ, look first."
-        )
-    if not summary.slices:
-        return _("The repetitions agree everywhere; there is no slice to look at first.")
-    return _("Look at these slices first; the least sure come first.")
+        return _("There is no slice to look at first.")
+    return _("The repetitions agree everywhere; there is no slice to look at first.")
 
 
 class InstabilityOverlay:

@@ -294,7 +294,7 @@ class SegmentationRun:
     def _finish(self, summary: RunSummary, kept: tuple[str, ...]) -> None:
         seconds = time.monotonic() - self._started
         notes = summary.notes
-        if self.frameCount > 1 and summary.samples > 1:
+        if self.frameCount > 1 and summary.slices:
             notes += (
                 _("The slices to review are those of the last frame; there is no map of them."),
             )

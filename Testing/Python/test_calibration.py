@@ -120,18 +120,46 @@ def test_label_maps_do_not_depend_on_the_calibration(plain: Path, segmenter: Seg
     np.testing.assert_allclose(after.probabilities[:, 4], expected, atol=1e-5)
     assert np.abs(after.probabilities - before.probabilities).max() > 0.05
     assert before.doubt is not None
-    assert before.doubt.dice is None
+    assert not before.doubt.is_calibrated
     assert after.doubt is not None
+    assert after.doubt.is_calibrated
     assert after.doubt.voxels.sum() < before.doubt.voxels.sum()  # it is sharper
 
 
-def test_a_model_without_the_entry_is_scored_by_its_instability(plain: Path) -> None:
+def test_several_samples_of_a_model_without_the_entry_are_scored_by_instability(
+    plain: Path,
+) -> None:
     result = load_segmenter(str(plain), "cpu").segment(a_body(), samples=2)
     without = replace(result, doubt=None)
     for structure in result.structures:
         np.testing.assert_array_equal(
             slice_scores(result, structure, 0), slice_scores(without, structure, 0)
         )
+
+
+def test_one_sample_of_a_model_without_the_entry_is_scored_by_its_probabilities(
+    plain: Path,
+) -> None:
+    result = load_segmenter(str(plain), "cpu").segment(a_body())
+    assert result.doubt is not None
+    assert result.doubt.dice is not None
+    structure = result.structures[0]
+    place = int(np.nanargmin(slice_scores(result, structure, 0)))
+    reach = int(3 / result.geometry.spacing[2])
+    near = result.doubt.dice[0][max(0, place - reach) : place + reach + 1]
+    assert slice_scores(result, structure, 0)[place] == pytest.approx(1 - near.mean(), abs=0.05)
+    unknown = replace(result, doubt=None)
+    assert (result.is_scored, unknown.is_scored) == (True, False)
+    assert summarise(result, "cpu", 1.0, 0.0).slices
+    assert not summarise(unknown, "cpu", 1.0, 0.0).slices
+
+
+def test_doubt_that_an_earlier_version_sent_is_of_a_calibrated_model() -> None:
+    dice = np.full((1, 2), 0.5, np.float32)
+    sent = SliceDoubt(0, np.zeros((1, 2), np.float32), dice, is_calibrated=False).to_json()
+    assert not SliceDoubt.from_json(sent).is_calibrated
+    del sent["calibrated"]
+    assert SliceDoubt.from_json(sent).is_calibrated
 
 
 @pytest.mark.parametrize(("order", "flips"), [((2, 0, 1), (1,)), ((1, 2, 0), (0, 2))])

@@ -21,7 +21,9 @@ from phantom import a_body
 from standin_fixtures import application, module_widget
 from test_mrml import a_translation, own_voxels
 
+from SDSegLib.inference.load import load_segmenter
 from SDSegLib.mrml.segments import is_edited
+from SDSegLib.review.slices import slices_to_review
 from SDSegLib.worker.run import State
 
 __all__ = ["application", "module_widget", "tiny_models", "widget"]
@@ -130,8 +132,8 @@ def test_the_overlay_lies_over_the_ct_and_goes_without_a_trace(
 def test_edits_survive_the_run_that_measures_the_instability(widget: Any) -> None:
     ct = choose_ct(widget)
     node = segment(widget).resultNode
-    assert "One run does not say" in widget.ui.reviewFacts.text
-    assert widget.ui.reviewControls.isHidden()
+    assert widget.ui.overlayCheckBox.isHidden()  # a single run gives no map
+    assert widget.window.parameters.instabilityMap is None
     paint_box(node, "Larynx", ct)
     segment_id = node.GetSegmentation().GetSegmentIdBySegmentName("Larynx")
     larynx = own_voxels(node, segment_id)
@@ -142,9 +144,30 @@ def test_edits_survive_the_run_that_measures_the_instability(widget: Any) -> Non
     assert own_voxels(node, segment_id) == larynx
     assert is_edited(node.GetSegmentation().GetSegment(segment_id))
     assert widget.ui.reviewTable.rowCount > 0
-    assert not widget.ui.reviewControls.isHidden()
+    assert not widget.ui.overlayCheckBox.isHidden()
     assert widget.ui.samplesSpinBox.value == 1  # what is chosen for the next run stays
     assert widget.window.parameters.outputSegmentation is None
+
+
+def test_one_click_gives_the_slices_to_review(widget: Any) -> None:
+    """Also of a model whose probabilities are not calibrated, and without a map."""
+    choose_ct(widget)
+    run = segment(widget)
+    ui = widget.ui
+    assert run.options.samples == 1
+    assert "Look at these slices first" in ui.reviewFacts.text
+    rows = [
+        (ui.reviewTable.item(row, 0).text(), int(ui.reviewTable.item(row, 1).text()))
+        for row in range(ui.reviewTable.rowCount)
+    ]
+    expected = slices_to_review(load_segmenter(run.options.model, "cpu").segment(a_body()))
+    assert rows == [(item.structure.name, item.index + 1) for item in expected]
+    assert len(rows) > 2
+    ui.checkedNextButton.click()
+    ui.checkedNextButton.click()
+    assert ui.reviewCount.text == f"1 of {len(rows)} checked"
+    assert foregrounds() == [(None, 0.0)] * 3
+    assert not ui.measureButton.isHidden()
 
 
 def test_measuring_again_is_about_the_result_and_not_about_the_next_patient(widget: Any) -> None:

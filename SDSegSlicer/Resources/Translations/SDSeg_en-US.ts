@@ -560,7 +560,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The slices where the result is least sure. Choosing one moves the slice views there.</source>
+        <source>The slices where the result is least sure, by the probabilities of the model. Choosing one moves the slice views there.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -588,7 +588,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Segment 5 times to see where it is unsure</source>
+        <source>Segment 5 times for a map of unsure places</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -1575,15 +1575,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>One run does not say where the result is unsure. Several repetitions do: where they differ, look first.</source>
+        <source>Look at these slices first; the least sure come first.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>There is no slice to look at first.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>The repetitions agree everywhere; there is no slice to look at first.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Look at these slices first; the least sure come first.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
