@@ -43,6 +43,8 @@ _NEW_STEPS = 100
 """For each case, of up to `_FEW_STRUCTURES` new structures, on tiles that show whole slices."""
 _LEAST_NEW_STEPS = 500
 _FEW_STRUCTURES = 3
+_HEADS_SHARE = 0.2
+"""Of learning, in which only the new heads learn, on the features of the bundled encoder."""
 _CONTRAST_HU = 250.0
 """Of new structures: few cases do not show what a contrast agent changes."""
 _AUTOENCODER_SHARE = 0.2
@@ -97,6 +99,8 @@ def teach_preset(start: Start, minutes: float, seed: int, steps: int = MOST_STEP
         mine = {**shared, "minutes": _AUTOENCODER_SHARE * minutes, "further": True}
         autoencoder = replace(preset.autoencoder, **mine)
         shared["minutes"] = (1 - _AUTOENCODER_SHARE) * minutes
+    if not known and preset.family == "direct":
+        shared["heads_share"] = _HEADS_SHARE
     rates = _FURTHER if known else _ANEW
     training = replace(preset.training, **rates, **shared)
     return replace(preset, training=training, autoencoder=autoencoder)

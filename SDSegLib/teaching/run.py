@@ -36,14 +36,17 @@ from .learnt import learnt_before, remember
 from .measure import (
     UNMEASURED_SHARE,
     FoldPredictor,
+    best_offset,
     best_share,
     between,
     compare,
+    dice_by_offsets,
     dice_by_share,
     in_labels,
     scores_of,
     segment_with_parent,
     tiles_to_measure,
+    with_offset,
 )
 from .options import LeftOutScore, TeachOptions, TeachProgress, TeachReport, TeachResult
 from .plan import Fold, Plan, folds_of, plan_grid
@@ -163,8 +166,10 @@ class _Run:
         measuring, after = self._measuring_seconds(on_cases, description, pace)
         measured = self._learn_folds(learner, measuring + after)
         share = self._share(measured, on_cases)
-        scores, evaluation = self._scores(measured, choice, share, description)
+        offsets = self._offsets(measured, on_cases, device)
+        scores, evaluation = self._scores(measured, choice, share, offsets, description)
         model = self._learn_last(learner, after)
+        model = with_offset(model, offsets.get(None, 0.0))
         if cases.kept_back:
             scores = [*scores, *self._kept_back_scores(model, choice, share, description)]
         scores = self._of_learnt(scores, measured, description)
@@ -278,11 +283,31 @@ class _Run:
         judged = sorted(set(self.start.labels.values()))
         return best_share(dice, judged, _TOLERANCE if self.plan.is_one_new else 0.0)
 
+    def _offsets(
+        self, measured: list[tuple[Fold, Path]], on_cases: Mapping[str, Case], device: str
+    ) -> dict[str | None, float]:
+        """What to add to the logits of new structures: in the model, at None, and for each case.
+
+        A left-out case is measured with what is best for the others, so that it is no part of the
+        choice.
+        """
+        if self.start.parent is not None or not measured:
+            return {}
+        self._say(tr("Measuring"))
+        left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
+        dice = dice_by_offsets([model for _, model in measured], left_out, device)
+        offsets: dict[str | None, float] = {
+            name: best_offset([row for other, row in dice.items() if other != name])
+            for name in dice
+        }
+        return {**offsets, None: best_offset(list(dice.values()))}
+
     def _scores(
         self,
         measured: list[tuple[Fold, Path]],
         choice: DeviceChoice,
         share: float,
+        offsets: Mapping[str | None, float],
         description: ModelDescription,
     ) -> tuple[list[LeftOutScore], Any]:
         if not measured:
@@ -290,7 +315,9 @@ class _Run:
         names = self._taught(description)
         folders: dict[str, Path] = {}
         for fold, model in measured:
-            folders |= dict.fromkeys(fold.measure, self._blended(model, share))
+            blended = self._blended(model, share)
+            for name in fold.measure:
+                folders[name] = with_offset(blended, offsets.get(name, 0.0))
         return self._compared(folders, names, choice)
 
     def _of_learnt(
@@ -423,6 +450,7 @@ class _Run:
                 "minutes": round(self.clock.spent / 60, 2),
                 "steps": trained.get("steps"),
                 "share_of_new_weights": result.share,
+                "offset": trained.get("offset", 0.0),
                 "learning_curve": result.curve,
             },
             figures=figures,

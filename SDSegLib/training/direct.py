@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..families.direct import DirectConfig, DirectFamily
 from ..families.foundation import HEADS, FoundationFamily
 from ..language import tr
@@ -17,13 +19,26 @@ from ..volume.model_input import InputDescription
 from .compact import COMPACT
 from .losses import deep_supervision, without_undrawn
 from .recipe import Recipe, Weights, sizes_to_json, with_more_rows
-from .settings import Preset, StageSettings
+from .settings import Preset, StageSettings, require
 from .stage import Batch, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectSettings(StageSettings):
-    """Training of the plain U-Net."""
+    """Training of the plain U-Net.
+
+    Attributes:
+        heads_share: Share of the stage, at its beginning, in which only the heads learn. Their
+            first gradients are those of random weights, which would spoil features that were
+            learnt from many CT (Kumar et al. 2022, *Fine-tuning can distort pretrained features
+            and underperform out-of-distribution*). On one device only.
+    """
+
+    heads_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "heads_share", 0 <= self.heads_share < 1, tr("0 up to below 1"))
 
 
 # Slices, augmentation, steps, batch, warm-up and averaging are those of the compact preset, and the
@@ -72,13 +87,32 @@ class DirectStage(Stage):
             states = optimizer["state"]
             optimizer["state"] = {n: states[o] for n, o in enumerate(order) if o in states}
 
+    def on_fit_start(self) -> None:
+        """Refuse several devices, which would wait for gradients of all weights.
+
+        Raises:
+            InputError: If the heads are to learn first.
+        """
+        if self.settings.heads_share and self.trainer.world_size > 1:
+            raise InputError(
+                tr(
+                    "training.heads_share={share:g} needs one device, not {count}; set it to 0."
+                ).format(share=self.settings.heads_share, count=self.trainer.world_size)
+            )
+
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        levels = [
-            without_undrawn(logits.float(), batch["drawn"])
-            for logits in self.family.network.all_logits(self.image(batch))
-        ]
+        outputs = self._all_logits(self.image(batch))
+        levels = [without_undrawn(logits.float(), batch["drawn"]) for logits in outputs]
         total = self.criterion(levels, batch["label_map"][:, None].float())
         return total, {"segmentation": total}
+
+    def _all_logits(self, image: Tensor) -> list[Tensor]:
+        network = self.family.network
+        if self.done >= self.settings.heads_share:
+            return network.all_logits(image)
+        with torch.no_grad():
+            features = network.features(image)
+        return network.heads(features)
 
 
 class DirectRecipe(Recipe):

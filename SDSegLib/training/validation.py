@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,24 +89,70 @@ def dice_of(
     Returns:
         (C − 1,) on the CPU.
     """
+    sample = slices_of(case, family.description.input, most)
+    labels = [
+        total.argmax(dim=1).cpu()
+        for total in _probabilities(family, sample["image"], batch, noises, steps)
+    ]
+    return _dice(torch.cat(labels), sample["label_map"], case, family.num_classes)
+
+
+@torch.no_grad()
+def dice_by_offset(
+    family: SegmentationFamily, case: Case, offsets: Sequence[float], most: int, batch: int
+) -> Tensor:
+    """The same, if a constant were added to the logits of all structures.
+
+    Args:
+        family: Family with its networks, on their device.
+        case: On the family's grid.
+        offsets: Constants; 0 for the family as it is.
+        most: Largest number of slices to use.
+        batch: Slices per batch.
+
+    Returns:
+        (offsets, C − 1) on the CPU.
+    """
+    sample = slices_of(case, family.description.input, most)
+    labels: list[list[Tensor]] = [[] for _ in offsets]
+    for total in _probabilities(family, sample["image"], batch):
+        drawn, structure = total[:, 1:].max(dim=1)
+        for found, offset in zip(labels, offsets, strict=True):
+            is_drawn = drawn * math.exp(offset) > total[:, 0]
+            found.append(torch.where(is_drawn, structure + 1, 0).cpu())
+    rows = [
+        _dice(torch.cat(found), sample["label_map"], case, family.num_classes) for found in labels
+    ]
+    return torch.stack(rows)
+
+
+def _probabilities(
+    family: SegmentationFamily,
+    images: Tensor,
+    batch: int,
+    noises: Sequence[Tensor | None] = (None,),
+    steps: int = 1,
+) -> Iterator[Tensor]:
+    """Class probabilities (N, C, H, W) of each batch, summed over the noises."""
+    description = family.description.input
+    device = next(family.parameters()).device
+    for image in images.split(batch):
+        image = apply_windows(image.to(device), description.windows, description.repeat)
+        condition = family.condition(image)
+        yield torch.as_tensor(
+            sum(family.probabilities(condition, noise, steps) for noise in noises)
+        )
+
+
+def _dice(labels: Tensor, wanted: Tensor, case: Case, num_classes: int) -> Tensor:
+    """Dice of each structure (C − 1,) over slices (K, H, W); NaN where it is not known."""
     from monai.metrics import compute_dice
 
-    description = family.description.input
-    sample = slices_of(case, description, most)
-    labels = []
-    device = next(family.parameters()).device
-    for image in sample["image"].split(batch):
-        image = image.to(device)
-        image = apply_windows(image, description.windows, description.repeat)
-        condition = family.condition(image)
-        total = sum(family.probabilities(condition, noise, steps) for noise in noises)
-        labels.append(torch.as_tensor(total).argmax(dim=1).cpu())
     found, wanted = (
-        one_hot(label_map, family.num_classes).movedim(1, 0)[None]
-        for label_map in (torch.cat(labels), sample["label_map"])
+        one_hot(label_map, num_classes).movedim(1, 0)[None] for label_map in (labels, wanted)
     )
     dice = compute_dice(found, wanted, include_background=False, ignore_empty=True)[0]
-    unknown = [label for label in range(1, family.num_classes) if label not in case.drawn]
+    unknown = [label for label in range(1, num_classes) if label not in case.drawn]
     dice[[label - 1 for label in unknown]] = torch.nan
     return dice
 

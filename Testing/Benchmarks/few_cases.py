@@ -179,6 +179,7 @@ def peer(
     description = describe(start, found, plan.input, options)
     on_cases = list(on_grid(found.items, found.collection, description, start).values())
     settings = teach_preset(start, arguments.minutes, arguments.seed).training
+    settings = replace(settings, heads_share=0.0)  # nothing else has been learnt before
     if arguments.peer_optimizer == "adamw":
         settings = replace(settings, optimizer="adamw", rate=1e-3)
     if arguments.peer_steps:

@@ -17,7 +17,12 @@ from SDSegLib.cases.keys import image_digest
 from SDSegLib.datasets.collection import Item
 from SDSegLib.families import build_family
 from SDSegLib.families.description import ModelDescription
-from SDSegLib.models.folder import load_networks, write_model_folder
+from SDSegLib.models.folder import (
+    load_family,
+    load_networks,
+    read_description,
+    write_model_folder,
+)
 from SDSegLib.models.registry import find_model
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
@@ -30,11 +35,14 @@ from SDSegLib.teaching.learning import (
 )
 from SDSegLib.teaching.learnt import RECORD, learnt_before, remember
 from SDSegLib.teaching.measure import (
+    OFFSETS,
     SHARE_SLICES,
     SHARES,
+    best_offset,
     best_share,
     between,
     tiles_to_measure,
+    with_offset,
 )
 from SDSegLib.teaching.options import LeftOutScore, TeachOptions, TeachResult
 from SDSegLib.teaching.plan import MANY_PATIENTS, Fold, Plan, folds_of, plan_grid
@@ -44,6 +52,7 @@ from SDSegLib.training.direct import DIRECT
 from SDSegLib.training.recipe import begin_with, find_preset, recipe_of
 from SDSegLib.training.recipe import describe as describe_training
 from SDSegLib.training.settings import StageSettings
+from SDSegLib.training.validation import dice_by_offset, dice_of
 from SDSegLib.volume.calibration import Calibration
 
 pytestmark = pytest.mark.train
@@ -193,6 +202,39 @@ def test_the_share_is_that_of_the_structures_that_are_judged() -> None:
     assert best_share(dice, [1, 2]) == 0.5
 
 
+def dice_rows(*means: float) -> torch.Tensor:
+    """Dice of one structure with each of the offsets."""
+    return torch.tensor([[mean, torch.nan] for mean in means])
+
+
+def test_the_offset_is_the_smallest_that_is_about_best() -> None:
+    timid = dice_rows(0.4, 0.45, 0.5, 0.53, 0.55, 0.561, 0.563, 0.55, 0.5)
+    bold = dice_rows(0.7, 0.69, 0.68, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+    assert best_offset([timid]) == 2.5
+    assert best_offset([bold]) == 0.0
+    assert best_offset([timid, bold]) == 1.0
+    assert best_offset([]) == 0.0
+    assert best_offset([torch.full((len(OFFSETS), 2), torch.nan)]) == 0.0
+
+
+def test_with_an_offset_a_model_finds_more_of_its_structures(models: Path) -> None:
+    a_parent(models, "direct")
+    folder = models / "direct-parent"
+    assert with_offset(folder, 0.0) == folder
+    more = with_offset(folder, 2.0)
+    assert read_description(more).training["offset"] == 2.0
+    case = a_case()
+    before, after = load_family(folder), load_family(more)
+    image = torch.randn(2, before.description.input.channels, *before.description.input.size)
+    with torch.no_grad():
+        odds = [family.probabilities(family.condition(image)) for family in (before, after)]
+    shift = torch.log(odds[1][:, 1:] / odds[1][:, :1]) - torch.log(odds[0][:, 1:] / odds[0][:, :1])
+    torch.testing.assert_close(shift, torch.full_like(shift, 2.0), atol=1e-3, rtol=0)
+    dice = dice_by_offset(before, case, (0.0, 2.0), 8, 4)
+    torch.testing.assert_close(dice[0], dice_of(before, case, 8, 4), equal_nan=True)
+    torch.testing.assert_close(dice[1], dice_of(after, case, 8, 4), equal_nan=True)
+
+
 def test_cases_that_a_model_learnt_from_are_known_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +353,7 @@ def test_what_is_measured_is_counted_before(models: Path) -> None:
     cases = replace(some_cases(("a", "b", "c")), undone=(other,) * 3, kept_back=(other,))
     anew = choose_start(TeachOptions(models / "new"), cases)
     plan = a_plan(cases.patients)
-    assert tiles_to_measure(plan, cases, anew, tiles, 2) == (70.0, 60.0)
+    assert tiles_to_measure(plan, cases, anew, tiles, 2) == (70.0 + 3 * SHARE_SLICES, 60.0)
     a_parent(models, "direct", 1)
     further = choose_start(TeachOptions(models / "new", start="direct-parent"), cases)
     shares = len(SHARES) * SHARE_SLICES
@@ -319,7 +361,7 @@ def test_what_is_measured_is_counted_before(models: Path) -> None:
     wider = replace(further, structures=STRUCTURES[:2])
     assert tiles_to_measure(plan, cases, wider, tiles, 2) == (140.0, 80.0)
     held = replace(plan, folds=(Fold(("a", "b"), ("c",)),))
-    assert tiles_to_measure(held, cases, anew, tiles, 9) == (40.0, 80.0)
+    assert tiles_to_measure(held, cases, anew, tiles, 9) == (40.0 + SHARE_SLICES, 80.0)
 
 
 def test_the_digest_of_an_image_is_that_of_its_values() -> None:

@@ -21,7 +21,7 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.teaching import learning
 from SDSegLib.teaching.cases import open_cases
 from SDSegLib.teaching.learnt import RECORD
-from SDSegLib.teaching.measure import UNMEASURED_SHARE
+from SDSegLib.teaching.measure import OFFSETS, UNMEASURED_SHARE
 from SDSegLib.teaching.options import TeachOptions
 from SDSegLib.teaching.run import teach
 
@@ -83,6 +83,7 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
     found = description(model)
     assert [item["name"] for item in found["structures"]] == ["Body", "Bone"]
     assert found["license"] == "CC-BY-4.0"
+    assert found["training"]["offset"] in OFFSETS
     assert found["expects"]["region"] == "phantom"
     assert found["figures"]["mean_dice"] == pytest.approx(result["mean_after"], abs=1e-3)
     card = (model / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from training_parts import STAGE_FOLDER, a_case, a_job, curve_of, tiny_preset
 
 from SDSegLib.datasets.slices import SliceDataset
+from SDSegLib.errors import InputError
 from SDSegLib.families import build_family
 from SDSegLib.training.checkpoints import load_parts
+from SDSegLib.training.direct import DirectStage
 from SDSegLib.training.job import train, weights_of
 from SDSegLib.training.memory import training_bytes
 from SDSegLib.training.published import PublishedStage
@@ -107,6 +110,42 @@ def test_frozen_vision_encoder_stays_as_it_began(tmp_path: Path):
     state = load_parts(tmp_path / "diffusion" / "last.ckpt")["state_dict"]
     encoder = load_parts(tmp_path / "autoencoder.pt")["encoder.conv_in.weight"]
     assert torch.equal(state["family.vision_encoder.encoder.conv_in.weight"], encoder)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_heads_learn_first(optimizer: str, tmp_path: Path):
+    """Features of the weights that are begun with stay as they are meanwhile."""
+
+    def learnt(share: float) -> tuple[set[str], set[str]]:
+        changes = (f"training.heads_share={share}", f"training.optimizer={optimizer}")
+        preset = tiny_preset("direct", "training.steps=4", "training.ema_decay=0", *changes)
+        job = a_job(preset, tmp_path / str(share))
+        torch.manual_seed(job.preset.training.seed)
+        before = build_family(job.description).state_dict()
+        train(job, Machine())
+        after, _ = weights_of(job.output / STAGE_FOLDER["direct"], job.description)
+        heads = ("network.output_block", "network.deep_supervision_heads")
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        return changed & {n for n in before if n.startswith(heads)}, {
+            n for n in changed if not n.startswith(heads)
+        }
+
+    heads, others = learnt(0.9)  # up to the last of four steps
+    assert heads
+    assert not others
+    heads, others = learnt(0.5)
+    assert heads
+    assert others
+
+
+def test_on_several_devices_all_weights_learn_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    job = a_job(tiny_preset("direct", "training.heads_share=0.1"), tmp_path)
+    stage = DirectStage(build_family(job.description), job.preset.training)
+    monkeypatch.setattr(DirectStage, "trainer", SimpleNamespace(world_size=2))
+    with pytest.raises(InputError, match=r"heads_share=0.1 needs one device, not 2; set it to 0"):
+        stage.on_fit_start()
 
 
 def test_without_latent_estimation_only_the_noise_counts(tmp_path: Path):
