@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,13 +35,13 @@ log = logging.getLogger(__name__)
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 OFFSETS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
-"""Constants that are tried on the logits of new structures."""
+"""Constants that are tried on the logits of each new structure."""
 UNMEASURED_SHARE = 0.5
 """Where no left-out case can tell: nearly all of the gain, and half of what is lost elsewhere."""
 SHARE_SLICES = 24
 """Slices of a case that are segmented for each share, and once for all offsets."""
 _NEARLY = 0.003
-"""By how much mean Dice with the chosen offset may lie below the best."""
+"""By how much mean Dice of a structure with the chosen offset may lie below the best."""
 _LOGITS_BIAS = "network.output_block.bias"
 _BATCH = 16
 _SAME = 0.001
@@ -207,8 +208,8 @@ def dice_by_offsets(
     return found
 
 
-def best_offset(dice: Sequence[Tensor]) -> float:
-    """The smallest offset with which cases come out about best; 0 if nothing is known.
+def best_offsets(dice: Sequence[Tensor], structures: int) -> tuple[float, ...]:
+    """For each structure the smallest offset with which cases come out about best.
 
     Networks that saw few cases are too sure of background: with a new patient they miss far more of
     a structure than they add. What is best for Dice then is to take it from a lower probability on
@@ -216,37 +217,45 @@ def best_offset(dice: Sequence[Tensor]) -> float:
 
     Args:
         dice: Of each case, as `dice_by_offsets` gives it.
+        structures: Their number, C − 1.
+
+    Returns:
+        One offset a structure; 0 where nothing is known of it.
     """
     if not dice:
-        return 0.0
+        return (0.0,) * structures
     by_structure = torch.stack(list(dice)).nanmean(dim=0)  # (offsets, C − 1)
-    means = by_structure.nanmean(dim=1)
-    if bool(means.isnan().any()):
-        return 0.0
-    return next(
-        offset
-        for offset, mean in zip(OFFSETS, means.tolist(), strict=True)
-        if mean >= float(means.max()) - _NEARLY
+    return tuple(
+        next(
+            (
+                offset
+                for offset, mean in zip(OFFSETS, column.tolist(), strict=True)
+                if mean >= float(column.max()) - _NEARLY
+            ),
+            0.0,  # it is not known
+        )
+        for column in by_structure.T
     )
 
 
-def with_offset(folder: Path, offset: float) -> Path:
-    """A model folder in which a constant is added to the logits of all structures.
+def with_offsets(folder: Path, offsets: Sequence[float]) -> Path:
+    """A model folder in which constants are added to the logits of the structures.
 
     Args:
         folder: Of a model of the direct family.
-        offset: The constant; with 0 the folder itself is taken.
+        offsets: The constants; if all are 0 the folder itself is taken.
     """
-    if offset == 0.0:
+    if not any(offsets):
         return folder
-    target = folder.with_name(f"{folder.name}+{offset:g}")
+    name = hashlib.sha256(repr(tuple(offsets)).encode()).hexdigest()[:12]
+    target = folder.with_name(f"{folder.name}-{name}")
     if not (target / "model.json").is_file():
         family = load_networks(folder)
         weights = dict(family.state_dict())
         bias = weights[_LOGITS_BIAS].clone()
-        bias[1:] += offset
+        bias[1:] += torch.tensor(list(offsets), dtype=bias.dtype)
         described = family.description
-        described = replace(described, training={**described.training, "offset": offset})
+        described = replace(described, training={**described.training, "offsets": list(offsets)})
         write_model_folder(target, described, {**weights, _LOGITS_BIAS: bias}, "", overwrite=True)
     return target
 

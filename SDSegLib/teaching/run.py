@@ -36,7 +36,7 @@ from .learnt import learnt_before, remember
 from .measure import (
     UNMEASURED_SHARE,
     FoldPredictor,
-    best_offset,
+    best_offsets,
     best_share,
     between,
     compare,
@@ -46,7 +46,7 @@ from .measure import (
     scores_of,
     segment_with_parent,
     tiles_to_measure,
-    with_offset,
+    with_offsets,
 )
 from .options import LeftOutScore, TeachOptions, TeachProgress, TeachReport, TeachResult
 from .plan import Fold, Plan, folds_of, plan_grid
@@ -169,7 +169,7 @@ class _Run:
         offsets = self._offsets(measured, on_cases, device)
         scores, evaluation = self._scores(measured, choice, share, offsets, description)
         model = self._learn_last(learner, after)
-        model = with_offset(model, offsets.get(None, 0.0))
+        model = with_offsets(model, offsets.get(None, ()))
         if cases.kept_back:
             scores = [*scores, *self._kept_back_scores(model, choice, share, description)]
         scores = self._of_learnt(scores, measured, description)
@@ -285,7 +285,7 @@ class _Run:
 
     def _offsets(
         self, measured: list[tuple[Fold, Path]], on_cases: Mapping[str, Case], device: str
-    ) -> dict[str | None, float]:
+    ) -> dict[str | None, tuple[float, ...]]:
         """What to add to the logits of new structures: in the model, at None, and for each case.
 
         A left-out case is measured with what is best for the others, so that it is no part of the
@@ -296,18 +296,19 @@ class _Run:
         self._say(tr("Measuring"))
         left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
         dice = dice_by_offsets([model for _, model in measured], left_out, device)
-        offsets: dict[str | None, float] = {
-            name: best_offset([row for other, row in dice.items() if other != name])
+        count = len(self.start.structures)
+        offsets: dict[str | None, tuple[float, ...]] = {
+            name: best_offsets([row for other, row in dice.items() if other != name], count)
             for name in dice
         }
-        return {**offsets, None: best_offset(list(dice.values()))}
+        return {**offsets, None: best_offsets(list(dice.values()), count)}
 
     def _scores(
         self,
         measured: list[tuple[Fold, Path]],
         choice: DeviceChoice,
         share: float,
-        offsets: Mapping[str | None, float],
+        offsets: Mapping[str | None, tuple[float, ...]],
         description: ModelDescription,
     ) -> tuple[list[LeftOutScore], Any]:
         if not measured:
@@ -317,7 +318,7 @@ class _Run:
         for fold, model in measured:
             blended = self._blended(model, share)
             for name in fold.measure:
-                folders[name] = with_offset(blended, offsets.get(name, 0.0))
+                folders[name] = with_offsets(blended, offsets.get(name, ()))
         return self._compared(folders, names, choice)
 
     def _of_learnt(
@@ -450,7 +451,7 @@ class _Run:
                 "minutes": round(self.clock.spent / 60, 2),
                 "steps": trained.get("steps"),
                 "share_of_new_weights": result.share,
-                "offset": trained.get("offset", 0.0),
+                "offsets": trained.get("offsets", []),
                 "learning_curve": result.curve,
             },
             figures=figures,

@@ -209,6 +209,8 @@ def rehearse(arguments: argparse.Namespace) -> dict[str, Any]:
     patients = sorted(path.parent for path in arguments.data.glob("*/organs.nii.gz"))
     rows = {}
     for left_out in patients:
+        if arguments.left_out and left_out.name not in arguments.left_out:
+            continue
         others = [patient for patient in patients if patient != left_out]
         rows[left_out.name] = measure(left_out, others, arguments)
         dice = rows[left_out.name]["dice"]
@@ -279,6 +281,7 @@ def main() -> int:
     rehearsal = kinds.add_parser("rehearse")
     rehearsal.add_argument("--data", type=Path, required=True, help="output of `references`")
     rehearsal.add_argument("--minutes", type=float, default=10.0)
+    rehearsal.add_argument("--left-out", nargs="+", help="names of patients; all without it")
     rehearsal.add_argument("--threads", type=int)
     rehearsal.add_argument("--seed", type=int, default=0)
     rehearsal.add_argument("--output", type=Path, required=True, help="JSON file")

@@ -38,11 +38,11 @@ from SDSegLib.teaching.measure import (
     OFFSETS,
     SHARE_SLICES,
     SHARES,
-    best_offset,
+    best_offsets,
     best_share,
     between,
     tiles_to_measure,
-    with_offset,
+    with_offsets,
 )
 from SDSegLib.teaching.options import LeftOutScore, TeachOptions, TeachResult
 from SDSegLib.teaching.plan import MANY_PATIENTS, Fold, Plan, folds_of, plan_grid
@@ -202,27 +202,30 @@ def test_the_share_is_that_of_the_structures_that_are_judged() -> None:
     assert best_share(dice, [1, 2]) == 0.5
 
 
-def dice_rows(*means: float) -> torch.Tensor:
-    """Dice of one structure with each of the offsets."""
-    return torch.tensor([[mean, torch.nan] for mean in means])
+def dice_rows(*columns: tuple[float, ...]) -> torch.Tensor:
+    """Dice of structures with each of the offsets."""
+    return torch.tensor(columns).T
 
 
-def test_the_offset_is_the_smallest_that_is_about_best() -> None:
-    timid = dice_rows(0.4, 0.45, 0.5, 0.53, 0.55, 0.561, 0.563, 0.55, 0.5)
-    bold = dice_rows(0.7, 0.69, 0.68, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-    assert best_offset([timid]) == 2.5
-    assert best_offset([bold]) == 0.0
-    assert best_offset([timid, bold]) == 1.0
-    assert best_offset([]) == 0.0
-    assert best_offset([torch.full((len(OFFSETS), 2), torch.nan)]) == 0.0
+def test_the_offset_of_a_structure_is_the_smallest_that_is_about_best() -> None:
+    timid = (0.4, 0.45, 0.5, 0.53, 0.55, 0.561, 0.563, 0.55, 0.5)
+    bold = (0.7, 0.69, 0.68, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+    unknown = (torch.nan,) * len(OFFSETS)
+    assert best_offsets([dice_rows(timid, bold, unknown)], 3) == (2.5, 0.0, 0.0)
+    both = [dice_rows(timid, bold, bold), dice_rows(bold, bold, unknown)]
+    assert best_offsets(both, 3) == (1.0, 0.0, 0.0)
+    assert best_offsets([], 3) == (0.0, 0.0, 0.0)
 
 
 def test_with_an_offset_a_model_finds_more_of_its_structures(models: Path) -> None:
     a_parent(models, "direct")
     folder = models / "direct-parent"
-    assert with_offset(folder, 0.0) == folder
-    more = with_offset(folder, 2.0)
-    assert read_description(more).training["offset"] == 2.0
+    assert with_offsets(folder, (0.0, 0.0)) == folder
+    assert with_offsets(folder, ()) == folder
+    one = with_offsets(folder, (0.0, 2.0))
+    more = with_offsets(folder, (2.0, 2.0))
+    assert one != more
+    assert read_description(more).training["offsets"] == [2.0, 2.0]
     case = a_case()
     before, after = load_family(folder), load_family(more)
     image = torch.randn(2, before.description.input.channels, *before.description.input.size)
