@@ -106,7 +106,7 @@ def a_slurm(folder: Path) -> Iterator[Slurm]:
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o400)
     host = socket.gethostname().partition(".")[0]
-    controller_port, machine_port = _free_ports(2)
+    controller_port, machine_port = free_ports(2)
     configuration = folder / "slurm.conf"
     configuration.write_text(
         "\n".join(line.strip() for line in _CONFIGURATION.strip().splitlines()).format(
@@ -189,7 +189,8 @@ def _end_jobs(slurm: Slurm) -> None:
         time.sleep(0.1)
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Ports of this computer that nobody listens at."""
     sockets = [socket.socket() for _ in range(number)]
     try:
         for one in sockets:
