@@ -145,7 +145,7 @@ def train(
         if as_json:
             typer.echo(json.dumps({"plan": plan}))
         return
-    continues = keep_record(output, record)
+    continues = keep_record(output, record, writes=prints)
     if continues and prints and not as_json:
         console.print(
             tr("Continuing the run in {output}.").format(output=output),
