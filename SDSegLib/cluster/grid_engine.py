@@ -23,6 +23,8 @@ _SUBMITTED = re.compile(r"[Yy]our job (\d+) ")
 _ERROR = re.compile(r"error reason +\d+: +(?:[\d/]+ [\d:]+ )?(?:\[\d+:\d+\]: )?(?:error: )?(.+)")
 _LIMIT_OF_TIME = re.compile(r"\bh_rt=(\d+)")
 _OTHER_QUEUE = "hard queue list"
+_TOO_FEW = "cannot run in PE "
+"""Said of a parallel environment besides what is said of its queues, if there is anything."""
 _NOW_AWAY = "temporarily not available"
 _BY_LOAD = "unknown resource"
 """Said of what nodes report, such as mem_free, which is not known until a job is placed."""
@@ -46,7 +48,7 @@ class GridEngine:
         self._missing = {
             number: self._missing.get(number, now) for number in numbers if number not in listed
         }
-        self._learn_reason([n for n in numbers if n in listed and "w" in listed[n][0]], now)
+        self._learn_reason([n for n in numbers if n in listed and "q" in listed[n][0]], now)
         return {
             number: self._in_queue(number, *listed[number])
             if number in listed
@@ -66,7 +68,7 @@ class GridEngine:
             return JobState("ERROR", found[1] if found else "")
         if "d" in letters:
             return JobState("DELETED")
-        if "w" in letters:
+        if "q" in letters:
             return JobState("PENDING", tr("held") if "h" in letters else self._reason)
         if letters.strip("R") in ("r", "t"):
             return JobState("RUNNING", nodes=node)
@@ -137,7 +139,8 @@ def _objections(number: str, how: str) -> list[str]:
         return []
     begin = f"Job {number} "
     lines = [line[len(begin) :] for line in said.splitlines() if line.startswith(begin)]
-    return [line for line in lines if _OTHER_QUEUE not in line]
+    lines = [line for line in lines if _OTHER_QUEUE not in line]
+    return [line for line in lines if not line.startswith(_TOO_FEW)] or lines
 
 
 def _account(number: str) -> dict[str, str]:

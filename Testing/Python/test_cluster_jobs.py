@@ -310,11 +310,14 @@ ERROR = (
 NEVER = """Job 2 (-l h_rt=172800) cannot run in queue "gpu.q" because of cluster queue
 Job 2 cannot run in queue "down.q" because it is not contained in its hard queue list (-q)
 verification: no suitable queues"""
+TOO_FEW = """Job 2 cannot run in PE "smp" because it only offers 0 slots
+verification: no suitable queues"""
 AWAY = """Job 2 queue instance "gpu.q@node3" dropped because it is temporarily not available
+Job 2 cannot run in PE "smp" because it only offers 0 slots
 verification: no suitable queues"""
-FULL = """Job 2 (-l slots=1) cannot run in queue "gpu.q@node3" because it offers only qc:slots=0.000000
+FULL = """Job 2 (-l slots=1) cannot run in queue "gpu.q@a" because it offers only qc:slots=0.000000
 verification: no suitable queues"""
-BY_LOAD = """Job 2 (-l mem_free=1G) cannot run in queue "gpu.q@a" because job requests unknown resource (x)
+BY_LOAD = """Job 2 (-l mem_free=1G) cannot run in queue "a.q" because job requests unknown resource
 verification: no suitable queues"""
 FOUND = "verification: found suitable queue(s)"
 
@@ -329,6 +332,7 @@ FOUND = "verification: found suitable queue(s)"
             AWAY,
             'queue instance "gpu.q@node3" dropped because it is temporarily not available',
         ),
+        (TOO_FEW, TOO_FEW, 'cannot run in PE "smp" because it only offers 0 slots'),
         (FOUND, FULL, ""),  # it waits for its turn
         (FOUND, AWAY.replace("verification", FULL), ""),
         (BY_LOAD, FULL, ""),
@@ -432,7 +436,10 @@ def test_a_job_whose_node_is_down_is_replaced_though_it_is_said_to_run(
 
 
 @needs_jobqueue
-def test_a_job_that_is_refused_on_this_computer_is_a_sentence(tmp_path: Path) -> None:
+def test_a_job_that_is_refused_on_this_computer_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PROMPT_SECONDS", 60.0)  # on a busy computer it takes a while
     plan = ClusterPlan(
         kind="LocalCluster",
         arguments={
