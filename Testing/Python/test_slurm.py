@@ -112,7 +112,7 @@ def test_a_node_that_dies_in_mid_study_costs_no_study(
         file = plan(tmp_path, jobs=2, job_extra_directives=["--gres=gpu:4"])  # a node for each
 
         def started() -> int:
-            logs = (tmp_path / "sdseg" / "logs").glob("slurm-*.out")
+            logs = (tmp_path / "sdseg" / "logs").glob("dask-worker-*.err")
             return sum("Registered to" in path.read_text() for path in logs)
 
         process = start(slurm, studies, model, file)
