@@ -276,10 +276,13 @@ class OwnRequestToTerminate(Callback):
 class StopRequest:
     """Context in which the first Ctrl+C or request to terminate only sets a flag, so that a
     checkpoint can be saved; the second one has its usual effect.
+
+    Attributes:
+        number: Of the signal that came, or 0.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self.number = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -291,9 +294,9 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+        self.number = number
         signal.signal(number, self._before[number])
 
     def is_set(self) -> bool:
         """Whether to save and stop."""
-        return self._asked
+        return self.number > 0
