@@ -487,14 +487,20 @@ def test_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
 def test_a_run_that_fails_leaves_no_empty_folder(tmp_path: Path) -> None:
     mine, new = tmp_path / "mine", tmp_path / "new" / "results"
     mine.mkdir()
-    for output in (mine, new):
-        with pytest.raises(OutputError, match="the server"), prepared_output(output):
+
+    def fail(output: Path, *files: str) -> None:
+        with prepared_output(output):
             assert output.is_dir()
+            for name in files:
+                (output / name).touch()
             raise OutputError("the server lacks the model")
+
+    for output in (mine, new):
+        with pytest.raises(OutputError, match="the server"):
+            fail(output)
     assert list(tmp_path.iterdir()) == [mine]
-    with pytest.raises(OutputError), prepared_output(new):
-        (new / "metrics.csv").write_text("case\n")
-        raise OutputError("the disk is full")
+    with pytest.raises(OutputError, match="the server"):
+        fail(new, "metrics.csv")
     assert (new / "metrics.csv").exists()
     with prepared_output(mine):
         pass
