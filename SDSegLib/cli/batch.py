@@ -18,7 +18,7 @@ from ..options import RunOptions
 from ..volume.structure import Structure, structure_id
 from .batch_cluster import results_of_cluster
 from .batch_screen import result_json, result_line, studies_bar
-from .batch_server import server_for_batch
+from .chosen_server import chosen_server
 from .interrupt import Interrupt
 from .options import OriginalGrid, OrLocal, Phase, Server, with_run_options
 from .text import escape
@@ -127,7 +127,7 @@ def batch(
     modalities = {model.description.expects.modality or "CT" for model in models}
     modality = modalities.pop() if len(modalities) == 1 else None
     console = Console(stderr=True)
-    elsewhere = server_for_batch(server, or_local, plan is not None, console)
+    elsewhere = chosen_server(server, or_local, plan is not None, console)
     is_here = plan is None and elsewhere is None
 
     def tell_passed_over(path: Path, reason: str) -> None:

@@ -17,7 +17,6 @@ from rich.table import Table
 from ..errors import InputError
 from ..language import tr
 from ..options import RunOptions
-from .batch_server import BatchServer, server_for_batch
 from .chosen_cases import (
     CaseFolder,
     CaseFolderAgain,
@@ -34,6 +33,7 @@ from .chosen_cases import (
     progress_of_cases,
     refuse_data_folders,
 )
+from .chosen_server import ChosenServer, chosen_server
 from .findings import show_warning
 from .options import BUNDLED_MODEL, AsJson, OrLocal, Server, with_run_options
 from .text import escape
@@ -166,7 +166,7 @@ def evaluate(
         evaluate_folder,
         evaluate_model,
     )
-    from ..evaluation.report import prepare_output, summary_json, write_results
+    from ..evaluation.report import prepared_output, summary_json, write_results
     from ..evaluation.scores import Rules, require_monai
     from ..evaluation.summary import summarise, without
     from ..models.registry import default_model, find_model
@@ -179,11 +179,11 @@ def evaluate(
         find_model(options.model or default_model())
     require_monai()
     refuse_data_folders(output, chosen.root, predictions)
-    elsewhere = server_for_batch(server, or_local, False, console)
-    prepare_output(output, overwrite)
+    elsewhere = chosen_server(server, or_local, False, console)
     meaning = absent.value if absent is not None else chosen.absent
     rules = Rules(convention.value, meaning)
     with (
+        prepared_output(output, overwrite),
         progress_of_cases(console, len(cases.pairs), quiet=as_json) as reports,
         _segmenting(elsewhere, console) as segment,
     ):
@@ -223,7 +223,7 @@ def evaluate(
 
 
 @contextmanager
-def _segmenting(server: BatchServer | None, console: Console) -> Iterator[Elsewhere | None]:
+def _segmenting(server: ChosenServer | None, console: Console) -> Iterator[Elsewhere | None]:
     """What segments on a server; None for this computer."""
     if server is None:
         yield None

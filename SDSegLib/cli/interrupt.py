@@ -80,6 +80,12 @@ class Signals:
 _current: Signals | None = None
 
 
+def note_signal(number: int) -> None:
+    """Let the command end with the exit code of a signal that something else has received."""
+    if _current is not None:
+        _current._received.append(number)
+
+
 class Interrupt:
     """Inside its `with` block, Ctrl+C sets a flag instead of raising an exception.
 

@@ -70,7 +70,7 @@ def stability(
     """
     from ..evaluation.cases import require_images
     from ..evaluation.evaluate import Options
-    from ..evaluation.report import prepare_output, write_stability
+    from ..evaluation.report import prepared_output, write_stability
     from ..evaluation.scores import Rules, require_monai
     from ..evaluation.stability import judge_model, summarise_stability
     from ..models.registry import default_model, find_model
@@ -81,9 +81,11 @@ def stability(
     require_images(chosen.found.pairs)
     require_monai()
     refuse_data_folders(output, chosen.root)
-    prepare_output(output, overwrite)
     rules = Rules(absent=chosen.absent)
-    with progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports:
+    with (
+        prepared_output(output, overwrite),
+        progress_of_cases(console, len(chosen.found.pairs), quiet=as_json) as reports,
+    ):
         run = replace(options, samples=samples)
         how = Options(rules, run=run, report_case=reports.cases, report_slices=reports.slices)
         result = judge_model(chosen.found.pairs, how, chosen.collection)

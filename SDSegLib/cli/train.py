@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ..errors import CancelledError, InputError, ModelError
 from ..language import tr
+from .interrupt import note_signal
 
 if TYPE_CHECKING:
     from ..training.job import TrainingJob, TrainingProgress
@@ -145,7 +146,7 @@ def train(
         if as_json:
             typer.echo(json.dumps({"plan": plan}))
         return
-    continues = keep_record(output, record)
+    continues = keep_record(output, record, writes=prints)
     if continues and prints and not as_json:
         console.print(
             tr("Continuing the run in {output}.").format(output=output),
@@ -155,6 +156,8 @@ def train(
     with StopRequest() as stop:
         shown = None if as_json else console
         progress = run_job(job, replace(machine, is_stopped=stop.is_set, console=shown))
+    if stop.is_set():
+        note_signal(stop.number)
     if prints:
         _report(progress, output, plan, as_json, print_progress)
     if stop.is_set() and progress.is_finished:

@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SDSegError
 from ..language import tr, trn
 from .commands import ANSWER_SECONDS, Commands, SilentCommandError
 from .dispatch import LATE_SECONDS, Fate
+from .grid_engine import is_of_no_use, submitted_with_a_warning
+from .job_state import JobState
 from .plan import ClusterPlan
-from .queue_states import OUTPUTS, STATES, JobState
+from .queue_states import OUTPUTS, STATES
 
 _LOOK_SECONDS = 1.0
 _ASK_SECONDS = 5.0
@@ -35,6 +38,9 @@ _FINISH_SECONDS = 10.0
 """The same before it is ended, when the run ends."""
 _GONE_SECONDS = 30.0
 """A job whose worker is gone for so long has ended, if the batch system cannot be asked."""
+_LOST_SECONDS = 300.0
+"""The same if the batch system can be asked and says that it runs, as Grid Engine does for ever
+of a job whose node is down."""
 _LAG_SECONDS = 5.0
 """For so long the scheduler may not have told here that a worker is gone."""
 _MOST_FAILED_STARTS = 3
@@ -50,6 +56,7 @@ class _Job:
     Attributes:
         name: Of its worker, or the beginning of the names of its workers.
         number: As the batch system has it.
+        place: Folder of its output, and its name there without the number.
         came: Whether a worker of it was there.
         gone_since: When its worker was missed.
         silent_since: Since when it runs although no worker of it has come.
@@ -59,6 +66,7 @@ class _Job:
 
     name: str
     number: str
+    place: Path = Path()
     came: bool = False
     gone_since: float | None = None
     silent_since: float | None = None
@@ -287,10 +295,10 @@ class Jobs:
             self._asked = self._asker.submit(query, [job.number for job in absent])
 
     def _has_ended(self, job: _Job, now: float) -> bool:
-        if job.state is not None:
-            return job.state.has_ended
-        is_asked = self._plan.kind in STATES
-        return not is_asked and bool(job.gone_since) and now > job.gone_since + _GONE_SECONDS  # type: ignore[operator]
+        if job.state is not None and job.state.has_ended:
+            return True
+        patience = _LOST_SECONDS if self._plan.kind in STATES else _GONE_SECONDS
+        return job.gone_since is not None and now > job.gone_since + patience
 
     # What follows from it.
 
@@ -336,7 +344,7 @@ class Jobs:
 
     def _with_output(self, sentence: str, job: _Job) -> str:
         """A sentence on a job, and one on its output if that is known."""
-        path, line = OUTPUTS.get(self._plan.kind, lambda number: ("", ""))(job.number)
+        path, line = OUTPUTS.get(self._plan.kind, lambda *_: ("", ""))(job.number, job.place)
         if not path:
             return sentence
         if not line:
@@ -558,13 +566,21 @@ def _told_of(job_class: Any, submissions: _Submissions) -> Any:
                 await super().start()
             except Exception as error:  # noqa: BLE001
                 # Each class of dask-jobqueue raises what its command made it raise.
+                await self._cancel_warned(str(error))
                 submissions.refused[str(self.name)] = _reason(error)
                 submissions.is_silent |= isinstance(error, SilentCommandError)
                 self.status = Status.running  # it is removed by its name
             else:
                 name = str(self.name)
-                submissions.jobs[name] = _Job(name, str(self.job_id))
+                place = Path(self.log_directory or "").absolute() / str(self.job_name)
+                submissions.jobs[name] = _Job(name, str(self.job_id), place)
                 submissions.accepted += 1
+
+        async def _cancel_warned(self, message: str) -> None:
+            """Cancel a job of Grid Engine that was taken with a warning, as none will ever run."""
+            number = submitted_with_a_warning(message)
+            if number:
+                await self._close_job(number, self.cancel_command)
 
         async def close(self) -> None:
             if self.job_id:  # else it was refused; not every class expects that
@@ -590,4 +606,5 @@ def _reason(error: BaseException) -> str:
     if "stderr:" in text:
         text = text.rpartition("stderr:")[2]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+    said = [line for line in lines if not is_of_no_use(line)]
+    return (said[-1] if said else type(error).__name__)[:300]

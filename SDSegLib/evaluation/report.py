@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,26 @@ def prepare_output(folder: Path, overwrite: bool = False) -> None:
             ).format(folder=folder)
         )
     check_output(folder / SUMMARY_FILE, overwrite)
+
+
+@contextmanager
+def prepared_output(folder: Path, overwrite: bool = False) -> Iterator[None]:
+    """`prepare_output`; if the block does not end well, no folder stays that it has created.
+
+    Raises:
+        OutputError: As there.
+    """
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
+    is_well = False
+    try:
+        prepare_output(folder, overwrite)
+        yield
+        is_well = True
+    finally:
+        if not is_well:
+            with suppress(OSError):  # of one with something in it
+                for path in created:
+                    path.rmdir()
 
 
 def write_results(

@@ -46,8 +46,14 @@ def record_of(
     }
 
 
-def keep_record(folder: Path, record: dict[str, Any]) -> bool:
+def keep_record(folder: Path, record: dict[str, Any], writes: bool = True) -> bool:
     """Write the record, or check that the run in the folder is the same one.
+
+    Args:
+        folder: Of the run.
+        record: What determines its result.
+        writes: Whether this process does; of several that learn together only one, so that the
+            others do not take a run for an earlier one.
 
     Returns:
         Whether an earlier run is resumed.
@@ -59,6 +65,8 @@ def keep_record(folder: Path, record: dict[str, Any]) -> bool:
     continues = path.is_file()
     if continues:
         _compare(path, read_record(path), record)
+    if not writes:
+        return continues
     folder.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{FILE}.{os.getpid()}")
     fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

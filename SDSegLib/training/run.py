@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -147,6 +148,7 @@ def run_stage(
         *([TimeBudget()] if settings.minutes else []),
         *([validation] if held_out else []),
         Checkpoints(last, settings.checkpoint_minutes, machine.deadline, machine.is_stopped),
+        OwnRequestToTerminate(),
         StepBar(title, settings.steps, machine.console),
         *([StepReport(machine.report)] if machine.report is not None else []),
     ]
@@ -255,13 +257,32 @@ class TimeBudget(Callback):
             trainer.should_stop = True
 
 
-class StopRequest:
-    """Context in which the first Ctrl+C or request to terminate only sets a flag, so that a
-    checkpoint can be saved; the second one has its usual effect.
+class OwnRequestToTerminate(Callback):
+    """Leaves SIGTERM to whoever handled it before the training, as `StopRequest` does.
+
+    Lightning's handler ends the process with exit code 0 and no word, and if several processes
+    learn together, before anything is saved.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and callable(self._before):
+            signal.signal(signal.SIGTERM, self._before)
+
+
+class StopRequest:
+    """Context in which the first Ctrl+C or request to terminate only sets a flag, so that a
+    checkpoint can be saved; the second one has its usual effect.
+
+    Attributes:
+        number: Of the signal that came, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -273,9 +294,9 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+        self.number = number
         signal.signal(number, self._before[number])
 
     def is_set(self) -> bool:
         """Whether to save and stop."""
-        return self._asked
+        return self.number > 0

@@ -1,4 +1,4 @@
-"""A SLURM of its own for the tests: one machine, which is this one, and a queue.
+"""A SLURM of its own for the tests: a node or several, all of them this machine, and a queue.
 
 Nothing of an installed SLURM is touched: key, configuration, sockets, ports and folders are the
 test's own. Its daemons need the rights of root, as everywhere.
@@ -12,10 +12,12 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 _START_SECONDS = 60.0
@@ -29,13 +31,13 @@ _CONFIGURATION = """
     AuthInfo=socket={folder}/munge.socket
     CryptoType=crypto/munge
     SlurmctldPort={controller_port}
-    SlurmdPort={machine_port}
     StateSaveLocation={folder}/state
-    SlurmdSpoolDir={folder}/spool
+    SlurmdSpoolDir={folder}/spool-%n
     SlurmctldPidFile={folder}/slurmctld.pid
-    SlurmdPidFile={folder}/slurmd.pid
+    SlurmdPidFile={folder}/slurmd-%n.pid
+    SlurmdTimeout=20
     SlurmctldLogFile={folder}/slurmctld.log
-    SlurmdLogFile={folder}/slurmd.log
+    SlurmdLogFile={folder}/slurmd-%n.log
     ProctrackType=proctrack/linuxproc
     TaskPlugin=task/none
     JobAcctGatherType=jobacct_gather/none
@@ -49,9 +51,9 @@ _CONFIGURATION = """
     KillWait=2
     MailProg=/bin/true
     GresTypes=gpu
-    NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=131072 Gres=gpu:4 State=UNKNOWN
-    PartitionName=gpu Nodes={host} Default=YES MaxTime=24:00:00 State=UP
-    PartitionName=down Nodes={host} MaxTime=60 State=DOWN
+    NodeName=DEFAULT CPUs=32 RealMemory=131072 Gres=gpu:4
+    PartitionName=gpu Nodes=ALL Default=YES MaxTime=24:00:00 State=UP
+    PartitionName=down Nodes=ALL MaxTime=60 State=DOWN
 """
 
 
@@ -72,10 +74,12 @@ class Slurm:
     Attributes:
         folder: Of its files, logs among them.
         environment: With which its commands, and those that submit jobs, are started.
+        nodes: The daemon of each node, by its name.
     """
 
     folder: Path
     environment: dict[str, str]
+    nodes: dict[str, subprocess.Popen[bytes]]
 
     def ask(self, *command: object) -> str:
         """What a command of SLURM prints."""
@@ -90,6 +94,14 @@ class Slurm:
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
+    def kill_node(self, name: str) -> None:
+        """End its daemon and all processes of its jobs at once, as a power cut does."""
+        self.nodes[name].kill()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("SLURMD_NODENAME") == name:
+                    process.kill()
+
     def jobs(self, states: str = "PENDING,RUNNING,COMPLETING") -> dict[str, str]:
         """The states of the jobs by their numbers."""
         lines = self.ask("squeue", "--noheader", "--states", states, "--format", "%i %T")
@@ -97,28 +109,35 @@ class Slurm:
 
 
 @contextmanager
-def a_slurm(folder: Path) -> Iterator[Slurm]:
-    """A running SLURM; it and all its jobs end with the block."""
+def a_slurm(folder: Path, nodes: Sequence[str] = ()) -> Iterator[Slurm]:
+    """A running SLURM with these nodes, or one of this machine's name.
+
+    It and all its jobs end with the block.
+    """
+    host = socket.gethostname().partition(".")[0]
+    nodes = nodes or (host,)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("state", "spool"):
+    for name in ("state", *(f"spool-{node}" for node in nodes)):
         (folder / name).mkdir()
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o400)
-    host = socket.gethostname().partition(".")[0]
-    controller_port, machine_port = _free_ports(2)
+    controller_port, *ports = free_ports(1 + len(nodes))
     configuration = folder / "slurm.conf"
+    lines = "\n".join(line.strip() for line in _CONFIGURATION.strip().splitlines()).format(
+        folder=folder, host=host, controller_port=controller_port
+    )
+    machines = "".join(
+        f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} State=UNKNOWN\n"
+        for name, port in zip(nodes, ports, strict=True)
+    )
     configuration.write_text(
-        "\n".join(line.strip() for line in _CONFIGURATION.strip().splitlines()).format(
-            folder=folder, host=host, controller_port=controller_port, machine_port=machine_port
-        )
-        + "\n",
-        encoding="utf-8",
+        lines.replace("PartitionName", f"{machines}PartitionName", 1) + "\n", encoding="utf-8"
     )
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n", encoding="utf-8")
     devices = "\n".join(f"Name=gpu File=/dev/{name}" for name in ("null", "zero", "full", "random"))
     (folder / "gres.conf").write_text(f"{devices}\n", encoding="utf-8")  # any device will do
-    slurm = Slurm(folder, {"SLURM_CONF": str(configuration)})
+    slurm = Slurm(folder, {"SLURM_CONF": str(configuration)}, {})
     daemons: list[subprocess.Popen[bytes]] = []
     try:
         daemons.append(
@@ -131,11 +150,13 @@ def a_slurm(folder: Path) -> Iterator[Slurm]:
         )
         _wait_for(daemons, slurm, lambda: (folder / "munge.socket").exists())
         daemons.append(_start(slurm, "slurmctld", "-D", "-f", str(configuration)))
-        daemons.append(_start(slurm, "slurmd", "-D", "-f", str(configuration)))
+        for name in nodes:
+            slurm.nodes[name] = _start(slurm, "slurmd", "-D", "-f", str(configuration), "-N", name)
+        daemons.extend(slurm.nodes.values())
         _wait_for(daemons, slurm, lambda: _is_idle(slurm))
         yield slurm
     finally:
-        if len(daemons) == 3 and daemons[1].poll() is None:
+        if slurm.nodes and daemons[1].poll() is None:
             _end_jobs(slurm)
         for daemon in reversed(daemons):
             daemon.terminate()
@@ -148,7 +169,7 @@ def a_slurm(folder: Path) -> Iterator[Slurm]:
 
 
 def _start(slurm: Slurm, *command: str) -> subprocess.Popen[bytes]:
-    with (slurm.folder / f"{command[0]}.out").open("wb") as out:
+    with (slurm.folder / f"{command[0]}.out").open("ab") as out:
         return subprocess.Popen(
             command,
             env={**os.environ, **slurm.environment},
@@ -189,7 +210,8 @@ def _end_jobs(slurm: Slurm) -> None:
         time.sleep(0.1)
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Ports of this computer that nobody listens at."""
     sockets = [socket.socket() for _ in range(number)]
     try:
         for one in sockets:

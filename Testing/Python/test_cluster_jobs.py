@@ -13,13 +13,15 @@ import pytest
 from test_cluster import needs_jobqueue
 from worker_parts import posix_only
 
-from SDSegLib.cluster import commands
+from SDSegLib.cluster import commands, grid_engine
 from SDSegLib.cluster import jobs as module
 from SDSegLib.cluster.connection import connected
 from SDSegLib.cluster.dispatch import Fate
+from SDSegLib.cluster.grid_engine import GridEngine, output_in_grid_engine
+from SDSegLib.cluster.job_state import JobState
 from SDSegLib.cluster.jobs import Jobs, _Job
 from SDSegLib.cluster.plan import ClusterPlan, read_plan
-from SDSegLib.cluster.queue_states import JobState, output_in_slurm, states_in_slurm
+from SDSegLib.cluster.queue_states import output_in_slurm, states_in_slurm
 from SDSegLib.errors import InputError, SDSegError
 
 AT = "tcp://10.0.0.1:4001"
@@ -209,7 +211,7 @@ def test_a_job_that_runs_without_a_worker_is_named(
     running: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        module, "OUTPUTS", {"SLURMCluster": lambda number: (f"/logs/{number}.out", "Mounting …")}
+        module, "OUTPUTS", {"SLURMCluster": lambda number, _: (f"/logs/{number}.out", "Mounting …")}
     )
     running._plan = replace(running._plan, jobs=2)
     silent = _Job("SLURMCluster-1", "8", state=JobState("RUNNING", nodes="node3"))
@@ -292,8 +294,152 @@ def test_a_filter_of_the_user_does_not_hide_jobs(
     assert states_in_slurm(["7"]) is None
 
 
+LIST = """<?xml version='1.0'?>
+<job_info xmlns:xsd="http://arc.liv.ac.uk/repos/darcs/sge/source/dist/util/resources/schemas">
+<queue_info><job_list state="running"><JB_job_number>1</JB_job_number><JB_name>dask-worker</JB_name>
+<state>r</state><queue_name>gpu.q@node3</queue_name></job_list></queue_info>
+<job_info><job_list state="pending"><JB_job_number>2</JB_job_number><state>qw</state>
+<queue_name></queue_name></job_list>
+<job_list state="pending"><JB_job_number>3</JB_job_number><state>Eqw</state></job_list>
+<job_list state="pending"><JB_job_number>4</JB_job_number><state>hqw</state></job_list>
+<job_list state="pending"><JB_job_number>5</JB_job_number><state>Rq</state></job_list>
+</job_info></job_info>"""
+ERROR = (
+    "error reason          1:      11/30/2026 09:57:34 [0:9166]: error: can't chdir to /no: No such"
+)
+NEVER = """Job 2 (-l h_rt=172800) cannot run in queue "gpu.q" because of cluster queue
+Job 2 cannot run in queue "down.q" because it is not contained in its hard queue list (-q)
+verification: no suitable queues"""
+TOO_FEW = """Job 2 cannot run in PE "smp" because it only offers 0 slots
+verification: no suitable queues"""
+AWAY = """Job 2 queue instance "gpu.q@node3" dropped because it is temporarily not available
+Job 2 cannot run in PE "smp" because it only offers 0 slots
+verification: no suitable queues"""
+FULL = """Job 2 (-l slots=1) cannot run in queue "gpu.q@a" because it offers only qc:slots=0.000000
+verification: no suitable queues"""
+BY_LOAD = """Job 2 (-l mem_free=1G) cannot run in queue "a.q" because job requests unknown resource
+verification: no suitable queues"""
+FOUND = "verification: found suitable queue(s)"
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("if_empty", "now", "reason"),
+    [
+        (NEVER, NEVER, '(-l h_rt=172800) cannot run in queue "gpu.q" because of cluster queue'),
+        (
+            FOUND,
+            AWAY,
+            'queue instance "gpu.q@node3" dropped because it is temporarily not available',
+        ),
+        (TOO_FEW, TOO_FEW, 'cannot run in PE "smp" because it only offers 0 slots'),
+        (FOUND, FULL, ""),  # it waits for its turn
+        (FOUND, AWAY.replace("verification", FULL), ""),
+        (BY_LOAD, FULL, ""),
+        (FOUND, FOUND, ""),
+    ],
+)
+def test_what_grid_engine_tells_of_jobs_in_its_queue(
+    program: Callable[[str, str], None], if_empty: str, now: str, reason: str
+) -> None:
+    program("qstat", f"[ $1 = -j ] && cat <<'END' && exit\n{ERROR}\nEND\ncat <<'END'\n{LIST}\nEND")
+    program(
+        "qalter",
+        f"[ $2 = v ] && cat <<'END' && exit 1\n{if_empty}\nEND\ncat <<'END'\n{now}\nEND",
+    )
+    states = GridEngine()(["1", "2", "3", "4", "5"])
+    assert states == {
+        "1": JobState("RUNNING", nodes="node3"),
+        "2": JobState("PENDING", reason),
+        "3": JobState("ERROR", "can't chdir to /no: No such"),
+        "4": JobState("PENDING", "held"),
+        "5": JobState("PENDING", reason),
+    }
+    assert states["3"].waits_for_ever
+    assert states["2"].waits_unusually == bool(reason)
+    program("qstat", "echo error: commlib error: got select error")
+    assert GridEngine()(["1"]) is None
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("failed", "status", "seconds", "expected"),
+    [
+        ("0", "3", 7, JobState("FAILED", "exit status 3")),
+        ("0", "0", 7, JobState("COMPLETED")),
+        ("0", "137                  (Killed)", 7, JobState("FAILED", "exit status 137")),
+        (
+            "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit",
+            *("137                  (Killed)", 60),
+            JobState("TIMEOUT", "37: qmaster enforced h_rt, h_cpu, or h_vmem limit"),
+        ),
+        (
+            "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit",
+            *("137                  (Killed)", 7),
+            JobState("FAILED", "37: qmaster enforced h_rt, h_cpu, or h_vmem limit"),
+        ),
+        (
+            "100 : assumedly after job",
+            *("137                  (Killed)", 7),
+            JobState("CANCELLED", "100: assumedly after job"),
+        ),
+        (
+            "100 : assumedly after job",
+            *("139                  (Segmentation fault)", 7),
+            JobState("FAILED", "100: assumedly after job"),
+        ),
+    ],
+)
+def test_how_a_job_of_grid_engine_ended_is_in_its_account(
+    program: Callable[[str, str], None], failed: str, status: str, seconds: int, expected: JobState
+) -> None:
+    program("qstat", "echo '<job_info></job_info>'")
+    program(
+        "qacct",
+        f"echo 'failed       {failed}'; echo 'exit_status  {status}'\n"
+        f"echo 'ru_wallclock {seconds}s'; echo 'category     -q gpu.q -l h_rt=60 -pe smp 8'",
+    )
+    assert GridEngine()(["7"]) == {"7": expected}
+
+
+@posix_only
+def test_a_job_of_grid_engine_has_not_ended_before_its_account_may_have_been_written(
+    program: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program("qstat", "echo '<job_info></job_info>'")
+    program("qacct", "exit 1")
+    engine = GridEngine()
+    (state,) = (engine(["7"]) or {}).values()
+    assert not state.has_ended
+    monkeypatch.setattr(grid_engine, "_ACCOUNT_SECONDS", 0.0)
+    assert engine(["7"]) == {"7": JobState()}
+    assert output_in_grid_engine("7", tmp_path / "dask-worker") == ("", "")
+    (tmp_path / "dask-worker.o7").write_text("Start\nNo such environment\n\n", encoding="utf-8")
+    path, line = output_in_grid_engine("7", tmp_path / "dask-worker")
+    assert Path(path).name == "dask-worker.o7"
+    assert line == "No such environment"
+
+
+def test_a_job_whose_node_is_down_is_replaced_though_it_is_said_to_run(
+    running: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Grid Engine does for ever."""
+    running.cluster.workers = {}
+    look(running)
+    (job,) = running._jobs
+    job.state = JobState("RUNNING")
+    look(running)
+    assert running.cluster.submitted == 0
+    monkeypatch.setattr(module, "_LOST_SECONDS", 0.0)
+    look(running)
+    assert running.cluster.submitted == 1
+
+
 @needs_jobqueue
-def test_a_job_that_is_refused_on_this_computer_is_a_sentence(tmp_path: Path) -> None:
+def test_a_job_that_is_refused_on_this_computer_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PROMPT_SECONDS", 60.0)  # on a busy computer it takes a while
     plan = ClusterPlan(
         kind="LocalCluster",
         arguments={

@@ -22,7 +22,7 @@ from SDSegLib.evaluation.cases import find_pairs, find_predictions, label_names
 from SDSegLib.evaluation.evaluate import Options, evaluate_autoencoder, evaluate_folder
 from SDSegLib.evaluation.label_maps import on_grid, read_label_map
 from SDSegLib.evaluation.reconstruction import compact_only, reconstruct
-from SDSegLib.evaluation.report import prepare_output, write_results
+from SDSegLib.evaluation.report import prepare_output, prepared_output, write_results
 from SDSegLib.evaluation.scores import (
     Rules,
     Status,
@@ -482,6 +482,29 @@ def test_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
         prepare_output(tmp_path)
     with pytest.raises(OutputError, match="cannot be used"):
         prepare_output(tmp_path / "thesis.txt")
+
+
+def test_a_run_that_fails_leaves_no_empty_folder(tmp_path: Path) -> None:
+    mine, new = tmp_path / "mine", tmp_path / "new" / "results"
+    mine.mkdir()
+
+    def fail(output: Path, *files: str) -> None:
+        with prepared_output(output):
+            assert output.is_dir()
+            for name in files:
+                (output / name).touch()
+            raise OutputError("the server lacks the model")
+
+    for output in (mine, new):
+        with pytest.raises(OutputError, match="the server"):
+            fail(output)
+    assert list(tmp_path.iterdir()) == [mine]
+    with pytest.raises(OutputError, match="the server"):
+        fail(new, "metrics.csv")
+    assert (new / "metrics.csv").exists()
+    with prepared_output(mine):
+        pass
+    assert mine.is_dir()
 
 
 # --- the command ----------------------------------------------------------------------------------

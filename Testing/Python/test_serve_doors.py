@@ -232,6 +232,22 @@ def test_an_evaluation_gives_the_same_figures_with_a_server(
         assert secret not in text
 
 
+def test_an_evaluation_with_a_model_that_the_server_lacks_leaves_no_folder(
+    running: RunningServer, token: str, sdseg: Run, tmp_path: Path
+) -> None:
+    from tiny_model import write_tiny_model
+
+    pytest.importorskip("monai", reason='needs monai: pip install "sdseg[evaluate]"')
+    write_ct(tmp_path / "cases" / "one" / "ct.nii.gz")
+    write_ct(tmp_path / "cases" / "one" / "organs.nii.gz", (a_body().array > 0).astype(np.uint8))
+    mine = write_tiny_model(tmp_path / "mine" / "tiny", network={"unet_channels": 64})
+    what = ("evaluate", tmp_path / "cases", "--model", mine, "--device", "cpu")
+    done = sdseg(*what, "--output", tmp_path / "new" / "there", "--server", running.address)
+    assert done.code == 2, done.err
+    assert "has other weights here" in done.err
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_full_here_ends_a_batch_on_a_server(
     running: RunningServer, token: str, sdseg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import signal
 import subprocess
@@ -98,6 +99,36 @@ def test_a_cancelled_job_is_replaced_and_all_label_maps_are_those_of_the_plain_l
     for path in plain.glob("*.nii.gz"):
         assert (output / path.name).read_bytes() == path.read_bytes()
     assert {path.name for path in output.iterdir()} == {path.name for path in plain.iterdir()}
+
+
+def test_a_node_that_dies_in_mid_study_costs_no_study(
+    studies: Path, tmp_path: Path, model: Path
+) -> None:
+    names = [path.name.partition(".")[0] for path in studies.iterdir()]
+    for letter in "abcdefgh":
+        names.append(write_ct(studies / f"{letter}.nii.gz").name[0])
+    output = tmp_path / "results"
+    with a_slurm(tmp_path / "slurm", ("node1", "node2")) as slurm:
+        file = plan(tmp_path, jobs=2, job_extra_directives=["--gres=gpu:4"])  # a node for each
+
+        def started() -> int:
+            logs = (tmp_path / "sdseg" / "logs").glob("dask-worker-*.err")
+            return sum("Registered to" in path.read_text() for path in logs)
+
+        process = start(slurm, studies, model, file)
+        wait_until(process, lambda: started() == 2)
+        before = len(list(output.glob("?.nii.gz")))
+        wait_until(process, lambda: len(list(output.glob("?.nii.gz"))) > before + 1)
+        slurm.kill_node("node2")
+        assert len(list(output.glob("?.nii.gz"))) < len(names)
+        _, shown = process.communicate(timeout=120)
+        assert process.returncode == 0, shown
+        assert slurm.jobs("PENDING,RUNNING") == {}
+    assert f"{len(names)} done (" in shown
+    with (output / "studies.csv").open(encoding="utf-8", newline="") as table:
+        assert [line["study"] for line in csv.DictReader(table)] == sorted(names)
+    assert {line["status"] for line in studies_in(output).values()} == {"done"}
+    assert sorted(path.name[0] for path in output.glob("?.nii.gz")) == sorted(names)
 
 
 def test_why_a_job_waits_is_told_and_ctrl_c_leaves_none_in_the_queue(

@@ -93,11 +93,13 @@ def test_two_processes_of_a_job_learn_what_one_learns_also_after_a_kill(
     wait_until(first, lambda: first not in slurm.jobs())
     assert not (two / "model").exists()
     assert 0 < max(curve_of(two / "network")) < STEPS
+    assert "Continuing the run" not in (tmp_path / f"{first}.out").read_text(encoding="utf-8")
     second = started()
     one = sdseg("train", *what, "--output", tmp_path / "one", "--set", "training.accumulate=2")
     assert one.code == 0, one.err
     wait_until(second, lambda: second not in slurm.jobs())
     said = (tmp_path / f"{second}.out").read_text(encoding="utf-8")
     assert "step 1 of" not in said  # it has gone on
+    assert said.count("Continuing the run") == 1
     assert differences(tmp_path / "one", two) < 1e-4
     assert losses(two) == pytest.approx(losses(tmp_path / "one"), abs=1e-4)

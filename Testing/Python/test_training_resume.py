@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from training_parts import STAGE_FOLDER, a_job, curve_of, tiny_changes, tiny_preset, write_patients
+from worker_parts import posix_only
 
 from SDSegLib.errors import InputError, OutputError
 from SDSegLib.families import build_family
@@ -109,6 +110,18 @@ def test_control_c_saves_and_says_how_to_go_on(patients: Path, unbroken: Path, t
 
     assert "Continuing the run" in _err(command(patients, output, never))
     assert curve_of(output / "diffusion") == curve_of(unbroken / "diffusion")
+
+
+@posix_only
+def test_a_batch_system_that_ends_its_job_has_it_saved(patients: Path, tmp_path: Path):
+    """By SIGTERM, a while before the job's time is over."""
+    child = start(command(patients, tmp_path / "run", "training.checkpoint_minutes=99"))
+    wait_for_step(child, tmp_path / "run", 2)
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 128 + signal.SIGTERM, err
+    assert f"of {STEPS} of the stage training, which is saved; the same command continues" in err
+    assert load_parts(tmp_path / "run" / "diffusion" / "last.ckpt")["global_step"] >= 2
 
 
 @pytest.mark.parametrize("preset", list(STAGE_FOLDER))

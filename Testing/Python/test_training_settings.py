@@ -131,6 +131,15 @@ def test_a_run_goes_on_only_with_its_own_settings(tmp_path: Path):
         keep_record(tmp_path, a_record(dataset="btcv8"))
 
 
+def test_of_processes_that_learn_together_only_one_begins_the_run(tmp_path: Path):
+    output = tmp_path / "run"
+    assert not keep_record(output, a_record(), writes=False)
+    assert not output.exists()
+    assert not keep_record(output, a_record())
+    with pytest.raises(InputError, match=r"training\.rate 0\.0008 there, 0\.001 now"):
+        keep_record(output, a_record("training.rate=1e-3"), writes=False)
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format": 9}', '{"format": 1, "preset": "x", "values": {}}']
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BatchServer:
+class ChosenServer:
     """A server that has answered.
 
     Attributes:
@@ -115,9 +115,9 @@ class BatchServer:
             computer.close()
 
 
-def server_for_batch(
+def chosen_server(
     server: str | None, or_local: bool, has_cluster: bool, console: Console
-) -> BatchServer | None:
+) -> ChosenServer | None:
     """The server that --server names; None for this computer, or if that takes its place.
 
     Raises:
@@ -145,4 +145,4 @@ def server_for_batch(
         greeting=facts.greeting, leaves=LEAVES
     )
     console.print(escape(text), highlight=False, soft_wrap=True)
-    return BatchServer(access, facts, or_local)
+    return ChosenServer(access, facts, or_local)
