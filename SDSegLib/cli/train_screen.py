@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,8 @@ def print_progress(console: Console, progress: TrainingProgress, output: Path) -
             )
         )
     say(tr("Wrote the model {model}. Measure it with:").format(model=progress.model))
-    say(tr("  sdseg evaluate CASES --model {model} --output REPORT").format(model=progress.model))
+    model = shlex.quote(str(progress.model))
+    say(tr("  sdseg evaluate CASES --model {model} --output REPORT").format(model=model))
 
 
 def _size(megabytes: float) -> str:
