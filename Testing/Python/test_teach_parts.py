@@ -250,6 +250,9 @@ def test_a_model_can_be_installed_elsewhere_whatever_its_folder_is_called(
     write_model_folder(tmp_path / folder, described, weights, "# Mine")
     monkeypatch.setenv("SDSEG_MODELS", str(tmp_path / "colleague"))
     assert install_model(tmp_path / folder).description.name == name
+    monkeypatch.setenv("SDSEG_MODELS", str(tmp_path))
+    if not folder.startswith("."):
+        assert find_model(folder).description.name == name
     if folder == "my-kidney":
         assert name == folder
 
