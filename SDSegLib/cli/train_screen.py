@@ -52,6 +52,7 @@ def plan_of(job: TrainingJob, machine: Machine, choice: DeviceChoice) -> dict[st
         "parameters": parameters,
         "autoencoder_steps": None if autoencoder is None else autoencoder.steps,
         "steps": settings.steps,
+        "minutes": settings.minutes + (0.0 if autoencoder is None else autoencoder.minutes),
         "batch": settings.batch,
         "accumulate": settings.accumulate,
         "device": str(choice),
@@ -113,12 +114,19 @@ def print_plan(console: Console, plan: dict[str, Any]) -> None:
             ),
         )
     accumulated = f" × {plan['accumulate']}" if plan["accumulate"] > 1 else ""
-    row(
-        tr("Training"),
-        tr("{steps} steps of {batch}{accumulated} slices").format(
-            steps=plan["steps"], batch=plan["batch"], accumulated=accumulated
-        ),
+    steps = tr("{steps} steps of {batch}{accumulated} slices").format(
+        steps=plan["steps"], batch=plan["batch"], accumulated=accumulated
     )
+    if plan["minutes"]:
+        steps = tr(
+            "{minutes:g} min in all, at most {steps} steps of {batch}{accumulated} slices"
+        ).format(
+            minutes=plan["minutes"],
+            steps=plan["steps"],
+            batch=plan["batch"],
+            accumulated=accumulated,
+        )
+    row(tr("Training"), steps)
     row(tr("Device"), f"{plan['device']}; {plan['precision']}")
     row(
         tr("Memory"),
