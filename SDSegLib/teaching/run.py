@@ -29,7 +29,7 @@ from ..training.checkpoints import CheckpointError
 from ..version import VERSION
 from .card import card_of
 from .cases import TeachCases
-from .curve import learning_curve
+from .curve import learning_curve, without_forecast
 from .folder import Clock, run_folder
 from .learning import Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
@@ -403,8 +403,10 @@ class _Run:
         few = ""
         if start.parent is None:
             few = remark_on_steps(int(read_description(model).training.get("steps") or 0))
-        points = [] if few else points_of(scores, self.plan, start)
+        points = points_of(scores, self.plan, start)
         curve = learning_curve(points, learnt)
+        if few:
+            curve = without_forecast(curve)
         result = TeachResult(
             model=options.output,
             scores=scores,
