@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets.doubtful import LEAST_CASES, check_references, cohort_of, measure_reference
@@ -51,7 +51,7 @@ def check_cases(collection: CaseCollection) -> tuple[CaseFinding, ...]:
     Raises:
         InputError: If the index is damaged.
     """
-    cases, where = collection.cases(), collection.path
+    cases, where = collection.cases(), shlex.quote(str(collection.path))
     return (
         *_unknown_folders(collection),
         *_files(cases, where),
@@ -73,11 +73,15 @@ def _unknown_folders(collection: CaseCollection) -> Iterator[CaseFinding]:
             tr(
                 "{folder} is not in the index; take it up with sdseg cases add {collection} "
                 "--folder {source}, or move it out of the folder."
-            ).format(folder=folder.name, collection=collection.path, source=folder),
+            ).format(
+                folder=folder.name,
+                collection=shlex.quote(str(collection.path)),
+                source=shlex.quote(str(folder)),
+            ),
         )
 
 
-def _files(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+def _files(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
     for case in cases:
         missing = [
             path.name
@@ -116,7 +120,7 @@ def _files(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]
 # --- names and codes ------------------------------------------------------------------------------
 
 
-def _names_and_codes(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+def _names_and_codes(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
     """Structures of one name with several codes, or of one code with several names."""
     by_name: dict[str, dict[Any, list[tuple[str, Structure]]]] = defaultdict(_lists)
     by_code: dict[Any, dict[str, list[tuple[str, Structure]]]] = defaultdict(_lists)
@@ -182,7 +186,7 @@ def _code(item: Structure) -> str:
 # --- patients -------------------------------------------------------------------------------------
 
 
-def _patients(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+def _patients(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
     """Cases that are left out although others of the same patient are learned from."""
     for case in cases:
         if case.state != "left-out":
@@ -211,7 +215,7 @@ def _patients(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFindi
 # --- sides ----------------------------------------------------------------------------------------
 
 
-def _sides(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+def _sides(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
     there = [case for case in cases if case.segmentation and os.path.isfile(case.segmentation)]
     measured = load_in_threads(there, _measured)
     usable = {}
@@ -255,7 +259,7 @@ def _measured(case: CollectedCase) -> CaseSides | str:
 # --- shapes ---------------------------------------------------------------------------------------
 
 
-def _unusual(cases: Sequence[CollectedCase], where: Path) -> Iterator[CaseFinding]:
+def _unusual(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
     """Structures whose size or tissue is unlike that in all other cases."""
     checked = [
         case

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from ..errors import CancelledError, InputError
-from ..language import tr
+from ..language import tr, trn
 from ..options import RunOptions
 from ..volume.structure import Structure, structure_id
 from .batch_cluster import results_of_cluster
@@ -193,9 +193,11 @@ def batch(
             is_whole = True
         except CancelledError:
             raise CancelledError(
-                tr("Cancelled with {done} studies done; the same command goes on.").format(
-                    done=counts["done"]
-                )
+                trn(
+                    "Cancelled with {done} study done; the same command goes on.",
+                    "Cancelled with {done} studies done; the same command goes on.",
+                    counts["done"],
+                ).format(done=counts["done"])
             ) from None
         finally:
             if not is_whole:

@@ -349,7 +349,7 @@ def _show_added(added: AddedCase, collection: Path, as_json: bool, verb: str) ->
 def _show_next(collection: Path) -> None:
     """Show what to do next on the way to a model."""
     from ..cases.collection import CaseCollection
-    from ..teaching.next_step import next_step
+    from ..teaching.next_step import is_enough, next_step
 
     cases = CaseCollection(collection).cases()
     step = next_step(cases)
@@ -357,7 +357,7 @@ def _show_next(collection: Path) -> None:
         return
     console = Console()
     console.print(step, highlight=False, soft_wrap=True)
-    if len({case.patient for case in cases if case.state == "corrected"}) > 1:
+    if is_enough(cases):
         command = ["sdseg", "teach", str(collection), "--output", "NAME"]
         console.print(f"  {escape(shlex.join(command))}", highlight=False, soft_wrap=True)
 

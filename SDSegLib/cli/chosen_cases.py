@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from .progress_bar import counting_columns
 from .text import escape
 
@@ -239,9 +239,11 @@ def print_notes(
         shown = ", ".join(skipped[:MOST_NOTES]) + (", …" if len(skipped) > MOST_NOTES else "")
         sentences.insert(
             0,
-            tr("{count} cases without a reference were left out: {shown}").format(
-                count=len(skipped), shown=shown
-            ),
+            trn(
+                "{count} case without a reference was left out: {shown}",
+                "{count} cases without a reference were left out: {shown}",
+                len(skipped),
+            ).format(count=len(skipped), shown=shown),
         )
     for sentence in sentences[:MOST_NOTES]:
         console.print(

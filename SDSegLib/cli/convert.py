@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from ..untrusted import plain, read_named_json
 from ..volume.expectation import Expectation
 
@@ -69,9 +69,11 @@ def convert(
         output, description, weights, _card(description, checkpoint), None, overwrite
     )
     typer.echo(
-        tr("Wrote {path}: the model {name} with {count} structures").format(
-            path=plain(str(output)), name=name, count=len(structures)
-        )
+        trn(
+            "Wrote {path}: the model {name} with {count} structure",
+            "Wrote {path}: the model {name} with {count} structures",
+            len(structures),
+        ).format(path=plain(str(output)), name=name, count=len(structures))
     )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from ..options import RunOptions
 from .chosen_cases import (
     CaseFolder,
@@ -243,9 +243,11 @@ def _title(result: Result, summary: Summary) -> str:
     dice = summary.overall.get("dice")
     if dice is None:
         return result.title
-    return tr("{result}: mean Dice {dice}, {cases} cases").format(
-        result=result.title, dice=_with_interval(dice, 3), cases=dice.cases
-    )
+    return trn(
+        "{result}: mean Dice {dice}, {cases} case",
+        "{result}: mean Dice {dice}, {cases} cases",
+        dice.cases,
+    ).format(result=result.title, dice=_with_interval(dice, 3), cases=dice.cases)
 
 
 def _results_table(result: Result, summary: Summary, title: str = "") -> Table:

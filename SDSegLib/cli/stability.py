@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ..language import tr
+from ..language import tr, trn
 from ..options import RunOptions
 from .chosen_cases import (
     CaseFolder,
@@ -91,9 +91,11 @@ def stability(
         result = judge_model(chosen.found.pairs, how, chosen.collection)
     summary = summarise_stability(result.cases)
     facts = chosen.facts(result.facts)
-    title = tr("{result}: {samples} noises, {count} cases").format(
-        result=result.title, samples=samples, count=len(result.cases)
-    )
+    title = trn(
+        "{result}: {samples} noises, {count} case",
+        "{result}: {samples} noises, {count} cases",
+        len(result.cases),
+    ).format(result=result.title, samples=samples, count=len(result.cases))
     content = write_stability(output, result.cases, summary, result.names, facts, title)
     if as_json:
         typer.echo(json.dumps(content))

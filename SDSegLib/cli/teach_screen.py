@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -46,11 +47,12 @@ class TeachBar:
 
     def __call__(self, progress: TeachProgress) -> None:
         loss = "" if progress.loss is None else tr(", loss {loss:.3f}").format(loss=progress.loss)
+        left = tr("{seconds_left} left").format(seconds_left=in_minutes(progress.seconds_left))
         self._bar.update(
             self._task,
             description=escape(progress.stage) + loss,
             completed=progress.share,
-            left=tr("{seconds_left} left").format(seconds_left=in_minutes(progress.seconds_left)),
+            left=left if progress.seconds_left > 0 else tr("the planned time is over"),
         )
 
 
@@ -146,7 +148,7 @@ def print_result(console: Console, result: TeachResult) -> None:
         )
         say(
             tr("  sdseg segment CT --model {model} --output RESULT.seg.nrrd").format(
-                model=result.model
+                model=shlex.quote(str(result.model))
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def plan_of(job: TrainingJob, machine: Machine, choice: DeviceChoice) -> dict[st
         "parameters": parameters,
         "autoencoder_steps": None if autoencoder is None else autoencoder.steps,
         "steps": settings.steps,
+        "minutes": settings.minutes + (0.0 if autoencoder is None else autoencoder.minutes),
         "batch": settings.batch,
         "accumulate": settings.accumulate,
         "device": str(choice),
@@ -112,12 +114,19 @@ def print_plan(console: Console, plan: dict[str, Any]) -> None:
             ),
         )
     accumulated = f" × {plan['accumulate']}" if plan["accumulate"] > 1 else ""
-    row(
-        tr("Training"),
-        tr("{steps} steps of {batch}{accumulated} slices").format(
-            steps=plan["steps"], batch=plan["batch"], accumulated=accumulated
-        ),
+    steps = tr("{steps} steps of {batch}{accumulated} slices").format(
+        steps=plan["steps"], batch=plan["batch"], accumulated=accumulated
     )
+    if plan["minutes"]:
+        steps = tr(
+            "{minutes:g} min in all, at most {steps} steps of {batch}{accumulated} slices"
+        ).format(
+            minutes=plan["minutes"],
+            steps=plan["steps"],
+            batch=plan["batch"],
+            accumulated=accumulated,
+        )
+    row(tr("Training"), steps)
     row(tr("Device"), f"{plan['device']}; {plan['precision']}")
     row(
         tr("Memory"),
@@ -148,7 +157,8 @@ def print_progress(console: Console, progress: TrainingProgress, output: Path) -
             )
         )
     say(tr("Wrote the model {model}. Measure it with:").format(model=progress.model))
-    say(tr("  sdseg evaluate CASES --model {model} --output REPORT").format(model=progress.model))
+    model = shlex.quote(str(progress.model))
+    say(tr("  sdseg evaluate CASES --model {model} --output REPORT").format(model=model))
 
 
 def _size(megabytes: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..export.label_files import SCENE_SUFFIX
-from ..language import tr
+from ..language import tr, trn
 from ..reading.files import is_dicom_file
 from .collection import Item
 from .files import LABEL_SUFFIXES, VOLUME_SUFFIXES, listed
@@ -46,9 +46,12 @@ def items_in(root: Path) -> list[Item]:
     if found and len(lacking) < len(found):
         if lacking:
             raise InputError(
-                tr(
+                trn(
+                    "{folder}: {count} case has a CT and no segmentation: {lacking}. Add "
+                    "{label_stem}.nii.gz or a {segmentation_suffix} file, or take it out.",
                     "{folder}: {count} cases have a CT and no segmentation: {lacking}. Add "
-                    "{label_stem}.nii.gz or a {segmentation_suffix} file, or take them out."
+                    "{label_stem}.nii.gz or a {segmentation_suffix} file, or take them out.",
+                    len(lacking),
                 ).format(
                     folder=root,
                     count=len(lacking),

@@ -247,7 +247,11 @@ def _wanted(
         )
     if len(kept) < len(items):
         notes.append(
-            tr("{count} cases have none of the structures.").format(count=len(items) - len(kept))
+            trn(
+                "{count} case has none of the structures.",
+                "{count} cases have none of the structures.",
+                len(items) - len(kept),
+            ).format(count=len(items) - len(kept))
         )
     nowhere = [name for name, label in pairs if label not in seen]
     if nowhere:

@@ -166,7 +166,7 @@ def default_model() -> str:
 
 
 def find_model(name_or_folder: str) -> InstalledModel:
-    """The model with this name, or in this folder.
+    """The model with this name, or in this folder, or in a folder of this name among the installed.
 
     Raises:
         ModelError: If there is none; it names the available models.
@@ -181,6 +181,9 @@ def find_model(name_or_folder: str) -> InstalledModel:
     folder = Path(os.path.expanduser(name_or_folder))
     if os.path.isdir(folder):
         return InstalledModel(folder, read_description(folder), bundled=False)
+    for model in models:
+        if model.folder.name == name_or_folder:
+            return model
     known = ", ".join(model.description.name for model in models) or tr("none")
     broken = tr(" Not usable: {problems}").format(problems=" ".join(problems)) if problems else ""
     raise ModelError(

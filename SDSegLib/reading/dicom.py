@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from ..untrusted import plain
 from ..volume.geometry import Geometry
 from ..volume.straighten import straightened
@@ -214,9 +214,11 @@ def _volume(
     slices, copies = without_copies(slices)
     if copies:
         notes += (
-            tr("{copies} files are exact copies of others and were left out.").format(
-                copies=copies
-            ),
+            trn(
+                "{copies} file is an exact copy of another and was left out.",
+                "{copies} files are exact copies of others and were left out.",
+                copies,
+            ).format(copies=copies),
         )
     ordered, geometry, more_notes = stack(chosen_phase(slices, phase, source))
     modality = images[0].text("Modality") or None
@@ -248,8 +250,10 @@ def _notes_on_damaged(found: FoundInFolder) -> tuple[str, ...]:
     if not found.damaged:
         return ()
     return (
-        tr(
-            "{count} files of the folder could not be read as DICOM and were left out: {damaged}."
+        trn(
+            "{count} file of the folder could not be read as DICOM and was left out: {damaged}.",
+            "{count} files of the folder could not be read as DICOM and were left out: {damaged}.",
+            len(found.damaged),
         ).format(count=len(found.damaged), damaged=_listed(found.damaged)),
     )
 
@@ -261,9 +265,11 @@ def _notes_on_set_aside(group: ImageGroup) -> tuple[str, ...]:
 
 
 def _set_aside(names: list[str]) -> str:
-    return tr("{count} scout images were left out, such as {name}.").format(
-        count=len(names), name=names[0]
-    )
+    return trn(
+        "{count} scout image was left out: {name}.",
+        "{count} scout images were left out, such as {name}.",
+        len(names),
+    ).format(count=len(names), name=names[0])
 
 
 def _listed(files: list[Path]) -> str:

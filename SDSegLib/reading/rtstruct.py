@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from ..processes.limits import expect_image
 from ..untrusted import plain
 from ..volume.contours import Contour, slice_mask
@@ -321,9 +321,12 @@ def _notes(roi: _Roi) -> list[str]:
     gaps = drawn[-1] - drawn[0] + 1 - len(set(drawn)) if drawn else 0
     if gaps:
         notes.append(
-            tr(
+            trn(
+                "{roi}: {gaps} slice between its first and last contour has none and counts as "
+                "not containing it.",
                 "{roi}: {gaps} slices between its first and last contour have none and count as "
-                "not containing it."
+                "not containing it.",
+                gaps,
             ).format(roi=roi.name, gaps=gaps)
         )
     return notes

@@ -104,9 +104,24 @@ def compare(
     predict: Callable[[CasePair], Prediction],
     names: Mapping[int, str],
     pictures: int = 0,
+    report: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Scores of cases; structures that were not drawn in a case have none."""
-    return evaluate_cases(tuple(pairs), predict, names, Options(pictures=pictures))
+    """Scores of cases; structures that were not drawn in a case have none.
+
+    Args:
+        pairs: The cases.
+        predict: Segments one.
+        names: Structures by label.
+        pictures: Number of the worst results of which pictures are made.
+        report: Called with the name of each case before it is measured; what it raises ends all.
+    """
+
+    def report_case(_done: int, name: str) -> None:
+        if report is not None:
+            report(name)
+
+    options = Options(pictures=pictures, report_case=report_case)
+    return evaluate_cases(tuple(pairs), predict, names, options)
 
 
 class FoldPredictor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from ..cases.collection import CollectedCase
 from ..language import tr
@@ -17,7 +18,7 @@ ENOUGH_PATIENTS = 3
 
 def next_step(cases: Sequence[CollectedCase]) -> str:
     """What to do after a case was added; "" if none is corrected."""
-    learnt = [case for case in cases if case.state == "corrected"]
+    learnt = _learnt(cases)
     patients = len({case.patient for case in learnt})
     if not patients:
         return ""
@@ -26,6 +27,12 @@ def next_step(cases: Sequence[CollectedCase]) -> str:
             "Next: the same structure, with the same name, in a CT of another patient; "
             "{enough_patients} patients are a good beginning."
         ).format(enough_patients=ENOUGH_PATIENTS)
+    if not is_enough(cases):
+        return tr(
+            "The corrected cases of these {patients} patients have no structure in common, and "
+            "cases are matched by the names of their structures. Next: a structure that one of "
+            "them has, with the same name, in a CT of another patient."
+        ).format(patients=patients)
     if patients < ENOUGH_PATIENTS:
         return tr(
             "A model can be taught from these {count} cases already; with a case of a third "
@@ -33,6 +40,14 @@ def next_step(cases: Sequence[CollectedCase]) -> str:
         ).format(count=len(learnt))
     return tr("Next: teach a model from these {count} cases of {patients} patients.").format(
         count=len(learnt), patients=patients
+    )
+
+
+def is_enough(cases: Sequence[CollectedCase]) -> bool:
+    """Whether two patients have a structure in common, so that a model of it can be measured."""
+    return any(
+        one.patient != other.patient and common_labels(one.structures, other.structures)
+        for one, other in combinations(_learnt(cases), 2)
     )
 
 
@@ -56,6 +71,10 @@ def proposed_start(structures: Sequence[Structure], models: Sequence[InstalledMo
     if not known:
         return FROM_NOTHING
     return max(known, key=lambda model: (not model.bundled, _written(model))).description.name
+
+
+def _learnt(cases: Sequence[CollectedCase]) -> list[CollectedCase]:
+    return [case for case in cases if case.state == "corrected"]
 
 
 def _written(model: InstalledModel) -> float:

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..datasets.collection import Item
 from ..inference.segmenter import Segmenter
-from ..language import tr
+from ..language import tr, trn
 from ..reading.files import read_volume
+from .cases import TeachCases
 from .curve import in_words
 from .options import LeftOutScore, TeachResult
 from .plan import Plan
@@ -59,7 +60,7 @@ def figures_of(result: TeachResult) -> dict[str, Any]:
     return figures
 
 
-def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
+def remarks_on(result: TeachResult, start: Start, plan: Plan, cases: TeachCases) -> Iterator[str]:
     """What the user should know about a result, one sentence each."""
     parent = start.model.description.name
     count, known = len(plan.cases), len(plan.known)
@@ -92,19 +93,15 @@ def remarks_on(result: TeachResult, start: Start, plan: Plan) -> Iterator[str]:
                 "show."
             )
         )
-    missing = [
-        item.name
-        for item in start.structures
-        if item.label in start.labels.values()
-        and item.name not in {score.structure for score in result.scores}
-    ]
-    if result.scores and missing:
-        yield (
-            tr(
-                "{missing} was drawn in the cases of one patient only, so nothing is known "
-                "about other patients."
-            ).format(missing=", ".join(missing))
-        )
+    alone = _of_one_patient(result, start, cases)
+    if result.patients >= 2 and alone:
+        yield trn(
+            "{missing} was drawn in the cases of one patient only, so nothing is known about "
+            "other patients.",
+            "{missing} were each drawn in the cases of one patient only, so nothing is known "
+            "about other patients.",
+            len(alone),
+        ).format(missing=", ".join(alone))
     sentence = in_words(result.curve)
     if sentence:
         yield sentence
@@ -122,10 +119,27 @@ def remark_on_steps(steps: int) -> str:
     """What the user should know if the time was enough for few steps only; "" if not."""
     if steps >= FEW_STEPS:
         return ""
-    return tr(
+    return trn(
+        "The time was enough for {steps} step of learning only; some hundred are needed. "
+        "Give more minutes, or let no other program compute meanwhile.",
         "The time was enough for {steps} steps of learning only; some hundred are needed. "
-        "Give more minutes, or let no other program compute meanwhile."
+        "Give more minutes, or let no other program compute meanwhile.",
+        steps,
     ).format(steps=steps)
+
+
+def _of_one_patient(result: TeachResult, start: Start, cases: TeachCases) -> list[str]:
+    """Names of the structures that were not measured, as one patient only has them."""
+    scored = {score.structure for score in result.scores}
+    patients: dict[int, set[str]] = {}
+    for ours, label in start.labels.items():
+        holders = (cases.patients[case] for case in cases.holders(ours))
+        patients.setdefault(label, set()).update(holders)
+    return [
+        item.name
+        for item in start.structures
+        if item.name not in scored and len(patients.get(item.label, ())) == 1
+    ]
 
 
 def gain_of(scores: Sequence[LeftOutScore]) -> float | None:

@@ -29,7 +29,7 @@ from ..training.checkpoints import CheckpointError
 from ..version import VERSION
 from .card import card_of
 from .cases import TeachCases
-from .curve import learning_curve
+from .curve import learning_curve, without_forecast
 from .folder import Clock, run_folder
 from .learning import Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
@@ -184,8 +184,9 @@ class _Run:
         if not items:
             return {}
         folder = self.folder / "parent"
+        title = tr("Segmenting with {model}").format(model=start.model.description.name)
         maps = segment_with_parent(
-            start, items, choice, folder, lambda name: self._say("Before", name)
+            start, items, choice, folder, lambda name: self._say(title, name)
         )
         return {
             item.name: completed(on_cases[item.name], item, maps[item.name], description, start)
@@ -359,16 +360,21 @@ class _Run:
     def _compared(
         self, folders: dict[str, Path], names: dict[int, str], choice: DeviceChoice
     ) -> tuple[list[LeftOutScore], Any]:
-        self._say(tr("Measuring"), ", ".join(folders))
+        title = tr("Measuring")
+
+        def report(name: str) -> None:
+            self._say(title, name)
+
         pairs = in_labels(self.cases.pairs(list(folders)), self.start.labels)
         pictures = _PICTURES if self.options.report is not None else 0
-        after = compare(pairs, FoldPredictor(folders, choice), names, pictures)
+        after = compare(pairs, FoldPredictor(folders, choice), names, pictures, report)
         before: Mapping[str, Any] = {}
         if self.start.parent is not None:
             known = {label: name for label, name in names.items() if label in self.start.known}
             parents = dict.fromkeys(folders, self.start.parent.folder)
             if known:
-                before = compare(pairs, FoldPredictor(parents, choice), known).scores
+                predict = FoldPredictor(parents, choice)
+                before = compare(pairs, predict, known, report=report).scores
         return scores_of(after.scores, before, names), (after, names)
 
     def _blended(self, model: Path, share: float) -> Path:
@@ -394,8 +400,13 @@ class _Run:
     ) -> TeachResult:
         options, start = self.options, self.start
         learnt = len(self.plan.cases)
+        few = ""
+        if start.parent is None:
+            few = remark_on_steps(int(read_description(model).training.get("steps") or 0))
         points = points_of(scores, self.plan, start)
         curve = learning_curve(points, learnt)
+        if few:
+            curve = without_forecast(curve)
         result = TeachResult(
             model=options.output,
             scores=scores,
@@ -409,10 +420,7 @@ class _Run:
             seconds=self.clock.spent,
         )
         is_same = start.parent is not None and not start.is_wider
-        remarks = list(remarks_on(result, start, self.plan))
-        if start.parent is None:
-            steps = int(read_description(model).training.get("steps") or 0)
-            remarks += filter(None, [remark_on_steps(steps)])
+        remarks = [*remarks_on(result, start, self.plan, self.cases), *filter(None, [few])]
         tolerance = _TOLERANCE if self.plan.is_one_new else -BETTER
         if is_same and not _is_better(scores, share, tolerance):
             remarks.append(

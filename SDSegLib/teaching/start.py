@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -22,6 +25,7 @@ _ONE_PIECE = 0.97
 _SMALL_PIECE = 0.1
 """Pieces of a result with a smaller share of the largest one are dropped."""
 _MOST_ANCESTORS = 100
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +121,7 @@ def describe(
     start: Start, cases: TeachCases, seen: InputDescription, options: TeachOptions
 ) -> ModelDescription:
     """The `model.json` of the model that will be taught, without what is measured at the end."""
-    name = options.name or options.output.name
+    name = options.name or name_like(options.output)
     structures = tuple(_with_pieces(item, start, cases) for item in start.structures)
     names = ", ".join(item.name for item in structures)
     parent = start.parent
@@ -142,6 +146,12 @@ def describe(
         uncertainty=None,
         weights_sha256="",
     )
+
+
+def name_like(folder: Path) -> str:
+    """Name of a model that lies in a folder, such that the model can be installed elsewhere."""
+    plain = unicodedata.normalize("NFKD", folder.name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:_LONGEST_NAME] or "taught"
 
 
 def _title(structures: tuple[Structure, ...], options: TeachOptions) -> str:

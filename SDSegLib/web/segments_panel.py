@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -182,9 +183,13 @@ class SegmentsPanel:
         node = self._context.study.segmentation_node
         if node is None:
             raise InputError(tr("Open a CT first."))
-        count = len(segment_ids(node))
-        color = color_of(_NEW_COLORS[count % len(_NEW_COLORS)])
-        self._context.editor.add_segment(f"Structure {count + 1}", color)
+        segmentation = node.GetSegmentation()
+        present = [segmentation.GetSegment(segment_id) for segment_id in segment_ids(node)]
+        name, color = new_segment(
+            [segment.GetName() for segment in present],
+            [color_text(segment.GetColor()) for segment in present],
+        )
+        self._context.editor.add_segment(name, color_of(color))
         self.changed()
 
     def _remove(self, segment_id: str) -> None:
@@ -299,6 +304,13 @@ class SegmentRow:
     empty: bool
     edited: bool
     active: bool
+
+
+def new_segment(names: Collection[str], colors: Sequence[str]) -> tuple[str, str]:
+    """A name and a colour that no segment has; if all colours are taken, the rarest one."""
+    numbers = itertools.count(len(names) + 1)
+    name = next(found for number in numbers if (found := f"Structure {number}") not in names)
+    return name, min(_NEW_COLORS, key=colors.count)
 
 
 def color_text(color: tuple[float, float, float]) -> str:

@@ -330,6 +330,9 @@ class TeachPanel:
             return tr("Saving what was learnt…"), None if progress is None else progress.share
         if progress is None:
             return tr("Starting…"), None
+        if progress.seconds_left <= 0:
+            late = tr("{stage}; the planned time is over").format(stage=progress.stage)
+            return late, progress.share
         return (
             tr("{stage}, about {seconds_left} left").format(
                 stage=progress.stage, seconds_left=time_left_text(progress.seconds_left)

@@ -215,6 +215,9 @@ class TeachPanel:
             title = _("Teach ({percent} %, about {time} left)").format(
                 percent=round(100 * progress.share), time=left
             )
+            if progress.seconds_left <= 0:
+                status = _("{stage}; the planned time is over").format(stage=progress.stage)
+                title = _("Teach (the planned time is over)")
         if run.isCancelling:
             status = _("Stopping; what was learned is being saved…")
         showText(ui.teachStatus, status)

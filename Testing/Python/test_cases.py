@@ -545,7 +545,7 @@ def test_files_changed_by_hand_are_told(tmp_path: Path, sdseg: Run) -> None:
 def test_a_folder_put_there_by_hand_is_told_and_taken_up(
     shared_data: Path, tmp_path: Path, sdseg: Run
 ) -> None:
-    mine = tmp_path / "mine"
+    mine = tmp_path / "my cases"
     CaseCollection(mine).add(a_ct())
     source = shared_data / "head_neck_oar" / "validation" / "pt_204"
     by_hand = mine / "by-hand"
@@ -553,7 +553,7 @@ def test_a_folder_put_there_by_hand_is_told_and_taken_up(
     for name in ("ct.nii.gz", "organs.nii.gz"):
         (by_hand / name).write_bytes((source / name).read_bytes())
     assert (
-        f"by-hand is not in the index; take it up with sdseg cases add {mine}"
+        f"by-hand is not in the index; take it up with sdseg cases add '{mine}'"
         in sdseg("cases", "list", mine).out
     )
     done = sdseg("cases", "add", mine, "--folder", "by-hand", "--names", "head-neck-oar")

@@ -367,7 +367,7 @@ def test_what_is_ambiguous_in_a_cases_folder_is_asked_for(tmp_path: Path) -> Non
     assert chosen.train[0].image.name == "two.nii.gz"
     (case / "two.nii.gz").unlink()
     save_volume(a_ct(), tmp_path / "b" / "ct.nii.gz")
-    assert "1 cases have a CT and no segmentation: b" in refusal("folder", tmp_path)
+    assert "1 case has a CT and no segmentation: b" in refusal("folder", tmp_path)
     names = {1: "Liver", 2: "Spleen"}
     for name in ("x.seg.nrrd", "y.seg.nrrd"):
         write_segmentation(tmp_path / "b" / name, inner_labels(), names)

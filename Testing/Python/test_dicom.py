@@ -235,7 +235,7 @@ def test_scout_in_the_series_is_left_out_and_mentioned(tmp_path: Path) -> None:
     volume = read_volume(tmp_path)
 
     np.testing.assert_array_equal(volume.array, HU)
-    assert volume.notes == ("1 scout images were left out, such as scout.",)
+    assert volume.notes == ("1 scout image was left out: scout.",)
 
 
 def test_colour_image_is_refused(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_cut_slices_are_counted_and_named(
 
     np.testing.assert_array_equal(volume.array, HU[:4])
     assert volume.notes == (
-        f"1 files of the folder could not be read as DICOM and were left out: IM0004{suffix}.",
+        f"1 file of the folder could not be read as DICOM and was left out: IM0004{suffix}.",
     )
     assert look_into(tmp_path).notes == volume.notes
 
@@ -215,7 +215,7 @@ def test_a_lone_localizer_is_set_aside_and_mentioned(tmp_path: Path, tags: dict)
     volume = read_volume(tmp_path)
 
     np.testing.assert_array_equal(volume.array, HU)
-    assert volume.notes == ("1 scout images were left out, such as scout.",)
+    assert volume.notes == ("1 scout image was left out: scout.",)
     assert [item.slices for item in list_series(tmp_path)] == [5]
 
 
@@ -267,7 +267,7 @@ def test_a_localizer_frame_is_set_aside(tmp_path: Path) -> None:
     volume = read_volume(file)
 
     np.testing.assert_array_equal(volume.array, HU[[0, 1, 4, 3]])
-    assert volume.notes == ("1 scout images were left out, such as ct.dcm frame 3.",)
+    assert volume.notes == ("1 scout image was left out: ct.dcm frame 3.",)
 
 
 def test_a_slice_without_orientation_is_never_set_aside(tmp_path: Path) -> None:

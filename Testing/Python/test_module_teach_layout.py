@@ -90,9 +90,11 @@ def test_nothing_lies_over_anything_else_in_any_state(
     look("a name that is taken")
     output = teaching.models / NAME
     moment = TeachProgress("Learning without case-001 (1 of 3)", 0.4, 500.0, 0.3)
+    late = TeachProgress("Measuring", 1.0, 0.0)
     for name, run in {
         "starting": FakeRun(output, isBusy=True, losses=[]),
         "running": FakeRun(output, isBusy=True, progress=moment),
+        "late": FakeRun(output, isBusy=True, progress=late),
         "stopping": FakeRun(output, isBusy=True, progress=moment, isCancelling=True),
         "failed": FakeRun(output, reason=LONG),
         "no gain": FakeRun(output, result=a_result(None)),
@@ -104,6 +106,7 @@ def test_nothing_lies_over_anything_else_in_any_state(
         process_events(0.2)
         bar.setValue(bar.maximum)
         look(name)
+        assert ("the planned time is over" in ui.teachStatus.text) == (name == "late")
     assert ui.teachPicturesButton.enabled
     teachRun._current.clear()
 

@@ -14,15 +14,15 @@ from teach_module_parts import add_case, choose_folder, drawn, teaching
 from tiny_model import STRUCTURES
 
 from SDSegLib.models.registry import InstalledModel
-from SDSegLib.teaching.next_step import next_step, proposed_start
+from SDSegLib.teaching.next_step import is_enough, next_step, proposed_start
 from SDSegLib.teaching.options import FROM_NOTHING
 from SDSegLib.teaching.results import FEW_STEPS, remark_on_steps
 
 __all__ = ["application", "module_widget", "person", "teaching"]
 
 
-def a_case(patient: str, state: str = "corrected") -> Any:
-    return SimpleNamespace(patient=patient, state=state)
+def a_case(patient: str, state: str = "corrected", structures: Any = STRUCTURES) -> Any:
+    return SimpleNamespace(patient=patient, state=state, structures=structures)
 
 
 def a_model(
@@ -46,6 +46,15 @@ def test_the_next_step_follows_the_number_of_patients() -> None:
     assert three == "Next: teach a model from these 4 cases of 3 patients."
 
 
+def test_patients_without_a_structure_in_common_are_not_enough() -> None:
+    cases = [a_case("1", structures=STRUCTURES[:1]), a_case("2", structures=STRUCTURES[1:2])]
+    assert "no structure in common" in next_step(cases)
+    assert not is_enough(cases)
+    assert not is_enough([*cases, a_case("1"), a_case("3", "left-out")][:1])
+    assert is_enough([*cases, a_case("3")])
+    assert "Next: teach a model" in next_step([*cases, a_case("3")])
+
+
 def test_the_newest_own_model_that_knows_everything_is_proposed(tmp_path: Path) -> None:
     models = [
         a_model(tmp_path, "bundled", 0, bundled=True),
@@ -65,6 +74,7 @@ def test_the_newest_own_model_that_knows_everything_is_proposed(tmp_path: Path) 
 def test_few_steps_are_said() -> None:
     assert remark_on_steps(FEW_STEPS) == ""
     assert "7 steps" in remark_on_steps(7)
+    assert "1 step of" in remark_on_steps(1)
 
 
 def test_a_structure_is_drawn_from_nothing_in_the_module(

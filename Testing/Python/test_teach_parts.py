@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from tiny_model import STRUCTURES
 from training_parts import SEEN, a_case, a_collection, tiny_preset
 
 from SDSegLib.cases.keys import image_digest
+from SDSegLib.cli.teach_screen import TeachBar, print_result
 from SDSegLib.datasets.collection import Item
 from SDSegLib.families import build_family
 from SDSegLib.families.description import ModelDescription
@@ -23,7 +28,7 @@ from SDSegLib.models.folder import (
     read_description,
     write_model_folder,
 )
-from SDSegLib.models.registry import find_model
+from SDSegLib.models.registry import find_model, install_model
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
 from SDSegLib.teaching.learning import (
@@ -44,10 +49,10 @@ from SDSegLib.teaching.measure import (
     tiles_to_measure,
     with_offsets,
 )
-from SDSegLib.teaching.options import LeftOutScore, TeachOptions, TeachResult
+from SDSegLib.teaching.options import LeftOutScore, TeachOptions, TeachProgress, TeachResult
 from SDSegLib.teaching.plan import MANY_PATIENTS, Fold, Plan, folds_of, plan_grid
-from SDSegLib.teaching.results import gain_of
-from SDSegLib.teaching.start import Start, choose_start, describe
+from SDSegLib.teaching.results import gain_of, remarks_on
+from SDSegLib.teaching.start import Start, choose_start, describe, name_like
 from SDSegLib.training.direct import DIRECT
 from SDSegLib.training.recipe import begin_with, find_preset, recipe_of
 from SDSegLib.training.recipe import describe as describe_training
@@ -178,6 +183,78 @@ def test_mean_is_over_cases_and_then_structures() -> None:
     assert result.mean("Liver") == pytest.approx((0.6, 0.7))
     assert result.mean("Spleen") == (None, 0.9)
     assert result.mean() == pytest.approx((0.6, 0.8))
+
+
+def remarks(holders: dict[int, list[str]], scores: list[LeftOutScore]) -> str:
+    """What is said of structures 1 and 2, which these cases of different patients hold."""
+    names = sorted({name for held in holders.values() for name in held})
+    result = TeachResult(None, scores, len(names), len(names), 1.0, {}, None, None, (), 1.0)
+    model = SimpleNamespace(description=SimpleNamespace(name="foundation"))
+    start = SimpleNamespace(
+        model=model, parent=None, labels={1: 1, 2: 2}, structures=STRUCTURES[:2]
+    )
+    plan = SimpleNamespace(cases=names, known=frozenset(), is_one_new=False)
+    cases = SimpleNamespace(patients={name: name for name in names}, holders=holders.__getitem__)
+    arguments: list[Any] = [result, start, plan, cases]
+    return " ".join(remarks_on(*arguments))
+
+
+def test_structures_of_one_patient_are_told_even_if_nothing_was_measured() -> None:
+    one, two = (item.name for item in STRUCTURES[:2])
+    scores = [LeftOutScore("a", one, None, 0.8), LeftOutScore("b", one, None, 0.8)]
+    told = remarks({1: ["a", "b"], 2: ["b"]}, scores)
+    assert f"{two} was drawn in the cases of one patient only" in told
+    told = remarks({1: ["a"], 2: ["b"]}, [])
+    assert f"{one}, {two} were each drawn in the cases of one patient only" in told
+    assert not remarks({1: ["a", "b"], 2: ["a", "b"]}, scores), "both could be measured"
+
+
+def test_the_command_that_a_result_prints_can_be_copied(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from rich.console import Console
+
+    model = tmp_path / "my models" / "left kidney"
+    print_result(Console(), TeachResult(model, [], 2, 2, 1.0, {}, None, None, (), 1.0))
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert command[:2] == ["sdseg", "segment"]
+    assert command[command.index("--model") + 1] == str(model)
+
+
+def test_a_run_that_takes_longer_than_planned_says_so() -> None:
+    from rich.console import Console
+
+    screen = io.StringIO()
+    with TeachBar(Console(file=screen, force_terminal=True, width=120)) as bar:
+        bar(TeachProgress("Measuring", 1.0, 0.0))
+    assert "the planned time is over" in screen.getvalue()
+
+    web = pytest.importorskip("SDSegLib.web.teach_panel", reason="needs the extra web")
+    run = SimpleNamespace(
+        is_running=True, is_stopping=False, progress=TeachProgress("Measuring", 1.0, 0.0)
+    )
+    text, share = web.TeachPanel._progress(SimpleNamespace(_run=run))
+    assert text == "Measuring; the planned time is over"
+    assert share == 1.0
+
+
+@pytest.mark.parametrize("folder", ["my-kidney", "Niere für Anna", "肾", ".hidden_", "n" * 80])
+def test_a_model_can_be_installed_elsewhere_whatever_its_folder_is_called(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_foundation(tmp_path / "start")
+    found = find_model(str(tmp_path / "start"))
+    name = name_like(tmp_path / folder)
+    described = replace(found.description, name=name)
+    weights = load_networks(found.folder).state_dict()
+    write_model_folder(tmp_path / folder, described, weights, "# Mine")
+    monkeypatch.setenv("SDSEG_MODELS", str(tmp_path / "colleague"))
+    assert install_model(tmp_path / folder).description.name == name
+    monkeypatch.setenv("SDSEG_MODELS", str(tmp_path))
+    if not folder.startswith("."):
+        assert find_model(folder).description.name == name
+    if folder == "my-kidney":
+        assert name == folder
 
 
 def test_weights_between_two_models() -> None:

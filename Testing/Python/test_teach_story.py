@@ -16,13 +16,14 @@ import pytest
 from teach_parts import write_cases, write_foundation, write_names
 from training_parts import a_case
 
+from SDSegLib.errors import CancelledError
 from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.reading.files import read_volume
 from SDSegLib.teaching import learning
 from SDSegLib.teaching.cases import open_cases
 from SDSegLib.teaching.learnt import RECORD
 from SDSegLib.teaching.measure import OFFSETS, UNMEASURED_SHARE
-from SDSegLib.teaching.options import TeachOptions
+from SDSegLib.teaching.options import TeachOptions, TeachProgress
 from SDSegLib.teaching.run import teach
 
 pytestmark = pytest.mark.train
@@ -157,6 +158,7 @@ def test_of_eight_patients_two_are_measured_and_all_are_learnt_in_few_steps(
     found = description(home / "models" / "many")["training"]
     assert (found["cases"], found["steps"]) == (8, 12)
     assert [point["cases"] for point in found["learning_curve"]["points"]] == [6]
+    assert "expected" not in found["learning_curve"], "few steps tell nothing of more cases"
 
 
 def test_killed_at_any_moment_it_goes_on(home: Path) -> None:
@@ -253,6 +255,26 @@ def test_a_structure_of_one_patient_is_learnt_and_said_to_be_unmeasured(home: Pa
     assert {row["structure"] for row in result["scores"]} == {"Body"}
     assert "Bone was drawn in the cases of one patient only" in " ".join(result["remarks"])
     assert [item["name"] for item in description(model)["structures"]] == ["Body", "Bone"]
+
+
+def test_measuring_stops_after_the_case_that_it_is_at(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "_NEW_STEPS", 1)
+    monkeypatch.setattr(learning, "_LEAST_NEW_STEPS", 1)
+    cases = open_cases(write_cases(home / "cases"), options={"names": named(home)[1]})
+    options = TeachOptions(home / "models" / "mine", minutes=60.0, device="cpu")
+    measured: list[str] = []
+
+    def report(progress: TeachProgress) -> None:
+        stage, _, case = progress.stage.partition(": ")
+        if stage == "Measuring" and case:
+            measured.append(case)
+
+    with pytest.raises(CancelledError):
+        teach(options, cases, report, lambda: bool(measured))
+    assert len(measured) == 1
+    assert measured[0] in ("p0", "p1", "p2")
 
 
 def test_the_plan_names_grid_folds_and_time(home: Path) -> None:

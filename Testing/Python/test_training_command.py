@@ -134,6 +134,9 @@ def test_plan_tells_what_would_be_done_and_does_nothing(training: Run, tmp_path:
     shown = training("compact", "--plan").out
     for word in ("Networks", "Device", "Memory", "Tile", "slices"):
         assert word in shown
+    assert "at most" not in shown
+    shown = " ".join(training("compact", "--plan", "--minutes", 1).out.split())
+    assert "Training 1 min in all, at most 6 steps" in shown
 
 
 def test_the_same_command_again_has_nothing_to_do(training: Run, tmp_path: Path):

@@ -75,8 +75,9 @@ SEEN = (
 
 
 def look(page: Any, state: str) -> None:
-    """Look through a state: no finding, of any impact."""
+    """Look through a state: no finding, of any impact, and nothing hidden makes the page scroll."""
     assert state in SEEN
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), state
     assert not findings(page), state
 
 

@@ -36,6 +36,12 @@ def choose(page: Any, structure: str, tool: str) -> None:
 def test_from_the_sample_to_a_saved_edit(web_page: Any, tmp_path: Path) -> None:
     page = web_page
     open_sample(page)
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "it scrolls"
+    page.set_viewport_size({"width": 640, "height": 400})  # as in a browser that enlarges twofold
+    button = page.locator("#show-surfaces").bounding_box()
+    foot = page.locator("#pane-ThreeD .pane-foot").bounding_box()
+    assert button["y"] + button["height"] <= foot["y"], "one lies on the other"
+    page.set_viewport_size({"width": 1280, "height": 800})
     segment(page)
     found = masks_of(save(page, "segmentation", tmp_path / "found"))
     assert len(found) == 7
@@ -60,6 +66,32 @@ def test_from_the_sample_to_a_saved_edit(web_page: Any, tmp_path: Path) -> None:
     for name in found:
         assert np.array_equal(undone[name], found[name])
         assert np.array_equal(redone[name], painted[name])
+
+
+def test_added_structures_have_names_and_colours_of_their_own(
+    web_page: Any, body_file: Path
+) -> None:
+    page = web_page
+    open_file(page, body_file)
+    segment(page)
+    page.click("#tab-edit")
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = page.evaluate("window.trame.state.get('segments')")
+        return found
+
+    def add(count: int) -> dict[str, Any]:
+        page.click("#add")
+        wait_for(lambda: len(listed()) == count)
+        return listed()[-1]
+
+    first, second = add(8), add(9)
+    page.evaluate("id => window.trame.trigger('remove', [id])", first["id"])
+    wait_for(lambda: len(listed()) == 8)
+    third = add(9)
+    assert first["color"] not in {row["color"] for row in listed()[:7]}
+    assert third["name"] != second["name"]
+    assert third["color"] != second["color"]
 
 
 def test_every_format_holds_the_segmentation(

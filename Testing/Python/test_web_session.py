@@ -94,6 +94,8 @@ def test_a_second_tab_is_told_and_may_take_over_with_all_edits(
         second.click("#veil button")
         second.wait_for_selector("[data-segment=larynx] .tag")
         first.wait_for_selector("#veil:has-text('open in another tab')")
+        first.wait_for_selector(".trame__message", state="attached")
+        assert not first.is_visible(".trame__message"), "two messages lie on each other"
         assert same(masks_of(save(second, "segmentation", tmp_path / "second")), painted)
 
 

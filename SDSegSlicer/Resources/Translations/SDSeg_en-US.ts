@@ -1840,6 +1840,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>{stage}; the planned time is over</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Teach (the planned time is over)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Stopping; what was learned is being saved…</source>
         <translation type="unfinished"></translation>
     </message>
