@@ -42,6 +42,8 @@ SHARE_SLICES = 24
 """Slices of a case that are segmented for each share, and once for all offsets."""
 _NEARLY = 0.003
 """By how much mean Dice of a structure with the chosen offset may lie below the best."""
+_FOUND = 0.1
+"""Dice from which on a structure is found well enough to choose its offset."""
 _LOGITS_BIAS = "network.output_block.bias"
 _BATCH = 16
 _SAME = 0.001
@@ -235,7 +237,7 @@ def best_offsets(dice: Sequence[Tensor], structures: int) -> tuple[float, ...]:
         structures: Their number, C − 1.
 
     Returns:
-        One offset a structure; 0 where nothing is known of it.
+        One offset a structure; 0 where nothing is known of it, or the networks hardly find it.
     """
     if not dice:
         return (0.0,) * structures
@@ -245,9 +247,9 @@ def best_offsets(dice: Sequence[Tensor], structures: int) -> tuple[float, ...]:
             (
                 offset
                 for offset, mean in zip(OFFSETS, column.tolist(), strict=True)
-                if mean >= float(column.max()) - _NEARLY
+                if mean >= max(_FOUND, float(column.max()) - _NEARLY)
             ),
-            0.0,  # it is not known
+            0.0,
         )
         for column in by_structure.T
     )

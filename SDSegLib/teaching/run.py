@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..datasets.case import Case
 from ..errors import CancelledError, InputError, ModelError, OutputError, SDSegError
 from ..evaluation.report import prepare_output, write_results
@@ -297,6 +299,11 @@ class _Run:
         self._say(tr("Measuring"))
         left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
         dice = dice_by_offsets([model for _, model in measured], left_out, device)
+        for fold, _ in measured:
+            held = self._held_by(fold.learn)
+            unlearnt = [new - 1 for new in self.start.labels.values() if new not in held]
+            for name in fold.measure:
+                dice[name][:, unlearnt] = torch.nan
         count = len(self.start.structures)
         offsets: dict[str | None, tuple[float, ...]] = {
             name: best_offsets([row for other, row in dice.items() if other != name], count)
@@ -329,20 +336,22 @@ class _Run:
         description: ModelDescription,
     ) -> list[LeftOutScore]:
         """Without structures that a case's network could not learn, for nobody else had them."""
-        names = {item.label: item.name for item in description.structures}
-        held = {
-            names[new]: set(self.cases.holders(old))
-            for old, new in self.start.labels.items()
-            if new not in self.start.known
-        }
-        learn = {case: set(fold.learn) for fold, _ in measured for case in fold.measure}
+        labels = {item.name: item.label for item in description.structures}
+        learnt = {case: self._held_by(fold.learn) for fold, _ in measured for case in fold.measure}
         return [
             score
             for score in scores
-            if score.case not in learn
-            or score.structure not in held
-            or learn[score.case] & held[score.structure]
+            if score.case not in learnt or labels[score.structure] in learnt[score.case]
         ]
+
+    def _held_by(self, cases: Sequence[str]) -> set[int]:
+        """Labels of the new model that its parent knows, or that one of the cases holds."""
+        held = {
+            new
+            for old, new in self.start.labels.items()
+            if set(self.cases.holders(old)) & set(cases)
+        }
+        return held | set(self.start.known)
 
     def _kept_back_scores(
         self, model: Path, choice: DeviceChoice, share: float, description: ModelDescription

@@ -292,6 +292,8 @@ def test_the_offset_of_a_structure_is_the_smallest_that_is_about_best() -> None:
     both = [dice_rows(timid, bold, bold), dice_rows(bold, bold, unknown)]
     assert best_offsets(both, 3) == (1.0, 0.0, 0.0)
     assert best_offsets([], 3) == (0.0, 0.0, 0.0)
+    hardly = tuple(0.01 * place for place in range(len(OFFSETS)))  # of a network that learnt little
+    assert best_offsets([dice_rows(hardly)], 1) == (0.0,)
 
 
 def test_with_an_offset_a_model_finds_more_of_its_structures(models: Path) -> None:

@@ -255,6 +255,8 @@ def test_a_structure_of_one_patient_is_learnt_and_said_to_be_unmeasured(home: Pa
     assert {row["structure"] for row in result["scores"]} == {"Body"}
     assert "Bone was drawn in the cases of one patient only" in " ".join(result["remarks"])
     assert [item["name"] for item in description(model)["structures"]] == ["Body", "Bone"]
+    offsets = description(model)["training"]["offsets"]
+    assert not offsets or offsets[1] == 0, "nothing tells how much of it should be taken"
 
 
 def test_measuring_stops_after_the_case_that_it_is_at(
