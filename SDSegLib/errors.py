@@ -2,6 +2,9 @@
 
 from .language import tr
 
+EXIT_CANCELLED = 130
+"""Exit code of a command that the user stopped."""
+
 
 class SDSegError(Exception):
     """An error that the user can correct. The command line prints it and exits with code 2."""

@@ -8,10 +8,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from ..errors import CancelledError
+from ..errors import EXIT_CANCELLED, CancelledError
 from ..language import tr
 from ..unfinished import discard_all
-from .start import EXIT_CANCELLED
 
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)

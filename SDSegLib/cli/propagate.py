@@ -107,9 +107,8 @@ def propagate(
     """
     from ..datasets.nnunet import structures_beside
     from ..export.atomic import check_output
-    from ..export.inputs import refuse_inputs
+    from ..export.inputs import files_of, refuse_inputs
     from ..export.mask_file import SEGMENTATION, opened_mask
-    from ..export.results import files_of
     from ..operations.base import OpenVolume
     from ..operations.model_store import ModelStore
     from ..operations.propagate import PropagateOperation

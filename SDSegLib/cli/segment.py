@@ -113,8 +113,8 @@ def segment(
         )
         return
     require_outputs(files)
-    from ..export.inputs import refuse_inputs
-    from ..export.results import check_outputs, files_of, write_outputs
+    from ..export.inputs import files_of, refuse_inputs
+    from ..export.results import check_outputs, write_outputs
     from ..inference.selection import select_structures
     from ..operations.base import OpenVolume
     from ..operations.model_store import ModelStore

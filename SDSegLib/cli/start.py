@@ -7,9 +7,9 @@ import signal
 import sys
 import threading
 
+from ..errors import EXIT_CANCELLED
 from ..language import ENGLISH, LANGUAGE_VARIABLE
 
-EXIT_CANCELLED = 130
 _FOR_SCRIPTS = {"--json", "--json-progress"}
 
 

@@ -20,8 +20,7 @@ from ..volume.structure import Code, Structure
 from ..volume.volume import Volume
 from .atomic import atomic_write
 from .dicom_source import CT_IMAGE_STORAGE, Reference, SourceSeries, read_source
-from .inputs import refuse_inputs
-from .results import files_of
+from .inputs import files_of, refuse_inputs
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..language import tr
 from ..reading.dicom_headers import SEGMENTATION_STORAGE, starts_like_dicom
+from ..volume.volume import Volume
 
 _HEADERS = (".nhdr", ".mhd")
 """Endings of headers that name the file with the voxels."""
@@ -49,6 +50,12 @@ def refuse_inputs(
                     "The output {path} is one of the DICOM files of the input; choose another name."
                 ).format(path=path)
             )
+
+
+def files_of(volume: Volume) -> tuple[Path, ...]:
+    """The files and folders that a volume was read from, as far as they are known."""
+    source = () if volume.source is None else (Path(volume.source),)
+    return (*source, *dict.fromkeys(volume.dicom_files))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

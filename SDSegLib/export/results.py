@@ -135,18 +135,12 @@ def write_outputs(
         OutputError: If one cannot be written.
     """
     from .atomic import atomic_together
-    from .inputs import refuse_inputs
+    from .inputs import files_of, refuse_inputs
 
     refuse_inputs(outputs.values(), files_of(volume))
     with atomic_together(outputs.values(), overwrite) as staged:
         for kind, path in outputs.items():
             _write(kind, result, volume, staged[path], volume.acquired if original_grid else None)
-
-
-def files_of(volume: Volume) -> tuple[Path, ...]:
-    """The files and folders that a volume was read from, as far as they are known."""
-    source = () if volume.source is None else (Path(volume.source),)
-    return (*source, *dict.fromkeys(volume.dicom_files))
 
 
 def _write(

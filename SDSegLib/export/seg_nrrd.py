@@ -9,8 +9,7 @@ from ..language import tr
 from ..volume.segmentation import Segmentation
 from ..volume.volume import Volume
 from .atomic import atomic_write
-from .inputs import refuse_inputs
-from .results import files_of
+from .inputs import files_of, refuse_inputs
 
 
 def require_slicer() -> None:
