@@ -100,6 +100,15 @@ class GridEngine:
         lines = self.ask("qstat", "-u", "*").splitlines()[2:]
         return {line.split()[0]: line.split()[4] for line in lines}
 
+    def jobs_that_stay(self) -> dict[str, str]:
+        """The same once the jobs that were deleted are gone, some seconds later."""
+        deadline = time.monotonic() + 60
+        while (left := self.jobs()) and set(left.values()) <= {"dr"}:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        return left
+
 
 @contextmanager
 def a_grid_engine(folder: Path) -> Iterator[GridEngine]:

@@ -293,7 +293,7 @@ def test_contours_between_slices_go_to_the_nearest_one_and_that_is_said(tmp_path
     drawn = outlines(mask)[::2]
     write_structure_set(tmp_path / "plan.dcm", file, grid, {"A": drawn})
     (note,) = read_label_file(tmp_path / "plan.dcm", image=tmp_path / "CT").notes
-    assert "1 slices between its first and last contour have none" in note
+    assert "1 slice between its first and last contour has none" in note
 
 
 def test_points_and_open_lines_are_no_structure(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_a_job_waits_runs_is_deleted_and_replaced_and_ctrl_c_leaves_none(
     engine: GridEngine, studies: Path, tmp_path: Path, model: Path
 ) -> None:
     output = tmp_path / "results"
+    engine.ask("qmod", "-d", "down.q")
     file = plan(tmp_path, queue="down.q")
     process, shown = start(engine, studies, model, file)
     assert '(queue instance "down.q@' in shown
@@ -96,7 +97,7 @@ def test_a_job_waits_runs_is_deleted_and_replaced_and_ctrl_c_leaves_none(
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130, shown
     assert "Cancelled with 0 studies done; the same command goes on." in shown
-    assert engine.jobs() == {}
+    assert engine.jobs_that_stay() == {}
     process, _ = start(engine, studies, model, file)
     (first,) = engine.jobs()
     engine.ask("qmod", "-e", "down.q")
@@ -107,7 +108,7 @@ def test_a_job_waits_runs_is_deleted_and_replaced_and_ctrl_c_leaves_none(
     _, shown = process.communicate(timeout=120)
     assert process.returncode == 0, shown
     assert "6 done (" in shown
-    assert engine.jobs() == {}
+    assert engine.jobs_that_stay() == {}
     assert {line["status"] for line in studies_in(output).values()} == {"done"}
     assert len(studies_in(output)) == 6
 
@@ -173,5 +174,5 @@ def sentence_of_a_failed_run(
     done = batch(studies, studies.parent / "results", model, "--cluster", str(file))
     assert isinstance(done.exception, InputError), done.exception
     assert str(done.exception).startswith(f"{file}: ")
-    assert engine.jobs() == {}
+    assert engine.jobs_that_stay() == {}
     return str(done.exception)
