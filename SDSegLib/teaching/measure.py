@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,13 +202,17 @@ def dice_by_share(
 
 
 def dice_by_offsets(
-    folders: Sequence[Path], cases: Sequence[Sequence[Case]], device: str
+    folders: Sequence[Path],
+    cases: Sequence[Sequence[Case]],
+    learnt: Sequence[Collection[int]],
+    device: str,
 ) -> dict[str, Tensor]:
     """Dice of left-out cases with constants that are added to the logits of all structures.
 
     Args:
         folders: Model folder of each fold.
         cases: Left-out cases of each fold, on the models' grid.
+        learnt: Labels that each fold's model could learn; of others its Dice tells nothing.
         device: Where to compute.
 
     Returns:
@@ -216,11 +220,13 @@ def dice_by_offsets(
         `OFFSETS`.
     """
     found = {}
-    for folder, left_out in zip(folders, cases, strict=True):
+    for folder, left_out, labels in zip(folders, cases, learnt, strict=True):
         family = load_family(folder).eval().to(device)
+        unlearnt = [label - 1 for label in range(1, family.num_classes) if label not in labels]
         for case in left_out:
             dice = dice_by_offset(family, case, OFFSETS, SHARE_SLICES, _BATCH)
             log.info("offsets %s: %s", OFFSETS, dice.nanmean(dim=1).numpy().round(3).tolist())
+            dice[:, unlearnt] = torch.nan
             found[case.name] = dice
     return found
 

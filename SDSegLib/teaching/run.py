@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..datasets.case import Case
 from ..errors import CancelledError, InputError, ModelError, OutputError, SDSegError
 from ..evaluation.report import prepare_output, write_results
@@ -298,12 +296,8 @@ class _Run:
             return {}
         self._say(tr("Measuring"))
         left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
-        dice = dice_by_offsets([model for _, model in measured], left_out, device)
-        for fold, _ in measured:
-            held = self._held_by(fold.learn)
-            unlearnt = [new - 1 for new in self.start.labels.values() if new not in held]
-            for name in fold.measure:
-                dice[name][:, unlearnt] = torch.nan
+        learnt = [self._held_by(fold.learn) for fold, _ in measured]
+        dice = dice_by_offsets([model for _, model in measured], left_out, learnt, device)
         count = len(self.start.structures)
         offsets: dict[str | None, tuple[float, ...]] = {
             name: best_offsets([row for other, row in dice.items() if other != name], count)

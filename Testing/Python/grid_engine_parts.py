@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from process_parts import answer_of
 from slurm_parts import free_ports
 
 _INSTALLED = Path("/usr/lib/gridengine")
@@ -85,14 +86,7 @@ class GridEngine:
 
     def ask(self, *command: object) -> str:
         """What a command of Grid Engine prints; it may fail."""
-        done = subprocess.run(
-            [str(part) for part in command],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = answer_of(self.environment, command)
         return done.stdout + done.stderr
 
     def jobs(self) -> dict[str, str]:

@@ -105,3 +105,17 @@ def child_environment(changes: Mapping[str, str] | None = None) -> dict[str, str
         "COLUMNS": "200",
         **(changes or {}),
     }
+
+
+def answer_of(
+    environment: Mapping[str, str], command: tuple[object, ...]
+) -> subprocess.CompletedProcess[str]:
+    """What another program answers; it may fail."""
+    return subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

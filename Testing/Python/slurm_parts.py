@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from process_parts import answer_of
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 _START_SECONDS = 60.0
@@ -83,14 +84,7 @@ class Slurm:
 
     def ask(self, *command: object) -> str:
         """What a command of SLURM prints."""
-        done = subprocess.run(
-            [str(part) for part in command],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = answer_of(self.environment, command)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
@@ -112,7 +106,8 @@ class Slurm:
 def a_slurm(folder: Path, nodes: Sequence[str] = ()) -> Iterator[Slurm]:
     """A running SLURM with these nodes, or one of this machine's name.
 
-    It and all its jobs end with the block.
+    It and all its jobs end with the block. The folder's path must be short, as sockets lie in it,
+    whose paths have at most 108 bytes.
     """
     host = socket.gethostname().partition(".")[0]
     nodes = nodes or (host,)

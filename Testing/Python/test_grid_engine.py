@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from command_parts import model, studies_in, write_ct
+from batch_system_parts import (
+    documented_plan,
+    sentence_of_a_failed_run,
+    start_batch,
+    told_until,
+    wait_until,
+    write_studies,
+)
+from command_parts import model, studies_in
 from grid_engine_parts import GridEngine, a_grid_engine, why_no_grid_engine
-from process_parts import ROOT, start_sdseg
-from test_batch import batch
 
 pytest.importorskip("dask_jobqueue", reason='needs dask-jobqueue: pip install "sdseg[cluster]"')
-
-import yaml
-
-from SDSegLib.cluster import jobs
-from SDSegLib.errors import InputError
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,52 +36,18 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridEngine]:
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    for number in range(6):
-        write_ct(tmp_path / "studies" / f"{number}.nii.gz")
-    return tmp_path / "studies"
+    return write_studies(tmp_path, 6)
 
 
 def plan(folder: Path, directives: tuple[str, ...] = (), **arguments: object) -> Path:
-    """The file of the documentation for one job, with the folders of a test and other arguments."""
-    text = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
-    shown = re.search(r"```yaml\n(# grid-engine\.yaml.*?)```", text, re.DOTALL)
-    assert shown is not None
-    activate = folder / "sdseg" / ".venv" / "bin" / "activate"
-    activate.parent.mkdir(parents=True)
-    activate.write_text("true\n", encoding="utf-8")
-    described = yaml.safe_load(shown[1].replace("/shared/sdseg", str(folder / "sdseg")))
-    described["jobs"] = 1
-    described["arguments"].update({"queue": "gpu.q", **arguments})
-    described["arguments"]["job_extra_directives"] += ["-V", *directives]
-    path = folder / "grid-engine.yaml"
-    path.write_text(yaml.safe_dump(described), encoding="utf-8")
-    return path
+    """The file of the documentation for one job, with the queue of the test and other arguments."""
 
+    def change(described: dict[str, Any]) -> None:
+        described["jobs"] = 1
+        described["arguments"].update({"queue": "gpu.q", **arguments})
+        described["arguments"]["job_extra_directives"] += ["-V", *directives]
 
-def start(
-    engine: GridEngine, studies: Path, model: Path, file: Path
-) -> tuple[subprocess.Popen[str], str]:
-    """The command, and what it has said when it tells why its job waits."""
-    process = start_sdseg(
-        *("batch", studies, "--output", studies.parent / "results", "--model", model),
-        *("--samples", 8, "--write", "nii.gz", "--cluster", file),
-        environment={**engine.environment, "TMPDIR": str(studies.parent)},
-    )
-    assert process.stderr is not None
-    shown = ""
-    while "wait in the queue" not in shown:
-        line = process.stderr.readline()
-        assert line, shown
-        shown += line
-    return process, shown
-
-
-def wait_until(process: subprocess.Popen[str], happens: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not happens():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    return documented_plan(folder, "grid-engine.yaml", change)
 
 
 def test_a_job_waits_runs_is_deleted_and_replaced_and_ctrl_c_leaves_none(
@@ -91,14 +56,16 @@ def test_a_job_waits_runs_is_deleted_and_replaced_and_ctrl_c_leaves_none(
     output = tmp_path / "results"
     engine.ask("qmod", "-d", "down.q")
     file = plan(tmp_path, queue="down.q")
-    process, shown = start(engine, studies, model, file)
+    process = start_batch(engine.environment, studies, model, file)
+    shown = told_until(process, "wait in the queue")
     assert '(queue instance "down.q@' in shown
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130, shown
     assert "Cancelled with 0 studies done; the same command goes on." in shown
     assert engine.jobs_that_stay() == {}
-    process, _ = start(engine, studies, model, file)
+    process = start_batch(engine.environment, studies, model, file)
+    told_until(process, "wait in the queue")
     (first,) = engine.jobs()
     engine.ask("qmod", "-e", "down.q")
     wait_until(process, lambda: list(output.glob("[0-9].nii.gz")))
@@ -141,9 +108,9 @@ def test_jobs_that_never_compute_end_the_run_with_a_sentence(
     arguments: dict[str, object],
     expected: str,
 ) -> None:
-    said = sentence_of_a_failed_run(
-        engine, studies, model, plan(tmp_path, **arguments), monkeypatch
-    )
+    file = plan(tmp_path, **arguments)
+    said = sentence_of_a_failed_run(engine.environment, studies, model, file, monkeypatch)
+    assert engine.jobs_that_stay() == {}
     assert expected in said
     assert ("ends with: No such environment" in said) == ("exit status" in expected)
 
@@ -158,21 +125,9 @@ def test_a_job_that_is_taken_although_no_queue_is_for_this_user_does_not_stay(
     """qsub warns, fails, and submits nonetheless."""
     for queue in ("gpu.q", "down.q"):
         engine.ask("qconf", "-rattr", "queue", "user_lists", "deadlineusers", queue)
-    said = sentence_of_a_failed_run(engine, studies, model, plan(tmp_path), monkeypatch)
+    file = plan(tmp_path)
+    said = sentence_of_a_failed_run(engine.environment, studies, model, file, monkeypatch)
+    assert engine.jobs_that_stay() == {}
     for queue in ("gpu.q", "down.q"):
         engine.ask("qconf", "-rattr", "queue", "user_lists", "NONE", queue)
     assert "warning: root's job is not allowed to run in any queue); correct" in said
-
-
-def sentence_of_a_failed_run(
-    engine: GridEngine, studies: Path, model: Path, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """Which also leaves no job behind."""
-    for name, value in engine.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(jobs, "_ASK_SECONDS", 0.2)
-    done = batch(studies, studies.parent / "results", model, "--cluster", str(file))
-    assert isinstance(done.exception, InputError), done.exception
-    assert str(done.exception).startswith(f"{file}: ")
-    assert engine.jobs_that_stay() == {}
-    return str(done.exception)

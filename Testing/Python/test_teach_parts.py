@@ -46,6 +46,7 @@ from SDSegLib.teaching.measure import (
     best_offsets,
     best_share,
     between,
+    dice_by_offsets,
     tiles_to_measure,
     with_offsets,
 )
@@ -315,6 +316,11 @@ def test_with_an_offset_a_model_finds_more_of_its_structures(models: Path) -> No
     dice = dice_by_offset(before, case, (0.0, 2.0), 8, 4)
     torch.testing.assert_close(dice[0], dice_of(before, case, 8, 4), equal_nan=True)
     torch.testing.assert_close(dice[1], dice_of(after, case, 8, 4), equal_nan=True)
+    known = dice_by_offsets([folder], [[case]], [{1, 2}], "cpu")[case.name]
+    told = dice_by_offsets([folder], [[case]], [{1}], "cpu")[case.name]
+    assert not known.isnan().any()
+    assert told[:, 1].isnan().all(), "no case that it learnt from holds the second structure"
+    torch.testing.assert_close(told[:, 0], known[:, 0])
 
 
 def test_cases_that_a_model_learnt_from_are_known_again(
