@@ -1,4 +1,4 @@
-"""What the tests of real batch systems have in common: the documented file, the command, waiting."""
+"""What tests of real batch systems have in common: the documented file, the command, waiting."""
 
 from __future__ import annotations
 
