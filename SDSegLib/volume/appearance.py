@@ -84,15 +84,16 @@ def check_appearance(measured: Mapping[str, float], expectation: Expectation) ->
     ]
     if not strange:
         return []
-    region = expectation.region or tr("another region")
-    return [
-        Finding(
-            "coverage",
-            tr(
-                "The model is for CT of the {region}, and this image differs from such CTs: it has "
-                "{strange}. What is found in it means little. Give a CT that covers the {region}, "
-                "or choose another model."
-            ).format(region=region, strange=tr(" and ").join(strange)),
-            "ask",
-        )
-    ]
+    found = tr(" and ").join(strange)
+    if expectation.region:
+        text = tr(
+            "The model is for CT of the {region}, and this image differs from such CTs: it has "
+            "{strange}. What is found in it means little. Give a CT that covers the {region}, "
+            "or choose another model."
+        ).format(region=expectation.region, strange=found)
+    else:
+        text = tr(
+            "This image differs from the CTs that the model learnt from: it has {strange}. What is "
+            "found in it means little. Give a CT of the same body region, or choose another model."
+        ).format(strange=found)
+    return [Finding("coverage", text, "ask")]

@@ -68,6 +68,14 @@ def test_a_trunk_is_no_neck_and_a_neck_below_a_trunk_is_one() -> None:
     assert check_appearance(measure_appearance(trunk), Expectation("CT")) == []
 
 
+def test_a_model_without_a_region_says_so() -> None:
+    (finding,) = check_appearance(
+        measure_appearance(a_cylinder(150.0)), replace(EXPECTS, region="")
+    )
+    assert finding.message.startswith("This image differs from the CTs that the model learnt from")
+    assert "Give a CT of the same body region" in finding.message
+
+
 def test_blank_slices_are_no_neck() -> None:
     trunk = a_cylinder(150.0)
     trunk.array[:8] = -1024
