@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,8 @@ from .options import AsJson
 from .text import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..datasets.collection import Collection, Item
     from ..datasets.doubtful import References
 
@@ -101,14 +104,15 @@ def references(
             )
         )
     items = [item for item in collection.items(split) if item.label is not None]
-    if pictures is not None:
-        _empty_folder(pictures)
     is_ct = collection.modality in ("CT", None)
 
     def read(item: Item) -> Any:
         return read_labelled(item, collection.recipe, collection.modality, is_ct)
 
-    with progress_of_cases(console, len(items), quiet=as_json) as bars:
+    with (
+        nullcontext() if pictures is None else _empty_folder(pictures),
+        progress_of_cases(console, len(items), quiet=as_json) as bars,
+    ):
         done = [0]
 
         def report(name: str) -> None:
@@ -121,10 +125,10 @@ def references(
             {one.label: one.name for one in collection.structures},
             report,
         )
-    found = check_references(measured, usual, limit)
-    if pictures is not None:
-        _draw(found, collection, items, pictures)
-    write_references(output, found, overwrite)
+        found = check_references(measured, usual, limit)
+        if pictures is not None:
+            _draw(found, collection, items, pictures)
+        write_references(output, found, overwrite)
     if as_json:
         typer.echo(json.dumps(_as_json(found)))
         return
@@ -148,24 +152,28 @@ def references(
         )
 
 
-def _empty_folder(folder: Path) -> None:
+@contextmanager
+def _empty_folder(folder: Path) -> Iterator[None]:
     from ..errors import OutputError
+    from ..export.atomic import no_empty_folder
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(folder.iterdir())
-    except OSError as error:
-        raise OutputError(
-            tr("{folder} cannot be used for pictures ({reason}); choose another.").format(
-                folder=folder, reason=error.strerror or error
+    with no_empty_folder(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            is_empty = not any(folder.iterdir())
+        except OSError as error:
+            raise OutputError(
+                tr("{folder} cannot be used for pictures ({reason}); choose another.").format(
+                    folder=folder, reason=error.strerror or error
+                )
+            ) from error
+        if not is_empty:
+            raise OutputError(
+                tr("{folder} is not empty; choose another folder for the pictures.").format(
+                    folder=folder
+                )
             )
-        ) from error
-    if not is_empty:
-        raise OutputError(
-            tr("{folder} is not empty; choose another folder for the pictures.").format(
-                folder=folder
-            )
-        )
+        yield
 
 
 def _draw(found: References, collection: Collection, items: list[Item], folder: Path) -> None:

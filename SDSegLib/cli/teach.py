@@ -109,6 +109,7 @@ def teach(
 
     require_training()
     from ..datasets.catalogue import parse_options
+    from ..models.folder import check_replaceable
     from ..teaching.cases import open_cases
     from ..teaching.options import TeachOptions
     from ..teaching.run import plan_of
@@ -139,6 +140,8 @@ def teach(
         seed=seed,
         overwrite=overwrite,
     )
+    if not plan_only:
+        check_replaceable(output, overwrite)  # before minutes of reading
     given: dict[str, Any] = dict(parse_options(option or []))
     if names is not None:
         given["names"] = str(names)

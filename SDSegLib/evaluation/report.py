@@ -17,7 +17,7 @@ from typing import Any
 
 from ..datasets.files import plain_name
 from ..errors import OutputError
-from ..export.atomic import atomic_write, check_output
+from ..export.atomic import atomic_write, check_output, no_empty_folder
 from ..export.csv_text import as_text
 from ..language import tr
 from .evaluate import Evaluation
@@ -60,17 +60,9 @@ def prepared_output(folder: Path, overwrite: bool = False) -> Iterator[None]:
     Raises:
         OutputError: As there.
     """
-    created = [path for path in (folder, *folder.parents) if not path.exists()]
-    is_well = False
-    try:
+    with no_empty_folder(folder):
         prepare_output(folder, overwrite)
         yield
-        is_well = True
-    finally:
-        if not is_well:
-            with suppress(OSError):  # of one with something in it
-                for path in created:
-                    path.rmdir()
 
 
 def write_results(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError
@@ -133,3 +133,22 @@ def _suffix(path: Path) -> str:
 
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+@contextmanager
+def no_empty_folder(folder: Path) -> Iterator[None]:
+    """If the block does not end well, no empty folder stays of those that it has created.
+
+    Args:
+        folder: That the block may create, with its parents.
+    """
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
+    is_well = False
+    try:
+        yield
+        is_well = True
+    finally:
+        if not is_well:
+            with suppress(OSError):  # of one with something in it
+                for path in created:
+                    path.rmdir()

@@ -70,11 +70,6 @@ def _fitted(rows: Sequence[tuple[int, float]]) -> float:
     return min(EXPONENTS[1], max(EXPONENTS[0], -slope))
 
 
-def without_forecast(curve: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The points of a curve alone, for networks that learnt too little to tell what cases give."""
-    return {"points": curve["points"], "cases": curve["cases"]}
-
-
 def in_words(curve: Mapping[str, Any]) -> str:
     """One sentence for the user; empty without points."""
     if "expected" not in curve:

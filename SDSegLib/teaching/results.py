@@ -128,6 +128,24 @@ def remark_on_steps(steps: int) -> str:
     ).format(steps=steps)
 
 
+def remark_on_measuring(steps: int) -> str:
+    """What the user should know if left-out cases met networks of few steps; "" if not.
+
+    Args:
+        steps: Fewest steps of a network that left-out cases were measured with; the model itself
+            took more.
+    """
+    if steps >= FEW_STEPS:
+        return ""
+    return trn(
+        "The cases were measured with networks of only {steps} step of learning, so their Dice is "
+        "lower than that of the model; with more minutes it tells more.",
+        "The cases were measured with networks of only {steps} steps of learning, so their Dice is "
+        "lower than that of the model; with more minutes it tells more.",
+        steps,
+    ).format(steps=steps)
+
+
 def _of_one_patient(result: TeachResult, start: Start, cases: TeachCases) -> list[str]:
     """Names of the structures that were not measured, as one patient only has them."""
     scored = {score.structure for score in result.scores}

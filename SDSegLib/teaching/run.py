@@ -6,13 +6,14 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..datasets.case import Case
 from ..errors import CancelledError, InputError, ModelError, OutputError, SDSegError
-from ..evaluation.report import prepare_output, write_results
+from ..evaluation.report import prepared_output, write_results
 from ..evaluation.summary import summarise
 from ..families.description import ModelDescription
 from ..inference.device import DeviceChoice, choose_device
@@ -29,7 +30,7 @@ from ..training.checkpoints import CheckpointError
 from ..version import VERSION
 from .card import card_of
 from .cases import TeachCases
-from .curve import learning_curve, without_forecast
+from .curve import learning_curve
 from .folder import Clock, run_folder
 from .learning import Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
@@ -52,10 +53,12 @@ from .options import LeftOutScore, TeachOptions, TeachProgress, TeachReport, Tea
 from .plan import Fold, Plan, folds_of, plan_grid
 from .results import (
     BETTER,
+    FEW_STEPS,
     doubt_of,
     figures_of,
     gain_of,
     points_of,
+    remark_on_measuring,
     remark_on_steps,
     remarks_on,
 )
@@ -124,10 +127,14 @@ def teach(
     """
     began = time.monotonic() if began is None else began
     check_replaceable(options.output, options.overwrite)
-    if options.report is not None:
-        prepare_output(options.report, options.overwrite)
+    report_folder = options.report
     start, plan = plan_of(options, cases)
-    with run_folder(options, cases, start) as folder:
+    with (
+        nullcontext()
+        if report_folder is None
+        else prepared_output(report_folder, options.overwrite),
+        run_folder(options, cases, start) as folder,
+    ):
         clock = Clock(folder, options.minutes, began)
         asked = is_stopped or (lambda: False)
         run = _Run(options, cases, start, plan, folder, clock, report, asked)
@@ -173,7 +180,7 @@ class _Run:
         if cases.kept_back:
             scores = [*scores, *self._kept_back_scores(model, choice, share, description)]
         scores = self._of_learnt(scores, measured, description)
-        return self._finish(description, model, share, scores, evaluation, choice)
+        return self._finish(description, model, share, scores, measured, evaluation, choice)
 
     def _completed(
         self, on_cases: Mapping[str, Case], description: ModelDescription, choice: DeviceChoice
@@ -290,9 +297,10 @@ class _Run:
         """What to add to the logits of new structures: in the model, at None, and for each case.
 
         A left-out case is measured with what is best for the others, so that it is no part of the
-        choice.
+        choice. Networks of few steps are not sure of anything yet, and tell nothing of one that
+        learns longer: there are no offsets then.
         """
-        if self.start.parent is not None or not measured:
+        if self.start.parent is not None or _fewest_steps(measured) < FEW_STEPS:
             return {}
         self._say(tr("Measuring"))
         left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
@@ -398,6 +406,7 @@ class _Run:
         model: Path,
         share: float,
         scores: list[LeftOutScore],
+        measured: list[tuple[Fold, Path]],
         evaluation: Any,
         choice: DeviceChoice,
     ) -> TeachResult:
@@ -405,11 +414,11 @@ class _Run:
         learnt = len(self.plan.cases)
         few = ""
         if start.parent is None:
-            few = remark_on_steps(int(read_description(model).training.get("steps") or 0))
-        points = points_of(scores, self.plan, start)
+            few = remark_on_steps(_steps_of(model))
+            if not few and measured:
+                few = remark_on_measuring(_fewest_steps(measured))
+        points = [] if few else points_of(scores, self.plan, start)
         curve = learning_curve(points, learnt)
-        if few:
-            curve = without_forecast(curve)
         result = TeachResult(
             model=options.output,
             scores=scores,
@@ -512,3 +521,13 @@ def _is_better(scores: list[LeftOutScore], share: float, tolerance: float) -> bo
     """Whether a model with the structures of its parent is worth keeping; true if unmeasured."""
     gain = gain_of(scores)
     return gain is None or (share > 0.0 and gain > -tolerance)
+
+
+def _steps_of(model: Path) -> int:
+    """How many steps the network in a model folder has learnt."""
+    return int(read_description(model).training.get("steps") or 0)
+
+
+def _fewest_steps(measured: list[tuple[Fold, Path]]) -> int:
+    """Of the networks for left-out cases; 0 without any."""
+    return min((_steps_of(model) for _, model in measured), default=0)

@@ -28,9 +28,9 @@ _CHUNK = 2**20
 
 
 def safe_name(name: str) -> str:
-    """A file name without folders, control and special characters; the suffix stays."""
+    """A file name without folders and what some file systems refuse; the suffix stays."""
     last = re.split(r"[\\/]", name)[-1]
-    plain = re.sub(r"[^\w.\- ]", "_", last).strip(". ")
+    plain = re.sub(r"[^\w.,;+()\[\]@#=&'\- ]", "_", last).strip(". ")
     return plain[-_LONGEST_NAME:].lstrip(". ") or "file"
 
 

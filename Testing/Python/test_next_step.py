@@ -16,7 +16,7 @@ from tiny_model import STRUCTURES
 from SDSegLib.models.registry import InstalledModel
 from SDSegLib.teaching.next_step import is_enough, next_step, proposed_start
 from SDSegLib.teaching.options import FROM_NOTHING
-from SDSegLib.teaching.results import FEW_STEPS, remark_on_steps
+from SDSegLib.teaching.results import FEW_STEPS, remark_on_measuring, remark_on_steps
 
 __all__ = ["application", "module_widget", "person", "teaching"]
 
@@ -75,6 +75,9 @@ def test_few_steps_are_said() -> None:
     assert remark_on_steps(FEW_STEPS) == ""
     assert "7 steps" in remark_on_steps(7)
     assert "1 step of" in remark_on_steps(1)
+    assert remark_on_measuring(FEW_STEPS) == ""
+    assert "only 7 steps" in remark_on_measuring(7)
+    assert "only 1 step of" in remark_on_measuring(1)
 
 
 def test_a_structure_is_drawn_from_nothing_in_the_module(

@@ -119,6 +119,21 @@ def test_a_planning_helper_is_found_drawn_and_left_out(cases: Path, tmp_path: Pa
     assert cleaned["structures"][0]["metrics"]["dice"]["cases"] == 9
 
 
+def test_an_error_leaves_no_empty_folder_for_pictures(cases: Path, tmp_path: Path) -> None:
+    broken = sorted(cases.iterdir())[0] / "organs.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:100])
+    pictures = tmp_path / "new" / "pictures"
+    words = (cases, "--names", tmp_path / "names.json", "-o", tmp_path / "found.json")
+    done = sdseg("references", *words, "--pictures", pictures)
+    assert done.returncode != 0
+    assert "organs.nii.gz" in done.stderr
+    assert not pictures.parent.exists()
+
+    pictures.mkdir(parents=True)  # the user's own stays
+    assert sdseg("references", *words, "--pictures", pictures).returncode != 0
+    assert pictures.is_dir()
+
+
 def test_what_is_set_aside_is_not_learnt_and_not_measured(cases: Path, tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     names = str(tmp_path / "names.json")

@@ -19,7 +19,8 @@ from training_parts import a_case
 from SDSegLib.errors import CancelledError
 from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.reading.files import read_volume
-from SDSegLib.teaching import learning
+from SDSegLib.teaching import learning, measure, results
+from SDSegLib.teaching import run as run_module
 from SDSegLib.teaching.cases import open_cases
 from SDSegLib.teaching.learnt import RECORD
 from SDSegLib.teaching.measure import OFFSETS, UNMEASURED_SHARE
@@ -157,8 +158,42 @@ def test_of_eight_patients_two_are_measured_and_all_are_learnt_in_few_steps(
     assert len({score.case for score in result.scores}) == 2
     found = description(home / "models" / "many")["training"]
     assert (found["cases"], found["steps"]) == (8, 12)
-    assert [point["cases"] for point in found["learning_curve"]["points"]] == [6]
-    assert "expected" not in found["learning_curve"], "few steps tell nothing of more cases"
+    assert found["learning_curve"] == {"points": [], "cases": 8}, "few steps tell nothing of cases"
+
+
+@pytest.mark.parametrize(("few", "is_enough"), [(10, False), (9, True)])
+def test_networks_of_few_steps_choose_no_offsets(
+    home: Path, monkeypatch: pytest.MonkeyPatch, few: int, is_enough: bool
+) -> None:
+    """The model takes 12 steps, the network for the left-out cases 9."""
+    monkeypatch.setattr(learning, "_NEW_STEPS", 1)
+    monkeypatch.setattr(learning, "_LEAST_NEW_STEPS", 1)
+    monkeypatch.setattr(learning, "tiles_of_slice", lambda case, size: 1.5)
+    for module in (run_module, results):
+        monkeypatch.setattr(module, "FEW_STEPS", few)
+    asked = []
+
+    def dice_by_offsets(*arguments: Any) -> dict[str, Any]:
+        asked.append(arguments)
+        return measure.dice_by_offsets(*arguments)
+
+    monkeypatch.setattr(run_module, "dice_by_offsets", dice_by_offsets)
+    cases = open_cases(write_cases(home / "cases", 8), options={"names": named(home)[1]})
+    result = teach(TeachOptions(home / "models" / "mine", minutes=60.0, device="cpu"), cases)
+    assert len(asked) == is_enough
+    told = " ".join(result.remarks)
+    assert ("networks of only 9 steps of learning" in told) != is_enough
+    assert ("more cases would probably give" in told) == is_enough
+    assert result.scores
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_read(home: Path) -> None:
+    cases, model = write_cases(home / "cases"), home / "models" / "foundation"
+    before = {path: path.read_bytes() for path in model.iterdir()}
+    done = run(words(cases, model, *named(home)), 2)
+    assert "exists already" in done.stderr
+    assert "Reading" not in done.stderr
+    assert before == {path: path.read_bytes() for path in model.iterdir()}
 
 
 def test_killed_at_any_moment_it_goes_on(home: Path) -> None:

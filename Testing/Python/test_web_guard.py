@@ -292,6 +292,8 @@ def test_a_body_that_contradicts_its_frame_is_refused(
         ("..", "file"),
         ("", "file"),
         ("a\x00b\n.nii", "a_b_.nii"),
+        ("Doe, John (2).nii.gz", "Doe, John (2).nii.gz"),
+        ('a:b*c?"<d>|.nii', "a_b_c___d__.nii"),
         ("x" * 300 + ".nii.gz", "x" * 73 + ".nii.gz"),
     ],
 )
