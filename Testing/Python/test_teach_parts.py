@@ -29,11 +29,13 @@ from SDSegLib.models.folder import (
     write_model_folder,
 )
 from SDSegLib.models.registry import find_model, install_model
+from SDSegLib.teaching import learning
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
 from SDSegLib.teaching.learning import (
     MOST_STEPS,
     most_steps,
+    pace_of,
     relabelled,
     teach_preset,
     tiles_of_slice,
@@ -62,6 +64,22 @@ from SDSegLib.training.validation import dice_by_offset, dice_of
 from SDSegLib.volume.calibration import Calibration
 
 pytestmark = pytest.mark.train
+
+
+@pytest.mark.parametrize(
+    ("taken", "trials", "precision"),
+    [((2.0, 1.0, 8.0), 3, "32-true"), ((2.0, 1.0, 5.0, 0.4), 4, "bf16-mixed")],
+)
+def test_a_precision_that_is_hopeless_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch, taken: tuple[float, ...], trials: int, precision: str
+) -> None:
+    clock = iter(np.cumsum([second for one in taken for second in (0.0, one)]).tolist())
+    told = []
+    monkeypatch.setattr(learning.time, "process_time", lambda: told.append(next(clock)) or told[-1])
+    preset = tiny_preset("direct")
+    description = describe_training(preset, a_collection(1), SEEN, "phantoms")
+    assert pace_of(description, "cpu").precision == precision
+    assert len(told) == 2 * trials
 
 
 def facts(width: float = 20.0, extent: float = 400.0, spacing: float = 0.98) -> CaseFacts:
