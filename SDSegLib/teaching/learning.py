@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     from ..training.job import TrainingProgress
 
 MOST_STEPS = 1_000_000
+BATCH = 8
+"""Slices per step."""
+FOLD_BATCH = 2
+"""Of a network for left-out cases that begins with nothing. It has a part of the time, and smaller
+batches let it take nearly as many steps as the model: with few steps it knows too little to tell
+what the model will be worth.
+"""
 _TRIAL_STEPS = 2
 _HOPELESS = 3.0
 """So many times as slow as float32 in its first trial, and bfloat16 is not tried again."""
@@ -53,7 +60,9 @@ _AUTOENCODER_SHARE = 0.2
 """Of the time, for the label-map autoencoder where structures are new to it."""
 
 
-def most_steps(start: Start, cases: int, is_measured: bool, tiles: float = 1.0) -> int:
+def most_steps(
+    start: Start, cases: int, is_measured: bool, tiles: float = 1.0, batch: int = BATCH
+) -> int:
     """Steps after which learning ends although time is left.
 
     A model that is taught further learns what is new in few steps, and with more of them it forgets
@@ -66,9 +75,10 @@ def most_steps(start: Start, cases: int, is_measured: bool, tiles: float = 1.0) 
         cases: Number of cases to learn from.
         is_measured: Whether left-out cases decide how much of it is kept.
         tiles: Tiles of a slice.
+        batch: Slices per step.
     """
     if start.parent is None:
-        share = tiles * max(1.0, len(start.structures) / _FEW_STRUCTURES)
+        share = tiles * max(1.0, len(start.structures) / _FEW_STRUCTURES) * BATCH / batch
         return round(share * max(_LEAST_NEW_STEPS, _NEW_STEPS * cases))
     if start.is_wider:
         return MOST_STEPS
@@ -76,13 +86,15 @@ def most_steps(start: Start, cases: int, is_measured: bool, tiles: float = 1.0) 
     return max(least, each * cases)
 
 
-def teach_preset(start: Start, minutes: float, seed: int, steps: int = MOST_STEPS) -> Preset:
+def teach_preset(
+    start: Start, minutes: float, seed: int, steps: int = MOST_STEPS, batch: int = BATCH
+) -> Preset:
     """How a network learns in a given time, or a number of steps."""
     preset = COMPACT if start.model.description.family == "compact" else DIRECT
     shared: dict[str, Any] = {
         "steps": steps,
         "minutes": minutes,
-        "batch": 8,
+        "batch": batch,
         "warm_up": 20,
         "ema_decay": 0.99,
         "elastic": 4.0,
@@ -138,6 +150,7 @@ class Learner:
         sources: Sequence[Path],
         report: Callable[[int, dict[str, float]], None],
         is_stopped: Callable[[], bool],
+        batch: int = BATCH,
     ) -> TrainingProgress:
         """Train for some time, or go on with a training in the folder; its `model` is the result.
 
@@ -148,12 +161,13 @@ class Learner:
             sources: Model folders to begin with.
             report: Called after each step with its number and losses.
             is_stopped: Called after each step; true saves and stops.
+            batch: Slices per step.
         """
         cases = [self.cases[name] for name in names]
         size = self.description.input.size
         tiles = sum(tiles_of_slice(case, size) for case in cases) / max(1, len(cases))
-        steps = most_steps(self.start, len(cases), self.is_measured, tiles)
-        preset = teach_preset(self.start, seconds / 60, self.seed, steps)
+        steps = most_steps(self.start, len(cases), self.is_measured, tiles, batch)
+        preset = teach_preset(self.start, seconds / 60, self.seed, steps, batch)
         job = TrainingJob(
             preset,
             self.description,

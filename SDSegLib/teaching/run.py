@@ -32,7 +32,7 @@ from .card import card_of
 from .cases import TeachCases
 from .curve import learning_curve
 from .folder import Clock, run_folder
-from .learning import Learner, Pace, completed, on_grid, pace_of
+from .learning import BATCH, FOLD_BATCH, Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
 from .measure import (
     UNMEASURED_SHARE,
@@ -215,23 +215,30 @@ class _Run:
 
     def _learn_folds(self, learner: Learner, later: float) -> list[tuple[Fold, Path]]:
         found = []
+        batch = FOLD_BATCH if self.start.parent is None else BATCH
         for number, fold in enumerate(self.plan.folds):
             count = len(self.plan.folds)
             seconds = self.plan.seconds_for_fold(self.clock.left, count - number, later)
             title = tr("Learning without {measure} ({number} of {count})").format(
                 measure=", ".join(fold.measure), number=number + 1, count=count
             )
-            model = self._learn(learner, fold.learn, seconds, f"fold{number + 1}", title)
+            model = self._learn(learner, fold.learn, seconds, f"fold{number + 1}", title, batch)
             found.append((fold, model))
         return found
 
     def _learn_last(self, learner: Learner, later: float) -> Path:
         seconds = self.plan.seconds_for_last(self.clock.left, later)
         title = tr("Learning from all cases")
-        return self._learn(learner, self.plan.cases, seconds, "model", title)
+        return self._learn(learner, self.plan.cases, seconds, "model", title, BATCH)
 
     def _learn(
-        self, learner: Learner, cases: Sequence[str], seconds: float, name: str, title: str
+        self,
+        learner: Learner,
+        cases: Sequence[str],
+        seconds: float,
+        name: str,
+        title: str,
+        batch: int,
     ) -> Path:
         folder = self.folder / name
         if (folder / "model" / "model.json").is_file():
@@ -241,10 +248,10 @@ class _Run:
             except ModelError as error:
                 self._forget(folder, error)
         try:
-            return self._learn_in(folder, learner, cases, seconds, title)
+            return self._learn_in(folder, learner, cases, seconds, title, batch)
         except CheckpointError as error:
             self._forget(folder, error)
-        return self._learn_in(folder, learner, cases, seconds, title)
+        return self._learn_in(folder, learner, cases, seconds, title, batch)
 
     @staticmethod
     def _forget(folder: Path, error: SDSegError) -> None:
@@ -260,7 +267,13 @@ class _Run:
             ) from problem
 
     def _learn_in(
-        self, folder: Path, learner: Learner, cases: Sequence[str], seconds: float, title: str
+        self,
+        folder: Path,
+        learner: Learner,
+        cases: Sequence[str],
+        seconds: float,
+        title: str,
+        batch: int,
     ) -> Path:
         def report(step: int, losses: Mapping[str, float]) -> None:
             self._say(title, loss=losses.get("loss"))
@@ -272,6 +285,7 @@ class _Run:
             [self.start.model.folder],
             report,
             self.is_stopped,
+            batch,
         )
         if progress.model is None:
             raise CancelledError(_STOPPED)

@@ -33,6 +33,7 @@ from SDSegLib.teaching import learning
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
 from SDSegLib.teaching.learning import (
+    BATCH,
     MOST_STEPS,
     most_steps,
     pace_of,
@@ -427,6 +428,7 @@ def test_what_is_taught_further_stops_early_and_what_is_new_does_not(models: Pat
     many = replace(anew, structures=anew.structures * 60)
     assert most_steps(many, 10, is_measured=True) > 10 * steps[1]
     assert most_steps(anew, 10, is_measured=True, tiles=4.0) == 4 * steps[1]
+    assert most_steps(anew, 10, is_measured=True, batch=2) == BATCH // 2 * steps[1]
 
 
 def test_tiles_are_counted_where_the_body_is() -> None:

@@ -22,6 +22,7 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.teaching import learning, measure, results
 from SDSegLib.teaching import run as run_module
 from SDSegLib.teaching.cases import open_cases
+from SDSegLib.teaching.learning import BATCH, FOLD_BATCH
 from SDSegLib.teaching.learnt import RECORD
 from SDSegLib.teaching.measure import OFFSETS, UNMEASURED_SHARE
 from SDSegLib.teaching.options import TeachOptions, TeachProgress
@@ -59,6 +60,10 @@ def named(home: Path) -> tuple[str, ...]:
 
 def description(model: Path) -> dict[str, Any]:
     return json.loads((model / "model.json").read_text(encoding="utf-8"))
+
+
+def steps_of(model: Path) -> int:
+    return description(model)["training"]["steps"]
 
 
 def test_three_cases_become_a_model_that_segments(home: Path) -> None:
@@ -161,25 +166,41 @@ def test_of_eight_patients_two_are_measured_and_all_are_learnt_in_few_steps(
     assert found["learning_curve"] == {"points": [], "cases": 8}, "few steps tell nothing of cases"
 
 
-@pytest.mark.parametrize(("few", "is_enough"), [(10, False), (9, True)])
+@pytest.mark.parametrize(
+    ("batch", "steps", "few", "is_enough"),
+    [(BATCH, 9, 10, False), (BATCH, 9, 9, True), (FOLD_BATCH, 36, 10, True)],
+)
 def test_networks_of_few_steps_choose_no_offsets(
-    home: Path, monkeypatch: pytest.MonkeyPatch, few: int, is_enough: bool
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    steps: int,
+    few: int,
+    is_enough: bool,
 ) -> None:
-    """The model takes 12 steps, the network for the left-out cases 9."""
+    """The model takes 12 steps, and the network for the left-out cases as many slices a case."""
+    monkeypatch.setattr(run_module, "FOLD_BATCH", batch)
     monkeypatch.setattr(learning, "_NEW_STEPS", 1)
     monkeypatch.setattr(learning, "_LEAST_NEW_STEPS", 1)
     monkeypatch.setattr(learning, "tiles_of_slice", lambda case, size: 1.5)
     for module in (run_module, results):
         monkeypatch.setattr(module, "FEW_STEPS", few)
-    asked = []
+    asked: list[Any] = []
+    taken: list[int] = []
 
     def dice_by_offsets(*arguments: Any) -> dict[str, Any]:
         asked.append(arguments)
         return measure.dice_by_offsets(*arguments)
 
+    def compare(pairs: Any, predict: Any, *others: Any) -> Any:
+        taken.extend({steps_of(folder) for folder in predict._folders.values()})
+        return measure.compare(pairs, predict, *others)
+
     monkeypatch.setattr(run_module, "dice_by_offsets", dice_by_offsets)
+    monkeypatch.setattr(run_module, "compare", compare)
     cases = open_cases(write_cases(home / "cases", 8), options={"names": named(home)[1]})
     result = teach(TeachOptions(home / "models" / "mine", minutes=60.0, device="cpu"), cases)
+    assert taken == [steps]
     assert len(asked) == is_enough
     told = " ".join(result.remarks)
     assert ("networks of only 9 steps of learning" in told) != is_enough
