@@ -105,11 +105,14 @@ def teach(
     [bold]sdseg segment ct.nii.gz --model my-kidney[/].
     """
     began = time.monotonic()
+    from ..models.folder import check_replaceable
     from ..training.packages import require_training
+
+    if not plan_only:
+        check_replaceable(output, overwrite)  # before minutes of reading
 
     require_training()
     from ..datasets.catalogue import parse_options
-    from ..models.folder import check_replaceable
     from ..teaching.cases import open_cases
     from ..teaching.options import TeachOptions
     from ..teaching.run import plan_of
@@ -140,8 +143,6 @@ def teach(
         seed=seed,
         overwrite=overwrite,
     )
-    if not plan_only:
-        check_replaceable(output, overwrite)  # before minutes of reading
     given: dict[str, Any] = dict(parse_options(option or []))
     if names is not None:
         given["names"] = str(names)

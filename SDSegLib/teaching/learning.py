@@ -132,6 +132,7 @@ class Learner:
         seed: Of all random numbers.
         precision: Lightning's name.
         is_measured: Whether left-out cases decide how much of the result is kept.
+        batch: Slices per step.
     """
 
     start: Start
@@ -141,6 +142,7 @@ class Learner:
     seed: int
     precision: str
     is_measured: bool = True
+    batch: int = BATCH
 
     def learn(
         self,
@@ -150,7 +152,6 @@ class Learner:
         sources: Sequence[Path],
         report: Callable[[int, dict[str, float]], None],
         is_stopped: Callable[[], bool],
-        batch: int = BATCH,
     ) -> TrainingProgress:
         """Train for some time, or go on with a training in the folder; its `model` is the result.
 
@@ -161,13 +162,12 @@ class Learner:
             sources: Model folders to begin with.
             report: Called after each step with its number and losses.
             is_stopped: Called after each step; true saves and stops.
-            batch: Slices per step.
         """
         cases = [self.cases[name] for name in names]
         size = self.description.input.size
         tiles = sum(tiles_of_slice(case, size) for case in cases) / max(1, len(cases))
-        steps = most_steps(self.start, len(cases), self.is_measured, tiles, batch)
-        preset = teach_preset(self.start, seconds / 60, self.seed, steps, batch)
+        steps = most_steps(self.start, len(cases), self.is_measured, tiles, self.batch)
+        preset = teach_preset(self.start, seconds / 60, self.seed, steps, self.batch)
         job = TrainingJob(
             preset,
             self.description,

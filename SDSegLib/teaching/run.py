@@ -32,7 +32,7 @@ from .card import card_of
 from .cases import TeachCases
 from .curve import learning_curve
 from .folder import Clock, run_folder
-from .learning import BATCH, FOLD_BATCH, Learner, Pace, completed, on_grid, pace_of
+from .learning import FOLD_BATCH, Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
 from .measure import (
     UNMEASURED_SHARE,
@@ -127,12 +127,11 @@ def teach(
     """
     began = time.monotonic() if began is None else began
     check_replaceable(options.output, options.overwrite)
-    report_folder = options.report
     start, plan = plan_of(options, cases)
     with (
         nullcontext()
-        if report_folder is None
-        else prepared_output(report_folder, options.overwrite),
+        if options.report is None
+        else prepared_output(options.report, options.overwrite),
         run_folder(options, cases, start) as folder,
     ):
         clock = Clock(folder, options.minutes, began)
@@ -215,30 +214,25 @@ class _Run:
 
     def _learn_folds(self, learner: Learner, later: float) -> list[tuple[Fold, Path]]:
         found = []
-        batch = FOLD_BATCH if self.start.parent is None else BATCH
+        if self.start.parent is None:
+            learner = replace(learner, batch=FOLD_BATCH)
         for number, fold in enumerate(self.plan.folds):
             count = len(self.plan.folds)
             seconds = self.plan.seconds_for_fold(self.clock.left, count - number, later)
             title = tr("Learning without {measure} ({number} of {count})").format(
                 measure=", ".join(fold.measure), number=number + 1, count=count
             )
-            model = self._learn(learner, fold.learn, seconds, f"fold{number + 1}", title, batch)
+            model = self._learn(learner, fold.learn, seconds, f"fold{number + 1}", title)
             found.append((fold, model))
         return found
 
     def _learn_last(self, learner: Learner, later: float) -> Path:
         seconds = self.plan.seconds_for_last(self.clock.left, later)
         title = tr("Learning from all cases")
-        return self._learn(learner, self.plan.cases, seconds, "model", title, BATCH)
+        return self._learn(learner, self.plan.cases, seconds, "model", title)
 
     def _learn(
-        self,
-        learner: Learner,
-        cases: Sequence[str],
-        seconds: float,
-        name: str,
-        title: str,
-        batch: int,
+        self, learner: Learner, cases: Sequence[str], seconds: float, name: str, title: str
     ) -> Path:
         folder = self.folder / name
         if (folder / "model" / "model.json").is_file():
@@ -248,10 +242,10 @@ class _Run:
             except ModelError as error:
                 self._forget(folder, error)
         try:
-            return self._learn_in(folder, learner, cases, seconds, title, batch)
+            return self._learn_in(folder, learner, cases, seconds, title)
         except CheckpointError as error:
             self._forget(folder, error)
-        return self._learn_in(folder, learner, cases, seconds, title, batch)
+        return self._learn_in(folder, learner, cases, seconds, title)
 
     @staticmethod
     def _forget(folder: Path, error: SDSegError) -> None:
@@ -267,13 +261,7 @@ class _Run:
             ) from problem
 
     def _learn_in(
-        self,
-        folder: Path,
-        learner: Learner,
-        cases: Sequence[str],
-        seconds: float,
-        title: str,
-        batch: int,
+        self, folder: Path, learner: Learner, cases: Sequence[str], seconds: float, title: str
     ) -> Path:
         def report(step: int, losses: Mapping[str, float]) -> None:
             self._say(title, loss=losses.get("loss"))
@@ -285,7 +273,6 @@ class _Run:
             [self.start.model.folder],
             report,
             self.is_stopped,
-            batch,
         )
         if progress.model is None:
             raise CancelledError(_STOPPED)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 from phantom import a_body, stored_as
+from scipy import ndimage
 from tiny_model import STRUCTURES, write_tiny_model
 
 from SDSegLib.errors import ModelError
@@ -126,6 +128,27 @@ def test_components_are_those_that_itk_finds(seed: int) -> None:
     structures = [replace(s, minimum_component_fraction=fractions.get(s.label)) for s in STRUCTURES]
     remove_small_components(labels, structures, continues)
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_components_are_searched_only_where_the_structure_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Most of a volume is background; a search of all of it takes many times as long."""
+    labels = np.zeros((60, 200, 200), np.uint8)
+    labels[5:10, 5:10, 5:10] = labels[5:7, 5:7, 12] = 1
+    labels[40:50, 100:110, 100:120] = 2
+    searched: list[tuple[int, ...]] = []
+    label = ndimage.label
+
+    def noted(mask: np.ndarray, *others: np.ndarray) -> Any:
+        searched.append(mask.shape)
+        return label(mask, *others)
+
+    monkeypatch.setattr(ndimage, "label", noted)
+    structures = [replace(item, minimum_component_fraction=0.3) for item in STRUCTURES]
+    remove_small_components(labels, structures)
+    assert searched == [(5, 5, 8), (10, 10, 20)]
+    assert np.count_nonzero(labels == 1) == 125
 
 
 def test_specks_of_seven_structures_go_from_a_large_ct() -> None:

@@ -241,7 +241,9 @@ def test_killed_at_any_moment_it_goes_on(home: Path) -> None:
 
 def test_stopped_by_ctrl_c_it_says_how_to_go_on(home: Path) -> None:
     cases, model = write_cases(home / "cases"), home / "models" / "mine"
-    command = words(cases, model, "--minutes", 2, *named(home), "--json-progress")
+    report = home / "report"
+    more = ("--report", report, *named(home))
+    command = words(cases, model, "--minutes", 2, *more, "--json-progress")
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     for line in child.stderr:
@@ -252,8 +254,10 @@ def test_stopped_by_ctrl_c_it_says_how_to_go_on(home: Path) -> None:
     assert child.returncode == 130
     assert "goes on from there" in rest
     assert not model.exists()
-    other = run(words(cases, model, "--minutes", SECONDS / 60, *named(home)))
+    assert not report.exists()
+    other = run(words(cases, model, "--minutes", SECONDS / 60, *more))
     assert "Wrote the model" in other.stdout.replace("\n", " ")
+    assert (report / "summary.json").is_file()
 
 
 def test_two_runs_with_one_output_are_refused(home: Path) -> None:
