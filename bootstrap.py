@@ -65,7 +65,8 @@ def segment_sample() -> int:
     if code == 0:
         view = [str(python()), "-m", "SDSegLib", "view", str(SAMPLE)]
         say("To look at it and edit it in the browser:")
-        say(shlex.join([*view, "--segmentation", str(segmentation)]))
+        view += ["--segmentation", str(segmentation)]
+        say(subprocess.list2cmdline(view) if os.name == "nt" else shlex.join(view))
     return code
 
 

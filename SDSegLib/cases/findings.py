@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from ..datasets.doubtful import LEAST_CASES, check_references, cohort_of, measur
 from ..datasets.files import load_in_threads
 from ..errors import SDSegError
 from ..language import tr, trn
+from ..processes.command_line import quoted
 from ..volume.layers import SAME_PLACE_MM
 from ..volume.same_structures import codes_of
 from ..volume.structure import Structure
@@ -51,7 +51,7 @@ def check_cases(collection: CaseCollection) -> tuple[CaseFinding, ...]:
     Raises:
         InputError: If the index is damaged.
     """
-    cases, where = collection.cases(), shlex.quote(str(collection.path))
+    cases, where = collection.cases(), quoted(str(collection.path))
     return (
         *_unknown_folders(collection),
         *_files(cases, where),
@@ -75,8 +75,8 @@ def _unknown_folders(collection: CaseCollection) -> Iterator[CaseFinding]:
                 "--folder {source}, or move it out of the folder."
             ).format(
                 folder=folder.name,
-                collection=shlex.quote(str(collection.path)),
-                source=shlex.quote(str(folder)),
+                collection=quoted(str(collection.path)),
+                source=quoted(str(folder)),
             ),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from ..errors import InputError, SDSegError
 from ..language import tr
+from ..processes.command_line import command_line
 from .text import escape
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def benchmark(
     with console.status(tr("the machine")) as status:
         found = Benchmark(
             machine=describe_machine(kind),
-            command=shlex.join(["sdseg", *sys.argv[1:]]),
+            command=command_line(["sdseg", *sys.argv[1:]]),
             rows=there,
             notes=tuple(notes),
         )

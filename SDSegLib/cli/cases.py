@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from ..errors import CancelledError, InputError
 from ..language import tr, trn
+from ..processes.command_line import command_line
 from .findings import show_findings, show_warning
 from .options import AsJson, Phase
 from .text import escape
@@ -359,7 +359,7 @@ def _show_next(collection: Path) -> None:
     console.print(step, highlight=False, soft_wrap=True)
     if is_enough(cases):
         command = ["sdseg", "teach", str(collection), "--output", "NAME"]
-        console.print(f"  {escape(shlex.join(command))}", highlight=False, soft_wrap=True)
+        console.print(f"  {escape(command_line(command))}", highlight=False, soft_wrap=True)
 
 
 def _table(cases: Sequence[CollectedCase]) -> Table:

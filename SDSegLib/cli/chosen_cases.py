@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.progress import Progress
 
 from ..errors import InputError
 from ..language import tr, trn
+from ..processes.command_line import command_line
 from .progress_bar import counting_columns
 from .text import escape
 
@@ -99,7 +99,7 @@ class ChosenCases:
 
         return {
             "sdseg": VERSION,
-            "command": shlex.join(["sdseg", *sys.argv[1:]]),
+            "command": command_line(["sdseg", *sys.argv[1:]]),
             **result,
             **self.dataset_facts,
             "without_reference": list(self.found.skipped),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from ..language import tr
+from ..processes.command_line import command_line
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
 from ..wire.address import LEAVES_WITH_MASK
 from .findings import show_findings, show_warning
@@ -184,7 +184,7 @@ def propagate(
     )
     if is_segmentation:
         command = ["sdseg", "view", str(source), "--segmentation", str(output)]
-        text = tr("Look and correct: {command}").format(command=escape(shlex.join(command)))
+        text = tr("Look and correct: {command}").format(command=escape(command_line(command)))
         console.print(text, highlight=False, soft_wrap=True)
 
 

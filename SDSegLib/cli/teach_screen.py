@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from ..language import tr, trn
+from ..processes.command_line import quoted
 from ..review.formatting import seconds_text as in_minutes
 from .text import escape
 
@@ -148,7 +148,7 @@ def print_result(console: Console, result: TeachResult) -> None:
         )
         say(
             tr("  sdseg segment CT --model {model} --output RESULT.seg.nrrd").format(
-                model=shlex.quote(str(result.model))
+                model=quoted(str(result.model))
             )
         )
 

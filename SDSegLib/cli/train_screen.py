@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..language import tr
+from ..processes.command_line import quoted
 from .text import escape
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def print_progress(console: Console, progress: TrainingProgress, output: Path) -
             )
         )
     say(tr("Wrote the model {model}. Measure it with:").format(model=progress.model))
-    model = shlex.quote(str(progress.model))
+    model = quoted(str(progress.model))
     say(tr("  sdseg evaluate CASES --model {model} --output REPORT").format(model=model))
 
 
