@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..datasets.case import Case
 from ..errors import CancelledError, InputError, ModelError, OutputError, SDSegError
+from ..evaluation.evaluate import Evaluation
 from ..evaluation.report import prepared_output, write_results
 from ..evaluation.summary import summarise
 from ..families.description import ModelDescription
@@ -34,26 +34,12 @@ from .curve import learning_curve
 from .folder import Clock, run_folder
 from .learning import FOLD_BATCH, Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
-from .measure import (
-    UNMEASURED_SHARE,
-    FoldPredictor,
-    best_offsets,
-    best_share,
-    between,
-    compare,
-    dice_by_offsets,
-    dice_by_share,
-    in_labels,
-    scores_of,
-    segment_with_parent,
-    tiles_to_measure,
-    with_offsets,
-)
+from .left_out import TOLERANCE, LeftOut, fewest_steps, steps_of
+from .measure import segment_with_parent, tiles_to_measure, with_offsets
 from .options import LeftOutScore, TeachOptions, TeachProgress, TeachReport, TeachResult
 from .plan import Fold, Plan, folds_of, plan_grid
 from .results import (
     BETTER,
-    FEW_STEPS,
     doubt_of,
     figures_of,
     gain_of,
@@ -66,12 +52,7 @@ from .start import Start, choose_start, describe, facts_of
 
 log = logging.getLogger(__name__)
 
-_PICTURES = 6
 _MOST_UNDONE = 10
-_TOLERANCE = 0.02
-"""By how much Dice of the only new patient may fall: what is measured did not learn from it, so
-it shows at most that nothing was lost.
-"""
 _MORE_THAN_NETWORKS = 1.3
 """Time to segment a case, with reading and resampling, over that of the network alone."""
 _STOPPED = tr("Stopped; what was learnt is saved, and the same command goes on from there.")
@@ -171,15 +152,36 @@ class _Run:
         )
         measuring, after = self._measuring_seconds(on_cases, description, pace)
         measured = self._learn_folds(learner, measuring + after)
-        share = self._share(measured, on_cases)
-        offsets = self._offsets(measured, on_cases, device)
-        scores, evaluation = self._scores(measured, choice, share, offsets, description)
-        model = self._learn_last(learner, after)
-        model = with_offsets(model, offsets.get(None, ()))
-        if cases.kept_back:
-            scores = [*scores, *self._kept_back_scores(model, choice, share, description)]
-        scores = self._of_learnt(scores, measured, description)
-        return self._finish(description, model, share, scores, measured, evaluation, choice)
+        wants_report = options.report is not None
+        judge = LeftOut(start, self.plan, cases, on_cases, choice, wants_report, self._say)
+        names = judge.taught(description)
+        share = judge.share(measured)
+        offsets = judge.offsets(measured)
+        scores, evaluation = judge.scores(measured, share, offsets, names)
+        model = with_offsets(self._learn_last(learner, after), offsets.get(None, ()))
+        scores += judge.kept_back_scores(model, share, names)
+        few = self._few_steps(model, measured)
+        result = self._result(scores, share, [] if few else points_of(scores, self.plan, start))
+        remarks = [*remarks_on(result, start, self.plan, cases), *few]
+        if self._is_kept(result):
+            self._write(description, judge.blended(model, share), result)
+        else:
+            remarks.append(
+                tr(
+                    "Nothing was gained over {model} on the cases that were left out, so "
+                    "no new model was written; correct further cases and teach again."
+                ).format(model=start.model.description.name)
+            )
+            result = replace(result, model=None)
+        if evaluation is not None:
+            self._write_report(evaluation, names, description)
+        next_case = self._next_case(choice)
+        return replace(
+            result,
+            next_case=next_case,
+            remarks=tuple(remarks),
+            seconds=self.clock.spent,
+        )
 
     def _completed(
         self, on_cases: Mapping[str, Case], description: ModelDescription, choice: DeviceChoice
@@ -278,184 +280,39 @@ class _Run:
             raise CancelledError(_STOPPED)
         return progress.model
 
-    def _share(self, measured: list[tuple[Fold, Path]], on_cases: Mapping[str, Case]) -> float:
-        """How far to go from the parent's weights; half the way if nothing can tell."""
-        parent = self.start.parent
-        if parent is None or self.start.is_wider:
-            return 1.0
-        if not measured:
-            return UNMEASURED_SHARE
-        self._say(tr("Measuring"))
-        pairs = [(parent.folder, model) for _, model in measured]
-        left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
-        dice = dice_by_share(pairs, left_out)
-        judged = sorted(set(self.start.labels.values()))
-        return best_share(dice, judged, _TOLERANCE if self.plan.is_one_new else 0.0)
-
-    def _offsets(
-        self, measured: list[tuple[Fold, Path]], on_cases: Mapping[str, Case], device: str
-    ) -> dict[str | None, tuple[float, ...]]:
-        """What to add to the logits of new structures: in the model, at None, and for each case.
-
-        A left-out case is measured with what is best for the others, so that it is no part of the
-        choice. Networks of few steps are not sure of anything yet, and tell nothing of one that
-        learns longer: there are no offsets then.
-        """
-        if self.start.parent is not None or _fewest_steps(measured) < FEW_STEPS:
-            return {}
-        self._say(tr("Measuring"))
-        left_out = [[on_cases[name] for name in fold.measure] for fold, _ in measured]
-        learnt = [self._held_by(fold.learn) for fold, _ in measured]
-        dice = dice_by_offsets([model for _, model in measured], left_out, learnt, device)
-        count = len(self.start.structures)
-        offsets: dict[str | None, tuple[float, ...]] = {
-            name: best_offsets([row for other, row in dice.items() if other != name], count)
-            for name in dice
-        }
-        return {**offsets, None: best_offsets(list(dice.values()), count)}
-
-    def _scores(
-        self,
-        measured: list[tuple[Fold, Path]],
-        choice: DeviceChoice,
-        share: float,
-        offsets: Mapping[str | None, tuple[float, ...]],
-        description: ModelDescription,
-    ) -> tuple[list[LeftOutScore], Any]:
-        if not measured:
-            return [], None
-        names = self._taught(description)
-        folders: dict[str, Path] = {}
-        for fold, model in measured:
-            blended = self._blended(model, share)
-            for name in fold.measure:
-                folders[name] = with_offsets(blended, offsets.get(name, ()))
-        return self._compared(folders, names, choice)
-
-    def _of_learnt(
-        self,
-        scores: list[LeftOutScore],
-        measured: list[tuple[Fold, Path]],
-        description: ModelDescription,
-    ) -> list[LeftOutScore]:
-        """Without structures that a case's network could not learn, for nobody else had them."""
-        labels = {item.name: item.label for item in description.structures}
-        learnt = {case: self._held_by(fold.learn) for fold, _ in measured for case in fold.measure}
-        return [
-            score
-            for score in scores
-            if score.case not in learnt or labels[score.structure] in learnt[score.case]
-        ]
-
-    def _held_by(self, cases: Sequence[str]) -> set[int]:
-        """Labels of the new model that its parent knows, or that one of the cases holds."""
-        held = {
-            new
-            for old, new in self.start.labels.items()
-            if set(self.cases.holders(old)) & set(cases)
-        }
-        return held | set(self.start.known)
-
-    def _kept_back_scores(
-        self, model: Path, choice: DeviceChoice, share: float, description: ModelDescription
-    ) -> list[LeftOutScore]:
-        """Of cases that are only for measuring, with the model that is kept."""
-        names = self._taught(description)
-        kept = [item.name for item in self.cases.kept_back]
-        return self._compared(dict.fromkeys(kept, self._blended(model, share)), names, choice)[0]
-
-    def _taught(self, description: ModelDescription) -> dict[int, str]:
-        """Names of the structures that the cases hold, by label of the new model."""
-        labels = set(self.start.labels.values())
-        return {item.label: item.name for item in description.structures if item.label in labels}
-
-    def _compared(
-        self, folders: dict[str, Path], names: dict[int, str], choice: DeviceChoice
-    ) -> tuple[list[LeftOutScore], Any]:
-        title = tr("Measuring")
-
-        def report(name: str) -> None:
-            self._say(title, name)
-
-        pairs = in_labels(self.cases.pairs(list(folders)), self.start.labels)
-        pictures = _PICTURES if self.options.report is not None else 0
-        after = compare(pairs, FoldPredictor(folders, choice), names, pictures, report)
-        before: Mapping[str, Any] = {}
+    def _few_steps(self, model: Path, measured: Sequence[tuple[Fold, Path]]) -> list[str]:
+        """What the user should know if networks that begin with nothing took few steps only."""
         if self.start.parent is not None:
-            known = {label: name for label, name in names.items() if label in self.start.known}
-            parents = dict.fromkeys(folders, self.start.parent.folder)
-            if known:
-                predict = FoldPredictor(parents, choice)
-                before = compare(pairs, predict, known, report=report).scores
-        return scores_of(after.scores, before, names), (after, names)
+            return []
+        few = remark_on_steps(steps_of(model))
+        if not few and measured:
+            few = remark_on_measuring(fewest_steps(measured))
+        return [few] if few else []
 
-    def _blended(self, model: Path, share: float) -> Path:
-        """The model folder with weights between those of the parent and its own."""
-        if share == 1.0 or self.start.parent is None:
-            return model
-        target = model.with_name(f"model-{share:g}")
-        if not target.is_dir():
-            family = load_networks(model)
-            old = load_networks(self.start.parent.folder).state_dict()
-            weights = between(old, family.state_dict(), share)
-            write_model_folder(target, family.description, weights, "", overwrite=True)
-        return target
-
-    def _finish(
-        self,
-        description: ModelDescription,
-        model: Path,
-        share: float,
-        scores: list[LeftOutScore],
-        measured: list[tuple[Fold, Path]],
-        evaluation: Any,
-        choice: DeviceChoice,
+    def _result(
+        self, scores: list[LeftOutScore], share: float, points: Sequence[tuple[int, float]]
     ) -> TeachResult:
-        options, start = self.options, self.start
         learnt = len(self.plan.cases)
-        few = ""
-        if start.parent is None:
-            few = remark_on_steps(_steps_of(model))
-            if not few and measured:
-                few = remark_on_measuring(_fewest_steps(measured))
-        points = [] if few else points_of(scores, self.plan, start)
-        curve = learning_curve(points, learnt)
-        result = TeachResult(
-            model=options.output,
+        return TeachResult(
+            model=self.options.output,
             scores=scores,
             cases=learnt,
             patients=len(set(self.cases.patients.values())),
             share=share,
-            curve=curve,
+            curve=learning_curve(points, learnt),
             next_case=None,
-            report=options.report,
+            report=self.options.report,
             remarks=(),
             seconds=self.clock.spent,
         )
-        is_same = start.parent is not None and not start.is_wider
-        remarks = [*remarks_on(result, start, self.plan, self.cases), *filter(None, [few])]
-        tolerance = _TOLERANCE if self.plan.is_one_new else -BETTER
-        if is_same and not _is_better(scores, share, tolerance):
-            remarks.append(
-                tr(
-                    "Nothing was gained over {model} on the cases that were left out, so "
-                    "no new model was written; correct further cases and teach again."
-                ).format(model=start.model.description.name)
-            )
-            result = replace(result, model=None)
-        else:
-            self._write(description, self._blended(model, share), result)
-            weights = read_description(self.options.output).weights_sha256
-            remember(weights, (self.cases.facts[name].image for name in self.plan.cases))
-        if self.options.report is not None and evaluation is not None:
-            self._write_report(evaluation, description)
-        next_case = self._next_case(choice)
-        return replace(
-            result,
-            next_case=next_case,
-            remarks=tuple(remarks),
-            seconds=self.clock.spent,
-        )
+
+    def _is_kept(self, result: TeachResult) -> bool:
+        """Whether the model is written: always, unless it is its parent's and no better."""
+        if self.start.parent is None or self.start.is_wider:
+            return True
+        gain = gain_of(result.scores)
+        tolerance = TOLERANCE if self.plan.is_one_new else -BETTER
+        return gain is None or (result.share > 0.0 and gain > -tolerance)
 
     def _write(self, description: ModelDescription, model: Path, result: TeachResult) -> None:
         family = load_networks(model)
@@ -484,20 +341,18 @@ class _Run:
             card_of(described, result, self.start, self.plan),
             overwrite=self.options.overwrite,
         )
+        weights = read_description(self.options.output).weights_sha256
+        remember(weights, (self.cases.facts[name].image for name in self.plan.cases))
 
-    def _write_report(self, evaluation: Any, description: ModelDescription) -> None:
-        found, names = evaluation
-        assert self.options.report is not None
+    def _write_report(
+        self, found: Evaluation, names: Mapping[int, str], description: ModelDescription
+    ) -> None:
+        if self.options.report is None:
+            return
         summary = summarise(found.scores)
         facts = {"evaluated": "left-out cases", "model": description.name}
-        write_results(
-            self.options.report,
-            found,
-            summary,
-            names,
-            facts,
-            f"{description.title}: left-out cases",
-        )
+        title = f"{description.title}: left-out cases"
+        write_results(self.options.report, found, summary, names, facts, title)
 
     def _next_case(self, choice: DeviceChoice) -> str | None:
         """The case without a correction that the new model doubts most."""
@@ -516,19 +371,3 @@ class _Run:
             share = min(1.0, self.clock.spent / self.clock.total)
             left = max(0.0, self.clock.total - self.clock.spent)
             self.report(TeachProgress(text, share, left, loss))
-
-
-def _is_better(scores: list[LeftOutScore], share: float, tolerance: float) -> bool:
-    """Whether a model with the structures of its parent is worth keeping; true if unmeasured."""
-    gain = gain_of(scores)
-    return gain is None or (share > 0.0 and gain > -tolerance)
-
-
-def _steps_of(model: Path) -> int:
-    """How many steps the network in a model folder has learnt."""
-    return int(read_description(model).training.get("steps") or 0)
-
-
-def _fewest_steps(measured: list[tuple[Fold, Path]]) -> int:
-    """Of the networks for left-out cases; 0 without any."""
-    return min((_steps_of(model) for _, model in measured), default=0)

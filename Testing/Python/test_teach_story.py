@@ -19,7 +19,7 @@ from training_parts import a_case
 from SDSegLib.errors import CancelledError
 from SDSegLib.models.registry import MODELS_VARIABLE
 from SDSegLib.reading.files import read_volume
-from SDSegLib.teaching import learning, measure, results
+from SDSegLib.teaching import learning, left_out, measure, results
 from SDSegLib.teaching import run as run_module
 from SDSegLib.teaching.cases import open_cases
 from SDSegLib.teaching.learning import BATCH, FOLD_BATCH
@@ -183,7 +183,7 @@ def test_networks_of_few_steps_choose_no_offsets(
     monkeypatch.setattr(learning, "_NEW_STEPS", 1)
     monkeypatch.setattr(learning, "_LEAST_NEW_STEPS", 1)
     monkeypatch.setattr(learning, "tiles_of_slice", lambda case, size: 1.5)
-    for module in (run_module, results):
+    for module in (left_out, results):
         monkeypatch.setattr(module, "FEW_STEPS", few)
     asked: list[Any] = []
     taken: list[int] = []
@@ -196,8 +196,8 @@ def test_networks_of_few_steps_choose_no_offsets(
         taken.extend({steps_of(folder) for folder in predict._folders.values()})
         return measure.compare(pairs, predict, *others)
 
-    monkeypatch.setattr(run_module, "dice_by_offsets", dice_by_offsets)
-    monkeypatch.setattr(run_module, "compare", compare)
+    monkeypatch.setattr(left_out, "dice_by_offsets", dice_by_offsets)
+    monkeypatch.setattr(left_out, "compare", compare)
     cases = open_cases(write_cases(home / "cases", 8), options={"names": named(home)[1]})
     result = teach(TeachOptions(home / "models" / "mine", minutes=60.0, device="cpu"), cases)
     assert taken == [steps]
