@@ -6,14 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from dataset_trees import save_volume
 
 from SDSegLib.datasets.collection import Item
+from SDSegLib.families import build_family
+from SDSegLib.models.folder import write_model_folder
 from SDSegLib.models.registry import find_model, propagation_model
 from SDSegLib.propagation.load import load_propagator
 from SDSegLib.reading.files import read_volume
@@ -45,6 +48,18 @@ def data(tmp_path: Path) -> Path:
     other = tmp_path / "head_neck_oar" / "train" / "pt_1"
     other.mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def small_model(tmp_path: Path) -> Path:
+    """A model that carries masks, with random weights and much smaller than the bundled one."""
+    described = propagation_model(None).description
+    smaller: dict[str, Any] = {"widths": [8, 8, 16, 16], "blocks": 1, "embedded": 16}
+    smaller |= {"crop_sizes": [16, 24], "crop_coarsest": [1.5]}
+    described = replace(described, network={**described.network, **smaller})
+    weights = build_family(described).state_dict()
+    write_model_folder(tmp_path / "small", described, weights, "", overwrite=True)
+    return tmp_path / "small"
 
 
 def test_it_measures_the_model_beside_its_rivals(data: Path, tmp_path: Path) -> None:
@@ -150,16 +165,31 @@ def test_slices_are_corrected_in_the_order_that_the_model_proposes(
         assert row[way]["carried"][0] > row[way]["alone"][0]
 
 
-def test_sets_for_test_need_to_be_asked_for(data: Path, tmp_path: Path) -> None:
-    words = ("--data", str(data), "--sets")
-    assert "the set abdomen is to report, with --report" in run(*words, "abdomen").stderr
-    assert "the set organs is to choose by" in run(*words, "organs", "--report").stderr
-    assert "there is no set bones" in run(*words, "bones").stderr
-    assert "--report needs --output" in run(*words, "validation", "--report").stderr
+def test_sets_for_test_need_to_be_asked_for(
+    data: Path,
+    tmp_path: Path,
+    small_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
+    import propagate
+
+    def refusal(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["propagate.py", "--data", str(data), "--sets", *words])
+        with pytest.raises(SystemExit):
+            propagate.main()
+        return capsys.readouterr().err
+
+    assert "the set abdomen is to report, with --report" in refusal("abdomen")
+    assert "the set organs is to choose by" in refusal("organs", "--report")
+    assert "there is no set bones" in refusal("bones")
+    assert "--report needs --output" in refusal("validation", "--report")
     output = tmp_path / "looks"
     patients = data / "head_neck_oar"
     shutil.copytree(patients / "train" / "pt_5", patients / "validation" / "pt_9")
-    done = run(*words, "validation", "--report", "--parts", "sets", "--output", str(output))
+    words = ("--data", str(data), "--model", str(small_model), "--sets", "validation")
+    done = run(*words, "--report", "--parts", "sets", "--output", str(output))
     assert done.returncode == 0, done.stderr
     assert "### validation" in done.stdout
     assert "| every 4th | 1 |" in done.stdout
