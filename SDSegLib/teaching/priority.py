@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+PRIORITY_VARIABLE = "SDSEG_TEACH_PRIORITY"
+"""Environment variable; with the value `normal` the priority is not lowered."""
 _NICE = 10
 _BELOW_NORMAL = 0x4000
 """BELOW_NORMAL_PRIORITY_CLASS of the Windows API."""
@@ -12,6 +14,8 @@ _BELOW_NORMAL = 0x4000
 
 def lower_priority() -> None:
     """Lower the priority of this process; what the user does meanwhile goes first."""
+    if os.environ.get(PRIORITY_VARIABLE) == "normal":
+        return
     if sys.platform == "win32":
         import ctypes
 

@@ -26,6 +26,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # be set before PyTorch is imported; child processes inherit it.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # So that teaching does not wait for other tests, which keep all cores busy.
+    os.environ.setdefault("SDSEG_TEACH_PRIORITY", "normal")
 
 # The tests compare texts in English, whatever the language of the computer.
 os.environ["SDSEG_LANGUAGE"] = "en"

@@ -32,6 +32,8 @@ from SDSegLib.teaching.run import teach
 pytestmark = pytest.mark.train
 
 SECONDS = 15.0
+ENOUGH_STEPS = 20
+"""With which a tiny network finds the body."""
 
 
 def words(cases: Path, output: Path, *more: object) -> list[str]:
@@ -70,12 +72,16 @@ def steps_of(model: Path) -> int:
 def test_three_cases_become_a_model_that_segments(home: Path) -> None:
     cases = write_cases(home / "cases")
     model, report = home / "models" / "body-and-bone", home / "report"
-    began = time.monotonic()
-    done = run(
-        words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json", "--json-progress",
-              "--report", report, "--license", "CC-BY-4.0", "--region", "phantom")
-    )  # fmt: skip
-    assert time.monotonic() - began < 4 * SECONDS
+    for seconds in (SECONDS, 4 * SECONDS):
+        began = time.monotonic()
+        done = run(
+            words(cases, model, "--minutes", seconds / 60, *named(home), "--json",
+                  "--json-progress", "--report", report, "--license", "CC-BY-4.0",
+                  "--region", "phantom", "--overwrite")
+        )  # fmt: skip
+        assert time.monotonic() - began < 4 * seconds
+        if steps_of(model) >= ENOUGH_STEPS:
+            break  # else the computer is slow or busy, and gets more time
     result = json.loads(done.stdout)
     assert result["cases"] == result["patients"] == 3
     assert {(row["case"], row["structure"]) for row in result["scores"]} == {
