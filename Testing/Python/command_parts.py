@@ -6,9 +6,11 @@ Import fixtures where they are used: `from command_parts import model, sdseg`.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,24 @@ class Outcome:
     def json(self) -> dict[str, Any]:
         return json.loads(self.out)
 
+    @property
+    def said(self) -> str:
+        """Both streams."""
+        return self.out + self.err
+
 
 Run = Callable[..., Outcome]
+
+
+def run_here(*arguments: object) -> Outcome:
+    """Run `sdseg` with arguments in this process, which has imported its packages already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", ["sdseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    return Outcome(int(stop.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

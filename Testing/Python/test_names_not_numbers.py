@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from command_parts import Outcome, run_here
 from dicom_maker import write_series
 from phantom import a_body
 from PIL import Image
-from process_parts import Finished, run_sdseg
 from tiny_model import STRUCTURES, write_tiny_model
 
 from SDSegLib.datasets.catalogue import open_dataset
@@ -94,8 +94,8 @@ def dice(output: Path) -> dict[str, float]:
         return {row["structure"]: float(row["dice"]) for row in csv.DictReader(file) if row["dice"]}
 
 
-def evaluate(*arguments: object) -> Finished:
-    return run_sdseg("evaluate", *arguments, "--pictures", 0)
+def evaluate(*arguments: object) -> Outcome:
+    return run_here("evaluate", *arguments, "--pictures", 0)
 
 
 # --- a model --------------------------------------------------------------------------------------
@@ -413,14 +413,14 @@ def test_a_mask_to_propagate_is_chosen_by_its_name(patient: Path, tmp_path: Path
     root = nnunet_folder(tmp_path / "root", patient)
     mask = root / "labelsTr" / "pt_201.nii.gz"
     for wanted in ("mandible", "1"):
-        done = run_sdseg(
+        done = run_here(
             *("propagate", patient / "ct.nii.gz", mask, "-o", tmp_path / f"{wanted}.nii.gz"),
             *("--segment", wanted, "--device", "cpu", "--json"),
         )
         assert done.code == 0, done.said
         content = json.loads(done.out)
         assert (content["structure"], content["label"]) == ("Mandible", 1)
-    refused = run_sdseg(
+    refused = run_here(
         "propagate", patient / "ct.nii.gz", mask, "-o", tmp_path / "x.nii.gz", "--segment", "liver"
     )
     assert refused.code == 2

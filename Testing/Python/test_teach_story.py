@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_parts import run_here
 from teach_parts import write_cases, write_foundation, write_names
 from training_parts import a_case
 
@@ -297,18 +298,23 @@ def test_two_runs_with_one_output_are_refused(home: Path) -> None:
 
 
 def test_what_cannot_be_taught_from_is_said_at_once(home: Path) -> None:
-    one = write_cases(home / "one", count=1)
     model = home / "models" / "mine"
-    said = run(words(one, model, *named(home)), code=2).stderr
+
+    def refusal(cases: Path, *more: str) -> str:
+        told = run_here("teach", cases, "--output", model, "--device", "cpu", *more)
+        assert told.code == 2
+        return told.err
+
+    said = refusal(write_cases(home / "one", count=1), *named(home))
     assert "only one patient" in said
     assert "Propagate" in said
     assert "--names" in run(words(write_cases(home / "two"), model), code=2).stderr
     empty = a_case(0).label_map * 0
     nothing = write_cases(home / "nothing", count=2, p0=empty, p1=empty)
-    assert "No case of nothing holds" in run(words(nothing, model, *named(home)), code=2).stderr
+    assert "No case of nothing holds" in refusal(nothing, *named(home))
     cut = write_cases(home / "cut", count=2, p1=a_case(1).label_map[:-1])
-    assert "not on the grid" in run(words(cut, model, *named(home)), code=2).stderr
-    missing = run(words(home / "two", model, *named(home), "--structure", "Liver"), code=2).stderr
+    assert "not on the grid" in refusal(cut, *named(home))
+    missing = refusal(home / "two", *named(home), "--structure", "Liver")
     assert "hold no structure 'Liver'" in missing
     assert not model.exists()
 
