@@ -57,18 +57,9 @@ def run_here(*arguments: object) -> Outcome:
 
 
 @pytest.fixture
-def sdseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def sdseg() -> Run:
     """Run `sdseg` with arguments."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["sdseg", *(str(item) for item in arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return Outcome(int(stop.value.code or 0), shown.out, shown.err)
-
-    return run
+    return run_here
 
 
 @pytest.fixture(scope="module")

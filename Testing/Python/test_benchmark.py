@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import SimpleITK as sitk
 import torch
 from typer.testing import CliRunner
 
+from SDSegLib.benchmark import machine as machine_module
 from SDSegLib.benchmark import run as running
 from SDSegLib.benchmark.counters import counted
 from SDSegLib.benchmark.figures import shown_seconds
@@ -96,6 +98,21 @@ def test_the_highest_rate_of_several_products_counts() -> None:
     assert all(rate > 0 for rate in rates.values())
     assert "products of matrices of 96 × 96, one transposed" in rates
     assert "3 × 3 convolutions of 8 maps of 16 × 16, channels last" in rates
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.01, 15), (0.1, 5), (20.0, 3)])
+def test_the_machine_is_measured_for_a_short_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
+) -> None:
+    """On a slow computer, or a busy one, a product may take seconds."""
+    clock = [0.0]
+
+    def product() -> None:
+        clock.append(clock[-1] + seconds)
+
+    monkeypatch.setattr(machine_module, "time", SimpleNamespace(perf_counter=lambda: clock[-1]))
+    assert machine_module._seconds(product, "cpu", min) == pytest.approx(seconds)
+    assert len(clock) - 1 == 1 + runs, "once to warm up"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -173,12 +174,11 @@ def test_sets_for_test_need_to_be_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARK.parent))
-    import propagate
 
     def refusal(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["propagate.py", "--data", str(data), "--sets", *words])
+        monkeypatch.setattr(sys, "argv", [str(BENCHMARK), "--data", str(data), "--sets", *words])
         with pytest.raises(SystemExit):
-            propagate.main()
+            runpy.run_path(str(BENCHMARK), run_name="__main__")
         return capsys.readouterr().err
 
     assert "the set abdomen is to report, with --report" in refusal("abdomen")

@@ -24,3 +24,5 @@ def test_windows_takes_double_quotes_only(monkeypatch: pytest.MonkeyPatch) -> No
     path = r"C:\Users\Anna Maier\ct.nii.gz"
     assert command_line(["sdseg", "view", path]) == rf'sdseg view "{path}"'
     assert quoted(r"C:\cases") == r"C:\cases"
+    assert quoted(r"C:\A&B") == r'"C:\A&B"', "for the command prompt, & ends a command"
+    assert quoted("a,b;c\\") == '"a,b;c\\\\"'
