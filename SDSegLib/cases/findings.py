@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..command_line import quoted
 from ..datasets.doubtful import LEAST_CASES, check_references, cohort_of, measure_reference
 from ..datasets.files import load_in_threads
 from ..errors import SDSegError
 from ..language import tr, trn
-from ..processes.command_line import quoted
 from ..volume.layers import SAME_PLACE_MM
 from ..volume.same_structures import codes_of
 from ..volume.structure import Structure

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..command_line import command_line
 from ..errors import InputError, SDSegError
 from ..language import tr
-from ..processes.command_line import command_line
 from .text import escape
 
 if TYPE_CHECKING:

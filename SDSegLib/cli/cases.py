@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..command_line import command_line
 from ..errors import CancelledError, InputError
 from ..language import tr, trn
-from ..processes.command_line import command_line
 from .findings import show_findings, show_warning
 from .options import AsJson, Phase
 from .text import escape

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from ..command_line import command_line
 from ..errors import InputError
 from ..language import tr, trn
-from ..processes.command_line import command_line
 from .progress_bar import counting_columns
 from .text import escape
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from ..command_line import command_line
 from ..errors import InputError
 from ..language import tr
-from ..processes.command_line import command_line
 from ..propagation.options import AXES, PropagateOptions, listed, slice_numbers
 from ..wire.address import LEAVES_WITH_MASK
 from .findings import show_findings, show_warning

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from ..command_line import quoted
 from ..language import tr, trn
-from ..processes.command_line import quoted
 from ..review.formatting import seconds_text as in_minutes
 from .text import escape
 

@@ -9,8 +9,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from ..command_line import quoted
 from ..language import tr
-from ..processes.command_line import quoted
 from .text import escape
 
 if TYPE_CHECKING:

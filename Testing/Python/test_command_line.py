@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from SDSegLib.processes import command_line as module
-from SDSegLib.processes.command_line import command_line, quoted
+from SDSegLib import command_line as module
+from SDSegLib.command_line import command_line, quoted
 
 WORDS = ["sdseg", "segment", "Müller, A/ct 1.nii.gz", "--model", "it's"]
 
