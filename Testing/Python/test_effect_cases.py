@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from effect_parts import Person, disc, person, preview_nodes, sample_ct
 from segmentation_maker import DIRECTIONS
-from standin_fixtures import application, module_widget, process_events
+from standin_fixtures import application, module_widget, process_events, process_until
 from test_mrml import a_translation, mask_on_grid
 
 from SDSegLib.volume.geometry import Geometry
@@ -32,6 +32,11 @@ def oblique_ct() -> Volume:
 def message(person: Person) -> str:
     process_events(0.05)
     return person.ui.messageText.text if not person.ui.messageFrame.isHidden() else ""
+
+
+def wait_for_message(person: Person, part: str) -> None:
+    """What is drawn, and on what, is read when it has not changed for a moment."""
+    process_until(lambda: part in message(person))
 
 
 def carry_between(person: Person) -> np.ndarray:
@@ -185,14 +190,14 @@ def test_colour_and_other_modalities(person: Person) -> None:
     assert "3 values per voxel" in message(person)
     mr = replace(sample_ct(), array=(sample_ct().array.clip(0) // 4).astype(np.int16))
     person.editor.setSourceVolumeNode(volume_to_node(replace(mr, modality=None)))
-    assert "it seems to be cut off at a display window, or scaled" in message(person)
+    wait_for_message(person, "it seems to be cut off at a display window, or scaled")
     assert person.ui.allButton.enabled  # a warning, no refusal
     stated = volume_to_node(replace(mr, modality=None))
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     item = hierarchy.GetItemByDataNode(stated)  # a second item would hide the attribute at times
     hierarchy.SetItemAttribute(item, "DICOM.Modality", "MR")
     person.editor.setSourceVolumeNode(stated)
-    assert "The image's modality is MR, not CT" in message(person)
+    wait_for_message(person, "The image's modality is MR, not CT")
     assert person.ui.allButton.enabled
 
 
