@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command_parts import run_here
+from command_parts import Outcome, run_here
 from teach_parts import write_cases, write_foundation, write_names
 from training_parts import a_case
 
@@ -28,33 +29,40 @@ from SDSegLib.teaching.learnt import RECORD
 from SDSegLib.teaching.left_out import OFFSETS_SHARE
 from SDSegLib.teaching.measure import OFFSETS, UNMEASURED_SHARE
 from SDSegLib.teaching.options import TeachOptions, TeachProgress
+from SDSegLib.teaching.priority import PRIORITY_VARIABLE
 from SDSegLib.teaching.run import teach
 
 pytestmark = pytest.mark.train
 
 SECONDS = 15.0
+FEW_SECONDS = 6.0
+"""Where nothing is asked of what was learnt."""
 ENOUGH_STEPS = 20
 """With which a tiny network finds the body."""
 
 
-def words(cases: Path, output: Path, *more: object) -> list[str]:
-    return [
-        sys.executable, "-m", "SDSegLib", "teach", str(cases), "--output", str(output),
-        "--device", "cpu", "--threads", "1", *map(str, more),
-    ]  # fmt: skip
+def words(cases: Path, output: Path, *more: object) -> tuple[object, ...]:
+    return ("teach", cases, "--output", output, "--device", "cpu", "--threads", "1", *more)
+
+
+def start(*arguments: object, **streams: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own, which can be killed."""
+    command = [sys.executable, "-m", "SDSegLib", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **streams)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(PRIORITY_VARIABLE, "normal")  # that of the tests' process is not lowered
     write_foundation(tmp_path / "models" / "foundation")
     return tmp_path
 
 
-def run(command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+def run(arguments: Sequence[object], code: int = 0) -> Outcome:
+    done = run_here(*arguments)
+    assert done.code == code, done.said
+    assert "Traceback" not in done.err
     return done
 
 
@@ -83,16 +91,14 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
         assert time.monotonic() - began < 4 * seconds
         if steps_of(model) >= ENOUGH_STEPS:
             break  # else the computer is slow or busy, and gets more time
-    result = json.loads(done.stdout)
+    result = done.json
     assert result["cases"] == result["patients"] == 3
     assert {(row["case"], row["structure"]) for row in result["scores"]} == {
         (f"p{n}", name) for n in range(3) for name in ("Body", "Bone")
     }
     body = [row["after"] for row in result["scores"] if row["structure"] == "Body"]
     assert min(body) > 0.2  # after a second and a half each
-    told = [
-        json.loads(line)["progress"] for line in done.stderr.splitlines() if '"progress"' in line
-    ]
+    told = [json.loads(line)["progress"] for line in done.err.splitlines() if '"progress"' in line]
     assert [row["share"] for row in told] == sorted(row["share"] for row in told)
     assert any(row["loss"] is not None for row in told)
     found = description(model)
@@ -113,8 +119,8 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
     assert there == [RECORD, "body-and-bone", "foundation"]
 
     output = home / "result.nii.gz"
-    run([sys.executable, "-m", "SDSegLib", "segment", str(cases / "p0" / "ct.nii.gz"),
-         "--model", "body-and-bone", "--labelmap", str(output)])  # fmt: skip
+    ct = cases / "p0" / "ct.nii.gz"
+    run(("segment", ct, "--model", "body-and-bone", "--labelmap", output))
     wanted = read_volume(cases / "p0" / "organs.nii.gz", labels=True).array == 1
     given = read_volume(output, labels=True).array == 1
     assert 2 * (wanted & given).sum() / (wanted.sum() + given.sum()) > 0.5
@@ -123,9 +129,9 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
         words(cases, home / "models" / "second", "--minutes", SECONDS / 60, *named(home),
               "--from", "body-and-bone", "--json", "--json-progress")
     )  # fmt: skip
-    assert '"Reading the cases' in again.stderr
-    assert '"Before' not in again.stderr, "all was drawn, so the old model need not segment"
-    second = json.loads(again.stdout)  # these cases can tell nothing of a model that knows them
+    assert '"Reading the cases' in again.err
+    assert '"Before' not in again.err, "all was drawn, so the old model need not segment"
+    second = again.json  # these cases can tell nothing of a model that knows them
     assert second["model"] is not None
     assert second["scores"] == []
     assert "body-and-bone had learnt from all these cases before" in " ".join(second["remarks"])
@@ -138,12 +144,10 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
     assert "had learnt from all these cases before" in card
 
     write_cases(cases, count=4)  # one case more; the third model knows the others by its parents
-    third = json.loads(
-        run(
-            words(cases, home / "models" / "third", "--minutes", SECONDS / 60, *named(home),
-                  "--from", "second", "--json")
-        ).stdout
-    )  # fmt: skip
+    third = run(
+        words(cases, home / "models" / "third", "--minutes", SECONDS / 60, *named(home),
+              "--from", "second", "--json")
+    ).json  # fmt: skip
     assert {row["case"] for row in third["scores"]} == {"p3"}
     assert all(row["before"] is not None for row in third["scores"])
     told = " ".join(third["remarks"])
@@ -234,8 +238,8 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_read(home: Path) -> 
     cases, model = write_cases(home / "cases"), home / "models" / "foundation"
     before = {path: path.read_bytes() for path in model.iterdir()}
     done = run(words(cases, model, *named(home)), 2)
-    assert "exists already" in done.stderr
-    assert "Reading" not in done.stderr
+    assert "exists already" in done.err
+    assert "Reading" not in done.err
     assert before == {path: path.read_bytes() for path in model.iterdir()}
 
 
@@ -244,7 +248,7 @@ def test_killed_at_any_moment_it_goes_on(home: Path) -> None:
     before = {path: path.read_bytes() for path in cases.rglob("*") if path.is_file()}
     command = words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json")
     for seconds in (5.0, 9.0, 12.0):
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        child = start(*command, stdout=subprocess.PIPE)
         try:
             child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -266,7 +270,7 @@ def test_stopped_by_ctrl_c_it_says_how_to_go_on(home: Path) -> None:
     report = home / "report"
     more = ("--report", report, *named(home))
     command = words(cases, model, "--minutes", 2, *more, "--json-progress")
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = start(*command)
     assert child.stderr is not None
     for line in child.stderr:
         if '"progress"' in line and json.loads(line)["progress"]["loss"] is not None:
@@ -277,22 +281,22 @@ def test_stopped_by_ctrl_c_it_says_how_to_go_on(home: Path) -> None:
     assert "goes on from there" in rest
     assert not model.exists()
     assert not report.exists()
-    other = run(words(cases, model, "--minutes", SECONDS / 60, *more))
-    assert "Wrote the model" in other.stdout.replace("\n", " ")
+    other = run(words(cases, model, "--minutes", FEW_SECONDS / 60, *more))
+    assert "Wrote the model" in other.out.replace("\n", " ")
     assert (report / "summary.json").is_file()
 
 
 def test_two_runs_with_one_output_are_refused(home: Path) -> None:
     cases, model = write_cases(home / "cases"), home / "models" / "mine"
     command = words(cases, model, "--minutes", 2, *named(home), "--json-progress")
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = start(*command)
     try:
         assert child.stderr is not None
         for line in child.stderr:
             if '"progress"' in line:
                 break
         second = run(words(cases, model, "--minutes", 1, *named(home)), code=2)
-        assert "being taught" in second.stderr
+        assert "being taught" in second.err
     finally:
         child.kill()
         child.communicate()
@@ -309,7 +313,7 @@ def test_what_cannot_be_taught_from_is_said_at_once(home: Path) -> None:
     said = refusal(write_cases(home / "one", count=1), *named(home))
     assert "only one patient" in said
     assert "Propagate" in said
-    assert "--names" in run(words(write_cases(home / "two"), model), code=2).stderr
+    assert "--names" in run(words(write_cases(home / "two"), model), code=2).err
     empty = a_case(0).label_map * 0
     nothing = write_cases(home / "nothing", count=2, p0=empty, p1=empty)
     assert "No case of nothing holds" in refusal(nothing, *named(home))
@@ -324,9 +328,7 @@ def test_structures_that_only_some_cases_hold_stay_unknown_in_the_others(home: P
     only_body = np.minimum(a_case(2).label_map, 1)
     cases = write_cases(home / "cases", p2=only_body)
     model = home / "models" / "mine"
-    result = json.loads(
-        run(words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json")).stdout
-    )
+    result = run(words(cases, model, "--minutes", FEW_SECONDS / 60, *named(home), "--json")).json
     rows = {(row["case"], row["structure"]) for row in result["scores"]}
     assert ("p2", "Body") in rows
     assert ("p2", "Bone") not in rows
@@ -336,9 +338,7 @@ def test_a_structure_of_one_patient_is_learnt_and_said_to_be_unmeasured(home: Pa
     only_body = {f"p{n}": np.minimum(a_case(n).label_map, 1) for n in (1, 2)}
     cases = write_cases(home / "cases", **only_body)
     model = home / "models" / "mine"
-    result = json.loads(
-        run(words(cases, model, "--minutes", SECONDS / 60, *named(home), "--json")).stdout
-    )
+    result = run(words(cases, model, "--minutes", FEW_SECONDS / 60, *named(home), "--json")).json
     assert {row["structure"] for row in result["scores"]} == {"Body"}
     assert "Bone was drawn in the cases of one patient only" in " ".join(result["remarks"])
     assert [item["name"] for item in description(model)["structures"]] == ["Body", "Bone"]
@@ -369,7 +369,7 @@ def test_measuring_stops_after_the_case_that_it_is_at(
 def test_the_plan_names_grid_folds_and_time(home: Path) -> None:
     cases = write_cases(home / "cases")
     done = run(words(cases, home / "mine", "--plan", "--json", *named(home)))
-    plan = json.loads(done.stdout)["plan"]
+    plan = done.json["plan"]
     assert plan["from"] == "foundation"
     assert plan["cases"] == 3
     assert [fold["measure"] for fold in plan["folds"]] == [1, 1, 1]
