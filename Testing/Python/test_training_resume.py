@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_parts import run_here
 from training_parts import STAGE_FOLDER, a_job, curve_of, tiny_changes, tiny_preset, write_patients
 from worker_parts import posix_only
 
@@ -32,16 +33,18 @@ STEPS = 14
 def command(data: Path, output: Path, *more: str) -> list[str]:
     changes = [*tiny_changes("compact"), f"training.steps={STEPS}", "training.accumulate=2", *more]
     return [
-        sys.executable, "-m", "SDSegLib", "train", "--dataset", "folder", "--data", str(data),
+        "train", "--dataset", "folder", "--data", str(data),
         "--output", str(output), "--device", "cpu", "--part-megabytes", "0.5",
         *(word for change in changes for word in ("--set", change)),
     ]  # fmt: skip
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
+    """A run in a process of its own, which can be killed."""
+    command = [sys.executable, "-m", "SDSegLib", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -56,10 +59,15 @@ def wait_for_step(child: subprocess.Popen[str], output: Path, step: int) -> None
 
 
 def finish(words: list[str]) -> str:
-    child = start(words)
-    out, err = child.communicate(timeout=400)
-    assert child.returncode == 0, err
-    return out
+    """Run to the end in this process, with one thread as in the others; what it said."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        done = run_here(*words)
+    finally:
+        torch.set_num_threads(threads)
+    assert done.code == 0, done.said
+    return done.err
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +116,7 @@ def test_control_c_saves_and_says_how_to_go_on(patients: Path, unbroken: Path, t
     assert is_saved(output / "diffusion" / "last.ckpt")
     assert load_parts(output / "diffusion" / "last.ckpt")["global_step"] >= 5
 
-    assert "Continuing the run" in _err(command(patients, output, never))
+    assert "Continuing the run" in finish(command(patients, output, never))
     assert curve_of(output / "diffusion") == curve_of(unbroken / "diffusion")
 
 
@@ -268,13 +276,6 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path):
 
 def _weights(output: Path) -> bytes:
     return (output / "model" / "model.safetensors").read_bytes()
-
-
-def _err(words: list[str]) -> str:
-    child = start(words)
-    _, err = child.communicate(timeout=400)
-    assert child.returncode == 0, err
-    return err
 
 
 def test_optimizer_states_follow_their_parameters_from_an_earlier_version(tmp_path: Path):
