@@ -13,6 +13,7 @@ from SDSegLib.families.description import ModelDescription
 from SDSegLib.families.published import PublishedConfig, PublishedFamily
 from SDSegLib.networks.kl_autoencoder import KLAutoencoderConfig
 from SDSegLib.networks.unet import UNetConfig
+from SDSegLib.training.muon import MuonWithAdamW, all_but, convolutions_for_muon
 from SDSegLib.volume.model_input import InputDescription
 from SDSegLib.volume.structure import Code, Structure
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 SIDE = 32
 CLASSES = 5
-STEPS = 300
+STEPS = 130
 
 
 class KnowsTheAnswer(PublishedFamily):
@@ -92,7 +93,9 @@ def trained() -> KnowsTheAnswer:
     )
     family = KnowsTheAnswer(description)
     autoencoder = family.autoencoder
-    optimizer = torch.optim.Adam(autoencoder.parameters(), lr=2e-3)
+    convolutions = convolutions_for_muon(autoencoder, ())
+    others = all_but(autoencoder, convolutions)
+    optimizer = MuonWithAdamW(convolutions, others, muon_rate=2e-2, rate=4e-3, weight_decay=0.0)
     # A rate that falls to 0 ends in a good autoencoder whatever the threads round; a constant one
     # ends where chance has it.
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
