@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def look_into(folder: Path) -> FolderContent:
     Raises:
         InputError: If the folder or file cannot be opened.
     """
-    if folder.is_file():
+    if os.path.isfile(folder):  # that of pathlib fails for a name that is too long
         image = read_image(folder)
         found = FoundInFolder(images=[image] if image.size else [])
     else:

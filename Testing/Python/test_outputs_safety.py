@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -11,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from command_parts import model, studies_in, write_ct
+from command_parts import model, run_here, studies_in, write_ct
 from dicom_maker import write_series
 from phantom import a_body
-from process_parts import run_sdseg, start_code, start_python, start_sdseg
+from process_parts import start_code, start_python, start_sdseg
 from tiny_model import write_tiny_model
 
 from SDSegLib.errors import InputError
@@ -53,7 +54,7 @@ def test_no_slice_of_the_series_is_written_over(series: Path, tmp_path: Path, mo
     hard = tmp_path / "hard.dcm"
     os.link(slices[3], hard)
     for output in (wanted, link, hard, tmp_path / "series" / ".." / "series" / "a.dcm"):
-        done = run_sdseg("segment", series, "-m", model, "--dicom-seg", output, "--overwrite")
+        done = run_here("segment", series, "-m", model, "--dicom-seg", output, "--overwrite")
         assert done.code == 2, done.said
         assert str(output) in done.err
         assert "choose another name" in done.err
@@ -68,7 +69,7 @@ def test_no_slice_of_another_series_in_the_folder_is_written_over(
     write_series(other, a_body((5, 40, 48)).array, spacing=(3.5, 3.0, 2.5))
     wanted = sorted(other.iterdir())[0].rename(other / "a.dcm")
     before = wanted.read_bytes()
-    done = run_sdseg(
+    done = run_here(
         *("segment", series, "--series", 1, "-m", model, "--dicom-seg", wanted, "--overwrite")
     )
     assert done.code == 2, done.said
@@ -81,9 +82,9 @@ def test_an_older_result_beside_the_slices_may_be_replaced(
 ) -> None:
     pytest.importorskip("highdicom", reason="needs the extra dicom")
     result = series / "result.dcm"
-    first = run_sdseg("segment", series, "-m", model, "--dicom-seg", result)
+    first = run_here("segment", series, "-m", model, "--dicom-seg", result)
     assert first.code == 0, first.said
-    again = run_sdseg("segment", series, "-m", model, "--dicom-seg", result, "--overwrite")
+    again = run_here("segment", series, "-m", model, "--dicom-seg", result, "--overwrite")
     assert again.code == 0, again.said
 
 
@@ -101,7 +102,7 @@ def test_an_input_under_another_name_is_not_written_over(
     else:
         (tmp_path / "x").mkdir()
         output = tmp_path / "x" / ".." / "ct.nii.gz"
-    done = run_sdseg("segment", ct, "-m", model, "--labelmap", output, "--overwrite")
+    done = run_here("segment", ct, "-m", model, "--labelmap", output, "--overwrite")
     assert done.code == 2, done.said
     assert "is the input itself" in done.err
     assert ct.read_bytes() == content
@@ -121,7 +122,7 @@ def test_a_batch_into_the_folder_above_replaces_no_study(tmp_path: Path, model: 
     first = write_ct(tmp_path / "in" / "y.nii.gz")
     second = write_ct(tmp_path / "in" / "in" / "y.nii.gz")
     before = first.read_bytes(), second.read_bytes()
-    done = run_sdseg(
+    done = run_here(
         *("batch", tmp_path / "in", "-o", tmp_path, "-m", model),
         *("--write", "nii.gz", "--overwrite"),
     )
@@ -140,7 +141,7 @@ def test_reports_do_not_lie_among_the_data(tmp_path: Path, model: Path) -> None:
     predictions.mkdir()
     (predictions / "summary.json").write_text("of another program")
     for folder in (predictions, tmp_path / "data"):
-        done = run_sdseg(
+        done = run_here(
             *("evaluate", tmp_path / "data", "--predictions", predictions),
             *("-o", folder, "--overwrite"),
         )
@@ -360,10 +361,10 @@ def test_studies_named_like_formulas_are_done_once_and_listed_as_text(
     for name in names:
         write_ct(tmp_path / "in" / f"{name}.nii.gz")
     arguments = ("batch", tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--write", "nii.gz")
-    done = run_sdseg(*arguments)
+    done = run_here(*arguments)
     assert done.code == 0, done.said
     assert sorted(studies_in(tmp_path / "out")) == sorted(f"'{name}" for name in names)
-    again = run_sdseg(*arguments)
+    again = run_here(*arguments)
     assert "5 there already" in again.err
     assert {line["status"] for line in studies_in(tmp_path / "out").values()} == {"done"}
 
@@ -437,8 +438,9 @@ def test_a_path_that_the_system_refuses_is_one_sentence(tmp_path: Path, command:
     there = tmp_path / ("x" * 300)
     mask = (tmp_path / "mask.nii.gz",) if command == "propagate" else ()
     output = () if command == "series" else ("-o", tmp_path / "out.nii.gz")
-    done = run_sdseg(command, there, *mask, *output)
+    done = run_here(command, there, *mask, *output)
     assert done.code == 2, done.said
     assert str(there) in done.err
+    assert os.strerror(errno.ENAMETOOLONG) in done.err
     assert "Traceback" not in done.err
     assert not list(tmp_path.iterdir())
