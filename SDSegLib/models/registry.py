@@ -236,9 +236,9 @@ def install_model(
         root.mkdir(parents=True, exist_ok=True)
         with unfinished_folder(root) as folder:
             fresh = folder / "model"
-            if source.is_dir():
+            if os.path.isdir(source):  # those of pathlib fail for names that are too long
                 _copy_folder(source, fresh)
-            elif source.is_file():
+            elif os.path.isfile(source):
                 _unzip(source, fresh)
             else:
                 raise ModelError(

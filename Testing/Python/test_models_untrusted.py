@@ -438,10 +438,12 @@ def test_of_a_damaged_model_only_its_own_files_inside_the_model_folder_are_remov
 
 @pytest.mark.parametrize("name", ["~nobody-of-that-name/model", "x" * 5000])
 def test_names_that_no_folder_can_have_are_named(own_models: Path, name: str) -> None:
-    for command in (("models", "info"), ("models", "remove"), ("segment", "ct.nii.gz", "-m")):
+    of_models = (("models", verb) for verb in ("info", "install", "remove"))
+    for command in (*of_models, ("segment", "ct.nii.gz", "-m")):
         done = run_sdseg(*command, name, *(("-o", "a.seg.nrrd") if "segment" in command else ()))
         assert done.code == 2, done.said
         assert "Traceback" not in done.err
+        assert "SDSEG_MODELS" not in done.err, "another folder does not help"
 
 
 def test_a_model_is_removed_where_the_model_folder_is_a_link(
