@@ -41,6 +41,9 @@ def test_from_the_sample_to_a_saved_edit(web_page: Any, tmp_path: Path) -> None:
     button = page.locator("#show-surfaces").bounding_box()
     foot = page.locator("#pane-ThreeD .pane-foot").bounding_box()
     assert button["y"] + button["height"] <= foot["y"], "one lies on the other"
+    page.set_viewport_size({"width": 400, "height": 800})  # as on a telephone
+    for foot in page.locator(".pane-foot").all():
+        assert foot.evaluate("foot => foot.scrollWidth <= foot.clientWidth"), foot.inner_text()
     page.set_viewport_size({"width": 1280, "height": 800})
     segment(page)
     found = masks_of(save(page, "segmentation", tmp_path / "found"))
