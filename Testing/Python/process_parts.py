@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_UNFORESEEN = re.compile(r"It cannot be read \(\w+\), so it is damaged or of an unknown kind")
+"""What the user reads of an error that a reader does not expect, which is a defect of it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ def start_code(code: str, *arguments: object, line: str) -> subprocess.Popen[str
 
 
 def run_sdseg(*arguments: object, environment: Mapping[str, str] | None = None) -> Finished:
-    """Run the command to its end."""
+    """Run the command to its end.
+
+    Raises:
+        AssertionError: If it told of an error that the reader of a file does not expect.
+    """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = start_sdseg(*arguments, environment=environment, stdout=out, stderr=err)
         megabytes, waited = 0.0, 0
@@ -78,13 +84,15 @@ def run_sdseg(*arguments: object, environment: Mapping[str, str] | None = None) 
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        return Finished(
+        finished = Finished(
             code=process.returncode,
             out=out.read(),
             err=err.read(),
             seconds=used.ru_utime + used.ru_stime,
             megabytes=megabytes,
         )
+    assert not _UNFORESEEN.search(finished.said), finished.said
+    return finished
 
 
 def _megabytes(process: int) -> float:
