@@ -26,8 +26,8 @@ def train(tmp_path: Path) -> Train:
     def run(output: str, *more: str) -> None:
         changes = [*tiny_changes("direct"), "training.validate_every=100"]
         words = [word for change in changes for word in ("--set", change)]
-        in_process = run_sdseg if TWO[0] in more else run_here  # each imports for a long time
-        done = in_process(
+        command = run_sdseg if TWO[0] in more else run_here  # each process imports for a long time
+        done = command(
             "train", "--dataset", "folder", "--data", data, "--output", tmp_path / output,
             "--option", "validation=0.25", "--device", "cpu", "--preset", "direct", *words, *more,
         )  # fmt: skip

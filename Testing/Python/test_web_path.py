@@ -42,6 +42,7 @@ def test_from_the_sample_to_a_saved_edit(web_page: Any, tmp_path: Path) -> None:
     foot = page.locator("#pane-ThreeD .pane-foot").bounding_box()
     assert button["y"] + button["height"] <= foot["y"], "one lies on the other"
     page.set_viewport_size({"width": 400, "height": 800})  # as on a telephone
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "it scrolls"
     for foot in page.locator(".pane-foot").all():
         assert foot.evaluate("foot => foot.scrollWidth <= foot.clientWidth"), foot.inner_text()
     page.set_viewport_size({"width": 1280, "height": 800})
