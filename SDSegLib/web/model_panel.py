@@ -46,7 +46,7 @@ class ModelPanel:
         self._given = None if model is None else find_model(model)
         self.chosen = AUTOMATIC if self._given is None else self._given.description.name
         self._options = RunOptions()
-        self._number = 0  # of changes; the page redraws fields by it, also after a refused value
+        self._number = 0  # of changes: a new one sets all fields again, also after a refusal
         self._ticked: set[str] = set()
         self._ticked_for = ""
         self.examination: Examination | None = None

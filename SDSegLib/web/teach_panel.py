@@ -67,7 +67,7 @@ class TeachPanel:
         self._use_model = use_model
         self._offer = offer
         self._choices = Choices()
-        self._number = 0  # of changes; the page redraws fields by it, also after a refused value
+        self._number = 0  # of changes: a new one sets all fields again, also after a refusal
         self._unfinished: list[UnfinishedRun] = []
         self._pictures = Pictures({})
         self._run = TeachRun(self._after_run_changed)

@@ -254,6 +254,7 @@ def test_every_option_is_offered_with_the_librarys_limits(
     page.keyboard.press("Tab")
     page.wait_for_selector(".message.error:has-text('65 samples; 1 to 64')")
     wait_for(lambda: page.input_value("#samples") == before)
+    assert page.evaluate("document.activeElement.id") == "steps", "the next field keeps the focus"
     page.click(".message.error button")
 
 

@@ -190,6 +190,7 @@ def test_the_choices_and_what_stands_against_them(browser: Any, tmp_path: Path) 
         page.keyboard.press("Tab")
         page.wait_for_selector(".message.error:has-text('0 minutes cannot be taught in')")
         wait_for(lambda: page.input_value("#teach-minutes") == "20")
+        assert page.evaluate("document.activeElement.id") == "teach-name", "the focus stays"
         for name in ("head-neck-oar", "…"):
             page.fill("#teach-name", name)
             page.keyboard.press("Tab")
