@@ -220,6 +220,15 @@ def batch(
         highlight=False,
         soft_wrap=True,
     )
+    if counts["there already"]:
+        console.print(
+            tr(
+                "Results that were there stay as they are, whatever options they were made with; "
+                "{option} makes them anew."
+            ).format(option="--overwrite"),
+            highlight=False,
+            soft_wrap=True,
+        )
     if table.problem:
         table.finish()
     _tell_problem(console, table.problem)

@@ -70,6 +70,9 @@ def run_studies(
             reading = coming
             problem = reading.exception()
             coming = read(place + 1) if place + 1 < len(todo) else None
+            if not options.output_url and options.is_done(study):  # by another run, meanwhile
+                yield StudyResult(study, "there already")
+                continue
             if problem is None:
                 begin(study)
                 computing = computer.submit(

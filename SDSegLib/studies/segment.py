@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -171,11 +171,7 @@ def segment_study(
     with turn or nullcontext():
         computed = compute_study(study, opened, options, models, report, is_cancelled, computer)
     before_writing(computed.result)
-    try:
-        write_study(computed, options)
-    except OutputError:
-        if not options.is_done(study):  # else another process wrote it meanwhile
-            raise
+    write_study(computed, options)
     return computed.result
 
 
@@ -250,13 +246,24 @@ def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
     if not options.overwrite:  # existing files may have been edited
         paths = {kind: path for kind, path in paths.items() if not path.exists()}
     _make_folders(paths.values())
-    write_outputs(
-        computed.segmentation,
-        computed.opened.volume,
-        paths,
-        options.overwrite,
-        options.original_grid,
-    )
+    with _unless_written(computed.study, options):
+        write_outputs(
+            computed.segmentation,
+            computed.opened.volume,
+            paths,
+            options.overwrite,
+            options.original_grid,
+        )
+
+
+@contextmanager
+def _unless_written(study: Study, options: StudyOptions) -> Iterator[None]:
+    """Not an error: another process wrote the study's results between the question and the writing."""
+    try:
+        yield
+    except OutputError:
+        if not options.is_done(study):
+            raise
 
 
 def keep_files(study: Study, options: StudyOptions, files: Mapping[str, bytes | Path]) -> None:
@@ -290,7 +297,10 @@ def keep_files(study: Study, options: StudyOptions, files: Mapping[str, bytes | 
         if options.overwrite or not paths[kind].exists()
     }
     _make_folders(wanted)
-    with atomic_together(wanted, options.overwrite) as staged:
+    with (
+        _unless_written(study, options),
+        atomic_together(wanted, options.overwrite) as staged,
+    ):
         for path, temporary in staged.items():
             content = wanted[path]
             temporary.write_bytes(content if isinstance(content, bytes) else content.read_bytes())

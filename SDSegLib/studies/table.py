@@ -57,8 +57,10 @@ class StudyTable:
         self._in_a_row = InARow()
         self._volumes = {f"{item.name}, mL": item.name for item in structures}
         self._lines: dict[str, dict[str, str]] = {}  # of this run; of a long table, not yet in it
-        self._known = set(self._read()[1])
-        self._in_file = set(self._known)
+        lines = self._read()[1]
+        self._known = set(lines)
+        self._done = {name for name, line in lines.items() if line["status"] != "failed"}
+        self._in_file = set(lines)
         self._columns: list[str] = []  # as this object wrote them last
         self._is_current = True
         self._rest_until = 0.0
@@ -81,7 +83,7 @@ class StudyTable:
 
     def _add(self, result: StudyResult) -> None:
         name = result.study.name
-        if result.status == "there already" and name in self._known:
+        if result.status == "there already" and name in self._done:
             return
         found = {
             column: f"{result.volumes_ml[structure]:.2f}"
@@ -97,6 +99,8 @@ class StudyTable:
             "message": result.message,
         }
         self._known.add(name)
+        if result.status != "failed":
+            self._done.add(name)
         self._is_current = False
         if len(self._known) <= _SHORT:
             self.write()
@@ -156,7 +160,8 @@ class StudyTable:
 
     def _write(self) -> None:
         columns, lines = self._read()
-        lines |= self._lines
+        for line in self._lines.values():
+            _put(line, lines)
         filled = {column for line in lines.values() for column, value in line.items() if value}
         others = [
             column
@@ -190,7 +195,7 @@ class StudyTable:
                         if column is not None and value is not None
                     }
                     if line.get("study") and line.get("status"):
-                        lines[line["study"]] = line
+                        _put(line, lines)
                 return columns, lines
         except (OSError, ValueError, csv.Error) as error:
             raise InputError(
@@ -199,6 +204,13 @@ class StudyTable:
                     "it, or choose another folder."
                 ).format(path=self.path, error=error)
             ) from error
+
+
+def _put(line: dict[str, str], lines: dict[str, dict[str, str]]) -> None:
+    """Put the line of a study in place of an earlier one, unless that one tells more."""
+    before = lines.get(line["study"], {"status": "failed"})
+    if line["status"] != "there already" or before["status"] == "failed":
+        lines[line["study"]] = line
 
 
 class _OtherTableError(Exception):

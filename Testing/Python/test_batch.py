@@ -33,6 +33,7 @@ from SDSegLib.operations.model_store import ModelStore
 from SDSegLib.options import RunOptions
 from SDSegLib.reading.files import read_volume
 from SDSegLib.studies import run
+from SDSegLib.studies import segment as segment_module
 from SDSegLib.studies.find import Study, find_studies
 from SDSegLib.studies.in_a_row import StorageLostError
 from SDSegLib.studies.run import run_studies
@@ -113,9 +114,42 @@ def test_a_second_run_does_only_what_is_missing(studies: Path, tmp_path: Path, m
     lines = studies_in(output)
     assert {line["status"] for line in lines.values()} == {"done"}
     assert lines["one"]["seconds"] == seconds
+    assert "--overwrite makes them anew" in " ".join(done.stderr.split())
     again = batch(studies, output, model, "--write", "nii.gz", "--overwrite")
     assert again.exit_code == 0
+    assert "makes them anew" not in " ".join(again.stderr.split())
     assert (output / "one.nii.gz").stat().st_mtime_ns > before
+
+
+def test_two_runs_at_once_share_the_studies_and_the_table(
+    studies: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second run on the same folder writes a study just before this one, and all the others."""
+    output = tmp_path / "results"
+    write = segment_module.write_outputs
+
+    def write_after_another(*arguments: Any) -> None:
+        monkeypatch.setattr(segment_module, "write_outputs", write)
+        assert batch(studies, output, model, "--write", "nii.gz").exit_code == 1  # the damaged one
+        write(*arguments)
+
+    monkeypatch.setattr(segment_module, "write_outputs", write_after_another)
+    done = batch(studies, output, model, "--write", "nii.gz", "--json")
+    statuses = [json.loads(line)["status"] for line in done.stdout.splitlines()]
+    assert sorted(statuses) == ["done", "failed", "there already", "there already"]
+    found = studies_in(output)
+    assert {name: line["status"] for name, line in found.items()} == {
+        "Müller 2/ct": "done", "damaged": "failed", "one": "done", "three": "done",
+    }  # fmt: skip
+    assert all(line["Mandible, mL"] for line in found.values() if line["status"] == "done")
+
+
+def test_a_study_that_failed_and_is_there_now_has_failed_no_longer(tmp_path: Path) -> None:
+    study = Study("one", Path("ct"))
+    StudyTable(tmp_path, []).add(StudyResult(study, "failed", "no space"))
+    StudyTable(tmp_path, []).add(StudyResult(study, "there already"))
+    found = studies_in(tmp_path)["one"]
+    assert (found["status"], found["message"]) == ("there already", "")
 
 
 def test_a_result_that_was_edited_is_kept_when_another_format_is_added(
@@ -491,6 +525,7 @@ def test_a_long_table_grows_by_lines_and_is_put_in_order_at_the_end(tmp_path: Pa
     for number in range(700):
         spoilt.add(StudyResult(Study(f"s-{number:04}", Path("ct")), "failed", "=damaged"))
     sizes = []
+    late = StudyTable(tmp_path, STRUCTURES[:1])  # of a run that finds the others' results
     table = StudyTable(tmp_path, STRUCTURES[:1])
     for number in reversed(range(600, 1500)):
         study = Study(f"s-{number:04}", Path("ct"))
@@ -499,6 +534,7 @@ def test_a_long_table_grows_by_lines_and_is_put_in_order_at_the_end(tmp_path: Pa
         if number == 1000:
             other = StudyTable(tmp_path, STRUCTURES[1:2])
             other.add(StudyResult(Study("s-1010b", Path("ct")), "done"))
+            late.add(StudyResult(Study("s-1400", Path("ct")), "there already"))
     steps = np.diff(sizes[:790])
     assert np.percentile(steps, 95) < 60
     with (tmp_path / "studies.csv").open("ab") as file:
@@ -510,4 +546,5 @@ def test_a_long_table_grows_by_lines_and_is_put_in_order_at_the_end(tmp_path: Pa
     found = studies_in(tmp_path)
     assert found["s-0599"]["message"] == "'=damaged"
     assert (found["s-0650"]["status"], found["s-0650"]["message"]) == ("done", "")
-    assert found["s-1499"]["Brainstem, mL"] == f"{1499 / 7:.2f}"
+    for number in (1400, 1499):
+        assert found[f"s-{number}"]["Brainstem, mL"] == f"{number / 7:.2f}"
