@@ -50,7 +50,7 @@ def series(
         table.add_row(
             str(item.number),
             item.modality or "?",
-            escape("\n".join(part for part in (item.description, item.differs) if part)),
+            "\n".join(escape(part) for part in (item.description, item.differs) if part),
             str(item.slices),
             " × ".join(str(count) for count in item.size),
             " × ".join("?" if step is None else f"{step:.3g}" for step in item.spacing),

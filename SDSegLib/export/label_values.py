@@ -34,8 +34,8 @@ def whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
     if low < 0 or high > HIGHEST_LABEL:
         raise InputError(
             tr(
-                "{path} holds values from {low:g} to {high:g}; labels are 0 to {highest_label}. "
-                "Is it the mask?"
+                "{path} holds values from {low:.12g} to {high:.12g}; labels are 0 to "
+                "{highest_label}. Is it the mask? If it is, give its structures other numbers."
             ).format(path=path, low=low, high=high, highest_label=HIGHEST_LABEL)
         )
     labels = array.astype(np.uint8)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..language import tr
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def check_outputs(
         if len(same) > 1:
             raise InputError(
                 tr("{path} is to hold two things, {same}; name two files.").format(
-                    path=path, same=tr(" and ").join(same)
+                    path=path, same=tr(" and ").join(same).replace("_", " ")
                 )
             )
     if "uncertainty" in outputs and samples < 2:
@@ -140,7 +140,15 @@ def write_outputs(
     refuse_inputs(outputs.values(), files_of(volume))
     with atomic_together(outputs.values(), overwrite) as staged:
         for kind, path in outputs.items():
-            _write(kind, result, volume, staged[path], volume.acquired if original_grid else None)
+            acquired = volume.acquired if original_grid else None
+            try:
+                _write(kind, result, volume, staged[path], acquired)
+            except OutputError as error:
+                if len(outputs) == 1:
+                    raise
+                raise OutputError(
+                    tr("{error} The other results were not written either.").format(error=error)
+                ) from error
 
 
 def _write(

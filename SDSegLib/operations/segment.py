@@ -18,6 +18,8 @@ from ..volume.finding import Finding
 from ..volume.judgement import (
     Measurements,
     judge_input,
+    judge_quality,
+    judge_region,
     judge_result,
     measure,
     refuse,
@@ -130,7 +132,12 @@ class SegmentOperation(Operation[Segmentation]):
             },
             model=result.model,
             device=str(segmenter.choice),
-            findings=(*findings, *judge_result(whole, expects)),
+            findings=(
+                *findings,
+                *judge_region(self.options.region, whole),
+                *judge_result(whole, expects),
+                *judge_quality(model.description.figures, wanted),
+            ),
             load_seconds=load_seconds,
         )
 

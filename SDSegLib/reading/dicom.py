@@ -366,6 +366,11 @@ def _nothing_found(folder: Path, found: FoundInFolder) -> str:
             "{folder} holds {count} damaged DICOM files and no image: {damaged}; export it again."
         ).format(folder=folder, count=len(found.damaged), damaged=_listed(found.damaged))
     volumes = [file for file in found.not_dicom if file.name.lower().endswith(_VOLUME_FILES)]
+    if len(volumes) > 1:
+        return tr(
+            "{folder} holds no DICOM images but {count} image files, such as {volume}; give one of "
+            "them, or all to sdseg batch."
+        ).format(folder=folder, count=len(volumes), volume=volumes[0].name)
     if volumes:
         return tr("{folder} holds no DICOM images but {volume}; give that file instead.").format(
             folder=folder, volume=volumes[0].name

@@ -258,7 +258,7 @@ def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
 
 @contextmanager
 def _unless_written(study: Study, options: StudyOptions) -> Iterator[None]:
-    """Not an error: another process wrote the study's results between the question and the writing."""
+    """Let results that another process wrote in the meantime count as written."""
     try:
         yield
     except OutputError:

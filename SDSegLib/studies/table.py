@@ -187,7 +187,7 @@ class StudyTable:
                 columns = [of_text(column) for column in reader.fieldnames or ()]
                 if columns[: len(_KEPT)] != _KEPT:
                     raise ValueError(tr("other columns"))
-                lines = {}
+                lines: dict[str, dict[str, str]] = {}
                 for cells in reader:
                     line = {
                         of_text(column): of_text(value) if of_text(column) in _TEXTS else value

@@ -124,7 +124,14 @@ def open_cases(
     """
     if dataset is not None or not (path / INDEX).is_file():
         given = {"absent": "unknown", **(options or {})} if dataset is None else dict(options or {})
-        collection = open_dataset(dataset or "folder", path, **given)
+        try:
+            collection = open_dataset(dataset or "folder", path, **given)
+        except InputError as error:
+            if dataset is not None or options:
+                raise
+            raise InputError(
+                tr("{error} A collection of cases begins with sdseg cases add.").format(error=error)
+            ) from error
         _refuse_numbers(collection, path)
         return measured(collection, {}, structures, report=report)
     found = CaseCollection(path)

@@ -14,6 +14,7 @@ FROM_NOTHING = "nothing"
 """Instead of a model's name: begin with the bundled encoder and no known structure."""
 USUAL_MINUTES = 20.0
 LEAST_MINUTES = 0.05
+MOST_MINUTES = 60.0 * 24 * 30
 RUN_PREFIX, RUN_SUFFIX = ".", ".teach"
 RUN_STATE, RUN_LOCK = "run.json", "lock"
 """In the folder of a run: what it needs to go on, and the lock of the process that teaches."""
@@ -67,11 +68,11 @@ class TeachOptions:
         Raises:
             InputError: Naming the value that cannot be used.
         """
-        if not LEAST_MINUTES <= self.minutes <= 60 * 24 * 30:
+        if not LEAST_MINUTES <= self.minutes <= MOST_MINUTES:
             raise InputError(
-                tr(
-                    "{minutes:g} minutes cannot be taught in; give {least_minutes:g} or more."
-                ).format(minutes=self.minutes, least_minutes=LEAST_MINUTES)
+                tr("{minutes:g} minutes cannot be taught in; give {least:g} to {most:.0f}.").format(
+                    minutes=self.minutes, least=LEAST_MINUTES, most=MOST_MINUTES
+                )
             )
 
     @property

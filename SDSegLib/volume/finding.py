@@ -21,6 +21,8 @@ Kind = Literal[
     "coarse-spacing",
     "small-field",
     "result",
+    "region",
+    "quality",
 ]
 Severity = Literal["refuse", "ask", "tell"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)

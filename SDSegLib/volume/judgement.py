@@ -1,13 +1,14 @@
 """The findings about an image and about a result that every user interface shows.
 
-`judge_input` says what is wrong or doubtful about an image, `judge_result` about a segmentation.
+`judge_input` says what is wrong or doubtful about an image, the other functions about a result.
 User interfaces show all findings and add none of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InputError
 from ..language import tr
@@ -15,11 +16,14 @@ from .appearance import check_appearance, measure_appearance
 from .checks import check_grid, check_usable, check_values
 from .expectation import Expectation
 from .finding import Finding, of_severity, ordered
+from .region import Region
 from .segmentation import Segmentation
 from .structure import Structure
 from .volume import Volume
 
 _FEWEST_STRUCTURES = 3  # with fewer, missing ones say little about the image
+_SHORT_MM = 40.0  # of an image that cuts structures, so that their volumes say little
+_BAD_DICE = 0.5
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,23 @@ def judge_result(
     if not usual and 2 * len(found) >= len(structures):
         return ()
     region = expectation.region or tr("region that the model is for")
+    geometry = segmentation.geometry
+    extent = min(n * mm for n, mm in zip(geometry.shape[::-1], geometry.spacing, strict=True))
+    if extent < _SHORT_MM:
+        return (
+            Finding(
+                "result",
+                tr(
+                    "{count} of {total} structures were found{found}; the image shows only "
+                    "{extent:.0f} mm of the body, so this tells little. Check the result."
+                ).format(
+                    count=len(found),
+                    total=len(structures),
+                    found=_with_sizes(found, volumes, expectation),
+                    extent=extent,
+                ),
+            ),
+        )
     return (
         Finding(
             "result",
@@ -134,6 +155,57 @@ def judge_result(
                 found=_with_sizes(found, volumes, expectation),
                 region=region,
             ),
+        ),
+    )
+
+
+def judge_region(wanted: Region | None, segmentation: Segmentation) -> tuple[Finding, ...]:
+    """Tell if a box reached beyond the volume.
+
+    Args:
+        wanted: As it was asked for; None for the whole volume.
+        segmentation: Of the part of it that lies in the volume.
+    """
+    used = segmentation.region
+    if wanted is None or used is None or wanted == used:
+        return ()
+    return (
+        Finding(
+            "region",
+            tr("The region {wanted} reaches beyond the volume; {used} of it was segmented.").format(
+                wanted=wanted, used=used
+            ),
+        ),
+    )
+
+
+def judge_quality(
+    figures: Mapping[str, Any], structures: Sequence[Structure]
+) -> tuple[Finding, ...]:
+    """Tell which structures the model finds badly, by its own figures.
+
+    Args:
+        figures: Of the model's description.
+        structures: Those that were segmented.
+    """
+    rows = figures.get("structures")
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    dice = {row.get("name"): row.get("dice") for row in rows}
+    known = {name: value for name, value in dice.items() if isinstance(value, int | float)}
+    bad = [
+        f"{item.name} {known[item.name]:.2f}"
+        for item in structures
+        if known.get(item.name, 1.0) < _BAD_DICE
+    ]
+    if not bad:
+        return ()
+    return (
+        Finding(
+            "quality",
+            tr(
+                "In the patients that the model was measured on it found little of some structures "
+                "(Dice: {bad}). Look at every slice of them."
+            ).format(bad=", ".join(bad)),
         ),
     )
 

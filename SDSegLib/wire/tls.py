@@ -278,6 +278,13 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path | None, who
             ).format(whose=whose, certificate=certificate, error=_reason(error))
         ) from None
     except OSError as error:
+        if whose == "server" and isinstance(error, FileNotFoundError):
+            raise InputError(
+                tr(
+                    "The server's certificate {certificate} or its key {key} is not there; check "
+                    "the names, or make both with sdseg serve --make-certificate."
+                ).format(certificate=certificate, key=key)
+            ) from None
         raise InputError(
             tr(
                 "The {whose}'s certificate {certificate} or its key cannot be read ({reason}); "

@@ -443,6 +443,7 @@ BAD: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "fractions": (lambda labels: labels / np.float32(2.5), "holds fractions, not labels"),
     "NaN": (lambda labels: np.where(labels > 0, labels, np.float32("nan")), "holds NaN"),
     "negative": (lambda labels: labels.astype(np.int16) - 1, "values from -1 to 2"),
+    "large": (lambda labels: labels * np.int64(2_000_000_000), "to 6000000000; .* other numbers"),
     "an image": (lambda labels: a_body().array, "Is it the mask"),
     "4-D": (lambda labels: np.stack([labels, labels]), "4-D image"),
 }

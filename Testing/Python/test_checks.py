@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,13 @@ from SDSegLib.reading.files import read_volume
 from SDSegLib.volume.checks import finite_array
 from SDSegLib.volume.expectation import Expectation
 from SDSegLib.volume.geometry import Geometry
-from SDSegLib.volume.judgement import judge_input, judge_result, refuse
+from SDSegLib.volume.judgement import (
+    judge_input,
+    judge_quality,
+    judge_region,
+    judge_result,
+    refuse,
+)
 from SDSegLib.volume.region import Region
 from SDSegLib.volume.segmentation import Segmentation
 from SDSegLib.volume.volume import Volume
@@ -286,3 +293,38 @@ def test_a_result_with_few_structures_and_none_whole_does_not_look_like_the_regi
     assert "1 of 7 structures were found: this does not look" in finding.message
     in_a_box = replace(found_of({}), region=Region((0, 0, 0), (2, 2, 2)))
     assert judge_result(in_a_box, expected) == ()
+    found = found_of({"Spinal cord": 5})
+    short = replace(found, geometry=replace(found.geometry, spacing=(10.0, 10.0, 1.5)))
+    (finding,) = judge_result(short, expected)
+    assert "the image shows only" in finding.message
+    assert "does not look like" not in finding.message
+
+
+def test_a_box_beyond_the_volume_is_told() -> None:
+    used = replace(found_of({}), region=Region((0, 0, 0), (2, 2, 2)))
+    assert judge_region(None, found_of({})) == ()
+    assert judge_region(used.region, used) == ()
+    (finding,) = judge_region(Region((0, 0, -3), (2, 2, 99)), used)
+    assert "The region i -3–98, j 0–1, k 0–1 reaches beyond the volume" in finding.message
+    assert "i 0–1, j 0–1, k 0–1 of it was segmented" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ({}, ""),
+        ({"structures": "many"}, ""),
+        (
+            {"structures": [{"name": "Larynx", "dice": None}, {"name": "Brainstem", "dice": 0.7}]},
+            "",
+        ),
+        (
+            {"structures": [{"name": "Larynx", "dice": 0.2}, {"name": "Liver", "dice": 0.1}]},
+            "(Dice: Larynx 0.20)",
+        ),
+    ],
+)
+def test_structures_that_a_model_finds_badly_are_told(figures: dict[str, Any], told: str) -> None:
+    messages = [finding.message for finding in judge_quality(figures, STRUCTURES)]
+    assert len(messages) == bool(told)
+    assert told in " ".join(messages)

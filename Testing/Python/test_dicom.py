@@ -434,6 +434,9 @@ def test_folders_without_images_say_what_is_in_them(tmp_path: Path) -> None:
         read_volume(tmp_path / "report")
     with pytest.raises(InputError, match=r"but ct\.nii\.gz; give that file"):
         read_volume(tmp_path / "nifti")
+    (tmp_path / "nifti" / "other.nrrd").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 image files, such as ct\.nii\.gz; give one of them"):
+        read_volume(tmp_path / "nifti")
     assert list_series(tmp_path) == []
     with pytest.raises(InputError, match="cannot be opened as a folder"):
         list_series(tmp_path / "missing")

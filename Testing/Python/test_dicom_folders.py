@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_parts import run_here
 from dicom_maker import (
     SAGITTAL,
     ct_values,
@@ -72,6 +73,9 @@ def test_one_series_uid_for_several_series(tmp_path: Path, tags: Edit, differs: 
     assert differs in str(error.value)
     with pytest.raises(InputError, match=r"2 series with the UID '1\.2\.7'; choose one by number"):
         read_volume(tmp_path, "1.2.7")
+    told = run_here("series", tmp_path).out
+    assert differs in " ".join(told.split())
+    assert r"\x0a" not in told
     np.testing.assert_array_equal(read_volume(tmp_path, "1").array, HU)
     assert "other" not in str(error.value).lower().replace("another", "")
 

@@ -16,6 +16,7 @@ from segmentation_maker import LARYNX, LEFT_PAROTID, MANDIBLE, RIGHT_PAROTID
 
 from SDSegLib.errors import MissingPackageError, OutputError
 from SDSegLib.export.dicom_seg import write_dicom_seg
+from SDSegLib.export.results import write_outputs
 from SDSegLib.reading.dicom import read_dicom_file, read_series
 from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.segmentation import Segmentation
@@ -213,7 +214,11 @@ def test_nothing_found_is_not_written(tmp_path: Path) -> None:
     empty = replace(a_result(volume), label_map=np.zeros(volume.geometry.shape, np.uint8))
     with pytest.raises(OutputError, match="None of the 3 structures was found"):
         write_dicom_seg(empty, volume, path)
+    other = tmp_path / "organs.nii.gz"
+    with pytest.raises(OutputError, match="The other results were not written either"):
+        write_outputs(empty, volume, {"label_map": other, "dicom_seg": path}, overwrite=False)
     assert not path.exists()
+    assert not other.exists()
 
 
 def test_refuses_a_segmentation_that_is_not_on_the_slices(tmp_path: Path) -> None:

@@ -395,6 +395,13 @@ def test_addresses_that_cannot_be_listened_on(listen: str, expected: str) -> Non
     assert expected in str(caught.value)
 
 
+def test_a_certificate_that_is_not_there_can_be_made(sdseg: Run, tmp_path: Path) -> None:
+    files = ("--certificate", tmp_path / "cert.pem", "--key", tmp_path / "key.pem")
+    told = sdseg("serve", "--listen", "127.0.0.1:0", *files, "--tokens", tmp_path / "tokens")
+    assert told.code == 2
+    assert "make both with sdseg serve --make-certificate" in " ".join(told.err.split())
+
+
 def test_addresses_that_can_be_listened_on() -> None:
     assert _place("[::1]:8743") == ("::1", 8743)
     assert _place("[::]:0") == ("::", 0)
