@@ -21,6 +21,7 @@ from web_parts import (
     a_page,
     enter,
     masks_of,
+    open_file,
     paint_larynx,
     save,
     segment,
@@ -70,13 +71,13 @@ def test_runs_that_are_cancelled_or_killed_change_nothing_and_the_next_one_works
 
 
 def test_a_second_tab_is_told_and_may_take_over_with_all_edits(
-    browser: Any, start_server: Start, body_file: Path, tmp_path: Path
+    browser: Any, web_server: ServerProcess, body_file: Path, tmp_path: Path
 ) -> None:
-    server = start_server(str(body_file))
+    server = web_server
     with a_context(browser) as context:
         first = context.new_page()
         enter(first, server)
-        first.wait_for_selector("#image-name")
+        open_file(first, body_file)
         paint_larynx(first)
         painted = masks_of(save(first, "segmentation", tmp_path / "first"))
 
@@ -104,9 +105,9 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 
 def test_a_lost_connection_is_taken_up_again(
-    browser: Any, start_server: Start, body_file: Path
+    browser: Any, web_server: ServerProcess, body_file: Path
 ) -> None:
-    server = start_server(str(body_file))
+    server = web_server
     sockets: list[Any] = []
 
     def pass_on(route: Any) -> None:
@@ -116,7 +117,7 @@ def test_a_lost_connection_is_taken_up_again(
         page = context.new_page()
         page.route_web_socket("**/ws", pass_on)
         enter(page, server)
-        page.wait_for_selector("#image-name")
+        open_file(page, body_file)
         segment(page)
         wait_for(lambda: "…" not in page.inner_text(".segments"))
         before = page.inner_text(".segments")
@@ -136,15 +137,14 @@ def pump(page: Any) -> bool:
 
 @posix_only
 def test_closing_the_page_ends_the_worker_and_keeps_the_scene(
-    browser: Any, start_server: Start, body_file: Path
+    browser: Any, web_server: ServerProcess, body_file: Path
 ) -> None:
-    server = start_server(str(body_file))
-    with a_page(browser, server) as page:
-        page.wait_for_selector("#image-name")
+    with a_page(browser, web_server) as page:
+        open_file(page, body_file)
         segment(page)
-        assert server.workers()
-    wait_for(lambda: not server.workers(), 20)
-    with a_page(browser, server) as page:
+        assert web_server.workers()
+    wait_for(lambda: not web_server.workers(), 20)
+    with a_page(browser, web_server) as page:
         page.wait_for_selector("#result")
 
 
