@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import pytest
 from phantom import a_body
 from web_fixtures import write_nifti
 from web_parts import (
-    ROOT,
     ServerProcess,
     a_context,
     a_page,
@@ -169,24 +166,15 @@ def test_the_end_during_a_run_leaves_nothing_behind(
 
 
 @posix_only
-def test_what_a_killed_server_left_is_removed_by_the_next(
-    start_server: Start, tiny_models: Path, tmp_path: Path
+def test_what_a_killed_server_left_is_removed_by_the_next_which_ctrl_c_ends_without_a_page(
+    start_server: Start,
 ) -> None:
     first = start_server()
     (left,) = first.private_folders()
     first.end(signal.SIGKILL)
     assert left.is_dir()
-    code = (
-        "import sys; from SDSegLib.web.server import private_folder\n"
-        "with private_folder() as folder: assert folder.is_dir()"
-    )
-    environment = {**os.environ, "TMPDIR": str(first.temporary), "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    assert not first.private_folders()
-
-
-@posix_only
-def test_ctrl_c_without_a_page(start_server: Start) -> None:
-    server = start_server()
-    assert server.end(signal.SIGINT) == 0
-    assert not server.private_folders()
+    second = start_server(temporary=first.temporary)
+    (own,) = second.private_folders()
+    assert own != left
+    assert second.end(signal.SIGINT) == 0
+    assert not second.private_folders()
