@@ -13,6 +13,7 @@ import pytest
 from web_fixtures import (  # noqa: F401
     body_file,
     browser,
+    sample_page,
     start_server,
     tiny_models,
     web_page,

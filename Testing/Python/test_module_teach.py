@@ -34,10 +34,16 @@ pytestmark = pytest.mark.train
 __all__ = ["application", "module_widget", "teaching"]
 
 LONG = 5.0  # minutes; these runs are stopped
+LEFT = 4.0  # seconds for a run that ends; nothing is asked of what it has learnt
 
 
 def child_of(run: Any) -> int:
     return int(run._process._child._process.pid)
+
+
+def learns(line: str) -> bool:
+    """Whether a line of `sdseg teach` is progress of a network that learns."""
+    return '"progress"' in line and json.loads(line)["progress"]["loss"] is not None
 
 
 def begun(widget: Any, minutes: float = LONG) -> Any:
@@ -140,77 +146,66 @@ def test_missing_packages_are_offered_and_teaching_begins_by_itself(
     assert application.pip.ensured == [["lightning>=2.4", "monai>=1.4"]]
     process_until(lambda: currentRun() is not None, 30)
     assert currentRun().isBusy
+    os.kill(child_of(currentRun()), signal.SIGKILL)  # before it has loaded PyTorch
 
 
-def test_a_cancelled_run_goes_on_with_the_same_choices(
+def test_a_run_survives_a_reload_and_goes_on_after_it_was_cancelled_and_killed(
     teaching: Any, application: Any, tmp_path: Path
 ) -> None:
+    """One run, for each begin costs the import of PyTorch and Lightning."""
     import slicer
 
-    ui = teaching.ui
-    add_cases(teaching, application, tmp_path / "cases", 2)
-    ui.teachNameEdit.setText("mine")
-    run = begun(teaching)
-    assert ui.teachBar.visible
-    assert "left" in ui.teachStatus.text
-    assert not ui.removeCaseButton.enabled
-    ui.teachButton.click()
-    assert ui.teachButton.text == "Stopping…"
-    assert not ui.teachButton.enabled
-    wait_for_end(teaching, run, 60)
-    assert "goes on from there" in teaching.window.messages.text
-    assert "goes on from there" in ui.teachStatus.text
-    assert not (teaching.models / "mine").exists()
-    assert "was stopped" in ui.teachFacts.text
-
-    # The module is loaded anew, as after a restart: the choices are there.
-    slicer.util.reloadScriptedModule("SDSegSlicer")
-    fresh = slicer.util.getModuleWidget("SDSegSlicer")
-    fresh.ui.teachSection.click()
-    assert fresh.ui.teachNameEdit.text == "mine"
-    assert fresh.ui.minutesComboBox.currentText == "5"
-    assert "was stopped" in fresh.ui.teachFacts.text
-    assert list((teaching.models / ".mine.teach").rglob("*.ckpt*"))
-    leave_seconds(teaching.models / ".mine.teach", LONG, 16.0)
-    run = teach(fresh, LONG)
-    wait_for_end(fresh, run)
-    assert run.outcome()[1] == ""
-    assert (teaching.models / "mine" / "model.json").is_file()
-    assert fresh.ui.teachNameEdit.text == ""
-    assert not (teaching.models / ".mine.teach").exists()
-
-
-def test_a_killed_run_says_so_and_goes_on(teaching: Any, application: Any, tmp_path: Path) -> None:
-    ui = teaching.ui
-    add_cases(teaching, application, tmp_path / "cases", 2)
-    run = begun(teaching)
-    os.kill(child_of(run), signal.SIGKILL)
-    wait_for_end(teaching, run, 30)
-    assert "ended without a word" in teaching.window.messages.text
-    assert "goes on from there" in ui.teachStatus.text
-    assert ui.teachButton.enabled
-    assert ui.teachButton.text == "Teach"
-    again = begun(teaching)
-    assert again is not run
-    again.cancel()
-    wait_for_end(teaching, again, 60)
-
-
-def test_a_reload_of_the_module_does_not_disturb_it(
-    teaching: Any, application: Any, tmp_path: Path
-) -> None:
-    import slicer
+    def reload() -> Any:
+        slicer.util.reloadScriptedModule("SDSegSlicer")
+        return slicer.util.getModuleWidget("SDSegSlicer")
 
     add_cases(teaching, application, tmp_path / "cases", 2)
+    teaching.ui.teachNameEdit.setText("mine")
     run = begun(teaching)
-    slicer.util.reloadScriptedModule("SDSegSlicer")
-    fresh = slicer.util.getModuleWidget("SDSegSlicer")
+    assert teaching.ui.teachBar.visible
+    assert "left" in teaching.ui.teachStatus.text
+    assert not teaching.ui.removeCaseButton.enabled
+
+    # A reload of the module does not disturb it.
+    fresh = reload()
     assert run.isBusy
     fresh.ui.teachSection.click()
     process_until(lambda: "left)" in fresh.ui.teachSection.text, 10)
     assert fresh.ui.teachButton.text == "Cancel"
     fresh.ui.teachButton.click()
+    assert fresh.ui.teachButton.text == "Stopping…"
+    assert not fresh.ui.teachButton.enabled
     wait_for_end(fresh, run, 60)
+    assert "goes on from there" in fresh.window.messages.text
+    assert "goes on from there" in fresh.ui.teachStatus.text
+    assert not (teaching.models / "mine").exists()
+    assert "was stopped" in fresh.ui.teachFacts.text
+
+    # The module is loaded anew, as after a restart: the choices are there.
+    fresh = reload()
+    fresh.ui.teachSection.click()
+    assert fresh.ui.teachNameEdit.text == "mine"
+    assert fresh.ui.minutesComboBox.currentText == "5"
+    assert "was stopped" in fresh.ui.teachFacts.text
+    assert list((teaching.models / ".mine.teach").rglob("*.ckpt*"))
+
+    killed = begun(fresh)
+    assert killed is not run
+    os.kill(child_of(killed), signal.SIGKILL)
+    wait_for_end(fresh, killed, 30)
+    assert "ended without a word" in fresh.window.messages.text
+    assert "goes on from there" in fresh.ui.teachStatus.text
+    assert fresh.ui.teachButton.enabled
+    assert fresh.ui.teachButton.text == "Teach"
+
+    leave_seconds(teaching.models / ".mine.teach", LONG, LEFT)
+    last = teach(fresh, LONG)
+    assert last is not killed
+    wait_for_end(fresh, last)
+    assert last.outcome()[1] == ""
+    assert (teaching.models / "mine" / "model.json").is_file()
+    assert fresh.ui.teachNameEdit.text == ""
+    assert not (teaching.models / ".mine.teach").exists()
 
 
 def test_another_program_teaches_the_same_model(
@@ -227,7 +222,8 @@ def test_another_program_teaches_the_same_model(
     other = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert other.stderr is not None
-        next(line for line in other.stderr if '"progress"' in line)
+        next(line for line in other.stderr if learns(line))
+        os.kill(other.pid, signal.SIGSTOP)  # it has the run, and takes no time from the module's
         run = teach(teaching, LONG)
         wait_for_end(teaching, run, 240)
         assert "is being taught in" in teaching.window.messages.text.replace("\u200b", "")

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.train
 
 __all__ = ["application", "module_widget", "teaching"]
 
+FEW_MINUTES = 0.2  # where nothing is asked of what was learnt
+
 
 def test_three_corrected_cases_become_a_segment_button(
     teaching: Any, application: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -114,7 +116,7 @@ def test_three_corrected_cases_become_a_segment_button(
     assert ui.startComboBox.currentText == window.model.current.description.title
     assert "It knows these structures" in ui.startFacts.text
     assert ui.teachNameEdit.placeholderText == "my-model"
-    run = teach(teaching)
+    run = teach(teaching, FEW_MINUTES)
     wait_for_end(teaching, run)
     assert run.outcome()[1] == ""
     assert ui.teachResultTable.item(0, 1).text() != "–"

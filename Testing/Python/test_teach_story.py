@@ -35,7 +35,7 @@ from SDSegLib.teaching.run import teach
 pytestmark = pytest.mark.train
 
 SECONDS = 15.0
-FEW_SECONDS = 6.0
+FEW_SECONDS = 3.0
 """Where nothing is asked of what was learnt."""
 ENOUGH_STEPS = 20
 """With which a tiny network finds the body."""
@@ -126,7 +126,7 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
     assert 2 * (wanted & given).sum() / (wanted.sum() + given.sum()) > 0.5
 
     again = run(
-        words(cases, home / "models" / "second", "--minutes", SECONDS / 60, *named(home),
+        words(cases, home / "models" / "second", "--minutes", FEW_SECONDS / 60, *named(home),
               "--from", "body-and-bone", "--json", "--json-progress")
     )  # fmt: skip
     assert '"Reading the cases' in again.err
@@ -145,7 +145,7 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
 
     write_cases(cases, count=4)  # one case more; the third model knows the others by its parents
     third = run(
-        words(cases, home / "models" / "third", "--minutes", SECONDS / 60, *named(home),
+        words(cases, home / "models" / "third", "--minutes", FEW_SECONDS / 60, *named(home),
               "--from", "second", "--json")
     ).json  # fmt: skip
     assert {row["case"] for row in third["scores"]} == {"p3"}

@@ -232,7 +232,7 @@ def test_teaching(browser: Any, tmp_path: Path) -> None:
         look(page, "add a case")
         page.keyboard.press("Escape")
         page.wait_for_selector("#add-case", state="detached")
-        teach(page)
+        teach(page, 0.1)  # minutes; nothing is asked of what it learns
         wait_for(lambda: page.inner_text("#teach-progress"))
         look(page, "Teach: running")
         page.wait_for_selector("#teach-result")

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from carry_story import LOWER, add_structure, apply, draw, start, used, wait_for_preview
 from web_parts import (
-    a_page,
     carry_state,
     drawn_slices,
     go_to,
     masks_of,
     message,
-    open_sample,
     save,
     segment,
     wait_for,
@@ -23,12 +21,10 @@ from web_parts import (
 
 
 @pytest.fixture
-def page(browser: Any, start_server: Any) -> Any:
+def page(sample_page: Any) -> Any:
     """The sample is open, and a new structure is about to be painted."""
-    with a_page(browser, start_server()) as found:
-        open_sample(found)
-        add_structure(found)
-        yield found
+    add_structure(sample_page)
+    return sample_page
 
 
 def test_three_slices_are_carried_one_is_corrected_and_all_is_saved(
@@ -123,40 +119,39 @@ def test_seeds_grow_and_the_background_seed_goes(page: Any, tmp_path: Path) -> N
 
 
 def test_a_correction_of_a_segmented_structure_is_carried_by_one_key(
-    browser: Any, start_server: Any, tmp_path: Path
+    sample_page: Any, tmp_path: Path
 ) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
-        segment(page)
-        found = masks_of(save(page, "segmentation", tmp_path / "found"))
-        page.click("#tab-edit")
-        page.click("[data-segment=larynx]")
-        page.wait_for_selector("[data-segment=larynx].on")
-        page.select_option("#overwriting", "none")
-        page.keyboard.press("c")
-        page.wait_for_selector("#carry-waiting")
-        first = page.inner_text("#carry-next").split(": ")[1]  # as the model says
-        assert page.inner_text("#carry-unsure .slice-chip >> nth=0") == first
-        page.keyboard.press("n")
-        wait_for(lambda: page.inner_text("#slice-Red").startswith(f"{first} /"))
-        page.keyboard.press("c")
-        assert "correct a slice first" in message(page, "warning")
-        page.click("#tool-paint")
-        page.evaluate("window.trame.trigger('brush', [24, false])")
-        draw(page, 56)
-        wait_for_preview(page, "56")
-        page.wait_for_selector("#carry-near.on")
-        corrected = masks_of(save(page, "segmentation", tmp_path / "corrected"))
-        page.keyboard.press("c")
-        page.wait_for_selector("#carry-waiting")
-        carried = masks_of(save(page, "segmentation", tmp_path / "carried"))
-        assert np.array_equal(carried["Larynx"][55], corrected["Larynx"][55])
-        changed = used(carried["Larynx"] ^ corrected["Larynx"])
-        assert changed
-        assert min(changed) >= 46
-        assert max(changed) <= 66
-        others = [name for name in found if name != "Larynx"]
-        assert all(np.array_equal(carried[name], found[name]) for name in others)
+    page = sample_page
+    segment(page)
+    found = masks_of(save(page, "segmentation", tmp_path / "found"))
+    page.click("#tab-edit")
+    page.click("[data-segment=larynx]")
+    page.wait_for_selector("[data-segment=larynx].on")
+    page.select_option("#overwriting", "none")
+    page.keyboard.press("c")
+    page.wait_for_selector("#carry-waiting")
+    first = page.inner_text("#carry-next").split(": ")[1]  # as the model says
+    assert page.inner_text("#carry-unsure .slice-chip >> nth=0") == first
+    page.keyboard.press("n")
+    wait_for(lambda: page.inner_text("#slice-Red").startswith(f"{first} /"))
+    page.keyboard.press("c")
+    assert "correct a slice first" in message(page, "warning")
+    page.click("#tool-paint")
+    page.evaluate("window.trame.trigger('brush', [24, false])")
+    draw(page, 56)
+    wait_for_preview(page, "56")
+    page.wait_for_selector("#carry-near.on")
+    corrected = masks_of(save(page, "segmentation", tmp_path / "corrected"))
+    page.keyboard.press("c")
+    page.wait_for_selector("#carry-waiting")
+    carried = masks_of(save(page, "segmentation", tmp_path / "carried"))
+    assert np.array_equal(carried["Larynx"][55], corrected["Larynx"][55])
+    changed = used(carried["Larynx"] ^ corrected["Larynx"])
+    assert changed
+    assert min(changed) >= 46
+    assert max(changed) <= 66
+    others = [name for name in found if name != "Larynx"]
+    assert all(np.array_equal(carried[name], found[name]) for name in others)
 
 
 def test_the_keys_of_the_slicer_effect_preview_apply_and_go_to_the_next_slice(page: Any) -> None:

@@ -113,99 +113,92 @@ def test_a_damaged_model_is_named_and_a_new_try_works_once_it_is_whole(
 
 
 def test_segments_that_are_renamed_deleted_or_undone_and_another_ct(
-    browser: Any, start_server: Start, body_file: Path, tmp_path: Path
+    sample_page: Any, body_file: Path
 ) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
-        add_structure(page)
-        draw(page, 50)
-        draw(page, 56)
-        start(page, "propagate")
-        page.fill("#rename", "Neck")
-        page.keyboard.press("Tab")
-        wait_for(lambda: carry_state(page)["structure"] == "Neck")
-        wait_for_preview(page, "50", "56")
+    page = sample_page
+    add_structure(page)
+    draw(page, 50)
+    draw(page, 56)
+    start(page, "propagate")
+    page.fill("#rename", "Neck")
+    page.keyboard.press("Tab")
+    wait_for(lambda: carry_state(page)["structure"] == "Neck")
+    wait_for_preview(page, "50", "56")
 
-        page.click("#undo")  # the name
-        page.click("#undo")  # the second stroke
-        wait_for_preview(page, "50")
-        page.click("#redo")
-        wait_for_preview(page, "50", "56")
+    page.click("#undo")  # the name
+    page.click("#undo")  # the second stroke
+    wait_for_preview(page, "50")
+    page.click("#redo")
+    wait_for_preview(page, "50", "56")
 
-        add_structure(page)
-        page.wait_for_selector("#carry-error:has-text('Structure 2 is empty')")
-        draw(page, 60, LOWER)
-        page.click("#remove")
-        wait_for_preview(page, "50", "56")
-        page.click("#remove")
-        page.wait_for_selector("#carry-error:has-text('Choose a structure')")
-        page.click("#undo")
-        page.click(".segments .item")
-        wait_for_preview(page, "50", "56")
+    add_structure(page)
+    page.wait_for_selector("#carry-error:has-text('Structure 2 is empty')")
+    draw(page, 60, LOWER)
+    page.click("#remove")
+    wait_for_preview(page, "50", "56")
+    page.click("#remove")
+    page.wait_for_selector("#carry-error:has-text('Choose a structure')")
+    page.click("#undo")
+    page.click(".segments .item")
+    wait_for_preview(page, "50", "56")
 
-        open_file(page, body_file)
-        page.click("#tab-edit")
-        wait_for(lambda: page.locator("#carry-foot").count() == 0)
-        wait_for(lambda: page.locator(".segments .item").count() == 0)
-        add_structure(page)
-        draw(page, 4, ((0.4, 0.5), (0.5, 0.5)))
-        start(page, "propagate")
-        wait_for_preview(page, "4")
-
-
-def test_a_segmentation_goes_before_a_preview_and_the_preview_comes_back(
-    browser: Any, start_server: Start
-) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
-        add_structure(page)
-        draw(page, 50)
-        draw(page, 56)
-        start(page, "propagate")
-        segment(page)
-        page.click("#tab-edit")
-        page.click(".segments .item:has-text('Structure 1')")
-        wait_for_preview(page, "50", "56")
+    open_file(page, body_file)
+    page.click("#tab-edit")
+    wait_for(lambda: page.locator("#carry-foot").count() == 0)
+    wait_for(lambda: page.locator(".segments .item").count() == 0)
+    add_structure(page)
+    draw(page, 4, ((0.4, 0.5), (0.5, 0.5)))
+    start(page, "propagate")
+    wait_for_preview(page, "4")
 
 
-def test_other_structures_change_only_if_they_may(
-    browser: Any, start_server: Start, tmp_path: Path
-) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
-        add_structure(page)
-        draw(page, 50, LOWER)
-        draw(page, 56, LOWER)
-        start(page, "propagate")
-        wait_for_preview(page, "50", "56")
-        apply(page)
-        add_structure(page)
-        page.select_option("#overwriting", "none")
-        draw(page, 49)
-        draw(page, 57)
-        page.click("#carry-to-between")
-        wait_for_preview(page, "49", "57")
-        wait_for(lambda: page.locator("#carry-takes").count() == 0)
-        before = masks_of(save(page, "segmentation", tmp_path / "before"))
-        apply(page)
-        kept = masks_of(save(page, "segmentation", tmp_path / "kept"))
-        assert np.array_equal(kept["Structure 1"], before["Structure 1"])
-        assert np.any(kept["Structure 1"] & kept["Structure 2"])
+def test_a_segmentation_goes_before_a_preview_and_the_preview_comes_back(sample_page: Any) -> None:
+    page = sample_page
+    add_structure(page)
+    draw(page, 50)
+    draw(page, 56)
+    start(page, "propagate")
+    segment(page)
+    page.click("#tab-edit")
+    page.click(".segments .item:has-text('Structure 1')")
+    wait_for_preview(page, "50", "56")
 
-        page.click("#undo")
-        page.select_option("#overwriting", "all")
-        wait_for_preview(page, "49", "57")
-        page.wait_for_selector("#carry-takes:has-text('Structure 1')")
-        apply(page)
-        taken = masks_of(save(page, "segmentation", tmp_path / "taken"))
-        assert taken["Structure 1"].sum() < before["Structure 1"].sum()
-        assert not np.any(taken["Structure 1"] & taken["Structure 2"])
 
-        # What Apply took from the other structure was not drawn there by anybody.
-        page.click(".segments .item:has-text('Structure 1')")
-        wait_for(lambda: carry_state(page)["structure"] == "Structure 1")
-        page.wait_for_selector("#carry-waiting")
-        assert drawn_slices(page) == ["50", "56"]
+def test_other_structures_change_only_if_they_may(sample_page: Any, tmp_path: Path) -> None:
+    page = sample_page
+    add_structure(page)
+    draw(page, 50, LOWER)
+    draw(page, 56, LOWER)
+    start(page, "propagate")
+    wait_for_preview(page, "50", "56")
+    apply(page)
+    add_structure(page)
+    page.select_option("#overwriting", "none")
+    draw(page, 49)
+    draw(page, 57)
+    page.click("#carry-to-between")
+    wait_for_preview(page, "49", "57")
+    wait_for(lambda: page.locator("#carry-takes").count() == 0)
+    before = masks_of(save(page, "segmentation", tmp_path / "before"))
+    apply(page)
+    kept = masks_of(save(page, "segmentation", tmp_path / "kept"))
+    assert np.array_equal(kept["Structure 1"], before["Structure 1"])
+    assert np.any(kept["Structure 1"] & kept["Structure 2"])
+
+    page.click("#undo")
+    page.select_option("#overwriting", "all")
+    wait_for_preview(page, "49", "57")
+    page.wait_for_selector("#carry-takes:has-text('Structure 1')")
+    apply(page)
+    taken = masks_of(save(page, "segmentation", tmp_path / "taken"))
+    assert taken["Structure 1"].sum() < before["Structure 1"].sum()
+    assert not np.any(taken["Structure 1"] & taken["Structure 2"])
+
+    # What Apply took from the other structure was not drawn there by anybody.
+    page.click(".segments .item:has-text('Structure 1')")
+    wait_for(lambda: carry_state(page)["structure"] == "Structure 1")
+    page.wait_for_selector("#carry-waiting")
+    assert drawn_slices(page) == ["50", "56"]
 
 
 def oblique_body() -> Volume:
@@ -219,9 +212,7 @@ def oblique_body() -> Volume:
     return Volume(volume.array, geometry, name="oblique", modality="CT")
 
 
-def test_oblique_grids_thick_slices_and_a_single_one(
-    browser: Any, start_server: Start, tmp_path: Path
-) -> None:
+def test_oblique_grids_thick_slices_and_a_single_one(web_page: Any, tmp_path: Path) -> None:
     body = a_body((12, 60, 60))
     coarse = Geometry((12, 60, 60), (3.0, 3.5, 20.0), (0.0, 0.0, 0.0), np.eye(3))
     volumes = {
@@ -234,78 +225,71 @@ def test_oblique_grids_thick_slices_and_a_single_one(
             modality="CT",
         ),
     }
-    with a_page(browser, start_server()) as page:
-        for name, volume in volumes.items():
-            open_file(page, write_nifti(volume, tmp_path / f"{name}.nii.gz"))
-            add_structure(page)
-            numbers = (1,) if name == "single" else (4, 9)
-            for number in numbers:
-                draw(page, number, ((0.42, 0.5), (0.52, 0.5)))
-            start(page, "propagate")
-            if name == "single":
-                page.wait_for_selector("#carry-error:has-text('single slice')")
-                continue
-            state = wait_for_preview(page, "4", "9")
-            assert state["planeName"] == "axial"
-            page.click("#carry-to-between")
-            wait_for_preview(page, "4", "9")
-            apply(page)
-            carried = masks_of(save(page, "segmentation", tmp_path / name))["Structure 1"]
-            assert used(carried) == list(range(4, 10))
-
-
-def test_a_stroke_that_ended_just_before_apply_counts(
-    browser: Any, start_server: Start, tmp_path: Path
-) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
+    page = web_page
+    for name, volume in volumes.items():
+        open_file(page, write_nifti(volume, tmp_path / f"{name}.nii.gz"))
         add_structure(page)
-        draw(page, 50)
-        draw(page, 58)
-        start(page, "fill")
-        wait_for_preview(page, "50", "58")
-        go_to(page, "Red", 54)
-        stroke(page, "Red", *LOWER)
-        page.keyboard.press("c")
-        wait_for(lambda: drawn_slices(page) == ["50", "54", "58"])
-        mask = masks_of(save(page, "segmentation", tmp_path))["Structure 1"]
-        assert np.any(mask[53] & ~mask[49] & ~mask[57]), "what was drawn is there"
-        if not page.locator("#carry-waiting").count():  # the key was faster than the stroke
-            apply(page)
-        for _ in range(3):
-            page.keyboard.press("c")
-        wait_for(lambda: page.locator(".message.warning").count() == 1)
-
-
-def test_a_background_seed_can_be_carried_and_long_names_fit(
-    browser: Any, start_server: Start
-) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
-        add_structure(page)
-        page.fill("#rename", "Right submandibular gland and lymph nodes")
-        page.keyboard.press("Tab")
-        page.wait_for_selector(".segments .item:has-text('lymph nodes')")
-        draw(page, 56)
-        wide = "(e) => e.scrollWidth > e.clientWidth"
-        assert not page.eval_on_selector(".sidebar .scroll", wide)
-        start(page, "grow")
-        page.click("#carry-background")
-        page.wait_for_selector(".segments .item.on:has-text('Background seed')")
-        draw(page, 50, LOWER)
+        numbers = (1,) if name == "single" else (4, 9)
+        for number in numbers:
+            draw(page, number, ((0.42, 0.5), (0.52, 0.5)))
         start(page, "propagate")
-        state = wait_for_preview(page, "50")
-        assert not state["facts"].startswith("0.00 mL")
+        if name == "single":
+            page.wait_for_selector("#carry-error:has-text('single slice')")
+            continue
+        state = wait_for_preview(page, "4", "9")
+        assert state["planeName"] == "axial"
+        page.click("#carry-to-between")
+        wait_for_preview(page, "4", "9")
         apply(page)
-        wait_for(lambda: page.locator(".segments .item:has-text('Background seed')").count() == 1)
+        carried = masks_of(save(page, "segmentation", tmp_path / name))["Structure 1"]
+        assert used(carried) == list(range(4, 10))
 
 
-def test_fill_between_says_where_contours_do_not_overlap(browser: Any, start_server: Start) -> None:
-    with a_page(browser, start_server()) as page:
-        open_sample(page)
-        add_structure(page)
-        draw(page, 50, ((0.40, 0.52), (0.41, 0.52)))
-        draw(page, 58, ((0.60, 0.52), (0.61, 0.52)))
-        start(page, "fill")
-        wait_for_preview(page, "50", "58")
-        page.wait_for_selector("#carry-foot .warning:has-text('slices 50–58 do not overlap')")
+def test_a_stroke_that_ended_just_before_apply_counts(sample_page: Any, tmp_path: Path) -> None:
+    page = sample_page
+    add_structure(page)
+    draw(page, 50)
+    draw(page, 58)
+    start(page, "fill")
+    wait_for_preview(page, "50", "58")
+    go_to(page, "Red", 54)
+    stroke(page, "Red", *LOWER)
+    page.keyboard.press("c")
+    wait_for(lambda: drawn_slices(page) == ["50", "54", "58"])
+    mask = masks_of(save(page, "segmentation", tmp_path))["Structure 1"]
+    assert np.any(mask[53] & ~mask[49] & ~mask[57]), "what was drawn is there"
+    if not page.locator("#carry-waiting").count():  # the key was faster than the stroke
+        apply(page)
+    for _ in range(3):
+        page.keyboard.press("c")
+    wait_for(lambda: page.locator(".message.warning").count() == 1)
+
+
+def test_a_background_seed_can_be_carried_and_long_names_fit(sample_page: Any) -> None:
+    page = sample_page
+    add_structure(page)
+    page.fill("#rename", "Right submandibular gland and lymph nodes")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".segments .item:has-text('lymph nodes')")
+    draw(page, 56)
+    wide = "(e) => e.scrollWidth > e.clientWidth"
+    assert not page.eval_on_selector(".sidebar .scroll", wide)
+    start(page, "grow")
+    page.click("#carry-background")
+    page.wait_for_selector(".segments .item.on:has-text('Background seed')")
+    draw(page, 50, LOWER)
+    start(page, "propagate")
+    state = wait_for_preview(page, "50")
+    assert not state["facts"].startswith("0.00 mL")
+    apply(page)
+    wait_for(lambda: page.locator(".segments .item:has-text('Background seed')").count() == 1)
+
+
+def test_fill_between_says_where_contours_do_not_overlap(sample_page: Any) -> None:
+    page = sample_page
+    add_structure(page)
+    draw(page, 50, ((0.40, 0.52), (0.41, 0.52)))
+    draw(page, 58, ((0.60, 0.52), (0.61, 0.52)))
+    start(page, "fill")
+    wait_for_preview(page, "50", "58")
+    page.wait_for_selector("#carry-foot .warning:has-text('slices 50–58 do not overlap')")

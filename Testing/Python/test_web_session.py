@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ import pytest
 from phantom import a_body
 from web_fixtures import write_nifti
 from web_parts import (
-    ROOT,
     ServerProcess,
     a_context,
     a_page,
     enter,
     masks_of,
+    open_file,
     paint_larynx,
     save,
     segment,
@@ -70,13 +68,13 @@ def test_runs_that_are_cancelled_or_killed_change_nothing_and_the_next_one_works
 
 
 def test_a_second_tab_is_told_and_may_take_over_with_all_edits(
-    browser: Any, start_server: Start, body_file: Path, tmp_path: Path
+    browser: Any, web_server: ServerProcess, body_file: Path, tmp_path: Path
 ) -> None:
-    server = start_server(str(body_file))
+    server = web_server
     with a_context(browser) as context:
         first = context.new_page()
         enter(first, server)
-        first.wait_for_selector("#image-name")
+        open_file(first, body_file)
         paint_larynx(first)
         painted = masks_of(save(first, "segmentation", tmp_path / "first"))
 
@@ -104,9 +102,9 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 
 def test_a_lost_connection_is_taken_up_again(
-    browser: Any, start_server: Start, body_file: Path
+    browser: Any, web_server: ServerProcess, body_file: Path
 ) -> None:
-    server = start_server(str(body_file))
+    server = web_server
     sockets: list[Any] = []
 
     def pass_on(route: Any) -> None:
@@ -116,7 +114,7 @@ def test_a_lost_connection_is_taken_up_again(
         page = context.new_page()
         page.route_web_socket("**/ws", pass_on)
         enter(page, server)
-        page.wait_for_selector("#image-name")
+        open_file(page, body_file)
         segment(page)
         wait_for(lambda: "…" not in page.inner_text(".segments"))
         before = page.inner_text(".segments")
@@ -136,15 +134,14 @@ def pump(page: Any) -> bool:
 
 @posix_only
 def test_closing_the_page_ends_the_worker_and_keeps_the_scene(
-    browser: Any, start_server: Start, body_file: Path
+    browser: Any, web_server: ServerProcess, body_file: Path
 ) -> None:
-    server = start_server(str(body_file))
-    with a_page(browser, server) as page:
-        page.wait_for_selector("#image-name")
+    with a_page(browser, web_server) as page:
+        open_file(page, body_file)
         segment(page)
-        assert server.workers()
-    wait_for(lambda: not server.workers(), 20)
-    with a_page(browser, server) as page:
+        assert web_server.workers()
+    wait_for(lambda: not web_server.workers(), 20)
+    with a_page(browser, web_server) as page:
         page.wait_for_selector("#result")
 
 
@@ -169,24 +166,15 @@ def test_the_end_during_a_run_leaves_nothing_behind(
 
 
 @posix_only
-def test_what_a_killed_server_left_is_removed_by_the_next(
-    start_server: Start, tiny_models: Path, tmp_path: Path
+def test_what_a_killed_server_left_is_removed_by_the_next_which_ctrl_c_ends_without_a_page(
+    start_server: Start,
 ) -> None:
     first = start_server()
     (left,) = first.private_folders()
     first.end(signal.SIGKILL)
     assert left.is_dir()
-    code = (
-        "import sys; from SDSegLib.web.server import private_folder\n"
-        "with private_folder() as folder: assert folder.is_dir()"
-    )
-    environment = {**os.environ, "TMPDIR": str(first.temporary), "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    assert not first.private_folders()
-
-
-@posix_only
-def test_ctrl_c_without_a_page(start_server: Start) -> None:
-    server = start_server()
-    assert server.end(signal.SIGINT) == 0
-    assert not server.private_folders()
+    second = start_server(temporary=first.temporary)
+    (own,) = second.private_folders()
+    assert own != left
+    assert second.end(signal.SIGINT) == 0
+    assert not second.private_folders()

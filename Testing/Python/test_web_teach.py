@@ -21,7 +21,7 @@ from teach_page import (
 )
 from teach_parts import leave_seconds
 from test_web_guard import ask
-from web_parts import a_page, message, wait_for
+from web_parts import ServerProcess, a_page, message, wait_for
 from worker_parts import is_running, posix_only
 
 from SDSegLib.cases.collection import CaseCollection
@@ -30,7 +30,7 @@ from SDSegLib.teaching.learnt import RECORD
 pytestmark = [posix_only, pytest.mark.train, pytest.mark.browser]
 
 ENDLESS = 10.0
-LEFT = 16.0
+LEFT = 4.0
 _WITHOUT_LIGHTNING = "import sys\nsys.modules['lightning'] = None\n"
 
 
@@ -42,10 +42,21 @@ def cases(tmp_path: Path) -> Path:
     return tmp_path / "cases"
 
 
-def test_cancel_saves_and_go_on_ends_with_a_model(
+def test_a_run_goes_on_after_cancel_and_after_the_end_of_the_server_to_a_model(
     browser: Any, tmp_path: Path, cases: Path
 ) -> None:
+    """One run, for each begin costs the import of PyTorch and Lightning."""
     models = tmp_path / "models"
+
+    def end(server: ServerProcess, page: Any, number: int) -> None:
+        wait_for(lambda: learns(page))
+        (child,) = teachers(server)
+        server.end(number)
+        assert number == signal.SIGKILL or not is_running(child), "it was waited for"
+        wait_for(lambda: not is_running(child))
+        assert run_folder(models, "mine").is_dir()
+        assert not (models / "mine").exists()
+
     with (
         teaching_server(tmp_path, "--cases", str(cases)) as server,
         teach_page(browser, server) as page,
@@ -62,12 +73,20 @@ def test_cancel_saves_and_go_on_ends_with_a_model(
         page.wait_for_selector("#teach-notice:has-text('What was learnt is saved')")
         wait_for(lambda: not is_running(child))
         assert not (models / "mine").exists()
-        leave_seconds(run_folder(models, "mine"), ENDLESS, LEFT)
-
         page.click("[data-run=mine] >> text=Remove…")
         page.click("[data-answer=keep]")
         page.click("[data-run=mine] >> text=Go on")
         page.wait_for_selector("#teach-cancel")
+        end(server, page, signal.SIGTERM)
+    with teaching_server(tmp_path) as server, teach_page(browser, server) as page:
+        page.click("[data-run=mine] >> text=Go on")
+        page.wait_for_selector("#cases-place")
+        end(server, page, signal.SIGKILL)
+
+    leave_seconds(run_folder(models, "mine"), ENDLESS, LEFT)
+    with teaching_server(tmp_path) as server, teach_page(browser, server) as page:
+        page.wait_for_selector(f"[data-run=mine]:has-text('{cases}')")
+        page.click("[data-run=mine] >> text=Go on")
         page.wait_for_selector("#teach-result")
         assert page.inner_text("#teach-next").startswith("Correct next: case-004")
         assert (models / "mine" / "model.json").is_file()
@@ -84,6 +103,9 @@ def test_cancel_saves_and_go_on_ends_with_a_model(
         page.click("#teach-open-next")
         page.wait_for_selector("#image-name:has-text('case-004')")
         page.click("#tab-teach")
+        page.click("#teach-use")
+        wait_for(lambda: page.input_value("#model") == "mine")
+        page.click("#tab-teach")
         page.click("#teach-close")
         page.wait_for_selector("#teach-result", state="detached")
         assert ask(server, picture)[0] == 404
@@ -95,38 +117,6 @@ def test_cancel_saves_and_go_on_ends_with_a_model(
         page.wait_for_selector("#question:has-text('Replace the model?')")
         page.click("[data-answer=keep]")
         assert not teachers(server)
-
-
-def test_the_end_of_the_server_saves_and_the_next_one_goes_on(
-    browser: Any, tmp_path: Path, cases: Path
-) -> None:
-    models = tmp_path / "models"
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        arguments = ("--cases", str(cases)) if number == signal.SIGTERM else ()
-        with (
-            teaching_server(tmp_path, *arguments) as server,
-            teach_page(browser, server) as page,
-        ):
-            if number == signal.SIGTERM:
-                page.wait_for_selector("#teach:enabled")
-                teach(page, ENDLESS, "Mine")
-            else:
-                page.click("[data-run=mine] >> text=Go on")
-                page.wait_for_selector("#cases-place")
-            wait_for(lambda page=page: learns(page))
-            (child,) = teachers(server)
-            server.end(number)
-            assert number == signal.SIGKILL or not is_running(child), "it was waited for"
-        wait_for(lambda child=child: not is_running(child))
-        assert run_folder(models, "mine").is_dir()
-        assert not (models / "mine").exists()
-    leave_seconds(run_folder(models, "mine"), ENDLESS, LEFT)
-    with teaching_server(tmp_path) as server, teach_page(browser, server) as page:
-        page.wait_for_selector(f"[data-run=mine]:has-text('{cases}')")
-        page.click("[data-run=mine] >> text=Go on")
-        page.wait_for_selector("#teach-result")
-        page.click("#teach-use")
-        wait_for(lambda: page.input_value("#model") == "mine")
     assert sorted(path.name for path in models.iterdir()) == [RECORD, "foundation", "mine", "tiny"]
 
 

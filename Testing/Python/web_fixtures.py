@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from phantom import a_body
-from web_parts import ServerProcess, a_browser, a_page, chromium, write_models
+from web_parts import ServerProcess, a_browser, a_page, chromium, open_file, write_models
 
+from SDSegLib.resources import sample_ct
 from SDSegLib.volume.volume import Volume
 
 _numbers = itertools.count(1)
@@ -60,6 +62,22 @@ def web_page(browser: Any, web_server: ServerProcess) -> Iterator[Any]:
     """The page of the shared server."""
     with a_page(browser, web_server) as found:
         yield found
+
+
+@pytest.fixture
+def sample_page(web_page: Any, tmp_path: Path) -> Any:
+    """The page of the shared server with the sample CT, in which nothing is drawn.
+
+    What was chosen for the CT before is forgotten with it, except whether other structures may
+    be painted over.
+    """
+    sample = sample_ct()
+    suffixes = sample.name.partition(".")[2]
+    file = tmp_path / f"sample-{next(_numbers)}.{suffixes}"
+    shutil.copyfile(sample, file)
+    open_file(web_page, file)
+    web_page.evaluate("window.trame.trigger('overwriting', ['all'])")
+    return web_page
 
 
 @pytest.fixture

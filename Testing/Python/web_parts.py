@@ -32,6 +32,8 @@ BROWSER_ARGUMENTS = [
 ]
 SECONDS = float(os.environ.get("SDSEG_WEB_SECONDS", "90"))
 MILLISECONDS = int(1000 * SECONDS)
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.03, 0.25
+"""Seconds between two questions whether something is true by now."""
 
 
 def chromium() -> str:
@@ -179,6 +181,9 @@ def a_context(
 ) -> Iterator[Any]:
     """A browser window of its own, that may talk to this computer only.
 
+    It asks for no motion, which is drawn without a GPU here and would take a core from what it
+    waits for.
+
     Args:
         browser: The browser.
         width: Of the window.
@@ -186,7 +191,9 @@ def a_context(
         may_fail: Whether scripts may meet errors, as trame's does when its connection is cut.
     """
     context = browser.new_context(
-        viewport={"width": width, "height": height}, accept_downloads=True
+        viewport={"width": width, "height": height},
+        accept_downloads=True,
+        reduced_motion="reduce",
     )
     context.set_default_timeout(MILLISECONDS)
     foreign: list[str] = []
@@ -328,11 +335,15 @@ def wait_for(
     seconds: float = SECONDS,
     told: Callable[[], str] = lambda: "",
 ) -> Any:
-    """What a condition gives once it is true; `told` says what there is if it never is."""
-    end = time.monotonic() + seconds
+    """What a condition gives once it is true; `told` says what there is if it never is.
+
+    It is asked ever less often, for each question keeps the browser from what is waited for.
+    """
+    end, pause = time.monotonic() + seconds, SHORTEST_PAUSE
     while not (found := condition()):
         assert time.monotonic() < end, f"it did not come true in time {told()}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.2 * pause, LONGEST_PAUSE)
     return found
 
 
