@@ -32,7 +32,7 @@ BROWSER_ARGUMENTS = [
 ]
 SECONDS = float(os.environ.get("SDSEG_WEB_SECONDS", "90"))
 MILLISECONDS = int(1000 * SECONDS)
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.03, 0.25
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.03, 0.12
 """Seconds between two questions whether something is true by now."""
 
 
