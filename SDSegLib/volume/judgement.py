@@ -23,7 +23,7 @@ from .volume import Volume
 
 _FEWEST_STRUCTURES = 3  # with fewer, missing ones say little about the image
 _SHORT_MM = 40.0  # of an image that cuts structures, so that their volumes say little
-_BAD_DICE = 0.5
+_BAD_DICE = 0.5  # mean of the patients that a model was measured on
 
 
 @dataclass(frozen=True)
@@ -128,35 +128,24 @@ def judge_result(
     geometry = segmentation.geometry
     extent = min(n * mm for n, mm in zip(geometry.shape[::-1], geometry.spacing, strict=True))
     if extent < _SHORT_MM:
-        return (
-            Finding(
-                "result",
-                tr(
-                    "{count} of {total} structures were found{found}; the image shows only "
-                    "{extent:.0f} mm of the body, so this tells little. Check the result."
-                ).format(
-                    count=len(found),
-                    total=len(structures),
-                    found=_with_sizes(found, volumes, expectation),
-                    extent=extent,
-                ),
-            ),
+        sentences = tr(
+            "{count} of {total} structures were found{found}; the image shows only {extent:.0f} mm "
+            "of the body, so this tells little. Check the result."
         )
-    return (
-        Finding(
-            "result",
-            tr(
-                "{count} of {total} structures were found{found}: this does not look "
-                "like a CT of the {region}. Check that the image shows it, or choose another "
-                "model."
-            ).format(
-                count=len(found),
-                total=len(structures),
-                found=_with_sizes(found, volumes, expectation),
-                region=region,
-            ),
-        ),
+    else:
+        sentences = tr(
+            "{count} of {total} structures were found{found}: this does not look "
+            "like a CT of the {region}. Check that the image shows it, or choose another "
+            "model."
+        )
+    told = sentences.format(
+        count=len(found),
+        total=len(structures),
+        found=_with_sizes(found, volumes, expectation),
+        extent=extent,
+        region=region,
     )
+    return (Finding("result", told),)
 
 
 def judge_region(wanted: Region | None, segmentation: Segmentation) -> tuple[Finding, ...]:
@@ -203,8 +192,8 @@ def judge_quality(
         Finding(
             "quality",
             tr(
-                "In the patients that the model was measured on it found little of some structures "
-                "(Dice: {bad}). Look at every slice of them."
+                "In the patients that the model was measured on, some structures had a low Dice "
+                "({bad}). Look at every slice of them."
             ).format(bad=", ".join(bad)),
         ),
     )

@@ -320,7 +320,7 @@ def test_a_box_beyond_the_volume_is_told() -> None:
         ),
         (
             {"structures": [{"name": "Larynx", "dice": 0.2}, {"name": "Liver", "dice": 0.1}]},
-            "(Dice: Larynx 0.20)",
+            "(Larynx 0.20)",
         ),
     ],
 )

@@ -96,6 +96,20 @@ def test_arguments_that_mean_nothing_are_refused_before_the_work(
     assert not (tmp_path / "a.nii.gz").exists()
 
 
+def test_a_box_beyond_the_image_and_a_model_that_did_badly_are_told(
+    sdseg: Run, model: Path, tmp_path: Path
+) -> None:
+    description = model / "model.json"
+    values = json.loads(description.read_text(encoding="utf-8"))
+    values["figures"] = {"structures": [{"name": "Larynx", "dice": 0.2}]}
+    description.write_text(json.dumps(values), encoding="utf-8")
+    ct = write_ct(tmp_path / "ct.nii.gz", a_body().array)
+    words = ("-m", model, "--labelmap", tmp_path / "a.nii.gz", "--region", "0,500,0,9,0,4")
+    told = " ".join(sdseg("segment", ct, *words).err.split())
+    assert "The region i 0–499, j 0–8, k 0–3 reaches beyond the volume" in told
+    assert "had a low Dice (Larynx 0.20)" in told
+
+
 def test_a_folder_without_dicom_is_said(sdseg: Run, tmp_path: Path) -> None:
     outcome = sdseg("series", tmp_path)
     assert (outcome.code, outcome.out) == (2, "")
