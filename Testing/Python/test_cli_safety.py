@@ -97,8 +97,9 @@ def test_arguments_that_mean_nothing_are_refused_before_the_work(
 
 
 def test_a_box_beyond_the_image_and_a_model_that_did_badly_are_told(
-    sdseg: Run, model: Path, tmp_path: Path
+    sdseg: Run, tmp_path: Path
 ) -> None:
+    model = write_tiny_model(tmp_path / "tiny")
     description = model / "model.json"
     values = json.loads(description.read_text(encoding="utf-8"))
     values["figures"] = {"structures": [{"name": "Larynx", "dice": 0.2}]}
