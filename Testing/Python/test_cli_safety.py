@@ -9,6 +9,7 @@ import pytest
 from command_parts import Run, model, sdseg, write_ct
 from golden_numbers import save_checkpoint, state_dict
 from phantom import a_body
+from tiny_model import write_tiny_model
 
 from SDSegLib.errors import OutputError
 from SDSegLib.export.atomic import atomic_together
