@@ -22,8 +22,8 @@ SLOPE = 0.01
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance normalisation with statistics of each slice, on a CPU by the code for groups.
 
-    With one channel a group it is the same, and PyTorch's code for groups takes a quarter of the
-    time on a CPU. It also takes bfloat16, which autocast would convert for groups.
+    With one channel a group it is the same, and PyTorch's code for groups is faster on a CPU
+    (Testing/Benchmarks/optimisations.py). Autocast would convert bfloat16 to float32 for it.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What each thing that makes the pipeline fast gives, and whether label maps stay the same.
 
-    python Testing/Benchmarks/optimisations.py [--image CT] [--rounds 5] [--output FILE.md]
+    python Testing/Benchmarks/optimisations.py [--image CT] [--rounds 5] [--only WORDS]
+        [--output FILE.md]
 
 Each is turned off by itself, or tried on top, and timed in turn with the pipeline as it is, so that
 what else the machine does falls on all alike; OpenVINO where it is installed, torch.compile where
@@ -31,6 +32,7 @@ from SDSegLib.inference import segmenter as pipeline
 from SDSegLib.inference.grids import ResampledPlanes, likeliest, restored
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.inference.segmenter import Segmenter
+from SDSegLib.networks.segmentation_unet import InstanceNorm
 from SDSegLib.reading.files import read_volume
 from SDSegLib.resources import sample_ct
 from SDSegLib.volume.volume import Volume
@@ -81,6 +83,17 @@ def resampled_again() -> Iterator[None]:
         yield
     finally:
         pipeline.ResampledPlanes = ResampledPlanes
+
+
+@contextmanager
+def norms_of_their_own() -> Iterator[None]:
+    """Instance normalisation by PyTorch's code for it, which is that of batch normalisation."""
+    kept = InstanceNorm.forward
+    InstanceNorm.forward = torch.nn.InstanceNorm2d.forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        InstanceNorm.forward = kept  # type: ignore[method-assign]
 
 
 def channels_last() -> Segmenter:
@@ -151,16 +164,19 @@ def through_openvino() -> Segmenter:
     return segmenter
 
 
-def variants() -> list[Variant]:
+def variants(only: str) -> list[Variant]:
+    """The pipeline as it is, and the variants whose title holds `only`."""
+
     def as_it_is() -> Segmenter:
         return load_segmenter(device="cpu")
 
-    return [
+    found = [
         Variant("as it is", as_it_is, nothing),
         Variant("8 slices at a time instead of 16", lambda: load_segmenter(batch=8), nothing),
         Variant("1 slice at a time", lambda: load_segmenter(batch=1), nothing),
         Variant("all classes restored on every voxel", as_it_is, restored_everywhere),
         Variant("context slices resampled for each batch", as_it_is, resampled_again),
+        Variant("instance normalisation not by groups", as_it_is, norms_of_their_own),
         Variant("on top: channels last", channels_last, nothing),
         Variant("on top: TorchScript, frozen UNet", traced, nothing),
         *([Variant("on top: torch.compile, UNet", compiled, nothing)] if which("g++") else []),
@@ -171,12 +187,14 @@ def variants() -> list[Variant]:
         ),
         Variant("on top: bfloat16", lambda: load_segmenter(precision="bfloat16"), nothing),
     ]
+    return [found[0], *(variant for variant in found[1:] if only in variant.title)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=Path, default=sample_ct())
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="variants whose title holds these words")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     ct = read_volume(arguments.image)
@@ -190,8 +208,9 @@ def main() -> None:
         "| variant | " + " | ".join(f"{name}: seconds, ratio, Dice" for name in volumes) + " |",
         "| --- |" + " ---: |" * len(volumes),
     ]
-    columns = [compared(volume, arguments.rounds) for volume in volumes.values()]
-    for number, variant in enumerate(variants()):
+    chosen = variants(arguments.only)
+    columns = [compared(volume, chosen, arguments.rounds) for volume in volumes.values()]
+    for number, variant in enumerate(chosen):
         cells = [column[number] for column in columns]
         lines.append(f"| {variant.title} | " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"
@@ -200,9 +219,9 @@ def main() -> None:
         arguments.output.write_text(text, encoding="utf-8")
 
 
-def compared(volume: Volume, rounds: int) -> list[str]:
+def compared(volume: Volume, chosen: list[Variant], rounds: int) -> list[str]:
     """A cell for each variant: median seconds, ratio to the first, agreement with it."""
-    tried = [(variant, variant.make()) for variant in variants()]
+    tried = [(variant, variant.make()) for variant in chosen]
     seconds: list[list[float]] = [[] for _ in tried]
     maps: list[np.ndarray] = []
     for turn in range(rounds + 1):
