@@ -322,7 +322,7 @@ def test_input_that_cannot_be_used_gets_one_clear_sentence_and_no_file(
         (["--uncertainty", "{out}/a.png", "--samples", "2"], "must end in .nii.gz"),
         (
             ["--labelmap", "{out}/a.nrrd", "--uncertainty", "{out}/a.nrrd", "--samples", "2"],
-            "two things, label_map and uncertainty",
+            "two things, label map and uncertainty",
         ),
         (["--labelmap", "{out}/a.nii.gz", "--region", "1,2,3"], "six whole numbers"),
         (["--labelmap", "{out}/a.nii.gz", "--region", "99,120,0,9,0,9"], "holds no voxel"),
