@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,15 @@ class TeachOptions:
                     minutes=self.minutes, least=LEAST_MINUTES, most=MOST_MINUTES
                 )
             )
+        if self.report is not None:
+            report, output = (Path(os.path.abspath(path)) for path in (self.report, self.output))
+            if output in (report, *report.parents):
+                raise InputError(
+                    tr(
+                        "The report {report} would lie in the folder of the model; choose "
+                        "another folder."
+                    ).format(report=self.report)
+                )
 
     @property
     def run_folder(self) -> Path:

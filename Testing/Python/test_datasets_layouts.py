@@ -573,6 +573,44 @@ def test_cases_of_a_collection_that_are_to_do_are_left_out(tmp_path: Path) -> No
     assert "No case of" in refusal("folder", tmp_path / "cases")
 
 
+def test_what_is_doubtful_about_cases_to_learn_from_is_told(tmp_path: Path) -> None:
+    from SDSegLib.teaching.cases import open_cases
+
+    names = {1: "Liver", 2: "Spleen"}
+    for number, case in enumerate(("p1_early", "p1_late", "p2", "p3")):
+        save_volume(a_ct(number), tmp_path / case / "ct.nii.gz")
+        write_segmentation(tmp_path / case / "x.seg.nrrd", inner_labels(), names, number == 0)
+    cases = open_cases(tmp_path)
+    assert len(set(cases.patients.values())) == 4
+    assert not cases.collection.notes
+    whole, cropped = (cases.facts[case].volumes_ml for case in ("p1_late", "p1_early"))
+    assert whole == cropped
+
+    shutil.copy(tmp_path / "p2" / "ct.nii.gz", tmp_path / "p3" / "ct.nii.gz")
+    mr = np.clip(np.random.default_rng(5).normal(300, 90, (6, 24, 28)), 0, 900)
+    save_volume(mr.astype(np.int16), tmp_path / "p1_late" / "ct.nii.gz")
+    cases = open_cases(tmp_path, options={"patients": r"^(p\d+)"})
+    patients = cases.patients
+    assert patients["p1_early"] == patients["p1_late"] != patients["p2"] == patients["p3"]
+    told = " ".join(cases.collection.notes)
+    assert "p1_early, p1_late count as one patient" in told
+    assert "p2, p3 count as one patient" in told
+    assert "p1_late: 99.8 % of the values lie between" in told
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "totalsegmentator"])
+def test_the_layout_of_cases_to_learn_from_is_named(tmp_path: Path, layout: str) -> None:
+    from SDSegLib.teaching.cases import open_cases
+
+    if layout == "nnunet":
+        write_decathlon(tmp_path)
+    else:
+        save_volume(a_ct(), tmp_path / "s0" / "ct.nii.gz")
+        save_volume(some_labels((1,)), tmp_path / "s0" / "segmentations" / "liver.nii.gz")
+    with pytest.raises(InputError, match=f"give --dataset {layout}"):
+        open_cases(tmp_path)
+
+
 def test_a_structure_without_a_mask_is_unknown_to_an_evaluation(tmp_path: Path) -> None:
     """An empty mask says that the structure is not there, so predicting it is an error."""
     from SDSegLib.evaluation.cases import cases_of
