@@ -258,6 +258,7 @@ def measured(
     kept_back = tuple(item for item in collection.test if item.label is not None)
     chosen = _chosen(collection.structures, structures)
     labels = [item.label for item in chosen]
+    collection = replace(collection, recipe=collection.recipe.only(labels))
 
     def measure(item: Item) -> CaseFacts:
         if report is not None:
