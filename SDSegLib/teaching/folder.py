@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from ..datasets.cache import file_state
 from ..errors import InputError, OutputError
 from ..language import tr
+from ..models.folder import DESCRIPTION, WEIGHTS
 from ..untrusted import read_json
 from ..version import VERSION
 from .cases import TeachCases
@@ -86,7 +87,9 @@ def with_own_copy(start: Start, folder: Path) -> Start:
     if not copy.is_dir():
         try:
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(start.model.folder, fresh)
+            fresh.mkdir()
+            for name in (DESCRIPTION, WEIGHTS):  # not the access rights, which may be to read only
+                shutil.copyfile(start.model.folder / name, fresh / name)
             os.replace(fresh, copy)
         except OSError as error:
             raise OutputError(

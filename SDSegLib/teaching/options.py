@@ -140,7 +140,8 @@ class TeachResult:
         share: How much of the way from the old to the new weights is in the model, 0 … 1.
         curve: Points of the learning curve and what more cases would probably give, see `curve`.
         next_case: Case without a correction that the model is least certain of, if there is one.
-        report: Folder of figures and pictures, if one was asked for.
+        report: Folder of figures and pictures, if one was asked for and left-out cases were
+            measured.
         remarks: What the user should know, one sentence each.
         seconds: How long it took.
     """

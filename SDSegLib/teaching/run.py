@@ -185,11 +185,11 @@ class _Run:
                 ).format(model=start.model.description.name)
             )
             result = replace(result, model=None)
-        if evaluation is not None:
-            self._write_report(evaluation, names, description)
+        report = self._write_report(evaluation, names, description)
         next_case = self._next_case(choice)
         return replace(
             result,
+            report=report,
             next_case=next_case,
             remarks=tuple(remarks),
             seconds=self.clock.spent,
@@ -315,7 +315,7 @@ class _Run:
             share=share,
             curve=learning_curve(points, learnt),
             next_case=None,
-            report=self.options.report,
+            report=None,
             remarks=(),
             seconds=self.clock.spent,
         )
@@ -359,14 +359,16 @@ class _Run:
         remember(weights, (self.cases.facts[name].image for name in self.plan.cases))
 
     def _write_report(
-        self, found: Evaluation, names: Mapping[int, str], description: ModelDescription
-    ) -> None:
-        if self.options.report is None:
-            return
+        self, found: Evaluation | None, names: Mapping[int, str], description: ModelDescription
+    ) -> Path | None:
+        """Write figures and pictures, and return their folder; None if nothing was measured."""
+        if self.options.report is None or found is None:
+            return None
         summary = summarise(found.scores)
         facts = {"evaluated": "left-out cases", "model": description.name}
         title = f"{description.title}: left-out cases"
         write_results(self.options.report, found, summary, names, facts, title)
+        return self.options.report
 
     def _next_case(self, choice: DeviceChoice) -> str | None:
         """The case without a correction that the new model doubts most."""

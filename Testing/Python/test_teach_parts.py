@@ -34,6 +34,7 @@ from SDSegLib.models.folder import (
 from SDSegLib.models.registry import find_model, install_model
 from SDSegLib.teaching import learning
 from SDSegLib.teaching import run as run_module
+from SDSegLib.teaching.card import card_of
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
 from SDSegLib.teaching.folder import _state_of, with_own_copy
@@ -228,6 +229,22 @@ def remarks(holders: dict[int, list[str]], scores: list[LeftOutScore]) -> str:
     )
     arguments: list[Any] = [result, start, plan, cases]
     return " ".join(remarks_on(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("patients", "known", "told"),
+    [(1, 0, "there was only one patient"), (2, 0, "no structure was drawn in cases of two"),
+     (2, 1, "no structure was drawn in cases of two"),
+     (2, 2, "the model that it began with had learnt from all")],
+)  # fmt: skip
+def test_the_card_says_why_nothing_was_measured(
+    models: Path, patients: int, known: int, told: str
+) -> None:
+    described = a_parent(models, "direct")
+    start = choose_start(TeachOptions(models / "new", start="direct-parent"), some_cases())
+    result = TeachResult(None, [], patients, patients, 1.0, {}, None, None, (), 1.0)
+    plan = a_plan({f"c{n}": f"p{n}" for n in range(patients)}, {f"c{n}" for n in range(known)})
+    assert f"Not measured: {told}" in card_of(described, result, start, plan)
 
 
 def test_a_run_does_not_need_the_model_that_it_began_with_any_more(models: Path) -> None:

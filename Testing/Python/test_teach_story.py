@@ -127,13 +127,14 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
 
     again = run(
         words(cases, home / "models" / "second", "--minutes", FEW_SECONDS / 60, *named(home),
-              "--from", "body-and-bone", "--json", "--json-progress")
+              "--from", "body-and-bone", "--report", home / "empty", "--json", "--json-progress")
     )  # fmt: skip
     assert '"Reading the cases' in again.err
     assert '"Before' not in again.err, "all was drawn, so the old model need not segment"
     second = again.json  # these cases can tell nothing of a model that knows them
     assert second["model"] is not None
     assert second["scores"] == []
+    assert second["report"] is None
     assert "body-and-bone had learnt from all these cases before" in " ".join(second["remarks"])
     facts = description(home / "models" / "second")["training"]
     assert facts["began_with"] == ["body-and-bone 1"]
