@@ -70,10 +70,9 @@ def names_file(folder: Path, names: object) -> str:
 SHAPE = (6, 24, 28)
 
 
-def small_ct(folder: Path, seed: int = 0, **tags: object) -> tuple[Path, Geometry]:
+def small_ct(folder: Path, brighter: int = 0, **tags: object) -> tuple[Path, Geometry]:
     """A CT of `SHAPE` in a folder: one of its files, and its grid."""
-    noise = np.random.default_rng(seed).integers(0, 9, SHAPE).astype(np.int16)
-    files = write_series(folder, ct_values(*SHAPE) + noise, **tags)
+    files = write_series(folder, ct_values(*SHAPE) + np.int16(brighter), **tags)
     return files[0], read_volume(folder).geometry
 
 
