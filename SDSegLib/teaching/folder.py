@@ -17,9 +17,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..datasets.cache import file_state
-from ..errors import InputError, OutputError
+from ..errors import InputError, ModelError, OutputError
 from ..language import tr
-from ..models.folder import DESCRIPTION, WEIGHTS
+from ..models.folder import DESCRIPTION, WEIGHTS, read_description, verify_weights
 from ..untrusted import read_json
 from ..version import VERSION
 from .cases import TeachCases
@@ -84,9 +84,10 @@ def with_own_copy(start: Start, folder: Path) -> Start:
         OutputError: If the model cannot be copied.
     """
     copy, fresh = folder / "start", folder / "start.new"
-    if not copy.is_dir():
+    if not _is_copy(copy, start):
         try:
-            shutil.rmtree(fresh, ignore_errors=True)
+            for old in (copy, fresh):
+                shutil.rmtree(old, ignore_errors=True)
             fresh.mkdir()
             for name in (DESCRIPTION, WEIGHTS):  # not the access rights, which may be to read only
                 shutil.copyfile(start.model.folder / name, fresh / name)
@@ -104,6 +105,15 @@ def with_own_copy(start: Start, folder: Path) -> Start:
             ) from error
     model = replace(start.model, folder=copy)
     return replace(start, model=model, parent=None if start.parent is None else model)
+
+
+def _is_copy(folder: Path, start: Start) -> bool:
+    """Whether a folder holds the model that is begun with, undamaged."""
+    try:
+        verify_weights(folder, start.model.description)
+        return read_description(folder) == start.model.description
+    except ModelError:
+        return False
 
 
 def _state_of(options: TeachOptions, cases: TeachCases, start: Start, plan: Plan) -> dict[str, Any]:

@@ -252,6 +252,7 @@ def test_a_run_does_not_need_the_model_that_it_began_with_any_more(models: Path)
     start = choose_start(TeachOptions(models / "new", start="direct-parent"), some_cases())
     assert start.parent is not None
     folder.mkdir()
+    (with_own_copy(start, folder).model.folder / "model.safetensors").write_bytes(b"damaged")
     own = with_own_copy(start, folder)
     weights = load_networks(models / "direct-parent").state_dict()
     shutil.rmtree(models / "direct-parent")
