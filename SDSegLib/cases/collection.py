@@ -194,7 +194,8 @@ class CaseCollection:
             segmentation: On the CT's voxels: structures, a label map, or the file of one
                 (`.seg.nrrd`, DICOM Segmentation, NIfTI, NRRD, MetaImage).
             name: Name of the case; by default the next of case-001, case-002, …
-            state: By default "corrected" with a segmentation and "to-do" without.
+            state: By default "corrected" with a segmentation and "to-do" without; a case that is
+                left out and gets another segmentation stays so.
             patient: Any text that is the same for all cases of a patient, of which a keyed hash is
                 kept. By default the PatientID, or else the CT itself.
             names: What the numbers of a label map mean that names nothing.
@@ -283,7 +284,7 @@ class CaseCollection:
         Args:
             name: The case.
             segmentation: As for `add`; on the voxels of the case's CT.
-            state: By default "corrected".
+            state: By default "corrected"; a case that is left out stays so.
             names: As for `add`.
 
         Raises:
@@ -292,7 +293,8 @@ class CaseCollection:
         """
         case = self.case(name)
         labels, findings = new_labels(_path(segmentation), names, case.read_ct(), case.name)
-        entry = self._store.put_segmentation(case.name, labels, _state(state, labels))
+        chosen = _state(state or _kept(case.state), labels)
+        entry = self._store.put_segmentation(case.name, labels, chosen)
         return AddedCase(self._case(entry), labels.volumes_ml(), findings, is_new=False)
 
     def set_state(self, name: str, state: State) -> CollectedCase:
@@ -367,6 +369,7 @@ class CaseCollection:
         same = self._same_ct(self._store.read(), entry, replace_segmentation)
         if same is not None and labels is not None:
             placed = _on_grid_of(labels, self._case(same))
+            chosen = _state(state or _kept(same.state), labels)
             changed = self._store.put_segmentation(same.name, placed, chosen)
             return AddedCase(self._case(changed), volumes, findings, is_new=False)
         if entry.name:
@@ -467,6 +470,11 @@ def _check_name(name: str | None) -> None:
                 name=shown(name), problem=problem
             )
         )
+
+
+def _kept(state: State) -> State | None:
+    """The state that a case keeps when it gets another segmentation: nothing learns from it."""
+    return state if state == "left-out" else None
 
 
 def _state(state: State | None, labels: LayeredLabels | None) -> State:

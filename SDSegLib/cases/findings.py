@@ -54,7 +54,7 @@ def check_cases(collection: CaseCollection) -> tuple[CaseFinding, ...]:
     cases, where = collection.cases(), quoted(str(collection.path))
     return (
         *_unknown_folders(collection),
-        *_files(cases, where),
+        *check_files(cases, where),
         *_names_and_codes(cases, where),
         *_patients(cases, where),
         *_sides(cases, where),
@@ -81,7 +81,13 @@ def _unknown_folders(collection: CaseCollection) -> Iterator[CaseFinding]:
         )
 
 
-def _files(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
+def check_files(cases: Sequence[CollectedCase], where: str) -> Iterator[CaseFinding]:
+    """Cases whose files are missing, or hold other structures than the index.
+
+    Args:
+        cases: Of a collection.
+        where: Its folder, as it is typed in a command.
+    """
     for case in cases:
         missing = [
             path.name

@@ -107,7 +107,7 @@ def references(
     is_ct = collection.modality in ("CT", None)
 
     def read(item: Item) -> Any:
-        return read_labelled(item, collection.recipe, collection.modality, is_ct)
+        return read_labelled(item, collection.recipe, collection.modality, is_ct)[:2]
 
     with (
         nullcontext() if pictures is None else _empty_folder(pictures),
@@ -184,7 +184,8 @@ def _draw(found: References, collection: Collection, items: list[Item], folder: 
     labels = {one.name: one.label for one in collection.structures}
     by_name = {item.name: item for item in items}
     for number, one in enumerate(found.set_aside, start=1):
-        volume, marks = read_labelled(by_name[one.case], collection.recipe, None, hounsfield=False)
+        item = by_name[one.case]
+        volume, marks, _ = read_labelled(item, collection.recipe, None, hounsfield=False)
         title = f"{one.case}: {one.structure}\n" + "\n".join(map(str, one.doubts[:2]))
         name = f"{number:02d}_{plain_name(one.case)}_{plain_name(one.structure)}.png"
         write_reference(folder / name, volume, marks == labels[one.structure], title)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from ..errors import CancelledError
 from ..language import tr
 from .interrupt import Interrupt
 from .options import Device
@@ -125,10 +126,6 @@ def teach(
         from ..teaching.priority import lower_priority
 
         lower_priority()
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
     options = TeachOptions(
         output=output,
         minutes=minutes,
@@ -140,6 +137,7 @@ def teach(
         report=report,
         untested=untested,
         device=device,
+        threads=threads,
         seed=seed,
         overwrite=overwrite,
     )
@@ -162,10 +160,14 @@ def teach(
     with Interrupt() as stop, TeachBar(console) if shows else nullcontext() as bar:
         callback: TeachReport | None = bar if shows else (_lines() if json_progress else None)
         result = run_teaching(options, found, callback, stop.is_set, began)
+        was_asked = stop.is_set()
+        stop.forget()
     if as_json:
         typer.echo(json.dumps(_json_of(result)))
-        return
-    print_result(Console(), result)
+    else:
+        print_result(Console(), result)
+    if was_asked:
+        raise CancelledError(tr("Stopped when all was learnt; the result is complete."))
 
 
 def _note(console: Console) -> Any:

@@ -106,6 +106,8 @@ def _measured(plan: Plan) -> str:
         return tr("each case once, by one of {count} networks that did not learn from it").format(
             count=len(plan.folds)
         )
+    if plan.known:
+        return tr("not at all: the model that it begins with had learnt from all cases before")
     return tr("not at all: there is no second patient")
 
 

@@ -172,14 +172,14 @@ def _volume_item(
     modality: str | None,
     hounsfield: bool,
 ) -> Case:
-    volume, labels = read_labelled(item, recipe, modality, hounsfield)
+    volume, labels, _ = read_labelled(item, recipe, modality, hounsfield)
     drawn = recipe.drawn(labels, num_classes, item.label)
     return volume_case(item.name, volume, labels, drawn, description, num_classes, hounsfield)
 
 
 def read_labelled(
     item: Item, recipe: LabelRecipe, modality: str | None, hounsfield: bool
-) -> tuple[Volume, np.ndarray]:
+) -> tuple[Volume, np.ndarray, tuple[str, ...]]:
     """Read a volume and its label map, which has to lie on the same voxels.
 
     Args:
@@ -189,7 +189,7 @@ def read_labelled(
         hounsfield: Whether values that are no HU are refused.
 
     Returns:
-        The volume, and labels on its grid.
+        The volume, labels on its grid, and what the user should know about the label map.
 
     Raises:
         InputError: Naming the file that cannot be used.
@@ -198,8 +198,6 @@ def read_labelled(
         raise InputError(tr("{item} has no label map; leave it out.").format(item=item.name))
     volume = read_volume(item.image, item.series)
     label_map = recipe.read(item.label, item.image, item.series)
-    for note in label_map.notes:
-        log.warning("%s: %s", item.name, note)
     # Programs store named segments only as far as they reach; a map of numbers covers its image.
     partly = recipe.rule == "names"
     labels = placed_on(label_map.array, label_map.geometry, volume.geometry, TOLERANCE_MM, partly)
@@ -215,8 +213,11 @@ def read_labelled(
                 other=_size(volume.array.shape),
             )
         )
+    notes = label_map.notes
     if np.count_nonzero(labels) < np.count_nonzero(label_map.array):
-        log.warning("%s: the segmentation reaches beyond the image and was cut there", item.name)
+        notes = (*notes, tr("The segmentation reaches beyond the image and was cut there."))
+    for note in notes:
+        log.warning("%s: %s", item.name, note)
     if modality == "CT":
         findings = judge_input(volume)
         refuse(findings)
@@ -224,7 +225,7 @@ def read_labelled(
             log.warning("%s: %s", item.name, finding.message)
     if hounsfield:
         _refuse_normalised(volume, item.image)
-    return volume, labels
+    return volume, labels, notes
 
 
 def _refuse_normalised(volume: Volume, path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -123,26 +123,24 @@ class Collection:
 
 
 def hold_out(
-    items: Sequence[Item], fraction: float, seed: int = 0, patients: str | None = None
+    items: Sequence[Item], fraction: float, seed: int = 0
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """Split items into remaining and held-out ones.
 
     Patients are sorted by a hash of the seed and their name, and the first ones are held out, so
-    the choice does not depend on the order of files or on the machine.
+    the choice does not depend on the order of files or on the machine. An item of which no patient
+    is known is a patient of its own.
 
     Args:
         items: Items to split.
         fraction: Share of the patients to hold out, at least one unless it is 0.
         seed: A different seed gives a different choice.
-        patients: Regular expression that finds the patient in an item's name (its first group if
-            it has one), where a patient has several items. Without it `Item.patient` counts, or
-            else each item is a patient.
 
     Returns:
         Remaining and held-out items, both in the order of `items`.
 
     Raises:
-        InputError: If the fraction or the expression cannot be used, or no item would remain.
+        InputError: If the fraction cannot be used, or no item would remain.
     """
     if not 0.0 <= fraction < 1.0:
         raise InputError(
@@ -152,8 +150,7 @@ def hold_out(
         )
     if fraction == 0.0 or not items:
         return tuple(items), ()
-    patient_of = _patients(items, patients)
-    names = sorted(set(patient_of.values()), key=lambda name: _order(seed, name))
+    names = sorted({_patient(item) for item in items}, key=lambda name: _order(seed, name))
     count = math.ceil(len(names) * fraction - 1e-9)
     if count >= len(names):
         raise InputError(
@@ -164,23 +161,24 @@ def hold_out(
         )
     held = set(names[:count])
     return (
-        tuple(item for item in items if patient_of[item.name] not in held),
-        tuple(item for item in items if patient_of[item.name] in held),
+        tuple(item for item in items if _patient(item) not in held),
+        tuple(item for item in items if _patient(item) in held),
     )
 
 
-def usual_share(items: Sequence[Item], patients: str | None = None) -> float:
-    """A fifth for validation, as in nnU-Net's five folds; 0 if there are too few patients."""
-    return 0.2 if len(set(_patients(items, patients).values())) >= 5 else 0.0
+def of_patients(items: Sequence[Item], pattern: str | None) -> tuple[Item, ...]:
+    """Items with the patients that their names tell.
 
+    Args:
+        items: Of a data set.
+        pattern: Regular expression that finds the patient in an item's name (its first group if
+            it has one), where a patient has several items; None leaves the items as they are.
 
-def _order(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
-
-
-def _patients(items: Sequence[Item], pattern: str | None) -> dict[str, str]:
+    Raises:
+        InputError: If the expression cannot be used, or finds nothing in a name.
+    """
     if pattern is None:
-        return {item.name: item.patient or item.name for item in items}
+        return tuple(items)
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -189,7 +187,7 @@ def _patients(items: Sequence[Item], pattern: str | None) -> dict[str, str]:
                 pattern=pattern, error=error
             )
         ) from error
-    found = {}
+    found = []
     for item in items:
         match = expression.search(item.name)
         if match is None:
@@ -199,5 +197,19 @@ def _patients(items: Sequence[Item], pattern: str | None) -> dict[str, str]:
                     "correct it."
                 ).format(pattern=pattern, item=item.name)
             )
-        found[item.name] = match[1] if expression.groups and match[1] else match[0]
-    return found
+        patient = match[1] if expression.groups and match[1] else match[0]
+        found.append(replace(item, patient=patient))
+    return tuple(found)
+
+
+def usual_share(items: Sequence[Item]) -> float:
+    """A fifth for validation, as in nnU-Net's five folds; 0 if there are too few patients."""
+    return 0.2 if len({_patient(item) for item in items}) >= 5 else 0.0
+
+
+def _order(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def _patient(item: Item) -> str:
+    return item.patient or item.name

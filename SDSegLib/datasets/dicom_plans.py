@@ -18,7 +18,7 @@ from ..models.labels import names_of_structures, structures_called
 from ..reading.labelled_series import LabelledSeries, labelled_series
 from ..untrusted import read_named_json, shown
 from ..volume.structure import Structure, structure_id
-from .collection import Collection, Item, hold_out, usual_share
+from .collection import Collection, Item, hold_out, of_patients, usual_share
 from .files import existing_folder, listed, load_in_threads
 from .own_names import joined_structures, structures_of_files
 from .recipe import Absent, LabelRecipe, labels_by_name
@@ -64,9 +64,9 @@ def dicom(
         structures, pairs = _by_table(Path(names))
         kept, more = _wanted(items, by_item, pairs, names)
         items, notes = kept, [*notes, *more]
-    rest, tested = hold_out(items, test, seed, patients)
-    share = usual_share(rest, patients) if validation is None else validation
-    train, held = hold_out(rest, share, seed, patients)
+    rest, tested = hold_out(of_patients(items, patients), test, seed)
+    share = usual_share(rest) if validation is None else validation
+    train, held = hold_out(rest, share, seed)
     return Collection(
         name="dicom",
         title="DICOM",

@@ -16,7 +16,7 @@ from ..reading.files import read_volume
 from ..reading.pictures import LOSSY_SUFFIXES, PICTURE_SUFFIXES, read_mask
 from ..volume.structure import LARGEST_LABEL, Structure
 from .case_files import items_in
-from .collection import SPLITS, Collection, Item, hold_out, usual_share
+from .collection import SPLITS, Collection, Item, hold_out, of_patients, usual_share
 from .files import (
     VOLUME_SUFFIXES,
     case_folders,
@@ -116,11 +116,12 @@ def folder(
     parts = _parts(root, _FileNames(images, labels, image, label, label_suffix))
     notes = _leave_out_unlabelled(parts, root)
     _refuse_twice(parts)
+    parts = {split: of_patients(items, patients) for split, items in parts.items()}
     if "test" not in parts:
-        parts["train"], parts["test"] = hold_out(parts["train"], test, seed, patients)
+        parts["train"], parts["test"] = hold_out(parts["train"], test, seed)
     if "validation" not in parts:
-        share = usual_share(parts["train"], patients) if validation is None else validation
-        parts["train"], parts["validation"] = hold_out(parts["train"], share, seed, patients)
+        share = usual_share(parts["train"]) if validation is None else validation
+        parts["train"], parts["validation"] = hold_out(parts["train"], share, seed)
     items = [item for split in SPLITS for item in parts[split]]
     is_2d = _are_pictures(items, root)
     structures, recipe = _labels(items, is_2d, names, rule, absent, structures_beside(root))

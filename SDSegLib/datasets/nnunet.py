@@ -12,7 +12,7 @@ from ..models.labels import read_structures, structures_named
 from ..reading.pictures import PICTURE_SUFFIXES, is_picture
 from ..untrusted import plain, read_json, shown, text_of, whole_number
 from ..volume.structure import LONGEST_NAME, Structure
-from .collection import Collection, Item, hold_out, usual_share
+from .collection import Collection, Item, hold_out, of_patients, usual_share
 from .files import (
     VOLUME_SUFFIXES,
     existing_folder,
@@ -109,10 +109,11 @@ def nnunet(
     for images_name, labels_name in VALIDATION_FOLDERS:
         if (root / images_name).is_dir() and (root / labels_name).is_dir():
             given = _items(root / images_name, root / labels_name, suffixes, channel, facts)
-    usual = 0.0 if given else usual_share(items, patients)
+    named = of_patients(items, patients)
+    usual = 0.0 if given else usual_share(named)
     share = usual if validation is None else validation
-    train, held = hold_out(items, share, seed, patients)
-    held = (*given, *held)
+    train, held = hold_out(named, share, seed)
+    held = (*of_patients(given, patients), *held)
     values = {value: label for label, value in enumerate(sorted(facts.names), start=1)}
     structures = structures_named({values[value]: name for value, name in facts.names.items()})
     if names is not None:
@@ -136,7 +137,7 @@ def nnunet(
         structures=structures,
         train=train,
         validation=held,
-        test=tuple(test),
+        test=of_patients(test, patients),
         recipe=LabelRecipe("values", tuple(sorted(values.items())), absent=absent),
         input=picture_input(colored) if is_2d else None,
         source=f"{facts.title or root.resolve().name}; "

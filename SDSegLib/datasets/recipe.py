@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,12 @@ class LabelRecipe:
         if self.rule != "values" or 0 in values or len(values) < len(self.values):
             return tuple(structures)
         return tuple(replace(item, label=values.get(item.label, item.label)) for item in structures)
+
+    def only(self, labels: Collection[int]) -> LabelRecipe:
+        """The same for some labels; where files name their structures, others hide none of them."""
+        if self.rule != "names":
+            return self
+        return replace(self, names=tuple(pair for pair in self.names if pair[1] in labels))
 
     def read(self, path: Path, image: Path | None = None, series: str | None = None) -> Volume:
         """Read a label map of a volume, in labels.

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import InputError
-from ..language import tr
+from ..language import tr, trn
 from ..models.labels import structures_called
 from ..reading.mask_folder import mask_files
 from ..untrusted import shown
 from ..volume.structure import LARGEST_LABEL
 from ..volume.structure_names import plain_words
-from .collection import SPLITS, Collection, Item, Split, hold_out, usual_share
+from .collection import SPLITS, Collection, Item, Split, hold_out, of_patients, usual_share
 from .files import existing_folder, listed, refuse_missing
 from .recipe import LabelRecipe
 
@@ -74,20 +74,27 @@ def totalsegmentator(
             ).format(count=len(stems), largest_label=LARGEST_LABEL)
         )
     without = [item.name for item in items if not set(stems) & set(mask_files(_masks(item)))]
-    items = [item for item in items if item.name not in without]
+    items = [item for item in of_patients(items, patients) if item.name not in without]
     parts, notes = _splits(root / TABLE, items)
     if without:
         notes.append(
-            f"{len(without)} cases have none of the masks and are left out: {listed(without)}."
+            trn(
+                "{count} case has none of the masks and is left out: {names}.",
+                "{count} cases have none of the masks and are left out: {names}.",
+                len(without),
+            ).format(count=len(without), names=listed(without))
         )
     if not parts["validation"]:
-        share = usual_share(parts["train"], patients) if validation is None else validation
-        parts["train"], parts["validation"] = hold_out(parts["train"], share, seed, patients)
+        share = usual_share(parts["train"]) if validation is None else validation
+        parts["train"], parts["validation"] = hold_out(parts["train"], share, seed)
     lacking = [item.name for item in items if set(stems) - set(mask_files(_masks(item)))]
     if lacking:
         notes.append(
-            f"{len(lacking)} cases lack masks of some structures, which are unknown there: "
-            f"{listed(lacking)}."
+            trn(
+                "{count} case lacks masks of some structures, which are unknown there: {names}.",
+                "{count} cases lack masks of some structures, which are unknown there: {names}.",
+                len(lacking),
+            ).format(count=len(lacking), names=listed(lacking))
         )
     names = [plain_words(stem) for stem in stems]
     return Collection(

@@ -48,10 +48,12 @@ def dicom_structures(source: Path) -> tuple[list[dict[str, Any]], dict[str, np.n
         return [item.to_json() for item in _structures_of(_dicom_segmentation(source), source)], {}
 
 
-def dicom_labels(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The voxels of a DICOM Segmentation."""
+def dicom_labels(
+    source: Path, wanted: list[int] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The voxels of a DICOM Segmentation, or of some of its segments."""
     with silent_libraries():
-        found = _dicom_labels(source)
+        found = _dicom_labels(source, wanted)
     return volume_to_json(found), {"labels": found.array}
 
 
@@ -179,10 +181,15 @@ def _concept(item: Any) -> Code | None:
     return Code(*texts) if texts[0] and texts[1] else None
 
 
-def _dicom_labels(path: Path) -> Volume:
+def _dicom_labels(path: Path, wanted: list[int] | None) -> Volume:
     """Labels by segment number; where segments overlap, the last one is seen."""
     segmentation = _dicom_segmentation(path)
-    numbers = tuple(item.label for item in _structures_of(segmentation, path))
+    structures = [
+        item
+        for item in _structures_of(segmentation, path)
+        if wanted is None or item.label in wanted
+    ]
+    numbers = tuple(item.label for item in structures)
     try:
         found = _volume_of(segmentation, path, numbers)
     except _OverlapError:
@@ -192,7 +199,7 @@ def _dicom_labels(path: Path) -> Volume:
         return found
     seen = np.bincount(found.array.ravel(), minlength=256)
     hidden = []
-    for item in _structures_of(segmentation, path):
+    for item in structures:
         whole = _volume_of(segmentation, path, (item.label,), skip_overlap_checks=True)
         if np.count_nonzero(whole.array) > seen[item.label]:
             hidden.append(item.name)

@@ -74,8 +74,9 @@ def read_label_file(
 
     Args:
         path: A file, or a folder of masks.
-        wanted: Values of the structures that are needed, so that others need not be read; None for
-            all. Only folders of masks and structure sets leave the others out.
+        wanted: Values of the structures that are needed, so that others neither need to be read
+            nor hide them; None for all. Files whose structures cannot overlap hold the others too,
+            and so do those without any that is needed, but for structure sets.
         image: Folder of the CT that a structure set was drawn on, whose grid it gets.
         series: Series of that folder, if it holds several.
 
@@ -85,8 +86,9 @@ def read_label_file(
     """
     kind = kind_of(path)
     chosen = None if wanted is None else sorted(wanted)
+    needed = chosen or None
     if kind == "masks":
-        return _read_guarded(f"{__name__}:masks_of_folder", path, wanted=chosen)
+        return _read_guarded(f"{__name__}:masks_of_folder", path, wanted=needed)
     if kind == "structure set":
         if image is None:
             raise InputError(
@@ -99,11 +101,11 @@ def read_label_file(
             f"{__name__}:structure_set_labels", path, image=str(image), series=series, wanted=chosen
         )
     if kind == "scene":
-        return _read_guarded(f"{__name__}:scene_labels", path)
+        return _read_guarded(f"{__name__}:scene_labels", path, wanted=needed)
     if kind == "segmentation":
-        return _read_guarded(f"{_DICOM}:dicom_labels", path)
+        return _read_guarded(f"{_DICOM}:dicom_labels", path, wanted=needed)
     if kind == "nrrd" and is_layered(nrrd_segments(path)):
-        return _read_guarded(f"{_NRRD}:flattened_layers", path)
+        return _read_guarded(f"{_NRRD}:flattened_layers", path, wanted=needed)
     return read_volume(path, labels=True)
 
 
@@ -127,6 +129,14 @@ def read_layers(path: Path, names: Sequence[Structure] = ()) -> LayeredLabels:
     if path.is_dir():
         raise InputError(
             tr("{path} is a folder; give the file of the segmentation in it.").format(path=path)
+        )
+    if kind_of(path) == "structure set":
+        raise InputError(
+            tr(
+                "{path} is a structure set (RTSTRUCT), whose contours are read only from a folder "
+                "of plans (--dataset dicom of teach, train and evaluate). Save it as .seg.nrrd, in "
+                "3D Slicer for example, and give that file."
+            ).format(path=path)
         )
     own, start = structures_in(path), beginning_of(path)
     if _is_dicom_segmentation(start):
@@ -263,7 +273,9 @@ def scene_structures(source: Path) -> tuple[list[dict[str, Any]], dict[str, np.n
     return [item.to_json() for item in found], {}
 
 
-def scene_labels(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def scene_labels(
+    source: Path, wanted: list[int] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The voxels of the segmentation in a 3D Slicer scene."""
     from ..reading.slicer_scene import scene_segmentation
     from ..reading.volume_files import read_volume_here
@@ -271,7 +283,9 @@ def scene_labels(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with scene_segmentation(source) as file:
         segments = nrrd_segments(file)
         layered = is_layered(segments)
-        found = flattened(file, segments) if layered else read_volume_here(file, labels=True)
+        found = (
+            flattened(file, segments, wanted) if layered else read_volume_here(file, labels=True)
+        )
     found = replace(found, name=source.name, source=source)
     return volume_to_json(found), {"labels": found.array}
 

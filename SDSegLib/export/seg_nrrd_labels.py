@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,11 @@ def is_layered(segments: list[NrrdSegment]) -> bool:
     return any(item.layer for item in segments)
 
 
-def flattened_layers(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def flattened_layers(
+    source: Path, wanted: list[int] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The voxels of a `.seg.nrrd` file with several layers."""
-    found = flattened(source, nrrd_segments(source))
+    found = flattened(source, nrrd_segments(source), wanted)
     return volume_to_json(found), {"labels": found.array}
 
 
@@ -92,12 +95,22 @@ def nrrd_layers(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return layers_answer(layers, geometry)
 
 
-def flattened(path: Path, segments: list[NrrdSegment]) -> Volume:
-    """Labels 1 … N of a file with layers; where segments overlap, the last one is seen."""
+def flattened(
+    path: Path, segments: list[NrrdSegment], wanted: Collection[int] | None = None
+) -> Volume:
+    """Labels 1 … N of a file with layers; where segments overlap, the last one is seen.
+
+    Args:
+        path: The file.
+        segments: All of its segments.
+        wanted: Labels that are needed, which others shall not hide; None for all.
+    """
     layers, geometry = _stored_layers(path, segments)
     labels = np.zeros(layers.shape[:3], np.uint8)
     hidden = set()
     for number, item in enumerate(segments, start=1):
+        if wanted is not None and number not in wanted:
+            continue
         mask = layers[..., item.layer] == item.structure.label
         hidden |= {int(value) for value in np.unique(labels[mask])} - {0}
         labels[mask] = number

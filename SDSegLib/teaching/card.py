@@ -37,10 +37,15 @@ def card_of(description: ModelDescription, result: TeachResult, start: Start, pl
 
 
 def _quality(result: TeachResult, plan: Plan) -> str:
-    if not result.scores and plan.known:
+    if not result.scores and len(plan.known) == len(plan.cases):
         return (
             "Not measured: the model that it began with had learnt from all these cases before. "
             "Nothing is known about how good it is for other patients."
+        )
+    if not result.scores and result.patients > 1:
+        return (
+            "Not measured: no structure was drawn in cases of two patients. Nothing is known about "
+            "how good the model is for others."
         )
     if not result.scores:
         return (

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..cases.collection import CaseCollection, CollectedCase
+from ..cases.findings import check_files
 from ..cases.index import INDEX
 from ..cases.keys import image_digest
 from ..cases.structures import all_structures
+from ..command_line import quoted
+from ..datasets.cases import read_labelled
 from ..datasets.catalogue import open_dataset
 from ..datasets.collection import Collection, Item
-from ..datasets.files import load_in_threads
+from ..datasets.files import listed, load_in_threads
+from ..datasets.nnunet import DESCRIPTION
 from ..datasets.recipe import LabelRecipe
+from ..datasets.totalsegmentator import MASKS
 from ..errors import InputError
 from ..evaluation.cases import CasePair
 from ..language import tr
-from ..reading.files import read_volume
+from ..reading.files import is_dicom_file, patient_id
 from ..volume.appearance import measure_appearance
+from ..volume.finding import of_severity
+from ..volume.judgement import judge_input, refuse
 from ..volume.orientation import reorientation_to
 from ..volume.structure import Structure, structure_id
 from ..volume.tiles import TISSUE_HU
 from ..volume.volume import Volume
 
-log = logging.getLogger(__name__)
-
 AXES = "LPS"
+_NO_CT = ("MR", "PT")
+_MOST_NOTES = 5
+_MOST_TRIED = 20
 _NUMBERED = re.compile(r"label \d+|Foreground")
 
 
@@ -49,6 +58,9 @@ class CaseFacts:
         largest_pieces: Share of each structure that its largest connected piece has, by label.
         appearance: As `measure_appearance` gives it.
         image: Digest of the CT's values.
+        patient: Hash of the PatientID; "" if the CT is not read from DICOM files or has none.
+        notes: Why it may be no CT in HU, and what its segmentation does not tell, one sentence
+            each.
     """
 
     spacing: float
@@ -58,6 +70,8 @@ class CaseFacts:
     largest_pieces: Mapping[int, float]
     appearance: Mapping[str, float]
     image: str = ""
+    patient: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +79,14 @@ class TeachCases:
     """Cases to learn from, their patients and what they hold.
 
     Attributes:
-        collection: Data set; its items "train" are the cases.
+        collection: Data set; its items "train" are the cases, and its notes what the user should
+            know about them.
         structures: Those of its structures that are to be learnt.
         patients: Patient of each case, by the case's name.
         facts: Measurements by the case's name.
         undone: CT without a correction, of which the next one to correct is named.
         kept_back: Cases that are only for measuring.
+        kept_images: Digest of the CT's values of each of these, by the case's name.
     """
 
     collection: Collection
@@ -79,6 +95,7 @@ class TeachCases:
     facts: Mapping[str, CaseFacts]
     undone: tuple[Item, ...] = ()
     kept_back: tuple[Item, ...] = ()
+    kept_images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -95,8 +112,15 @@ class TeachCases:
         for item in (*self.items, *self.kept_back):
             if item.name in names and item.label is not None:
                 hidden = self.collection.set_aside_in(item)
-                read = partial(_read_without, self.collection.recipe, hidden)
-                pair = CasePair(item.name, item.image, item.label, read, unknown=hidden)
+                read = partial(_read_without, self.collection.recipe, hidden, item)
+                pair = CasePair(
+                    item.name,
+                    item.image,
+                    item.label,
+                    read,
+                    series=item.series,
+                    unknown=hidden,
+                )
                 found.append(pair)
         return tuple(found)
 
@@ -129,9 +153,7 @@ def open_cases(
         except InputError as error:
             if dataset is not None or options:
                 raise
-            raise InputError(
-                tr("{error} A collection of cases begins with sdseg cases add.").format(error=error)
-            ) from error
+            raise InputError(f"{error} {_way_out(path)}") from error
         _refuse_numbers(collection, path)
         return measured(collection, {}, structures, report=report)
     found = CaseCollection(path)
@@ -151,19 +173,32 @@ def open_cases(
                 "their state, for example: sdseg cases set NAME --state corrected."
             ).format(path=path, count=len(cases))
         )
-    patients = {case.name: case.patient for case in learnt}
-    for case in kept:
-        same = [name for name, patient in patients.items() if patient == case.patient]
-        if same:
-            raise InputError(
-                tr(
-                    "{case} is left out, but {same} is of the same patient and would be learnt "
-                    "from; leave that one out too."
-                ).format(case=case.name, same=same[0])
-            )
+    patients = {case.name: case.patient for case in (*learnt, *kept)}
+    _refuse_same_patient([case.item for case in learnt], [case.item for case in kept], patients)
     undone = [case.item for case in cases if case.state in ("to-do", "segmented")]
-    collection = _collection_of(found, learnt, kept)
+    notes = [one.message for one in check_files((*learnt, *kept), quoted(str(path)))]
+    collection = replace(_collection_of(found, learnt, kept), notes=tuple(notes))
     return measured(collection, patients, structures, undone, report)
+
+
+def _way_out(path: Path) -> str:
+    """What to do with a folder whose layout is not that of plain cases."""
+    folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir()] if path.is_dir() else []
+    layout = ""
+    if (path / DESCRIPTION).is_file():
+        layout = "nnunet"
+    elif any((folder / MASKS).is_dir() for folder in folders):
+        layout = "totalsegmentator"
+    elif any(is_dicom_file(file) for folder in folders[:1] for file in _first_files(folder)):
+        layout = "dicom"
+    if not layout:
+        return tr("A collection of cases begins with sdseg cases add.")
+    return tr("For the layout {layout} give --dataset {layout}.").format(layout=layout)
+
+
+def _first_files(folder: Path) -> list[Path]:
+    """Some files of a folder and its subfolders."""
+    return list(islice((path for path in folder.rglob("*") if path.is_file()), _MOST_TRIED))
 
 
 def _refuse_numbers(collection: Collection, path: Path) -> None:
@@ -218,23 +253,22 @@ def measured(
     Raises:
         InputError: If a case cannot be used, or nothing is there to learn.
     """
-    if collection.dimensions != 3:
-        raise InputError(
-            tr("{collection} holds pictures; teaching needs CT volumes.").format(
-                collection=collection.title
-            )
-        )
+    _refuse_other_images(collection)
     items = (*collection.train, *collection.validation)
+    kept_back = tuple(item for item in collection.test if item.label is not None)
     chosen = _chosen(collection.structures, structures)
     labels = [item.label for item in chosen]
+    collection = replace(collection, recipe=collection.recipe.only(labels))
 
     def measure(item: Item) -> CaseFacts:
         if report is not None:
             report(item.name)
         return _measure(item, collection, labels)
 
-    facts = dict(zip((item.name for item in items), load_in_threads(items, measure), strict=True))
-    empty = [name for name, found in facts.items() if not found.volumes_ml]
+    every = (*items, *kept_back)
+    found = load_in_threads(every, measure)
+    facts = {item.name: one for item, one in zip(every, found, strict=True)}
+    empty = [item.name for item in items if not facts[item.name].volumes_ml]
     if len(empty) == len(items):
         names = ", ".join(item.name for item in chosen)
         raise InputError(
@@ -242,15 +276,112 @@ def measured(
                 collection=collection.title, names=names
             )
         )
-    for name in empty:
-        log.warning("%s holds none of the structures and is left out", name)
     kept = tuple(item for item in items if item.name not in empty)
     held = {label for item in kept for label in facts[item.name].volumes_ml}
-    known = tuple(item for item in chosen if item.label in held)
-    keys = {item.name: patients.get(item.name, item.name) for item in kept}
-    whole = replace(collection, train=kept, validation=(), test=())
-    kept_facts = {item.name: facts[item.name] for item in kept}
-    return TeachCases(whole, known, keys, kept_facts, tuple(undone), collection.test)
+    keys = _patients_of((*kept, *kept_back), patients, facts)
+    _refuse_same_patient(kept, kept_back, keys)
+    notes = _notes_on((*kept, *kept_back), empty, facts, keys, is_told=bool(patients))
+    notes = (*collection.notes, *notes)
+    return TeachCases(
+        replace(collection, train=kept, validation=(), test=(), notes=notes),
+        tuple(item for item in chosen if item.label in held),
+        {item.name: keys[item.name] for item in kept},
+        {item.name: facts[item.name] for item in kept},
+        tuple(undone),
+        kept_back,
+        {item.name: facts[item.name].image for item in kept_back},
+    )
+
+
+def _refuse_other_images(collection: Collection) -> None:
+    """Check that a data set is one of CT, as far as it says what it is."""
+    if collection.dimensions != 3:
+        raise InputError(
+            tr("{collection} holds pictures; teaching needs CT volumes.").format(
+                collection=collection.title
+            )
+        )
+    if collection.modality in _NO_CT:
+        raise InputError(
+            tr("{collection} holds images of {modality}; teaching needs CT.").format(
+                collection=collection.title, modality=collection.modality
+            )
+        )
+
+
+def _patients_of(
+    items: Sequence[Item], given: Mapping[str, str], facts: Mapping[str, CaseFacts]
+) -> dict[str, str]:
+    """Patient of each case; cases with one and the same CT are of one."""
+    keys = {
+        item.name: given.get(item.name) or item.patient or facts[item.name].patient or item.name
+        for item in items
+    }
+    first: dict[str, str] = {}
+    for item in items:
+        same = first.setdefault(facts[item.name].image, item.name)
+        ours, theirs = keys[item.name], keys[same]
+        keys = {name: theirs if key == ours else key for name, key in keys.items()}
+    return keys
+
+
+def _refuse_same_patient(
+    learnt: Sequence[Item], kept: Sequence[Item], patients: Mapping[str, str]
+) -> None:
+    """Check that no patient of a case that is only measured is learnt from."""
+    for case in kept:
+        same = [item.name for item in learnt if patients[item.name] == patients[case.name]]
+        if same:
+            raise InputError(
+                tr(
+                    "{case} is left out, but {same} is of the same patient and would be learnt "
+                    "from; leave that one out too."
+                ).format(case=case.name, same=same[0])
+            )
+
+
+def _notes_on(
+    items: Sequence[Item],
+    empty: Sequence[str],
+    facts: Mapping[str, CaseFacts],
+    patients: Mapping[str, str],
+    is_told: bool,
+) -> tuple[str, ...]:
+    """What the user should know about cases.
+
+    Args:
+        items: The cases.
+        empty: Names of further cases, without the structures.
+        facts: Measurements by the case's name.
+        patients: Patient of each case.
+        is_told: Whether the user sees the patients of the cases elsewhere.
+    """
+    notes = []
+    if empty:
+        notes.append(
+            tr("Without the structures, and so left out: {names}.").format(names=listed(empty))
+        )
+    groups: dict[str, list[str]] = {}
+    for item in items:
+        groups.setdefault(patients[item.name], []).append(item.name)
+    if not is_told:
+        notes += [
+            tr(
+                "{names} count as one patient, by the PatientID, the option patients, or because "
+                "their CT is the same."
+            ).format(names=listed(names))
+            for names in groups.values()
+            if len(names) > 1
+        ]
+    of_cases = [
+        tr("{name}: {note}").format(name=item.name, note=note)
+        for item in items
+        for note in facts[item.name].notes
+    ]
+    if len(of_cases) > _MOST_NOTES:
+        more = len(of_cases) - _MOST_NOTES
+        of_cases[_MOST_NOTES:] = [tr("{more} more notes on single cases.").format(more=more)]
+    return (*notes, *of_cases)
 
 
 def _chosen(structures: Sequence[Structure], names: Sequence[str]) -> list[Structure]:
@@ -274,19 +405,14 @@ def _measure(item: Item, collection: Collection, labels: Sequence[int]) -> CaseF
                 item=item.name
             )
         )
-    volume = read_volume(item.image)
-    drawn = collection.recipe.read(item.label)
-    if not volume.geometry.matches(drawn.geometry, 0.01):
-        raise InputError(
-            tr(
-                "The segmentation {item} is not on the grid of its CT {image}; save it with "
-                "that CT as its reference."
-            ).format(item=_where(item.label), image=_where(item.image))
-        )
+    is_ct = collection.modality == "CT"
+    volume, drawn, notes = read_labelled(item, collection.recipe, collection.modality, is_ct)
+    findings = judge_input(volume)
+    refuse(findings)
     labels = [label for label in labels if label not in collection.set_aside_in(item)]
     turn = reorientation_to(volume.geometry, AXES)
     steps = turn.spacing(volume.geometry)[1:]
-    marks = turn.apply(drawn.array)
+    marks = turn.apply(drawn)
     pixel = float(np.prod(steps))
     widths, volumes, pieces = {}, {}, {}
     for label in labels:
@@ -304,12 +430,18 @@ def _measure(item: Item, collection: Collection, labels: Sequence[int]) -> CaseF
         largest_pieces=pieces,
         appearance=measure_appearance(volume),
         image=image_digest(volume.array),
+        patient=_hash_of(patient_id(volume)),
+        notes=(*(one.message for one in of_severity(findings, "ask")), *notes),
     )
 
 
-def _read_without(recipe: LabelRecipe, hidden: frozenset[int], path: Path) -> Volume:
-    """A label map in which some structures count as not drawn."""
-    volume = recipe.read(path)
+def _hash_of(patient: str) -> str:
+    return hashlib.sha256(patient.encode(errors="surrogatepass")).hexdigest() if patient else ""
+
+
+def _read_without(recipe: LabelRecipe, hidden: frozenset[int], item: Item, path: Path) -> Volume:
+    """A label map of a case in which some structures count as not drawn."""
+    volume = recipe.read(path, item.image, item.series)
     if not hidden:
         return volume
     kept = np.where(np.isin(volume.array, sorted(hidden)), 0, volume.array)
@@ -338,7 +470,3 @@ def _extent(hu: np.ndarray, steps: Sequence[float]) -> float:
         if lengths:
             sides.append(max(lengths))
     return float(np.median(sides)) if sides else float(max(hu.shape[1:])) * float(min(steps))
-
-
-def _where(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"

@@ -227,7 +227,7 @@ def completed(
     missing = start.known - case.drawn
     if not missing:
         return case
-    volume = read_volume(item.image)
+    volume = read_volume(item.image, item.series)
     stored = read_volume(parent_map, labels=True)
     if not stored.geometry.matches(volume.geometry, 0.01):
         raise InputError(

@@ -20,6 +20,7 @@ from ..errors import OutputError
 from ..export.atomic import atomic_write
 from ..families.description import ModelDescription
 from ..language import tr
+from ..locked import locked
 from ..models.registry import installed_models, user_folder
 from ..untrusted import read_json
 from .cases import TeachCases
@@ -32,7 +33,10 @@ _FORMAT = 1
 
 
 def learnt_before(description: ModelDescription, cases: TeachCases) -> frozenset[str]:
-    """Names of the cases whose patients a model, or one that it was taught from, learnt from."""
+    """Names of the cases whose patients a model, or one that it was taught from, learnt from.
+
+    Also of those that are only for measuring, if it learnt from their CT.
+    """
     lineage = set(lineage_of(description))
     public = {
         str(digest)
@@ -42,13 +46,15 @@ def learnt_before(description: ModelDescription, cases: TeachCases) -> frozenset
     }
     public |= set(_listed(description))
     record = Record.read()
+    images = {case: facts.image for case, facts in cases.facts.items()}
     known = {
         case
-        for case, facts in cases.facts.items()
-        if facts.image and (facts.image in public or record.has(lineage, facts.image))
+        for case, image in (images | dict(cases.kept_images)).items()
+        if image and (image in public or record.has(lineage, image))
     }
-    patients = {cases.patients[case] for case in known}
-    return frozenset(case for case, patient in cases.patients.items() if patient in patients)
+    patients = {cases.patients[case] for case in known & images.keys()}
+    same = {case for case, patient in cases.patients.items() if patient in patients}
+    return frozenset(known | same)
 
 
 def remember(weights: str, images: Iterable[str]) -> None:
@@ -59,7 +65,8 @@ def remember(weights: str, images: Iterable[str]) -> None:
         images: Digests of its images.
     """
     try:
-        Record.read().with_model(weights, images).write()
+        with locked(_made_path()):
+            Record.read().with_model(weights, images).write()
     except OutputError as error:
         log.warning("which cases the model learnt from could not be kept: %s", error)
 
@@ -108,21 +115,12 @@ class Record:
         Raises:
             OutputError: If it cannot be written.
         """
-        path = _path()
         data = {
             "format": _FORMAT,
             "salt": self.salt,
             "models": {key: sorted(value) for key, value in self.models.items()},
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                tr("{path} cannot be made ({reason}).").format(
-                    path=path.parent, reason=error.strerror
-                )
-            ) from error
-        with atomic_write(path, overwrite=True) as temporary:
+        with atomic_write(_made_path(), overwrite=True) as temporary:
             temporary.chmod(0o600)
             temporary.write_text(json.dumps(data), encoding="utf-8")
 
@@ -137,3 +135,19 @@ def _listed(description: ModelDescription) -> list[str]:
 
 def _path() -> Path:
     return user_folder() / RECORD
+
+
+def _made_path() -> Path:
+    """The path, in a folder that is there.
+
+    Raises:
+        OutputError: If the folder cannot be made.
+    """
+    path = _path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            tr("{path} cannot be made ({reason}).").format(path=path.parent, reason=error.strerror)
+        ) from error
+    return path

@@ -145,9 +145,9 @@ class LeftOut:
             share: Of the new weights.
             names: As above.
         """
-        if not self.cases.kept_back:
+        kept = [item.name for item in self.cases.kept_back if item.name not in self.plan.kept_known]
+        if not kept:
             return []
-        kept = [item.name for item in self.cases.kept_back]
         return self._compared(dict.fromkeys(kept, self.blended(model, share)), names)[0]
 
     def blended(self, model: Path, share: float) -> Path:

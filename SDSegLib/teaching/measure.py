@@ -96,7 +96,7 @@ def segment_with_parent(
         segmenter = Segmenter(load_family(start.parent.folder), choice)
         for item in missing:
             report(item.name)
-            result = segmenter.segment_with(read_volume(item.image), segmenter.options)
+            result = segmenter.segment_with(read_volume(item.image, item.series), segmenter.options)
             write_label_map(result, files[item.name])
     return files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,15 @@ class TeachOptions:
                     minutes=self.minutes, least=LEAST_MINUTES, most=MOST_MINUTES
                 )
             )
+        if self.report is not None:
+            report, output = (Path(os.path.abspath(path)) for path in (self.report, self.output))
+            if output in (report, *report.parents):
+                raise InputError(
+                    tr(
+                        "The report {report} would lie in the folder of the model; choose "
+                        "another folder."
+                    ).format(report=self.report)
+                )
 
     @property
     def run_folder(self) -> Path:
@@ -130,7 +140,8 @@ class TeachResult:
         share: How much of the way from the old to the new weights is in the model, 0 … 1.
         curve: Points of the learning curve and what more cases would probably give, see `curve`.
         next_case: Case without a correction that the model is least certain of, if there is one.
-        report: Folder of figures and pictures, if one was asked for.
+        report: Folder of figures and pictures, if one was asked for and left-out cases were
+            measured.
         remarks: What the user should know, one sentence each.
         seconds: How long it took.
     """

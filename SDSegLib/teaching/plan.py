@@ -63,6 +63,7 @@ class Plan:
         minutes: For the whole run.
         known: Cases of patients whom the model that is begun with learnt from before; they are no
             test of it.
+        kept_known: Cases that are only for measuring, and that it learnt from.
     """
 
     folds: tuple[Fold, ...]
@@ -70,6 +71,7 @@ class Plan:
     input: InputDescription
     minutes: float
     known: frozenset[str] = frozenset()
+    kept_known: frozenset[str] = frozenset()
 
     @property
     def is_one_new(self) -> bool:

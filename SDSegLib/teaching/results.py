@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..datasets.collection import Item
+from ..datasets.files import listed
 from ..inference.segmenter import Segmenter
 from ..language import tr, trn
 from ..reading.files import read_volume
@@ -62,6 +63,7 @@ def figures_of(result: TeachResult) -> dict[str, Any]:
 
 def remarks_on(result: TeachResult, start: Start, plan: Plan, cases: TeachCases) -> Iterator[str]:
     """What the user should know about a result, one sentence each."""
+    yield from cases.collection.notes
     parent = start.model.description.name
     count, known = len(plan.cases), len(plan.known)
     if result.patients < 2:
@@ -85,6 +87,14 @@ def remarks_on(result: TeachResult, start: Start, plan: Plan, cases: TeachCases)
                 "were measured."
             ).format(parent=parent, known=known, count=count)
         )
+    if plan.kept_known:
+        yield trn(
+            "{parent} had learnt from {names} before, so the figures are without this case, which "
+            "is left out.",
+            "{parent} had learnt from {names} before, so the figures are without these cases, "
+            "which are left out.",
+            len(plan.kept_known),
+        ).format(parent=parent, names=listed(sorted(plan.kept_known)))
     if plan.is_one_new:
         yield (
             tr(

@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from ..datasets.case import Case
 from ..errors import CancelledError, InputError, ModelError, OutputError, SDSegError
 from ..evaluation.evaluate import Evaluation
@@ -31,7 +33,7 @@ from ..version import VERSION
 from .card import card_of
 from .cases import TeachCases
 from .curve import learning_curve
-from .folder import Clock, run_folder
+from .folder import Clock, run_folder, with_own_copy
 from .learning import FOLD_BATCH, Learner, Pace, completed, on_grid, pace_of
 from .learnt import learnt_before, remember
 from .left_out import TOLERANCE, LeftOut, fewest_steps, steps_of
@@ -69,19 +71,25 @@ def plan_of(options: TeachOptions, cases: TeachCases) -> tuple[Start, Plan]:
     known: frozenset[str] = frozenset()
     if start.parent is not None:
         known = learnt_before(start.parent.description, cases)
+    kept_known = known & {item.name for item in cases.kept_back}
+    known -= kept_known
     folds = folds_of(cases.patients, options.seed, known)
     seen = start.input
     if start.parent is None:
         seen = plan_grid(cases, start.input, options.minutes)
     if len(set(cases.patients.values())) < 2 and not options.untested:
-        raise InputError(
-            tr(
-                "There is only one patient ({patients}), so nothing can show whether a model "
-                "learnt from it works on another one. Correct a second case first; until then, "
-                "Propagate carries what you draw through a case without any learning."
-            ).format(patients=", ".join(cases.patients))
-        )
-    return start, Plan(folds, tuple(cases.patients), seen, options.minutes, known)
+        problem = tr(
+            "There is only one patient ({patients}), so nothing can show whether a model "
+            "learnt from it works on another one. Correct a second case first; until then, "
+            "Propagate carries what you draw through a case without any learning."
+        ).format(patients=", ".join(cases.patients))
+        if len(cases.patients) > 1:
+            problem += " " + tr(
+                "If these cases are of several patients, say so: sdseg cases set COLLECTION CASE "
+                "--patient TEXT, or --option patients=REGEX for other folders."
+            )
+        raise InputError(problem)
+    return start, Plan(folds, tuple(cases.patients), seen, options.minutes, known, kept_known)
 
 
 def teach(
@@ -108,16 +116,19 @@ def teach(
     """
     began = time.monotonic() if began is None else began
     check_replaceable(options.output, options.overwrite)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     start, plan = plan_of(options, cases)
     with (
         nullcontext()
         if options.report is None
         else prepared_output(options.report, options.overwrite),
-        run_folder(options, cases, start) as folder,
+        run_folder(options, cases, start, plan) as (folder, begun_anew),
     ):
         clock = Clock(folder, options.minutes, began)
         asked = is_stopped or (lambda: False)
-        run = _Run(options, cases, start, plan, folder, clock, report, asked)
+        start = with_own_copy(start, folder)
+        run = _Run(options, cases, start, plan, folder, clock, report, asked, begun_anew)
         try:
             result = run.all()
         finally:
@@ -136,6 +147,7 @@ class _Run:
     clock: Clock
     report: TeachReport | None
     is_stopped: Callable[[], bool]
+    begun_anew: list[str]
 
     def all(self) -> TeachResult:
         options, cases, start = self.options, self.cases, self.start
@@ -162,7 +174,7 @@ class _Run:
         scores += judge.kept_back_scores(model, share, names)
         few = self._few_steps(model, measured)
         result = self._result(scores, share, [] if few else points_of(scores, self.plan, start))
-        remarks = [*remarks_on(result, start, self.plan, cases), *few]
+        remarks = [*self.begun_anew, *remarks_on(result, start, self.plan, cases), *few]
         if self._is_kept(result):
             self._write(description, judge.blended(model, share), result)
         else:
@@ -173,11 +185,11 @@ class _Run:
                 ).format(model=start.model.description.name)
             )
             result = replace(result, model=None)
-        if evaluation is not None:
-            self._write_report(evaluation, names, description)
+        report = self._write_report(evaluation, names, description)
         next_case = self._next_case(choice)
         return replace(
             result,
+            report=report,
             next_case=next_case,
             remarks=tuple(remarks),
             seconds=self.clock.spent,
@@ -249,10 +261,12 @@ class _Run:
             self._forget(folder, error)
         return self._learn_in(folder, learner, cases, seconds, title)
 
-    @staticmethod
-    def _forget(folder: Path, error: SDSegError) -> None:
+    def _forget(self, folder: Path, error: SDSegError) -> None:
         """Remove what was learnt before a stop and is damaged now."""
         log.warning("a network that was saved is damaged and is learnt anew (%s)", error)
+        self.begun_anew.append(
+            tr("A network that had been saved was damaged, so it was learnt anew.")
+        )
         try:
             shutil.rmtree(folder)
         except OSError as problem:
@@ -301,7 +315,7 @@ class _Run:
             share=share,
             curve=learning_curve(points, learnt),
             next_case=None,
-            report=self.options.report,
+            report=None,
             remarks=(),
             seconds=self.clock.spent,
         )
@@ -345,22 +359,31 @@ class _Run:
         remember(weights, (self.cases.facts[name].image for name in self.plan.cases))
 
     def _write_report(
-        self, found: Evaluation, names: Mapping[int, str], description: ModelDescription
-    ) -> None:
-        if self.options.report is None:
-            return
+        self, found: Evaluation | None, names: Mapping[int, str], description: ModelDescription
+    ) -> Path | None:
+        """Write figures and pictures, and return their folder; None if nothing was measured."""
+        if self.options.report is None or found is None:
+            return None
         summary = summarise(found.scores)
         facts = {"evaluated": "left-out cases", "model": description.name}
         title = f"{description.title}: left-out cases"
         write_results(self.options.report, found, summary, names, facts, title)
+        return self.options.report
 
     def _next_case(self, choice: DeviceChoice) -> str | None:
         """The case without a correction that the new model doubts most."""
         if not self.cases.undone or not (self.options.output / "model.json").is_file():
             return None
         segmenter = Segmenter(load_family(self.options.output), choice)
-        doubts = {item.name: doubt_of(item, segmenter) for item in self.cases.undone[:_MOST_UNDONE]}
-        return max(doubts, key=lambda name: doubts[name])
+        doubts: dict[str, float] = {}
+        for item in self.cases.undone[:_MOST_UNDONE]:
+            if self.is_stopped():  # the model is there already
+                break
+            try:
+                doubts[item.name] = doubt_of(item, segmenter)
+            except SDSegError as error:  # such as a case that was removed meanwhile
+                log.warning("%s cannot be segmented and is not proposed: %s", item.name, error)
+        return max(doubts, key=lambda name: doubts[name], default=None)
 
     def _say(self, stage: str, case: str = "", loss: float | None = None) -> None:
         if self.is_stopped() and loss is None:  # a training stops by itself, when it has saved

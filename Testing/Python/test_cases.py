@@ -169,6 +169,16 @@ def test_names_dates_and_paths_of_a_source_are_not_copied(tmp_path: Path) -> Non
     assert b"case-002" in kept
 
 
+def test_a_case_that_is_left_out_stays_so_with_another_segmentation(tmp_path: Path) -> None:
+    collection, ct = CaseCollection(tmp_path / "mine"), a_ct()
+    collection.add(ct, kidneys(ct), state="left-out")
+    assert collection.set_segmentation("case-001", with_cyst(ct)).case.state == "left-out"
+    again = collection.add(ct, kidneys(ct), replace_segmentation=True)
+    assert again.case.state == "left-out"
+    told = collection.set_segmentation("case-001", kidneys(ct), "corrected")
+    assert told.case.state == "corrected"
+
+
 def test_only_this_user_may_read_it(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

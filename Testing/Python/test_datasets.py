@@ -31,7 +31,7 @@ from SDSegLib.datasets.catalogue import (
     open_dataset,
     parse_options,
 )
-from SDSegLib.datasets.collection import Collection, Item, hold_out
+from SDSegLib.datasets.collection import Collection, Item, hold_out, of_patients
 from SDSegLib.datasets.proposal import input_for
 from SDSegLib.errors import InputError
 from SDSegLib.models.official import BTCV_AXES, BTCV_SPACING, BTCV_WINDOW
@@ -369,15 +369,16 @@ def items_of(*names: str) -> list[Item]:
 
 
 def test_slices_of_a_patient_stay_together() -> None:
-    items = items_of(*(f"p{patient}_s{n}" for patient in range(10) for n in range(7)))
-    stay, held = hold_out(items, 0.25, 0, r"^(p\d+)_")
+    names = (f"p{patient}_s{n}" for patient in range(10) for n in range(7))
+    items = of_patients(items_of(*names), r"^(p\d+)_")
+    stay, held = hold_out(items, 0.25, 0)
     patients = [{item.name.split("_")[0] for item in part} for part in (stay, held)]
     assert not patients[0] & patients[1]
     assert len(patients[1]) == 3
     assert len(held) == 21
-    again = hold_out(list(reversed(items)), 0.25, 0, r"^(p\d+)_")
+    again = hold_out(list(reversed(items)), 0.25, 0)
     assert set(again[1]) == set(held)
-    assert set(hold_out(items, 0.25, 1, r"^(p\d+)_")[1]) != set(held)
+    assert set(hold_out(items, 0.25, 1)[1]) != set(held)
 
 
 def test_the_choice_is_the_same_on_every_machine() -> None:
@@ -393,9 +394,9 @@ def test_shares_that_leave_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="give 0 up to below 1"):
         hold_out(items, 1.0)
     with pytest.raises(InputError, match="no regular expression"):
-        hold_out(items, 0.5, 0, "(")
+        of_patients(items, "(")
     with pytest.raises(InputError, match="finds no patient in the name a"):
-        hold_out(items, 0.5, 0, "b")
+        of_patients(items, "b")
 
 
 def test_names_and_options_are_checked(tmp_path: Path) -> None:

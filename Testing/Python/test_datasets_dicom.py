@@ -70,9 +70,9 @@ def names_file(folder: Path, names: object) -> str:
 SHAPE = (6, 24, 28)
 
 
-def small_ct(folder: Path, **tags: object) -> tuple[Path, Geometry]:
+def small_ct(folder: Path, brighter: int = 0, **tags: object) -> tuple[Path, Geometry]:
     """A CT of `SHAPE` in a folder: one of its files, and its grid."""
-    files = write_series(folder, ct_values(*SHAPE), **tags)
+    files = write_series(folder, ct_values(*SHAPE) + np.int16(brighter), **tags)
     return files[0], read_volume(folder).geometry
 
 
@@ -148,6 +148,32 @@ def test_real_contours_become_the_masks_that_they_were_drawn_around(
                 continue
             np.testing.assert_array_equal(before.any((1, 2)), after.any((1, 2)))
             assert dice(before, after) > 0.999
+
+
+def test_a_model_is_taught_from_structure_sets_and_a_patient_with_two_series_is_one(
+    tmp_path: Path,
+) -> None:
+    from SDSegLib.teaching.cases import open_cases
+
+    root = tmp_path / "plans"
+    for number, patient in enumerate(("anna", "bert", "anna")):
+        folder = root / f"study {number}"
+        tags = {"PatientID": patient, "PatientName": patient}
+        file, grid = small_ct(folder / "CT", number, **tags)
+        labels = some_labels((1, 2), SHAPE)
+        rois = {"A": outlines(labels == 1), "B": outlines(labels == 2)}
+        write_structure_set(folder / "plan.dcm", file, grid, rois)
+    names = names_file(tmp_path, {"A": "Liver", "B": "Spleen"})
+    with pytest.raises(InputError, match="give --dataset dicom"):
+        open_cases(root)
+    cases = open_cases(root, "dicom", {"names": names})
+    assert [len(cases.holders(label)) for label in (1, 2)] == [3, 3]
+    assert len(set(cases.patients.values())) == 2
+    assert "count as one patient" in " ".join(cases.collection.notes)
+    (pair,) = cases.pairs([cases.items[0].name])
+    assert set(np.unique(pair.read_reference(pair.reference).array)) == {0, 1, 2}
+    other = open_cases(root, "dicom", {"names": names, "patients": "(.+)"})
+    assert len(set(other.patients.values())) == 3
 
 
 def test_a_training_on_a_clinics_folders_says_nothing_of_the_patients(

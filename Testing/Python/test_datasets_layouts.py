@@ -151,7 +151,7 @@ def test_masks_that_overlap_are_empty_or_missing(
     (tmp_path / "s0001" / "segmentations" / "liver.nii.gz").unlink()
     collection = open_dataset("totalsegmentator", tmp_path)
     assert collection.notes == (
-        "1 cases lack masks of some structures, which are unknown there: s0001.",
+        "1 case lacks masks of some structures, which are unknown there: s0001.",
     )
     with caplog.at_level(logging.WARNING):
         whole, part = load(collection)
@@ -161,7 +161,7 @@ def test_masks_that_overlap_are_empty_or_missing(
     assert part.drawn == {1, 3}
     liver = open_dataset("totalsegmentator", tmp_path, structures="liver")
     assert splits(liver) == [["s0000"], [], []]
-    assert "1 cases have none of the masks and are left out: s0001." in liver.notes
+    assert "1 case has none of the masks and is left out: s0001." in liver.notes
 
 
 def test_what_is_wrong_with_totalsegmentators_folders_is_said(tmp_path: Path) -> None:
@@ -553,9 +553,10 @@ def test_damaged_and_hostile_scenes_are_refused(tmp_path: Path, ct: Path) -> Non
 
 def test_cases_of_a_collection_that_are_to_do_are_left_out(tmp_path: Path) -> None:
     from case_parts import a_ct as a_patient
-    from case_parts import kidneys
+    from case_parts import kidneys, with_cyst
 
     from SDSegLib.cases.collection import CaseCollection
+    from SDSegLib.cases.store import write_labels
     from SDSegLib.teaching.cases import open_cases
 
     collection = CaseCollection(tmp_path / "cases")
@@ -568,9 +569,61 @@ def test_cases_of_a_collection_that_are_to_do_are_left_out(tmp_path: Path) -> No
     taught = open_cases(tmp_path / "cases", "folder")
     assert [item.name for item in taught.items] == ["case-002", "case-003"]
     assert taught.collection.notes == found.notes
+    write_labels(tmp_path / "cases" / "case-002" / "segmentation.seg.nrrd", with_cyst(volume))
+    (told,) = open_cases(tmp_path / "cases").collection.notes
+    assert "case-002 holds other structures than the index (Cyst, " in told
+    collection.set_state("case-002", "corrected")
+    both = open_cases(tmp_path / "cases")
+    assert both.collection.notes == (
+        "case-002: Structures overlap, and a voxel counts for one only: parts of Left kidney are "
+        "hidden by others.",
+    )
+    one = open_cases(tmp_path / "cases", structures=["left kidney"])
+    assert not one.collection.notes
+    (kidney,) = one.facts["case-002"].volumes_ml.values()
+    assert kidney > both.facts["case-002"].volumes_ml[1]
+    assert kidney == one.facts["case-003"].volumes_ml[1]
     for name in ("case-002", "case-003"):
         collection.remove(name)
     assert "No case of" in refusal("folder", tmp_path / "cases")
+
+
+def test_what_is_doubtful_about_cases_to_learn_from_is_told(tmp_path: Path) -> None:
+    from SDSegLib.teaching.cases import open_cases
+
+    names = {1: "Liver", 2: "Spleen"}
+    for number, case in enumerate(("p1_early", "p1_late", "p2", "p3")):
+        save_volume(a_ct(number), tmp_path / case / "ct.nii.gz")
+        write_segmentation(tmp_path / case / "x.seg.nrrd", inner_labels(), names, number == 0)
+    cases = open_cases(tmp_path)
+    assert len(set(cases.patients.values())) == 4
+    assert not cases.collection.notes
+    whole, cropped = (cases.facts[case].volumes_ml for case in ("p1_late", "p1_early"))
+    assert whole == cropped
+
+    shutil.copy(tmp_path / "p2" / "ct.nii.gz", tmp_path / "p3" / "ct.nii.gz")
+    mr = np.clip(np.random.default_rng(5).normal(300, 90, (6, 24, 28)), 0, 900)
+    save_volume(mr.astype(np.int16), tmp_path / "p1_late" / "ct.nii.gz")
+    cases = open_cases(tmp_path, options={"patients": r"^(p\d+)"})
+    patients = cases.patients
+    assert patients["p1_early"] == patients["p1_late"] != patients["p2"] == patients["p3"]
+    told = " ".join(cases.collection.notes)
+    assert "p1_early, p1_late count as one patient" in told
+    assert "p2, p3 count as one patient" in told
+    assert "p1_late: 99.8 % of the values lie between" in told
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "totalsegmentator"])
+def test_the_layout_of_cases_to_learn_from_is_named(tmp_path: Path, layout: str) -> None:
+    from SDSegLib.teaching.cases import open_cases
+
+    if layout == "nnunet":
+        write_decathlon(tmp_path)
+    else:
+        save_volume(a_ct(), tmp_path / "s0" / "ct.nii.gz")
+        save_volume(some_labels((1,)), tmp_path / "s0" / "segmentations" / "liver.nii.gz")
+    with pytest.raises(InputError, match=f"give --dataset {layout}"):
+        open_cases(tmp_path)
 
 
 def test_a_structure_without_a_mask_is_unknown_to_an_evaluation(tmp_path: Path) -> None:

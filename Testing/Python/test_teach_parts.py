@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from training_parts import SEEN, a_case, a_collection, tiny_preset
 from SDSegLib.cases.keys import image_digest
 from SDSegLib.cli.teach_screen import TeachBar, print_result
 from SDSegLib.datasets.collection import Item
+from SDSegLib.errors import InputError, ModelError
 from SDSegLib.families import build_family
 from SDSegLib.families.description import ModelDescription
+from SDSegLib.inference.device import choose_device
 from SDSegLib.models.folder import (
     load_family,
     load_networks,
@@ -30,8 +33,11 @@ from SDSegLib.models.folder import (
 )
 from SDSegLib.models.registry import find_model, install_model
 from SDSegLib.teaching import learning
+from SDSegLib.teaching import run as run_module
+from SDSegLib.teaching.card import card_of
 from SDSegLib.teaching.cases import CaseFacts, TeachCases
 from SDSegLib.teaching.curve import EXPONENTS, in_words, learning_curve
+from SDSegLib.teaching.folder import _state_of, with_own_copy
 from SDSegLib.teaching.learning import (
     BATCH,
     MOST_STEPS,
@@ -56,6 +62,7 @@ from SDSegLib.teaching.measure import (
 from SDSegLib.teaching.options import LeftOutScore, TeachOptions, TeachProgress, TeachResult
 from SDSegLib.teaching.plan import MANY_PATIENTS, Fold, Plan, folds_of, plan_grid
 from SDSegLib.teaching.results import gain_of, remarks_on
+from SDSegLib.teaching.run import _Run
 from SDSegLib.teaching.start import Start, choose_start, describe, name_like
 from SDSegLib.training.direct import DIRECT
 from SDSegLib.training.recipe import begin_with, find_preset, recipe_of
@@ -213,10 +220,84 @@ def remarks(holders: dict[int, list[str]], scores: list[LeftOutScore]) -> str:
     start = SimpleNamespace(
         model=model, parent=None, labels={1: 1, 2: 2}, structures=STRUCTURES[:2]
     )
-    plan = SimpleNamespace(cases=names, known=frozenset(), is_one_new=False)
-    cases = SimpleNamespace(patients={name: name for name in names}, holders=holders.__getitem__)
+    none: frozenset[str] = frozenset()
+    plan = SimpleNamespace(cases=names, known=none, kept_known=none, is_one_new=False)
+    cases = SimpleNamespace(
+        patients={name: name for name in names},
+        holders=holders.__getitem__,
+        collection=SimpleNamespace(notes=()),
+    )
     arguments: list[Any] = [result, start, plan, cases]
     return " ".join(remarks_on(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("patients", "known", "told"),
+    [(1, 0, "there was only one patient"), (2, 0, "no structure was drawn in cases of two"),
+     (2, 1, "no structure was drawn in cases of two"),
+     (2, 2, "the model that it began with had learnt from all")],
+)  # fmt: skip
+def test_the_card_says_why_nothing_was_measured(
+    models: Path, patients: int, known: int, told: str
+) -> None:
+    described = a_parent(models, "direct")
+    start = choose_start(TeachOptions(models / "new", start="direct-parent"), some_cases())
+    result = TeachResult(None, [], patients, patients, 1.0, {}, None, None, (), 1.0)
+    plan = a_plan({f"c{n}": f"p{n}" for n in range(patients)}, {f"c{n}" for n in range(known)})
+    assert f"Not measured: {told}" in card_of(described, result, start, plan)
+
+
+def test_a_run_does_not_need_the_model_that_it_began_with_any_more(models: Path) -> None:
+    described, folder = a_parent(models, "direct"), models / ".run"
+    start = choose_start(TeachOptions(models / "new", start="direct-parent"), some_cases())
+    assert start.parent is not None
+    folder.mkdir()
+    (with_own_copy(start, folder).model.folder / "model.safetensors").write_bytes(b"damaged")
+    own = with_own_copy(start, folder)
+    weights = load_networks(models / "direct-parent").state_dict()
+    shutil.rmtree(models / "direct-parent")
+    assert own.parent is own.model
+    assert read_description(own.model.folder).weights_sha256 == described.weights_sha256
+    again = load_networks(with_own_copy(start, folder).model.folder).state_dict()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_a_case_that_was_removed_meanwhile_is_not_proposed(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_parent(models, "direct")
+    doubts = {"sure": 0.1, "unsure": 0.4, "sure as well": 0.2}
+
+    def doubt_of(item: Item, _: object) -> float:
+        if item.name not in doubts:
+            raise InputError(item.name)
+        return doubts[item.name]
+
+    monkeypatch.setattr(run_module, "doubt_of", doubt_of)
+    undone = tuple(Item(name, Path("ct.nii.gz"), None) for name in ("removed", *doubts))
+    cases: Any = replace(some_cases(), undone=undone)
+    none: Any = None
+
+    def proposed(is_stopped: bool) -> str | None:
+        run = _Run(TeachOptions(models / "direct-parent"), cases, none, none, models, none, none,
+                   lambda: is_stopped, [])  # fmt: skip
+        return run._next_case(choose_device("cpu"))
+
+    assert proposed(is_stopped=False) == "unsure"
+    assert proposed(is_stopped=True) is None
+
+
+def test_a_stopped_run_of_other_folds_or_another_grid_is_another_run() -> None:
+    one = {"a": "anna", "b": "bert", "c": "carl"}
+    first, options = a_plan(one), TeachOptions(Path("new"))
+    start = choose_start(options, some_cases())
+
+    def digest(plan: Plan) -> str:
+        return _state_of(options, some_cases(), start, plan)["digest"]
+
+    assert digest(first) == digest(a_plan(one))
+    assert digest(first) != digest(a_plan({**one, "c": "anna"}))
+    assert digest(first) != digest(replace(first, input=replace(SEEN, spacing=(2.0, 2.0))))
 
 
 def test_structures_of_one_patient_are_told_even_if_nothing_was_measured() -> None:
@@ -364,6 +445,8 @@ def test_cases_that_a_model_learnt_from_are_known_again(
     remember("3" * 64, ["x" * 24])
     second = replace(bundled, weights_sha256="2" * 64, training={})
     assert learnt_before(second, cases) == {"c", "d"}, "d is of the same patient"
+    kept = replace(cases, kept_images={"left out": "c" * 24, "new": "n" * 24})
+    assert learnt_before(second, kept) == {"c", "d", "left out"}
     child = replace(
         second,
         weights_sha256="4" * 64,
@@ -628,14 +711,14 @@ def test_the_encoder_goes_into_direct_and_compact_networks(models: Path) -> None
 
 
 def test_a_model_that_cannot_be_taught_is_refused(models: Path) -> None:
-    from SDSegLib.errors import InputError, ModelError
-
     with pytest.raises(InputError, match="segments no CT volumes"):
         choose_start(options(models, start="propagate"), some_cases())
     with pytest.raises(ModelError, match="no such"):
         choose_start(options(models, start="no such"), some_cases())
     with pytest.raises(InputError, match="0 minutes"):
         options(models, minutes=0)
+    with pytest.raises(InputError, match="would lie in the folder of the model"):
+        options(models, report=models.parent / "mine" / "report")
 
 
 def test_start_is_wider_only_with_new_structures(models: Path) -> None:

@@ -28,7 +28,7 @@ from SDSegLib.teaching.learning import BATCH, FOLD_BATCH
 from SDSegLib.teaching.learnt import RECORD
 from SDSegLib.teaching.left_out import OFFSETS_SHARE
 from SDSegLib.teaching.measure import OFFSETS, UNMEASURED_SHARE
-from SDSegLib.teaching.options import TeachOptions, TeachProgress
+from SDSegLib.teaching.options import TeachOptions, TeachProgress, TeachResult
 from SDSegLib.teaching.priority import PRIORITY_VARIABLE
 from SDSegLib.teaching.run import teach
 
@@ -127,13 +127,14 @@ def test_three_cases_become_a_model_that_segments(home: Path) -> None:
 
     again = run(
         words(cases, home / "models" / "second", "--minutes", FEW_SECONDS / 60, *named(home),
-              "--from", "body-and-bone", "--json", "--json-progress")
+              "--from", "body-and-bone", "--report", home / "empty", "--json", "--json-progress")
     )  # fmt: skip
     assert '"Reading the cases' in again.err
     assert '"Before' not in again.err, "all was drawn, so the old model need not segment"
     second = again.json  # these cases can tell nothing of a model that knows them
     assert second["model"] is not None
     assert second["scores"] == []
+    assert second["report"] is None
     assert "body-and-bone had learnt from all these cases before" in " ".join(second["remarks"])
     facts = description(home / "models" / "second")["training"]
     assert facts["began_with"] == ["body-and-bone 1"]
@@ -284,6 +285,20 @@ def test_stopped_by_ctrl_c_it_says_how_to_go_on(home: Path) -> None:
     other = run(words(cases, model, "--minutes", FEW_SECONDS / 60, *more))
     assert "Wrote the model" in other.out.replace("\n", " ")
     assert (report / "summary.json").is_file()
+
+
+def test_ctrl_c_when_the_model_is_there_shows_the_result(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def teach(options: TeachOptions, *others: Any) -> TeachResult:
+        others[-2].__self__.set()
+        return TeachResult(options.output, [], 3, 3, 1.0, {}, None, None, (), 1.0)
+
+    monkeypatch.setattr(run_module, "teach", teach)
+    done = run(words(write_cases(home / "cases"), home / "models" / "mine", *named(home)), 130)
+    assert "Wrote the model" in done.out.replace("\n", " ")
+    assert "the result is complete" in done.err
+    assert "nothing was written" not in done.said
 
 
 def test_two_runs_with_one_output_are_refused(home: Path) -> None:
