@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..language import tr
 from ..volume.oriented_box import OrientedBox
 from ..volume.segmentation import Segmentation
+from ..volume.structure import Structure
 from .from_node import labels_on_grid
 from .segmentation_node import (
     Mode,
@@ -130,7 +131,9 @@ def write_result(
         protected = protected_structures(node, segmentation.structures, overwrite_edited)
         kept = tuple(structure.name for structure in protected)
         if mode == "update" and segmentation.region is not None:
-            segmentation = _with_labels_outside(segmentation, node, volume_node, result.inside)
+            segmentation = _with_labels_outside(
+                segmentation, node, volume_node, result.inside, protected
+            )
             labels = prepare(segmentation)
     written = segmentation_to_node(
         segmentation,
@@ -175,9 +178,14 @@ def _with_labels_outside(
     node: vtkMRMLSegmentationNode,
     volume_node: vtkMRMLScalarVolumeNode,
     inside: np.ndarray | None,
+    protected: Collection[Structure],
 ) -> Segmentation:
-    """Labels of the result in its region, and of the same structures in the node outside it."""
-    matches = match_segments(node.GetSegmentation(), segmentation.structures)
+    """Labels of the result in its region, and of the same structures in the node outside it.
+
+    Protected structures are not written, so where they lie over others they take nothing from them.
+    """
+    found = match_segments(node.GetSegmentation(), segmentation.structures)
+    matches = {item: key for item, key in found.items() if item not in protected}
     if segmentation.region is None or not matches:
         return segmentation
     before = labels_on_grid(node, volume_node, list(matches.values()))

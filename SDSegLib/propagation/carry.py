@@ -14,6 +14,7 @@ from .estimate import SliceEstimate
 from .mask_part import SliceMask
 from .options import PropagateOptions
 from .stack import Stack
+from .waist import Waist
 from .window_memory import Computed, WindowMemory
 from .window_network import WindowNetwork
 from .windows import Window, WindowSizes, window_beyond, windows_around, windows_between
@@ -133,15 +134,23 @@ class Propagator:
 
         A window after the first starts from the last slice that was computed and one half way
         back. What it gives holds if they are right, so its probabilities are multiplied by theirs.
+        A structure that narrows and grows again ends at its waist (`Waist`); what was found past
+        that counts as unsure.
         """
         known, last = dict(run.drawn), Computed(presence=1.0)
         edge = max(known) if side > 0 else min(known)
         results: Results = dict.fromkeys(range(edge + side, end + side, side), Computed())
+        waist = Waist(known[edge])
         while (end - edge) * side > 0 and not known[edge].is_empty:
             window = window_beyond(sorted(known), side, end, self._sizes)
             for z, item in self._next_beyond(run, window, known).items():
                 results[z] = self._after(last, item)
                 if results[z].mask.is_empty:
+                    return results
+                left_at = waist.left_at(z, results[z])
+                if left_at is not None:
+                    for past in range(left_at + side, z + side, side):
+                        results[past] = Computed(uncertainty=results[past].uncertainty)
                     return results
             edge = window.targets[-1]
             last = results[edge]

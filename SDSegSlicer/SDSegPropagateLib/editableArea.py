@@ -13,6 +13,16 @@ from SDSegLib.propagation.mask_part import MaskPart
 from .target import Target
 
 
+def areaSettings(editorNode: Any) -> tuple[Any, ...]:
+    """What an editor is set to let be changed; a preview is shown anew when that has changed."""
+    return (
+        editorNode.GetMaskMode(),
+        editorNode.GetMaskSegmentID(),
+        bool(editorNode.GetSourceVolumeIntensityMask()),
+        tuple(editorNode.GetSourceVolumeIntensityMaskRange()),
+    )
+
+
 def withinEditableArea(effect: Any, target: Target, mask: MaskPart) -> MaskPart:
     """A mask as it would be once it is applied.
 

@@ -21,7 +21,7 @@ from SDSegLib.propagation.options import AXES, PropagateOptions
 from SDSegLib.propagation.result import Propagation
 
 from .apply import writeResult
-from .editableArea import withinEditableArea
+from .editableArea import areaSettings, withinEditableArea
 from .preview import Preview
 from .requests import PreviewRequests, Request
 from .shortcuts import Shortcuts
@@ -73,6 +73,7 @@ class Session(VTKObservationMixin):
         self._isStale = False  # something has happened since the segment was read
         self._appliesWhenReady = False
         self._asked: Target | None = None
+        self._area: tuple[Any, ...] = ()  # that the shown preview keeps to
         self._editorNode: Any = None
         self._followed: tuple[Any, Any] | None = None
         self._preview = Preview()
@@ -337,6 +338,8 @@ class Session(VTKObservationMixin):
             self._preview.follow(target)
         if self.isOn:
             self._ask()
+        if self._preview.isShown and self._area != areaSettings(self._editorNode):
+            self._show()
         self._onChange()
 
     def _observe(self, target: Target | None) -> None:
@@ -371,7 +374,7 @@ class Session(VTKObservationMixin):
         if target is None or self.problem:
             self._requests.cancel()
             self._hide()
-            self._asked = None
+            self._asked, self._appliesWhenReady = None, False
             return
         if self._asked is not None and self._asked.isSameDrawing(target):
             return
@@ -413,6 +416,7 @@ class Session(VTKObservationMixin):
         target, result = self._asked, self.result
         if target is not None and result is not None:
             mask = self._resultMask(target, result)
+            self._area = areaSettings(self._editorNode)
             self._preview.show(target, withinEditableArea(self._effect, target, mask))
 
     def _onError(self, sentence: str) -> None:

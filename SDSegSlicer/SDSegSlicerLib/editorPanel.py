@@ -10,6 +10,8 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from SDSegLib.mrml.segmentation_node import place_beside
+
 from .earlierResults import DRAWN_ATTRIBUTE
 from .wrappedLabels import showText
 
@@ -209,13 +211,15 @@ def _stateOf(node: vtkMRMLSegmentationNode) -> list[Any]:
 
 
 def newSegmentation(volumeNode: vtkMRMLScalarVolumeNode) -> vtkMRMLSegmentationNode:
-    """A segmentation of a volume with one empty segment, to draw in."""
+    """A segmentation of a volume, in the volume's place, with one empty segment to draw in."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     node.SetName(_("{volume} drawn").format(volume=volumeNode.GetName()))
     node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     node.SetAttribute(DRAWN_ATTRIBUTE, "1")
     node.GetSegmentation().AddEmptySegment()
+    place_beside(node, volumeNode)
     return node
 
 

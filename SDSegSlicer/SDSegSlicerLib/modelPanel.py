@@ -56,6 +56,13 @@ class ModelPanel:
         models, self.notes = list_models()
         self.models = [item for item in models if item.description.input.pictures is None]
 
+    def installed(self, wanted: str) -> InstalledModel | None:
+        """A model by its name or folder; None if it is not installed."""
+        found = (
+            item for item in self.models if wanted in (item.description.name, str(item.folder))
+        )
+        return next(found, None)
+
     def update(self, parameters: Any, examination: Examination | None) -> None:
         """Follow the parameter node.
 
@@ -66,10 +73,9 @@ class ModelPanel:
         self._parameters = parameters
         wanted = parameters.model
         if wanted:
-            named = (item for item in self.models if item.description.name == wanted)
-            self.current = next(named, None)
+            self.current = self.installed(wanted)
         else:
-            self.current = self._proposed(examination)
+            self.current = self._proposed(examination, parameters.knownModel)
         self._fill(wanted)
         self.problem = self.mirrorProblem = ""
         if self.current is not None:
@@ -86,10 +92,16 @@ class ModelPanel:
         self._ui.modelCardButton.setEnabled(self.current is not None)
         self._showCard()
 
-    def _proposed(self, examination: Examination | None) -> InstalledModel | None:
-        """The model that fits the volume best; before that is known, a bundled one."""
+    def _proposed(self, examination: Examination | None, known: str) -> InstalledModel | None:
+        """The model that fits the volume best; before that is known, the last one or a bundled one.
+
+        The last one, because the ticked structures are forgotten with it.
+        """
         if examination is not None and examination.model is not None:
             return examination.model
+        last = self.installed(known)
+        if last is not None:
+            return last
         bundled = [item for item in self.models if item.bundled]
         return next(iter(bundled or self.models), None)
 

@@ -351,6 +351,10 @@ class Window(VTKObservationMixin):
             options = RunOptions.from_json(json.loads(parameters.resultOptions))
         summary = RunSummary.from_text(parameters.summary)
         structures = () if summary is None else tuple(item.name for item in summary.structures)
+        model = self.model.installed(options.model or "")
+        if model is not None:  # other structures may be another model's
+            own = {item.name for item in model.description.structures}
+            structures = tuple(name for name in structures if name in own)
         return RunSettings(
             volumeNode=parameters.resultVolume,
             options=replace(options, structures=structures or None, samples=MEASURE_SAMPLES),

@@ -234,6 +234,21 @@ def test_apply_twice_and_cancel_change_once(person: Person) -> None:
     assert person.mask().any(axis=(1, 2)).sum() == 2
     assert person.drawn() == [20, 26]
 
+    # A click on Apply does not outlive the drawing that it was about.
+    person.ui.allButton.click()
+    person.draw(23, radius=9.0)
+    process_until(lambda: person.session.isPending, SECONDS)
+    person.ui.applyButton.click()
+    for number in (20, 23, 26):
+        person.stroke(number, np.zeros(person.shape, bool))
+    process_events(0.1)
+    assert "Nothing is drawn yet" in person.ui.messageText.text
+    for number in (20, 26):
+        person.draw(number)
+    person.wait_for_preview()
+    assert person.mask().any(axis=(1, 2)).sum() == 2
+    assert len(preview_nodes()) == 1
+
 
 def test_hidden_and_duplicated(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer

@@ -170,14 +170,18 @@ def test_a_result_leaves_edits_alone_but_for_those_named(
         assert np.array_equal(mask_on_grid(node, item.id, ct), expected), item.name
 
 
-def test_a_result_of_a_region_leaves_the_rest_of_its_structures(ct: Any) -> None:
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_a_result_of_a_region_leaves_the_rest_of_its_structures(ct: Any, overlapped: bool) -> None:
     node = segmentation_to_node(a_segmentation(), ct)
     before = {item.id: mask_on_grid(node, item.id, ct) for item in STRUCTURES}
+    if overlapped:  # drawn over all others, which stay as they are below
+        paint(node, LARYNX.id, np.ones(SHAPE, bool))
+        before[LARYNX.id][:] = True
     region = Region((0, 0, 0), (5, SHAPE[1], SHAPE[2]))
     empty = replace(a_segmentation(), label_map=np.zeros(SHAPE, np.uint8), region=region)
     written = write_result(prepare_result(empty), ct, node)
     assert written.instability_node is None
     for item in STRUCTURES:
         expected = before[item.id].copy()
-        expected[:5] = False
+        expected[:5] = overlapped and item is LARYNX
         assert np.array_equal(mask_on_grid(node, item.id, ct), expected), item.name

@@ -189,6 +189,17 @@ def test_measuring_again_is_about_the_result_and_not_about_the_next_patient(widg
     assert segment_names(node) == ["Larynx", "Mandible"]
     assert {item.structure for item in run.summary.slices} <= {"Larynx", "Mandible"}
 
+    # Another model adds others to the result; its own are measured.
+    parameters.inputVolume, parameters.outputSegmentation = anna, node
+    parameters.model, parameters.structures = "two", []
+    assert segment(widget).resultNode is node
+    widget.ui.measureButton.click()
+    finish(widget)
+    run = widget.window.controller.run
+    assert run.state is State.DONE, run.error
+    assert run.summary.model == "two 0.0.1"
+    assert [item.name for item in run.summary.structures] == NAMES[:2]
+
 
 def test_the_editor_is_bound_to_the_result_and_its_ct(
     widget: Any, reviewed: tuple[Any, Any]

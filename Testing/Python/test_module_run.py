@@ -447,6 +447,9 @@ def test_the_model_that_suits_the_volume_is_proposed(widget: Any) -> None:
     assert run.state is State.DONE, run.error
     assert run.summary.model == "tiny 0.0.1"
     body = a_body()
+    widget.window.parameters.structures = NAMES[:1]
+    choose_ct(widget, body, name="next")  # the same model suits it: what is ticked stays
+    assert widget.window.parameters.structures == NAMES[:1]
     choose_ct(widget, replace(body, modality=None, array=body.array + np.int16(1024)))
     assert "No installed model is for this image." in widget.ui.modelFacts.text
     assert not widget.ui.segmentButton.enabled

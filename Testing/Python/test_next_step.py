@@ -84,12 +84,16 @@ def test_a_structure_is_drawn_from_nothing_in_the_module(
     teaching: Any, application: Any, tmp_path: Path
 ) -> None:
     import slicer
+    from test_mrml import a_translation
 
     ui, window = teaching.ui, teaching.window
     ui.teachSection.click()
     assert not ui.drawStructureButton.enabled
     assert ui.drawStructureButton.toolTip == "Choose a CT above first."
     ct, node = drawn(0)
+    shift = a_translation(40)  # as the DICOM importer puts a CT of a tilted gantry under one
+    for item in (ct, node):
+        item.SetAndObserveTransformNodeID(shift.GetID())
     window.parameters.inputVolume = ct
     process_until(lambda: not window.input.isChecking)
     assert ui.drawStructureButton.enabled
@@ -98,6 +102,7 @@ def test_a_structure_is_drawn_from_nothing_in_the_module(
     mine = window.parameters.resultSegmentation
     assert mine is not node
     assert mine.GetSegmentation().GetNumberOfSegments() == 1
+    assert mine.GetParentTransformNode() is shift
     assert window.parameters.resultVolume is ct
     assert not ui.editSection.collapsed
     editor = window.editor.editor

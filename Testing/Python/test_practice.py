@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "Testing"))
 from make_practice import BRAIN, practice_patient, write_patient  # noqa: E402
 
 from SDSegLib.cases.collection import CaseCollection  # noqa: E402
+from SDSegLib.operations.propagate import propagate  # noqa: E402
 from SDSegLib.reading.files import read_volume  # noqa: E402
 from SDSegLib.volume.volume import Volume  # noqa: E402
 
@@ -49,6 +50,20 @@ def test_the_brain_is_one_piece_that_can_be_drawn(
         holding = np.flatnonzero(brain.any(axis=(1, 2)))
         assert len(holding) == len(brain) - holding[0]  # from its lower end to the last slice
         assert holding[0] > 8
+
+
+def test_a_brain_whose_ends_are_not_drawn_is_not_carried_into_the_neck(
+    patients: list[tuple[Volume, np.ndarray]],
+) -> None:
+    volume, brain = patients[0]
+    lowest = int(np.flatnonzero(brain.any(axis=(1, 2)))[0])
+    drawn = np.zeros_like(brain)
+    drawn[[lowest + 3, lowest + 10]] = brain[[lowest + 3, lowest + 10]]
+    result = propagate(volume, drawn, device="cpu")
+    found = result.mask > 0
+    assert not found[: lowest - 4].any()
+    assert 2 * np.count_nonzero(found & brain) > 0.9 * (found.sum() + brain.sum())
+    assert set(range(lowest - 4, lowest)) & set(result.unsure)  # where it is to be looked at
 
 
 def test_files_become_cases(tmp_path: Path) -> None:

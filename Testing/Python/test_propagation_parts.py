@@ -15,6 +15,7 @@ from SDSegLib.propagation.mask_part import MaskPart, SliceMask
 from SDSegLib.propagation.options import PropagateOptions, listed, slice_numbers
 from SDSegLib.propagation.result import Propagation
 from SDSegLib.propagation.stack import body_axis, drawn_axis
+from SDSegLib.propagation.waist import Waist
 from SDSegLib.propagation.window_memory import Computed, WindowMemory
 from SDSegLib.propagation.windows import (
     Window,
@@ -236,6 +237,29 @@ def test_beyond_an_erased_slice_the_prediction_ends(
     prediction = MaskPart.of(mask)
     drawn = {number: prediction.of_slice(number) for number in (*holding, *erased)}
     assert past_the_end(prediction, drawn) == ended
+
+
+@pytest.mark.parametrize(
+    ("areas", "uncertainty", "left_at"),
+    [
+        ((30, 15, 8, 10, 16), 0.5, 3),  # a brain, the spinal cord, muscles of the neck
+        ((30, 15, 8, 10, 16), 0.1, None),
+        ((30, 15, 8, 10, 9), 0.5, None),
+        ((30, 20, 40, 60), 0.5, None),
+        ((), 0.5, None),
+    ],
+)
+def test_a_structure_that_narrows_and_grows_unsurely_ends_at_its_waist(
+    areas: tuple[int, ...], uncertainty: float, left_at: int | None
+) -> None:
+    def slice_of(area: int) -> SliceMask:
+        return SliceMask.of((0, 0), np.ones((1, area), bool))
+
+    waist, found = Waist(slice_of(40)), None
+    for number, area in enumerate(areas, start=1):
+        assert found is None
+        found = waist.left_at(number, Computed(slice_of(area), 1.0, uncertainty))
+    assert found == left_at
 
 
 def test_the_next_slice_is_where_most_is_unsure() -> None:
