@@ -172,6 +172,7 @@ class _Search:
             for link in _links_below(folder):
                 self.pass_over(link, tr("a link in a folder of DICOM files"))
             yield from _series_of(folder, self.top, self.modality, self.phase)
+            yield from (_study(path, self.top) for path in _images_below(folder))
             return
         yield from (_study(path, self.top) for path in files if _is_image(path))
         for path in folders:
@@ -188,6 +189,15 @@ class _Search:
 def _links_below(folder: Path) -> Iterator[Path]:
     for parent, names, _ in os.walk(folder):
         yield from (Path(parent, name) for name in sorted(names) if Path(parent, name).is_symlink())
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    """Images in one file each beside DICOM files, such as below a DICOMDIR."""
+    for parent, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for path in (Path(parent, name) for name in sorted(files) if not name.startswith(".")):
+            if _is_image(path) and path.is_file():
+                yield path
 
 
 def _identity(folder: Path) -> tuple[int, int]:
