@@ -181,7 +181,12 @@ def test_series_of_one_dicom_folder_are_studies_of_their_own(tmp_path: Path) -> 
     write_series(folder / "a", values, SeriesNumber=1)
     write_series(folder, values, SeriesNumber=2)
     write_series(folder / "mr", values, SeriesNumber=3, Modality="MR")
-    found = find_studies(tmp_path / "data", modality="CT")
+    (scout,) = write_series(folder / "scout", values[:1], ImageType=["ORIGINAL", "LOCALIZER"])
+    passed_over: list[Path] = []
+    found = find_studies(
+        tmp_path / "data", modality="CT", pass_over=lambda path, reason: passed_over.append(path)
+    )
+    assert passed_over == [scout]
     assert [study.name for study in found] == ["patient/series-1", "patient/series-2"]
     shapes = {read_volume(study.source, study.series).array.shape for study in found}
     assert shapes == {(4, 40, 48)}
