@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,25 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             not writable.
     """
     _check(path, overwrite)
+    check_name(path)
     discard(_create_beside(path))
+
+
+def check_name(path: Path) -> None:
+    """Check that a file can have this name, whether or not there is one.
+
+    Raises:
+        OutputError: If it is too long, or holds what the file system does not allow.
+    """
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
+            raise OutputError(
+                tr("{path} cannot be the name of a file ({reason}); choose another name.").format(
+                    path=path, reason=_reason(error)
+                )
+            ) from None
 
 
 @contextmanager

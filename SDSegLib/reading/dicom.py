@@ -50,6 +50,7 @@ class Series:
         differs: What tells it from the first series of the same UID, such as "another patient".
         phases: Phases, echoes or reconstructions to choose from; empty if there is one image at
             each place.
+        is_scout: Whether all its images say that they are overviews (localizers).
     """
 
     number: int
@@ -62,6 +63,7 @@ class Series:
     files: tuple[Path, ...]
     differs: str = ""
     phases: tuple[Phase, ...] = ()
+    is_scout: bool = False
 
     def __str__(self) -> str:
         title = f'"{self.description}"' if self.description else tr("(no description)")
@@ -295,6 +297,7 @@ def _describe(groups: list[ImageGroup]) -> list[Series]:
             files=tuple(image.file for image in group.images),
             differs=group.differs,
             phases=_phases(group.images),
+            is_scout=all(image.is_scout for image in group.images),
         )
         for number, group in enumerate(groups, start=1)
     ]

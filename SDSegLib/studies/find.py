@@ -74,7 +74,11 @@ def find_studies(
         found = sorted(_Search(folder, modality, phase, pass_over).studies(), key=lambda s: s.name)
     else:
         matches = sorted(path for path in folder.glob(pattern) if not _is_hidden(path, folder))
-        found = [study for path in matches for study in _matching(path, folder, modality, phase)]
+        found = [
+            study
+            for path in matches
+            for study in _matching(path, folder, modality, phase, pass_over)
+        ]
     return _checked(found, str(folder), pattern, tr("NIfTI, NRRD, MHA or DICOM"))
 
 
@@ -171,7 +175,8 @@ class _Search:
         if any(_is_dicom(path) for path in files):
             for link in _links_below(folder):
                 self.pass_over(link, tr("a link in a folder of DICOM files"))
-            yield from _series_of(folder, self.top, self.modality, self.phase)
+            yield from _series_of(folder, self.top, self.modality, self.phase, self.pass_over)
+            yield from (_study(path, self.top) for path in _images_below(folder))
             return
         yield from (_study(path, self.top) for path in files if _is_image(path))
         for path in folders:
@@ -190,18 +195,39 @@ def _links_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if Path(parent, name).is_symlink())
 
 
+def _images_below(folder: Path) -> Iterator[Path]:
+    """Images in one file each beside DICOM files, such as below a DICOMDIR."""
+    for parent, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for path in (Path(parent, name) for name in sorted(files) if not name.startswith(".")):
+            if _is_image(path) and path.is_file():
+                yield path
+
+
 def _identity(folder: Path) -> tuple[int, int]:
     facts = os.stat(folder)
     return facts.st_dev, facts.st_ino
 
 
-def _matching(path: Path, top: Path, modality: str | None, phase: str | None) -> list[Study]:
+def _matching(
+    path: Path,
+    top: Path,
+    modality: str | None,
+    phase: str | None,
+    pass_over: Callable[[Path, str], None],
+) -> list[Study]:
     if path.is_dir():
-        return list(_series_of(path, top, modality, phase))
+        return list(_series_of(path, top, modality, phase, pass_over))
     return [_study(path, top)]
 
 
-def _series_of(folder: Path, top: Path, modality: str | None, phase: str | None) -> Iterator[Study]:
+def _series_of(
+    folder: Path,
+    top: Path,
+    modality: str | None,
+    phase: str | None,
+    pass_over: Callable[[Path, str], None],
+) -> Iterator[Study]:
     name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
     try:
         content = look_into(folder)
@@ -212,6 +238,10 @@ def _series_of(folder: Path, top: Path, modality: str | None, phase: str | None)
     if not known and content.notes:  # damaged files alone: the study fails as well
         yield Study(name, folder)
     wanted = [item for item in known if modality is None or item.modality in ("", modality)]
+    for item in wanted:
+        if item.is_scout:
+            pass_over(item.files[0], tr("a series of localizers"))
+    wanted = [item for item in wanted if not item.is_scout]
     uids = [item.uid for item in known]
     for item in wanted:
         study = Study(

@@ -27,7 +27,7 @@ _AT_A_TIME = 1000
 _SERIES = re.compile(r"(.*)/studies/([0-9.]+)/series/([0-9.]+)")
 _UID = re.compile(r"[0-9.]{1,64}")
 _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{1,63}|[0-9A-Fa-f]{8}")
-_SECONDS = (20.0, 600.0)
+_SECONDS = (20.0, 120.0)
 """To connect, and between two parts of an answer."""
 
 
@@ -164,7 +164,7 @@ class Archive:
         session = create_session()
         token = os.environ.get(TOKEN_VARIABLE, "")
         headers = {"Authorization": f"Bearer {token}"} if token else None
-        client = DICOMwebClient(self.address, session=session, headers=headers)
+        client = DICOMwebClient(self.address, session=session, headers=headers, timeout=_SECONDS)
         client.set_http_retry_params(retry=True, max_attempts=3)
         return client
 

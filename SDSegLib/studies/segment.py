@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import weakref
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError, OutputError
-from ..export.atomic import atomic_together
+from ..export.atomic import atomic_together, check_name
 from ..export.inputs import refuse_inputs
 from ..export.results import write_outputs
 from ..inference.progress import ProgressCallback
@@ -85,10 +86,17 @@ class StudyOptions:
 
     def are_there(self, study: Study) -> bool:
         """Whether all results of a study exist."""
+        return not replace(self, overwrite=False).missing(study)
+
+    def missing(self, study: Study) -> set[str]:
+        """Kinds of result of a study that are to be written: all with `overwrite`."""
+        if self.overwrite:
+            return set(self.kinds.values())
         if self.output_url:
             folder = UrlFolder(self.output_url)
-            return all(folder.has(name) for name in self.names(study).values())
-        return all(path.exists() for path in self.files(study).values())
+            return {kind for kind, name in self.names(study).items() if not folder.has(name)}
+        # Not pathlib's, which raises if a name is too long; `read_study` says that.
+        return {kind for kind, path in self.files(study).items() if not os.path.exists(path)}
 
     def divide(self, studies: Iterable[Study]) -> tuple[list[Study], list[Study]]:
         """Studies that are done, and the others, each in their order."""
@@ -184,7 +192,10 @@ def read_study(study: Study, options: StudyOptions, models: ModelStore) -> OpenV
             opened = OpenVolume(replace(read_volume(source), source=None))
     else:
         if not options.output_url:
-            refuse_inputs(options.files(study).values(), [study.source])
+            paths = options.files(study).values()
+            for path in paths:
+                check_name(path)
+            refuse_inputs(paths, [study.source])
         opened = OpenVolume(read_volume(study.source, study.series, study.phase))
     refuse(SegmentOperation(options.run).judge(opened, models))
     return opened
@@ -242,9 +253,8 @@ def write_study(computed: SegmentedStudy, options: StudyOptions) -> None:
             write_study(computed, here)
             keep_files(computed.study, options, here.files(computed.study))
         return
-    paths = options.files(computed.study)
-    if not options.overwrite:  # existing files may have been edited
-        paths = {kind: path for kind, path in paths.items() if not path.exists()}
+    missing = options.missing(computed.study)  # existing files may have been edited
+    paths = {kind: path for kind, path in options.files(computed.study).items() if kind in missing}
     _make_folders(paths.values())
     with _unless_written(computed.study, options):
         write_outputs(
@@ -277,25 +287,16 @@ def keep_files(study: Study, options: StudyOptions, files: Mapping[str, bytes | 
     Raises:
         OutputError: If one cannot be written.
     """
-    if options.store:
-        _store(study, files)
+    missing = options.missing(study)
+    files = {kind: content for kind, content in files.items() if kind in missing}
+    if options.store and "dicom_seg" in files:  # else the archive has it from an earlier run
+        _store(study, files["dicom_seg"])
     if options.output_url:
-        folder = UrlFolder(options.output_url)
         names = options.names(study)
-        folder.write(
-            {
-                names[kind]: content
-                for kind, content in files.items()
-                if options.overwrite or not folder.has(names[kind])
-            }
-        )
+        UrlFolder(options.output_url).write({names[kind]: files[kind] for kind in files})
         return
     paths = options.files(study)
-    wanted = {
-        paths[kind]: content
-        for kind, content in files.items()
-        if options.overwrite or not paths[kind].exists()
-    }
+    wanted = {paths[kind]: content for kind, content in files.items()}
     _make_folders(wanted)
     with (
         _unless_written(study, options),
@@ -319,10 +320,9 @@ def _make_folders(paths: Iterable[Path]) -> None:
             ) from error
 
 
-def _store(study: Study, files: Mapping[str, bytes | Path]) -> None:
+def _store(study: Study, content: bytes | Path) -> None:
     """Store the DICOM Segmentation in the archive that the study came from."""
     archive, _, _ = archive_of(study.url)
-    content = files["dicom_seg"]
     with ExitStack() as stack:
         if isinstance(content, bytes):
             folder = stack.enter_context(unfinished_folder(Path(tempfile.gettempdir())))

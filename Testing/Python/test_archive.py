@@ -108,6 +108,8 @@ def test_series_in_and_segmentations_back(orthanc: str, tmp_path: Path, model: P
     assert segmentation.pixel_array.any() == bool(np.any(labels))
     again = run(url, output, model, "--write", "dcm,nii.gz", "--store")
     assert "0 done (0 with warnings), 1 there already" in again.stderr
+    more = run(url, output, model, "--write", "dcm,nrrd", "--store")
+    assert (output / study / f"{uid}.nrrd").exists(), more.stderr
     assert len(client.search_for_series(search_filters={"Modality": "SEG"})) == 1
 
 
@@ -129,7 +131,9 @@ def test_mistakes(
     assert not (tmp_path / "results").exists()
 
 
-def test_an_archive_that_is_none(tmp_path: Path, model: Path) -> None:
+def test_an_archive_that_is_none(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -140,6 +144,12 @@ def test_an_archive_that_is_none(tmp_path: Path, model: Path) -> None:
     assert isinstance(done.exception, InputError)
     assert "put them into ~/.netrc" in str(done.exception)
     assert "secret" not in str(done.exception)
+    monkeypatch.setattr("SDSegLib.studies.pacs._SECONDS", (5.0, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # answers later, or never
+        started, port = time.monotonic(), silent.getsockname()[1]
+        done = run(f"dicomweb+http://127.0.0.1:{port}/dicom-web", tmp_path / "results", model)
+        assert "does not answer (ReadTimeout)" in str(done.exception)
+        assert time.monotonic() - started < 30  # it is tried three times, with pauses
 
 
 def test_store_without_an_archive(tmp_path: Path, model: Path) -> None:

@@ -26,7 +26,7 @@ from tiny_model import STRUCTURES, write_tiny_model
 from typer.testing import CliRunner, Result
 
 from SDSegLib.cli.app import app
-from SDSegLib.errors import CancelledError, InputError, SDSegError
+from SDSegLib.errors import CancelledError, InputError, OutputError, SDSegError
 from SDSegLib.inference.load import load_segmenter
 from SDSegLib.operations.base import OpenVolume
 from SDSegLib.operations.model_store import ModelStore
@@ -181,7 +181,12 @@ def test_series_of_one_dicom_folder_are_studies_of_their_own(tmp_path: Path) -> 
     write_series(folder / "a", values, SeriesNumber=1)
     write_series(folder, values, SeriesNumber=2)
     write_series(folder / "mr", values, SeriesNumber=3, Modality="MR")
-    found = find_studies(tmp_path / "data", modality="CT")
+    (scout,) = write_series(folder / "scout", values[:1], ImageType=["ORIGINAL", "LOCALIZER"])
+    passed_over: list[Path] = []
+    found = find_studies(
+        tmp_path / "data", modality="CT", pass_over=lambda path, reason: passed_over.append(path)
+    )
+    assert passed_over == [scout]
     assert [study.name for study in found] == ["patient/series-1", "patient/series-2"]
     shapes = {read_volume(study.source, study.series).array.shape for study in found}
     assert shapes == {(4, 40, 48)}
@@ -235,6 +240,25 @@ def test_a_damaged_model_is_refused_before_a_study_is_read(studies: Path, tmp_pa
     assert isinstance(done.exception, SDSegError)
     assert "damaged" in str(done.exception)
     assert not (tmp_path / "results").exists()
+
+
+def test_images_beside_dicom_files_are_studies_too(tmp_path: Path) -> None:
+    """A DICOMDIR above all, and a CT that somebody has converted and put beside its slices."""
+    write_series(tmp_path / "cd" / "series", a_body((4, 40, 48)).array)
+    a_slice = next((tmp_path / "cd" / "series").iterdir())
+    (tmp_path / "DICOMDIR").write_bytes(a_slice.read_bytes())
+    for name in ("beside.nii.gz", "cd/series/converted.nrrd", "other/ct.nii.gz", ".hidden/ct.nii"):
+        write_ct(tmp_path / name)
+    found = [study.name for study in find_studies(tmp_path)]
+    assert found == ["beside", "cd/series/converted", "other/ct", tmp_path.name]
+
+
+def test_a_name_that_no_result_can_have_is_told_before_the_study_is_read(tmp_path: Path) -> None:
+    options = StudyOptions(RunOptions(), tmp_path, {"seg.nrrd": "segmentation"})
+    study = Study("x" * 250, tmp_path / "gone.nii")
+    assert not options.is_done(study)
+    with pytest.raises(OutputError, match=r"x\.seg\.nrrd cannot be the name of a file"):
+        segment_study(study, options)
 
 
 def test_two_studies_of_one_name_are_refused(tmp_path: Path) -> None:

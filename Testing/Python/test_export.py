@@ -115,6 +115,11 @@ class TestCheckOutput:
         check_output(path, overwrite=True)
         assert path.read_text() == "old"
 
+    def test_refuses_a_name_that_no_file_can_have(self, tmp_path: Path) -> None:
+        with pytest.raises(OutputError, match=r"cannot be the name of a file \(File name too long"):
+            check_output(tmp_path / f"{'x' * 250}.seg.nrrd")
+        assert names_in(tmp_path) == []
+
     def test_refuses_a_folder(self, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="is a folder"):
             check_output(tmp_path, overwrite=True)
