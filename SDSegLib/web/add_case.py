@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from ..volume.layers import LayeredLabels
 from ..volume.volume import Volume
 from .cases_panel import STATE_LABELS, CasesPanel
 from .page_context import Action, PageContext
+from .segments_panel import SegmentationState, SegmentsPanel
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,13 @@ class Offer:
         volume: The CT.
         labels: The structures on its voxels.
         volumes_ml: Volume of each structure, by its label.
+        state: Of the segmentation when it was copied.
     """
 
     volume: Volume
     labels: LayeredLabels
     volumes_ml: dict[int, float]
+    state: SegmentationState
 
 
 class AddCasePanel:
@@ -41,15 +43,13 @@ class AddCasePanel:
     Args:
         context: Shared parts.
         cases: The user's cases.
-        mark_saved: Called when the segmentation is in the collection.
+        segments: They are told what is in the collection.
     """
 
-    def __init__(
-        self, context: PageContext, cases: CasesPanel, mark_saved: Callable[[], None]
-    ) -> None:
+    def __init__(self, context: PageContext, cases: CasesPanel, segments: SegmentsPanel) -> None:
         self._context = context
         self._cases = cases
-        self._mark_saved = mark_saved
+        self._segments = segments
         self._offer: Offer | None = None
         self._holder = ""
         self._next_name = ""
@@ -81,13 +81,14 @@ class AddCasePanel:
         if study.volume_node is None or study.segmentation_node is None or self._offer is not None:
             return
         labels = layers_from_node(study.segmentation_node, study.volume_node)
+        state = self._segments.state()
         volume = study.opened()
         counts = await asyncio.to_thread(labels.counts)
         one = labels.geometry.voxel_volume_ml
         volumes = {item.label: float(counts[item.label]) * one for item in labels.structures}
         if study.volume_node is None or study.opened() is not volume:
             return
-        self._offer, self._error = Offer(volume, labels, volumes), ""
+        self._offer, self._error = Offer(volume, labels, volumes, state), ""
         await self._look_up()
 
     async def _choose_folder(self, text: str) -> None:
@@ -142,7 +143,7 @@ class AddCasePanel:
             self._set_busy("")
         if self._offer is offer:
             self._offer, self._added = None, added.case.name
-            self._mark_saved()
+            self._segments.mark_saved(offer.state)
         self.draw()
         await self._cases.read()
         self._tell(added)

@@ -108,7 +108,7 @@ class Application:
             self._examine,
             self._after_result,
         )
-        self._save = SavePanel(self._context, self._segments.mark_saved)
+        self._save = SavePanel(self._context, self._segments)
         self._image = ImagePanel(
             self._context,
             self._stop_runs,
@@ -116,7 +116,7 @@ class Application:
             self._after_open,
         )
         self._cases = CasesPanel(self._context, cases, self._image.open, self._after_cases)
-        self._add_case = AddCasePanel(self._context, self._cases, self._segments.mark_saved)
+        self._add_case = AddCasePanel(self._context, self._cases, self._segments)
         self._teach = TeachPanel(
             self._context,
             self._cases,
@@ -205,11 +205,11 @@ class Application:
         ):
             self._context.page.add_actions(panel.actions())
 
-    def _after_open(self) -> None:
+    def _after_open(self, is_saved: bool) -> None:
         self._context.page.show(tab="segment")
         self._image.draw()
         self._views.open()
-        self._segments.forget()
+        self._segments.forget(is_saved)
         self._edit.open()
         self._carry.open()
         self._review.open()

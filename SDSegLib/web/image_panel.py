@@ -34,7 +34,8 @@ class ImagePanel:
         context: Shared parts.
         before_open: Awaited before the scene is emptied; it stops a run.
         has_edits: Returns whether the current segmentation has unsaved edits.
-        after_open: Called after a CT has been opened.
+        after_open: Called after a CT has been opened, with whether its segmentation is as in a
+            file of the user's.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class ImagePanel:
         context: PageContext,
         before_open: Callable[[], object],
         has_edits: Callable[[], bool],
-        after_open: Callable[[], None],
+        after_open: Callable[[bool], None],
     ) -> None:
         self._context = context
         self._before_open = before_open
@@ -94,13 +95,14 @@ class ImagePanel:
                 self._show_busy(tr("Reading {image}…").format(image=left.image.name))
                 series, phase = left.about["series"], left.about["phase"]
                 volume = await asyncio.to_thread(read_image, left.image, series, phase)
+                volume = replace(volume, name=str(left.about["name"]))
                 left.check_belongs_to(volume)
                 await self._stop()
                 study.open(volume, left.folder, SeriesChoice(series, phase, "") if series else None)
                 if study.segmentation_node is not None:
                     left.snapshot.put_into(study.segmentation_node)
                 self._bind()
-                self._after_open()
+                self._after_open(False)
             finally:
                 self._show_busy("")
 
@@ -157,7 +159,7 @@ class ImagePanel:
                 study.open_segmentation(source.segmentation)
                 self._bind()
         finally:
-            self._after_open()
+            self._after_open(True)
 
     def _bind(self) -> None:
         study = self._context.study
@@ -172,7 +174,7 @@ class ImagePanel:
         await asyncio.to_thread(try_segmentation, source.segmentation)
         self._context.study.open_segmentation(source.segmentation)
         self._bind()
-        self._after_open()
+        self._after_open(True)
 
     async def _may_discard(self) -> bool:
         answer = await self._context.page.ask(

@@ -7,10 +7,11 @@ import importlib.util
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from aiohttp import web
 from trame_slicer.core import SlicerApp
 
@@ -18,11 +19,14 @@ from ..errors import InputError, OutputError
 from ..export.dicom_seg import write_dicom_seg
 from ..export.label_map import write_label_map
 from ..language import tr
-from ..mrml.from_node import segmentation_from_node
+from ..mrml.from_node import layers_from_node
 from ..mrml.segmentation_node import MODEL_ATTRIBUTE
 from ..mrml.segments import segment_ids
 from ..mrml.storage import save_segmentation_node
+from ..volume.layers import LayeredLabels
+from ..volume.segmentation import Segmentation
 from .page_context import Action, PageContext
+from .segments_panel import SegmentsPanel
 from .study import Study
 
 ENDINGS = {
@@ -55,7 +59,9 @@ def file_name(study: Study, kind: str) -> str:
     return f"{stem}{ENDINGS[kind]}"
 
 
-def prepare_save(app: SlicerApp, study: Study, kind: str, folder: Path) -> Callable[[], Path]:
+def prepare_save(
+    app: SlicerApp, study: Study, kind: str, folder: Path
+) -> tuple[Callable[[], Path], Sequence[str]]:
     """Copy the data to be written from the scene.
 
     Args:
@@ -65,7 +71,8 @@ def prepare_save(app: SlicerApp, study: Study, kind: str, folder: Path) -> Calla
         folder: An empty folder, private.
 
     Returns:
-        A function that writes the file without using MRML, to be run in a thread.
+        A function that writes the file without using MRML, to be run in a thread; and names of the
+        structures of which the file holds only what no other overlaps.
 
     Raises:
         InputError: If there is nothing to save, or the kind does not exist.
@@ -81,18 +88,38 @@ def prepare_save(app: SlicerApp, study: Study, kind: str, folder: Path) -> Calla
     path = folder / file_name(study, kind)
     if kind == "segmentation":
         save_segmentation_node(node, path)
-        return lambda: path
+        return lambda: path, ()
     if kind == "scene":
         _write_scene(app, path)
-        return lambda: path
-    result = segmentation_from_node(node, volume_node, node.GetAttribute(MODEL_ATTRIBUTE) or "")
-    if kind == "labels":
-        return lambda: _written(path, lambda: write_label_map(result, path))
-    reason = why_no_dicom(study)
+        return lambda: path, ()
+    reason = why_no_dicom(study) if kind == "dicom" else ""
     if reason:
         raise InputError(reason)
+    layers = layers_from_node(node, volume_node)
+    result, parted = in_one_layer(layers, node.GetAttribute(MODEL_ATTRIBUTE) or "")
+    if kind == "labels":
+        return lambda: _written(path, lambda: write_label_map(result, path)), parted
     volume = study.opened()
-    return lambda: _written(path, lambda: write_dicom_seg(result, volume, path))
+    return lambda: _written(path, lambda: write_dicom_seg(result, volume, path)), parted
+
+
+def in_one_layer(labels: LayeredLabels, model: str) -> tuple[Segmentation, tuple[str, ...]]:
+    """Structures as a label map, in which the last one wins where several overlap.
+
+    Args:
+        labels: The structures, numbered 1 … N in their order.
+        model: Name of the model that made them.
+
+    Returns:
+        The label map, and names of the structures of which parts are missing in it.
+    """
+    flat = np.maximum.reduce(labels.layers)
+    result = Segmentation(flat, labels.geometry, labels.structures, model)
+    if len(labels.layers) == 1:
+        return result, ()
+    before, after = labels.counts(), LayeredLabels.of(result).counts()
+    parted = (item for item in labels.structures if after[item.label] < before[item.label])
+    return result, tuple(item.name for item in parted)
 
 
 def _written(path: Path, write: Callable[[], None]) -> Path:
@@ -112,12 +139,12 @@ class SavePanel:
 
     Args:
         context: Shared parts.
-        mark_saved: Called when the segmentation has been saved.
+        segments: They are told what has been saved.
     """
 
-    def __init__(self, context: PageContext, mark_saved: Callable[[], None]) -> None:
+    def __init__(self, context: PageContext, segments: SegmentsPanel) -> None:
         self._context = context
-        self._mark_saved = mark_saved
+        self._segments = segments
         self._files: dict[str, Path] = {}
         self._is_busy = False
         self.draw()
@@ -167,14 +194,27 @@ class SavePanel:
         self._set_busy(True)
         await asyncio.sleep(0)  # the page shows it before the scene is written
         context = self._context
+        parted: Sequence[str] = ()
+
+        def prepare(folder: Path) -> Callable[[], Path]:
+            nonlocal parted
+            write, parted = prepare_save(context.app, context.study, kind, folder)
+            return write
+
+        state = self._segments.state()  # what is drawn while the file is written is not in it
         try:
-            await self.offer(
-                lambda folder: prepare_save(context.app, context.study, kind, folder),
-                file_name(context.study, kind),
-            )
+            await self.offer(prepare, file_name(context.study, kind))
         finally:
             self._set_busy(False)
-        self._mark_saved()
+        self._segments.mark_saved(state)
+        if parted:
+            self._context.page.tell(
+                tr(
+                    "A voxel of this file belongs to one structure only: parts of {names} that "
+                    "others overlap are missing in it. Save a .seg.nrrd too, to keep them whole."
+                ).format(names=", ".join(parted)),
+                "warning",
+            )
 
     def _set_busy(self, is_busy: bool) -> None:
         """Begin or end saving; the menu is closed here too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,9 +47,9 @@ class SegmentsPanel:
         self._saved: dict[str, SegmentFacts] = {}
         self._changes = 0
         self._saved_changes = -1  # what was saved may not be measured yet
+        self._measurements = 0  # that are going on
         self.draw_later = Debounced(self.draw, _DRAW_SECONDS)
         self._measure_later = Debounced(self._begin_measuring, _MEASURE_SECONDS)
-        self._is_measuring = False
         self.draw()
 
     def actions(self) -> dict[str, Action]:
@@ -69,20 +69,40 @@ class SegmentsPanel:
 
     @property
     def has_unsaved_edits(self) -> bool:
-        """Whether the segmentation has unsaved edits."""
+        """Whether the segmentation has unsaved edits; structures that were removed count too."""
         return any(
             facts.is_edited and self._saved.get(key) != facts for key, facts in self._facts.items()
+        ) or any(
+            saved.milliliters and (key not in self._facts or not self._facts[key].milliliters)
+            for key, saved in self._saved.items()
         )
 
-    def mark_saved(self) -> None:
-        """Mark the current state of the segmentation as saved."""
-        self._saved, self._saved_changes = dict(self._facts), self._changes
-        self._keep(None)
+    def state(self) -> SegmentationState:
+        """The present state; to be taken when the voxels that will be saved are copied."""
+        node = self._context.study.segmentation_node
+        return SegmentationState(node, self._changes, dict(self._facts))
 
-    def forget(self) -> None:
-        """Discard measurements after another segmentation was opened."""
+    def mark_saved(self, state: SegmentationState) -> None:
+        """Mark a state as saved; what was drawn since then is not, nor another segmentation."""
+        if state.node is not self._context.study.segmentation_node:
+            return
+        self._saved, self._saved_changes = dict(state.facts), state.changes
+        if state.changes == self._changes:
+            self._keep(None)
+        else:
+            self._measure_later()
+
+    def forget(self, is_saved: bool) -> None:
+        """Discard measurements after another segmentation was opened.
+
+        Args:
+            is_saved: Whether it is as in a file of the user's.
+        """
         self._facts, self._saved, self._saved_changes = {}, {}, -1
         self.changed()
+        if is_saved:
+            self._saved_changes = self._changes
+            self._context.page.run(self._measure())  # at once, before anything is drawn
 
     def changed(self) -> None:
         """Measure again after voxels have changed or may have changed."""
@@ -108,18 +128,18 @@ class SegmentsPanel:
         )
 
     def _begin_measuring(self) -> None:
-        if self._is_measuring:
+        if self._measurements:
             self._measure_later()
         elif self._context.study.segmentation_node is not None:
-            self._is_measuring = True
             self._context.page.run(self._measure())
 
     async def _measure(self) -> None:
         study = self._context.study
+        node = study.segmentation_node
+        if node is None:
+            return
+        self._measurements += 1
         try:
-            node = study.segmentation_node
-            if node is None:
-                return
             changes, snapshot = self._changes, SegmentationSnapshot.of(node)
             voxels = voxels_of(snapshot, node)
             voxel_ml = study.opened().geometry.voxel_volume_ml
@@ -131,7 +151,7 @@ class SegmentsPanel:
                 self.draw()
                 self._keep(snapshot if self.has_unsaved_edits else None)
         finally:
-            self._is_measuring = False
+            self._measurements -= 1
 
     def _select(self, segment_id: str) -> None:
         self._context.editor.select(segment_id)
@@ -204,12 +224,14 @@ class SegmentVoxels:
     Attributes:
         id: The segment's ID.
         layer: The layer that it shares with others, (k, j, i); None if that is empty.
+        corner: Index of the layer's first voxel, (k, j, i).
         label: The segment's value in the layer.
         written: Fingerprint of the voxels that SDSeg wrote; "" for a segment of another origin.
     """
 
     id: str
     layer: np.ndarray | None
+    corner: tuple[int, int, int]
     label: int
     written: str
 
@@ -222,38 +244,67 @@ class SegmentFacts:
         milliliters: Its volume.
         is_edited: Whether it differs from the voxels that SDSeg wrote; segments of another origin
             count as edited unless they are empty.
+        voxels: Differs if other voxels are in the segment, though as many.
     """
 
     milliliters: float
     is_edited: bool
+    voxels: str
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationState:
+    """The segmentation at one moment, to compare it with later ones.
+
+    Attributes:
+        node: The segmentation.
+        changes: How often it had changed.
+        facts: As it was measured last, by segment ID; that may have been before the last changes.
+    """
+
+    node: vtkMRMLSegmentationNode
+    changes: int
+    facts: Mapping[str, SegmentFacts]
 
 
 def voxels_of(snapshot: SegmentationSnapshot, node: vtkMRMLSegmentationNode) -> list[SegmentVoxels]:
     """What `facts_of` needs of a snapshot and the node that it was just made of."""
     segmentation = node.GetSegmentation()
-    return [
-        SegmentVoxels(
-            record.id,
-            None if record.layer is None else snapshot.layers[record.layer].array,
-            record.label,
-            fingerprint_as_written(segmentation.GetSegment(record.id)),
-        )
-        for record in snapshot.segments
-    ]
+    found = []
+    for record in snapshot.segments:
+        layer = None if record.layer is None else snapshot.layers[record.layer]
+        written = fingerprint_as_written(segmentation.GetSegment(record.id))
+        if layer is None:
+            found.append(SegmentVoxels(record.id, None, (0, 0, 0), record.label, written))
+        else:
+            i, _, j, _, k, _ = layer.extent
+            found.append(SegmentVoxels(record.id, layer.array, (k, j, i), record.label, written))
+    return found
 
 
 def facts_of(segments: list[SegmentVoxels], voxel_ml: float) -> dict[str, SegmentFacts]:
     """Measure segments. Uses no MRML, so it may run in a thread."""
-    cropped: dict[int, np.ndarray | None] = {}
+    boxes: dict[int, tuple[slice, slice, slice] | None] = {}
     facts = {}
     for item in segments:
-        if id(item.layer) not in cropped:
-            cropped[id(item.layer)] = _cropped(item.layer)
-        layer = cropped[id(item.layer)]
-        mask = None if layer is None else layer == item.label
-        count = 0 if mask is None else int(np.count_nonzero(mask))
-        is_edited = fingerprint_of(mask) != item.written if item.written else count > 0
-        facts[item.id] = SegmentFacts(count * voxel_ml, is_edited)
+        if id(item.layer) not in boxes:
+            boxes[id(item.layer)] = _box_of(item.layer)
+        box = boxes[id(item.layer)]
+        mask = None if box is None or item.layer is None else item.layer[box] == item.label
+        if box is None or mask is None or not mask.any():
+            is_edited = bool(item.written) and fingerprint_of(None) != item.written
+            facts[item.id] = SegmentFacts(0.0, is_edited, "")
+            continue
+        fingerprint = fingerprint_of(mask)
+        first = [
+            corner + outer.start + inner.start
+            for corner, outer, inner in zip(item.corner, box, bounding_box(mask), strict=True)
+        ]
+        facts[item.id] = SegmentFacts(
+            int(np.count_nonzero(mask)) * voxel_ml,
+            fingerprint != item.written,
+            f"{first} {fingerprint}",
+        )
     return facts
 
 
@@ -284,11 +335,9 @@ def listed(
     return rows
 
 
-def _cropped(layer: np.ndarray | None) -> np.ndarray | None:
+def _box_of(layer: np.ndarray | None) -> tuple[slice, slice, slice] | None:
     """The bounding box of a layer's nonzero voxels; None if there are none."""
-    if layer is None or not layer.any():
-        return None
-    return layer[bounding_box(layer)]
+    return None if layer is None or not layer.any() else bounding_box(layer)
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,14 @@ class Views:
             self._views[tag].reset_view()
 
     def fit(self) -> None:
-        """Fit the CT into all views."""
-        for view in self._views.values():
-            view.reset_view()
+        """Fit the CT into all views; each goes on showing its slice."""
+        for tag, view in self._views.items():
+            if tag == THREE_D:
+                view.reset_view()
+            else:
+                place = view.get_slice_value()
+                view.reset_view()
+                view.set_slice_value(place)
 
     def set_window(self, window: float, level: float) -> None:
         """Set window and level in HU."""

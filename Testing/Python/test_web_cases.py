@@ -18,7 +18,7 @@ from teach_page import (
     write_collection,
     write_patient,
 )
-from web_parts import a_page, message, stroke, wait_for
+from web_parts import a_page, message, send_files, stroke, wait_for
 from worker_parts import posix_only
 
 from SDSegLib.cases.collection import CaseCollection
@@ -66,6 +66,8 @@ def test_the_same_ct_again_replaces_its_segmentation_if_the_user_agrees(
         assert np.array_equal(kept.mask(BONE), before.mask(BONE)), "nobody agreed"
         page.click("#add-edited-to-cases")
         page.wait_for_selector("#add-case-holder")
+        page.evaluate("window.trame.trigger('undo')")  # changes what was copied already
+        page.wait_for_selector("#redo:enabled")
         page.click("#add-case-do:enabled")
         page.wait_for_selector("#add-case", state="detached")
         after = collection.case("first").read_labels()
@@ -73,6 +75,8 @@ def test_the_same_ct_again_replaces_its_segmentation_if_the_user_agrees(
         assert state_of(collection, "first") == "corrected"
         assert [case.name for case in collection.cases()] == ["first"]
         page.wait_for_selector(".message:has-text('Replaced the segmentation of first')")
+        send_files(page, ct)
+        page.wait_for_selector("#question:has-text('not saved')")
         log = server.log()
     for file in cases.rglob("*"):
         assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
@@ -88,7 +92,10 @@ def test_a_case_is_opened_corrected_and_put_back(browser: Any, tmp_path: Path) -
         teach_page(browser, server) as page,
     ):
         page.wait_for_selector("#teach-problem:has-text('No case is corrected yet (2 are there)')")
-        page.click("[aria-label='Open case-002']")
+        page.click("[aria-label='Open case-001']")
+        page.wait_for_selector(".segments .item .tag")
+        page.click("#tab-teach")
+        page.click("[aria-label='Open case-002']")  # asks nothing: nothing was changed
         page.wait_for_selector("#image-name:has-text('case-002')")
         page.wait_for_selector("#result")
         add_to_cases(page)

@@ -13,6 +13,7 @@ from web_parts import (
     ServerProcess,
     a_page,
     masks_of,
+    message,
     open_file,
     open_sample,
     save,
@@ -115,6 +116,18 @@ def test_every_format_holds_the_segmentation(
         names = [Path(name).name for name in scene.namelist()]
     assert any(name.endswith(".mrml") for name in names)
     assert any(name.endswith("segmentation.seg.nrrd") for name in names)
+
+    page.evaluate("window.trame.trigger('overwriting', ['none'])")
+    page.click("#tab-edit")
+    page.click("#add")
+    page.click("#tool-paint")
+    stroke(page, "Red", (0.4, 0.5), (0.6, 0.5))
+    page.wait_for_selector(".segments .item.on .tag")
+    labels = read_volume(save(page, "labels", tmp_path / "overlapping"))
+    page.evaluate("window.trame.trigger('overwriting', ['all'])")
+    told = message(page, "warning")
+    for number, (name, mask) in enumerate(masks.items(), start=1):
+        assert (name in told) == bool((mask & (labels.array != number)).any())
 
 
 @pytest.mark.parametrize(
