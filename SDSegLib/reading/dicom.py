@@ -122,7 +122,8 @@ def read_series(folder: Path, series: str | None = None, phase: str | None = Non
 
     Args:
         folder: Folder with its files.
-        series: Its UID, or its number in `list_series`; needed only if there are several.
+        series: Its UID, or its number in `list_series`; needed only if there are several beside
+            those of localizers.
         phase: Number or name of the phase in `Series.phases`; needed only if there are several
             images at each place.
 
@@ -140,6 +141,8 @@ def read_series(folder: Path, series: str | None = None, phase: str | None = Non
         raise InputError(_nothing_found(folder, found))
     group = groups[_chosen(groups, folder, series)]
     notes = (*_notes_on_damaged(found), *_notes_on_set_aside(group))
+    if series is None and len(groups) > 1:
+        notes = (*notes, tr("Series of localizers in the folder were left out."))
     try:
         return _volume(group.images, folder, phase, notes)
     except InputError as error:
@@ -297,7 +300,7 @@ def _describe(groups: list[ImageGroup]) -> list[Series]:
             files=tuple(image.file for image in group.images),
             differs=group.differs,
             phases=_phases(group.images),
-            is_scout=all(image.is_scout for image in group.images),
+            is_scout=_is_scout(group),
         )
         for number, group in enumerate(groups, start=1)
     ]
@@ -326,10 +329,16 @@ def _spacing(images: list[DicomImage]) -> tuple[float | None, float | None, floa
     return (in_plane[1], in_plane[0], between[0])
 
 
+def _is_scout(group: ImageGroup) -> bool:
+    """Whether all images of a series say that they are overviews."""
+    return all(image.is_scout for image in group.images)
+
+
 def _chosen(groups: list[ImageGroup], folder: Path, wanted: str | None) -> int:
-    """Index of the selected series, or of the only one."""
-    if wanted is None and len(groups) == 1:
-        return 0
+    """Index of the selected series, or of the only one beside localizers."""
+    images = [number for number, group in enumerate(groups) if not _is_scout(group)]
+    if wanted is None and (len(groups) == 1 or len(images) == 1):
+        return (images or [0])[0]
     wanted = None if wanted is None else wanted.strip()
     matching = [
         number for number, group in enumerate(groups, start=1) if wanted in (group.uid, str(number))

@@ -7,10 +7,12 @@ import tempfile
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..errors import OutputError
 from ..language import tr
+from ..unfinished import unfinished_folder
 from ..volume.structure import Structure
 from .in_a_row import InARow
 from .segment import StudyResult
@@ -41,9 +43,11 @@ class UrlTable:
         self._folder = UrlFolder(url)
         self.path = f"{self._folder.url}/{TABLE}"
         content = self._folder.read(TABLE)
-        here = Path(tempfile.mkdtemp(prefix="sdseg-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, here, ignore_errors=True)
+        folder = ExitStack()
+        here = folder.enter_context(unfinished_folder(Path(tempfile.gettempdir())))
+        weakref.finalize(self, folder.close)
         self._local = here / TABLE
+        self._kept: Path | None = None  # a copy that outlives the run
         if content is not None:
             self._local.write_bytes(content)
         self._table = StudyTable(self._local.parent, structures)
@@ -72,14 +76,16 @@ class UrlTable:
         """Write what is missing."""
         self._table.finish()
         self._copy()
-        if not self._problem:
-            if not self._remove.alive:  # it was kept after another try
-                shutil.rmtree(self._local.parent, ignore_errors=True)
-            return
-        self._remove.detach()  # in spite of that, to be copied by hand
-        self._problem = tr("{problem} The table of this run is kept in {path}.").format(
-            problem=self._problem, path=self._local
-        )
+        if self._kept is not None:  # after another try
+            shutil.rmtree(self._kept, ignore_errors=True)
+            self._kept = None
+        if self._problem:  # to be copied by hand
+            with suppress(OSError):  # this disk is full as well
+                self._kept = Path(tempfile.mkdtemp(prefix="sdseg-"))
+                kept = shutil.copy(self._local, self._kept)
+                self._problem = tr("{problem} The table of this run is kept in {path}.").format(
+                    problem=self._problem, path=kept
+                )
 
     def _copy(self) -> None:
         self._copied = time.monotonic()

@@ -220,6 +220,7 @@ def test_a_table_that_is_copied_to_no_place_three_times_ends_the_run(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("SDSegLib.studies.url_table._SECONDS", 0.0)
     table = UrlTable(f"{bucket}/out", ())
+    assert len(list(tmp_path.glob(".sdseg-*"))) == 1  # removed by later runs if this one is killed
 
     def fail(self: object, path: str, *arguments: object, **more: object) -> object:
         raise PermissionError(13, "The token has expired")

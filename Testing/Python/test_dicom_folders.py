@@ -236,6 +236,20 @@ def test_front_and_side_scout_and_a_screenshot_are_set_aside(tmp_path: Path) -> 
     assert volume.notes == ("3 scout images were left out, such as dose.dcm.",)
 
 
+def test_a_series_of_localizers_is_not_asked_about(tmp_path: Path) -> None:
+    write_series(tmp_path / "b", HU, uid="1.2.8")
+    write_series(
+        tmp_path / "a", HU[:2], uid="1.2.7", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    )
+
+    volume = read_volume(tmp_path)
+
+    np.testing.assert_array_equal(volume.array, HU)
+    assert volume.notes == ("Series of localizers in the folder were left out.",)
+    assert [item.is_scout for item in list_series(tmp_path)] == [True, False]
+    assert len(read_volume(tmp_path, "1.2.7").array) == 2
+
+
 def test_localizers_alone_can_be_read(tmp_path: Path) -> None:
     (file,) = write_series(tmp_path, HU[:1], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
 
