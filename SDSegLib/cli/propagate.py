@@ -223,7 +223,7 @@ def _notes(
 
 def _show(result: Propagation, name: str, console: Console) -> None:
     axis = AXES[result.axis]
-    found = [number for number in result.changed if result.presence[number] > 0]
+    found = sorted({*result.changed} & {*result.part.along(result.axis).used()})
     console.print(
         tr(
             "[bold]{name}[/] {volume_ml:.1f} mL; drawn on {drawn} along {axis}, carried to {found}"

@@ -265,11 +265,13 @@ class Editor:
         """Undo the last change."""
         if self._stack.can_undo():
             self._stack.undo()
+            self._stop_without_segment()
 
     def redo(self) -> None:
         """Redo the change that was undone last."""
         if self._stack.can_redo():
             self._stack.redo()
+            self._stop_without_segment()
 
     def one_step(self) -> AbstractContextManager[None]:
         """Context manager: all changes of the segmentation in it are one step of undo."""
@@ -279,6 +281,12 @@ class Editor:
     def show_surfaces(self, is_on: bool) -> None:
         """Show or remove the segments' 3-D surfaces; every edit updates them."""
         self._editor.show_3d(is_on)
+
+    def _stop_without_segment(self) -> None:
+        """Deactivate the tool if the edited segment is gone: strokes would do nothing."""
+        node = self._editor.active_segmentation_node
+        if node is not None and node.GetSegmentation().GetSegment(self.segment_id) is None:
+            self._editor.set_active_effect_type(TOOLS["none"])
 
     def _active(self, kind: Any) -> Any:
         """The active effect, which must be of this kind."""

@@ -43,7 +43,7 @@ def test_the_same_ct_again_replaces_its_segmentation_if_the_user_agrees(
         page.click("#add-to-cases")
         assert page.inner_text("#add-case-place") == str(cases)
         page.fill("#add-case-name", "No / such name")
-        page.click("#add-case-do")
+        page.press("#add-case-name", "Enter")
         page.wait_for_selector("#add-case-error:has-text('other characters than letters')")
         page.fill("#add-case-name", "first")
         page.select_option("#add-case-state", "segmented")

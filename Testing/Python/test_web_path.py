@@ -98,6 +98,12 @@ def test_added_structures_have_names_and_colours_of_their_own(
     assert third["name"] != second["name"]
     assert third["color"] != second["color"]
 
+    page.click("#tool-paint")
+    page.wait_for_selector("#tool-paint.on")
+    page.click("#undo")  # the structure that would be painted
+    wait_for(lambda: len(listed()) == 8)
+    page.wait_for_selector("#tool-paint:not(.on)")
+
 
 def test_every_format_holds_the_segmentation(
     web_page: Any,
