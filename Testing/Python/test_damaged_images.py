@@ -454,6 +454,6 @@ def test_a_folder_that_cannot_be_listed_fails_alone(
     (write / "1.dcm").write_bytes(bytes(128) + b"DICM" + bytes(200))
     write_nifti(a_body(), studies / "good.nii.gz")
     found = find_studies(studies)
-    assert [study.name for study in found] == ["good", "series"]
+    assert [study.name for study in found] == ["good", "series", "series/1-crashes"]
     with pytest.raises(InputError, match=r"/series: The process that read it ended"):
         read_volume(found[1].source, found[1].series)

@@ -54,7 +54,7 @@ def test_three_corrected_cases_become_a_segment_button(
     assert ui.teachNameEdit.placeholderText == "my-model"
     ui.teachNameEdit.setText("body-and-bone")
 
-    run = teach(teaching)
+    run = teach(teaching, 1.0)  # enough to find the body beside other tests as well
     assert ui.teachButton.text == "Cancel"
     assert not ui.teachChoices.enabled
     process_until(lambda: run.progress is not None and run.losses, 60)
