@@ -70,15 +70,12 @@ def find_studies(
                 folder=folder
             )
         )
+    search = _Search(folder, modality, phase, pass_over)
     if pattern is None:
-        found = sorted(_Search(folder, modality, phase, pass_over).studies(), key=lambda s: s.name)
+        found = sorted(search.studies(), key=lambda s: s.name)
     else:
         matches = sorted(path for path in folder.glob(pattern) if not _is_hidden(path, folder))
-        found = [
-            study
-            for path in matches
-            for study in _matching(path, folder, modality, phase, pass_over)
-        ]
+        found = [study for path in matches for study in search.at(path)]
     return _checked(found, str(folder), pattern, tr("NIfTI, NRRD, MHA or DICOM"))
 
 
@@ -175,7 +172,7 @@ class _Search:
         if any(_is_dicom(path) for path in files):
             for link in _links_below(folder):
                 self.pass_over(link, tr("a link in a folder of DICOM files"))
-            yield from _series_of(folder, self.top, self.modality, self.phase, self.pass_over)
+            yield from self._series_of(folder)
             yield from (_study(path, self.top) for path in _images_below(folder))
             return
         yield from (_study(path, self.top) for path in files if _is_image(path))
@@ -184,6 +181,53 @@ class _Search:
                 self.links.append(path)
             else:
                 yield from self._below(path)
+
+    def at(self, path: Path) -> Iterator[Study]:
+        """The studies of one path that was asked for: a file, or a folder of DICOM files."""
+        if path.is_dir():
+            yield from self._series_of(path)
+        else:
+            yield _study(path, self.top)
+
+    def _series_of(self, folder: Path) -> Iterator[Study]:
+        name = (
+            folder.relative_to(self.top).as_posix() if folder != self.top else folder.resolve().name
+        )
+        try:
+            content = look_into(folder)
+        except InputError:  # that study fails, with the reason, and the others are done
+            yield Study(name, folder)
+            return
+        known = content.series
+        if not known and content.notes:  # damaged files alone: the study fails as well
+            yield Study(name, folder)
+        wanted = [
+            item for item in known if self.modality is None or item.modality in ("", self.modality)
+        ]
+        for item in wanted:
+            if item.is_scout:
+                self.pass_over(item.files[0], tr("a series of localizers"))
+        wanted = [item for item in wanted if not item.is_scout]
+        uids = [item.uid for item in known]
+        for item in wanted:
+            study = Study(
+                name=name if len(wanted) == 1 else f"{name}/series-{item.number}",
+                source=folder,
+                series=None
+                if len(known) == 1
+                else item.uid
+                if item.uid and uids.count(item.uid) == 1
+                else str(item.number),
+            )
+            if not item.phases:
+                yield study
+            elif self.phase is not None:
+                yield replace(study, phase=self.phase)
+            else:
+                for each in item.phases:
+                    yield replace(
+                        study, name=f"{study.name}/phase-{each.number}", phase=str(each.number)
+                    )
 
     def _leads_up(self, link: Path) -> bool:
         target, top = link.resolve(), self.top.resolve()
@@ -200,68 +244,13 @@ def _images_below(folder: Path) -> Iterator[Path]:
     for parent, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if not name.startswith("."))
         for path in (Path(parent, name) for name in sorted(files) if not name.startswith(".")):
-            if _is_image(path) and path.is_file():
+            if _is_image(path) and path.is_file() and not path.is_symlink():
                 yield path
 
 
 def _identity(folder: Path) -> tuple[int, int]:
     facts = os.stat(folder)
     return facts.st_dev, facts.st_ino
-
-
-def _matching(
-    path: Path,
-    top: Path,
-    modality: str | None,
-    phase: str | None,
-    pass_over: Callable[[Path, str], None],
-) -> list[Study]:
-    if path.is_dir():
-        return list(_series_of(path, top, modality, phase, pass_over))
-    return [_study(path, top)]
-
-
-def _series_of(
-    folder: Path,
-    top: Path,
-    modality: str | None,
-    phase: str | None,
-    pass_over: Callable[[Path, str], None],
-) -> Iterator[Study]:
-    name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
-    try:
-        content = look_into(folder)
-    except InputError:  # that study fails, with the reason, and the others are done
-        yield Study(name, folder)
-        return
-    known = content.series
-    if not known and content.notes:  # damaged files alone: the study fails as well
-        yield Study(name, folder)
-    wanted = [item for item in known if modality is None or item.modality in ("", modality)]
-    for item in wanted:
-        if item.is_scout:
-            pass_over(item.files[0], tr("a series of localizers"))
-    wanted = [item for item in wanted if not item.is_scout]
-    uids = [item.uid for item in known]
-    for item in wanted:
-        study = Study(
-            name=name if len(wanted) == 1 else f"{name}/series-{item.number}",
-            source=folder,
-            series=None
-            if len(known) == 1
-            else item.uid
-            if item.uid and uids.count(item.uid) == 1
-            else str(item.number),
-        )
-        if not item.phases:
-            yield study
-        elif phase is not None:
-            yield replace(study, phase=phase)
-        else:
-            for each in item.phases:
-                yield replace(
-                    study, name=f"{study.name}/phase-{each.number}", phase=str(each.number)
-                )
 
 
 def _study(path: Path, top: Path) -> Study:

@@ -249,6 +249,7 @@ def test_images_beside_dicom_files_are_studies_too(tmp_path: Path) -> None:
     (tmp_path / "DICOMDIR").write_bytes(a_slice.read_bytes())
     for name in ("beside.nii.gz", "cd/series/converted.nrrd", "other/ct.nii.gz", ".hidden/ct.nii"):
         write_ct(tmp_path / name)
+    (tmp_path / "link.nii.gz").symlink_to("beside.nii.gz")
     found = [study.name for study in find_studies(tmp_path)]
     assert found == ["beside", "cd/series/converted", "other/ct", tmp_path.name]
 

@@ -77,13 +77,13 @@ def test_from_the_sample_to_a_saved_edit_by_keys_alone(
         wait_for(lambda: slice_of(page, "Red") == before + 1)
         page.keyboard.press("PageDown")
         wait_for(lambda: slice_of(page, "Red") == before - 9)
-        page.keyboard.press("f")  # fits the image, and goes on showing this slice
-        page.keyboard.press("ArrowUp")
-        wait_for(lambda: slice_of(page, "Red") == before - 8)
         tab_to(page, "#pane-Green .remote-controlled-area")
         before = slice_of(page, "Green")
         page.keyboard.press("ArrowDown")
         wait_for(lambda: slice_of(page, "Green") == before - 1)
+        page.keyboard.press("f")  # fits the image, and goes on showing this slice
+        page.keyboard.press("ArrowDown")
+        wait_for(lambda: slice_of(page, "Green") == before - 2)
 
         tab_to(page, "#tab-segment", "Shift+Tab")
         page.keyboard.press("ArrowRight")
