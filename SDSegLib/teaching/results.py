@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..datasets.collection import Item
 from ..datasets.files import listed
+from ..errors import SDSegError
+from ..inference.device import DeviceChoice
 from ..inference.segmenter import Segmenter
 from ..language import tr, trn
+from ..models.folder import DESCRIPTION, load_family
 from ..reading.files import read_volume
 from .cases import TeachCases
 from .curve import in_words
 from .options import LeftOutScore, TeachResult
 from .plan import Plan
 from .start import Start
+
+log = logging.getLogger(__name__)
 
 FEW_STEPS = 100
 """Of learning: with fewer, a new structure is hardly learnt."""
@@ -188,3 +195,32 @@ def doubt_of(item: Item, segmenter: Segmenter) -> float:
         return 0.0
     wrong = float(result.doubt.voxels.sum())
     return wrong / max(1.0, float((result.label_map > 0).sum()))
+
+
+def most_doubted(
+    undone: Sequence[Item], model: Path, choice: DeviceChoice, is_stopped: Callable[[], bool]
+) -> str | None:
+    """Name of the case without a correction that a model doubts most.
+
+    Args:
+        undone: Cases without a correction; one that cannot be segmented, such as one that was
+            removed meanwhile, is passed over.
+        model: Folder of the model.
+        choice: Where it computes.
+        is_stopped: Called before each case; true ends the search.
+
+    Returns:
+        None without such a case, or where no model is.
+    """
+    if not undone or not (model / DESCRIPTION).is_file():
+        return None
+    segmenter = Segmenter(load_family(model), choice)
+    doubts: dict[str, float] = {}
+    for item in undone:
+        if is_stopped():
+            break
+        try:
+            doubts[item.name] = doubt_of(item, segmenter)
+        except SDSegError as error:
+            log.warning("%s cannot be segmented and is not proposed: %s", item.name, error)
+    return max(doubts, key=lambda name: doubts[name], default=None)

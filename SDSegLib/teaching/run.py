@@ -19,11 +19,9 @@ from ..evaluation.report import prepared_output, write_results
 from ..evaluation.summary import summarise
 from ..families.description import ModelDescription
 from ..inference.device import DeviceChoice, choose_device
-from ..inference.segmenter import Segmenter
 from ..language import tr
 from ..models.folder import (
     check_replaceable,
-    load_family,
     load_networks,
     read_description,
     write_model_folder,
@@ -42,9 +40,9 @@ from .options import LeftOutScore, TeachOptions, TeachProgress, TeachReport, Tea
 from .plan import Fold, Plan, folds_of, plan_grid
 from .results import (
     BETTER,
-    doubt_of,
     figures_of,
     gain_of,
+    most_doubted,
     points_of,
     remark_on_measuring,
     remark_on_steps,
@@ -186,11 +184,11 @@ class _Run:
             )
             result = replace(result, model=None)
         report = self._write_report(evaluation, names, description)
-        next_case = self._next_case(choice)
+        undone = cases.undone[:_MOST_UNDONE]
         return replace(
             result,
             report=report,
-            next_case=next_case,
+            next_case=most_doubted(undone, options.output, choice, self.is_stopped),
             remarks=tuple(remarks),
             seconds=self.clock.spent,
         )
@@ -369,21 +367,6 @@ class _Run:
         title = f"{description.title}: left-out cases"
         write_results(self.options.report, found, summary, names, facts, title)
         return self.options.report
-
-    def _next_case(self, choice: DeviceChoice) -> str | None:
-        """The case without a correction that the new model doubts most."""
-        if not self.cases.undone or not (self.options.output / "model.json").is_file():
-            return None
-        segmenter = Segmenter(load_family(self.options.output), choice)
-        doubts: dict[str, float] = {}
-        for item in self.cases.undone[:_MOST_UNDONE]:
-            if self.is_stopped():  # the model is there already
-                break
-            try:
-                doubts[item.name] = doubt_of(item, segmenter)
-            except SDSegError as error:  # such as a case that was removed meanwhile
-                log.warning("%s cannot be segmented and is not proposed: %s", item.name, error)
-        return max(doubts, key=lambda name: doubts[name], default=None)
 
     def _say(self, stage: str, case: str = "", loss: float | None = None) -> None:
         if self.is_stopped() and loss is None:  # a training stops by itself, when it has saved
