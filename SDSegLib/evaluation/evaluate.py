@@ -21,15 +21,11 @@ from ..volume.structure import Structure
 from ..volume.volume import Volume
 from .cases import (
     CasePair,
-    by_names,
     by_own_names,
     find_predictions,
-    in_labels_of,
     label_names,
-    refuse_other_dimensions,
     refuse_other_labels,
     refuse_other_numbers,
-    require_images,
 )
 from .label_maps import on_grid
 from .named_labels import NamedLabels, read_numbers
@@ -42,22 +38,14 @@ from .predictors import (
     Prediction,
     Predictor,
 )
+from .prepared_model import REFERENCES_BY_NUMBER, prepare_model
 from .scores import Rules, StructureScore, evaluate_pair
 from .worst import ComparedCase, DisplayedCase, Snapshot, WorstResults
 
 if TYPE_CHECKING:
     from ..datasets.collection import Collection
-    from ..families.base import SegmentationFamily
-    from ..families.description import ModelDescription
-    from ..inference.device import DeviceChoice
-    from ..inference.picture import PictureSegmenter
     from ..inference.progress import ProgressCallback
-    from ..inference.segmenter import Segmenter
 
-_REFERENCES_BY_NUMBER = tr(
-    "Nothing names the labels of the references, so {}; if they mean something else, say what with "
-    "--names."
-)
 _PREDICTIONS_BY_NUMBER = tr(
     "Nothing names the labels of the predictions, so they are taken as in the references, {}; if "
     "they mean something else, name them in {}."
@@ -121,74 +109,6 @@ class Result:
     facts: dict[str, Any]
     evaluation: Evaluation
     remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedModel:
-    """A model on its device, and the cases in its labels.
-
-    Attributes:
-        description: Description of the model.
-        family: Networks of the model.
-        choice: The device.
-        pairs: The cases; references are read in the model's labels.
-        names: Name of each label to compare.
-        is_by_number: Whether nothing names the references' labels, so that numbers are compared.
-    """
-
-    description: ModelDescription
-    family: SegmentationFamily
-    choice: DeviceChoice
-    pairs: tuple[CasePair, ...]
-    names: dict[int, str]
-    is_by_number: bool = False
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What to say about the comparison as a whole."""
-        if not self.is_by_number or self.is_for_pictures:
-            return ()
-        label, name = next(iter(self.names.items()))
-        meaning = tr("label {label} is taken for the model's {name}, and so on").format(
-            label=label, name=name
-        )
-        return (_REFERENCES_BY_NUMBER.format(meaning),)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Model and device, for reports."""
-        identity = {
-            "name": self.description.name,
-            "version": self.description.version,
-            "weights_sha256": self.description.weights_sha256,
-        }
-        matched = "number" if self.is_by_number else "name"
-        return {"model": identity, "device": str(self.choice), "labels_matched_by": matched}
-
-    @property
-    def is_for_pictures(self) -> bool:
-        """Whether the model segments 2-D pictures and not volumes."""
-        return self.description.input.pictures is not None
-
-    def segmenter(self, run: RunOptions) -> Segmenter:
-        """The model with these options, for volumes."""
-        from ..inference.segmenter import Segmenter
-
-        return Segmenter(self.family, self.choice, run.batch, run.precision, run.mirror, run.steps)
-
-    def picture_segmenter(self, run: RunOptions) -> PictureSegmenter:
-        """The model with these options, for pictures.
-
-        Raises:
-            InputError: If mirrored slices are requested.
-        """
-        from ..inference.picture import PictureSegmenter
-
-        if run.mirror:
-            raise InputError(
-                tr("Only models of volumes segment mirrored slices; leave mirroring off.")
-            )
-        return PictureSegmenter(self.family, self.choice, run.precision, run.steps)
 
 
 def evaluate_folder(
@@ -256,7 +176,7 @@ def _reader_of_predictions(
     known.refuse_some_without()
     named = known.structures()
     if not structures:
-        return read_numbers, (_REFERENCES_BY_NUMBER.format(tr("the same numbers are compared")),)
+        return read_numbers, (REFERENCES_BY_NUMBER.format(tr("the same numbers are compared")),)
     if not named:
         meaning = ", ".join(
             tr("{item} for {item_name}").format(item=item.label, item_name=item.name)
@@ -352,51 +272,6 @@ def evaluate_autoencoder(
     facts = {"evaluated": "autoencoder", **prepared.facts, "grid": "model"}
     title = f"{prepared.description.title}, label-map autoencoder alone"
     return Result(title, prepared.names, facts, evaluation)
-
-
-def prepare_model(
-    run: RunOptions, pairs: tuple[CasePair, ...], collection: Collection | None = None
-) -> PreparedModel:
-    """Load a model and check that it matches the cases.
-
-    Args:
-        run: Model, device and structures.
-        pairs: The cases.
-        collection: Data set of the cases, to compare the structures that it shares with the model.
-
-    Raises:
-        ModelError: If there is no such model or it is damaged.
-        InputError: If a case has no image, if the model is for pictures and the cases are volumes
-            or vice versa, or if there is no structure to compare.
-    """
-    from ..inference.device import choose_device
-    from ..inference.selection import select_structures
-    from ..models.folder import load_family
-    from ..models.registry import default_model, find_model
-
-    require_images(pairs)
-    installed = find_model(run.model or default_model())
-    description = installed.description
-    refuse_other_dimensions(description, pairs)
-    names = {item.label: item.name for item in description.structures}
-    is_by_number = False
-    if collection is not None:
-        pairs, names = in_labels_of(description, collection, pairs)
-    elif (named := by_names(description, pairs)) is not None:
-        pairs, names = named
-    else:
-        is_by_number = True
-    wanted = {item.label for item in select_structures(description.structures, run.structures)}
-    names = {label: name for label, name in names.items() if label in wanted}
-    if not names:
-        raise InputError(
-            tr("The data have none of the structures {structures}.").format(
-                structures=", ".join(run.structures or ())
-            )
-        )
-    family = load_family(installed.folder)
-    choice = choose_device(run.device)
-    return PreparedModel(description, family, choice, pairs, names, is_by_number)
 
 
 def evaluate_cases(

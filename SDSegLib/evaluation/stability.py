@@ -13,9 +13,10 @@ from ..language import tr
 from ..review.slices import slice_scores, slices_to_review
 from ..volume.segmentation import Segmentation
 from .cases import CasePair
-from .evaluate import Options, prepare_model
+from .evaluate import Options
 from .label_maps import on_grid
 from .predictors import PictureSampler, Sampler, VolumeSampler
+from .prepared_model import prepare_model
 from .scores import Rules, StructureScore, bounding_box, evaluate_pair, slice_dice
 from .similarity import SampleSimilarity, learned_distance
 from .summary import Estimate, summarise

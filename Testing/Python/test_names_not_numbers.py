@@ -20,7 +20,8 @@ from tiny_model import STRUCTURES, write_tiny_model
 from SDSegLib.datasets.catalogue import open_dataset
 from SDSegLib.errors import InputError
 from SDSegLib.evaluation.cases import find_pairs
-from SDSegLib.evaluation.evaluate import Options, evaluate_folder, prepare_model
+from SDSegLib.evaluation.evaluate import Options, evaluate_folder
+from SDSegLib.evaluation.prepared_model import prepare_model
 from SDSegLib.export.label_files import read_label_file, structures_in
 from SDSegLib.models.labels import read_structures, structures_named
 from SDSegLib.options import RunOptions
