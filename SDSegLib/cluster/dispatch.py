@@ -9,23 +9,20 @@ The scheduler never holds more than a few tasks for each worker, whatever the nu
 
 from __future__ import annotations
 
-import asyncio
-import queue
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent import futures as concurrent_futures
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Generic
 
 from ..errors import CancelledError, InputError, SDSegError
 from ..language import tr
+from .tasks import LOST, Tasks
+from .work import Ability, Hope, Item, Job, Tell, Watcher
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 MOST_TRIES = 2
 _MOST_CUTS = 5
@@ -34,94 +31,10 @@ _MOST_ENDS_ASKED = 5
 """So often in a row a machine's workers may end before they answer; their nannies restart them."""
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 0.2
-_TIDY_EVERY = 5000
 LATE_SECONDS = 600.0
 """For how long a study waits for workers that have not answered; they may be loading a model."""
 _SPARE = 1
 """Items that wait at a worker, so that it need not wait for the next."""
-
-Item = TypeVar("Item")
-ItemOf = TypeVar("ItemOf", contravariant=True)
-Tell = Callable[[str], None]
-Hope = Callable[[int, float], str]
-
-
-@dataclass(frozen=True)
-class Ability:
-    """What a worker process can do.
-
-    Attributes:
-        problem: Why it is not used, or "".
-        at_a_time: Items that it has in work at a time.
-        gpus: Amount of the resource "GPU" that it was started with.
-        facts: For `Job.arguments`.
-    """
-
-    problem: str = ""
-    at_a_time: int = 1
-    gpus: float = 0.0
-    facts: Any = None
-
-
-class Job(Protocol[ItemOf]):
-    """The work on every item. The functions are called in the worker, the methods here.
-
-    Attributes:
-        patience: Seconds to wait while there is no worker; None to wait for ever.
-    """
-
-    patience: float | None
-
-    @property
-    def look(self) -> Callable[[Any], Any]:
-        """Called once in each worker process, with the result of `asked`."""
-
-    @property
-    def work(self) -> Callable[..., Any]:
-        """Called with the result of `arguments`."""
-
-    def asked(self, share: int) -> Any:
-        """The argument of `look`, for a machine that `share` workers share."""
-
-    def judge(self, address: str, facts: Any) -> Ability:
-        """What a worker can do, from the result of `look` or the error that it raised."""
-
-    def arguments(self, item: ItemOf, ability: Ability) -> tuple[Any, ...]:
-        """The arguments of `work` for an item."""
-
-    def problem(self, answer: Any) -> str:
-        """Why another worker should try again, from the result of `work`; or ""."""
-
-    def given_up(self, item: ItemOf, reason: str) -> Any:
-        """The answer for an item that was set aside."""
-
-
-@dataclass(frozen=True)
-class Fate:
-    """Why a worker is gone.
-
-    Attributes:
-        reason: A sentence's part if that has nothing to do with its items, or "" if it ended by
-            itself.
-        was_time: Whether it reached its limit of time, which an item that is too long always does.
-    """
-
-    reason: str = ""
-    was_time: bool = False
-
-
-class Watcher(Protocol):
-    """Looks after the jobs in which workers run."""
-
-    def look(self, idle: Collection[str]) -> None:
-        """Called about every second with the addresses of workers that have nothing to do.
-
-        Raises:
-            InputError: If no worker will come.
-        """
-
-    def fate(self, address: str) -> Fate | None:
-        """Why a worker is gone; None as long as that is not known."""
 
 
 @dataclass(eq=False)
@@ -145,10 +58,10 @@ class _Worker(Generic[Item]):
     ability: Ability | None = None
     since: float = field(default_factory=time.monotonic)
     is_late: bool = False
-    running: dict[int, tuple[_Try[Item], Future]] = field(default_factory=dict)
+    running: dict[int, _Try[Item]] = field(default_factory=dict)
     failures_running: int = 0
     problem: str = ""
-    asked: tuple[int, Future] | None = None
+    asked: int | None = None
     alone: bool = False
 
     @property
@@ -188,15 +101,12 @@ class Dispatcher(Generic[Item]):
         watcher: Watcher | None = None,
         hope: Hope = lambda workers, seconds: "",
     ) -> None:
-        self._client = client
+        self._tasks = Tasks(client)
         self._job = job
         self._is_cancelled = is_cancelled
         self._tell = tell
         self._watcher = watcher
         self._hope = hope
-        self._run = f"sdseg-{uuid4().hex[:8]}"
-        self._count = 0
-        self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
         self._workers: dict[str, _Worker[Item]] = {}
         self._again: deque[_Try[Item]] = deque()
         self._suspects: deque[_Try[Item]] = deque()
@@ -211,8 +121,6 @@ class Dispatcher(Generic[Item]):
         self._told: set[str] = set()
         self._was_lost = False
         self._scheduler: Any = None
-        self._last_address = ""
-        self._address()
 
     @property
     def workers(self) -> int:
@@ -260,7 +168,7 @@ class Dispatcher(Generic[Item]):
     # Workers that come and go.
 
     def _look(self) -> None:
-        if time.monotonic() < self._next_look and self._is_connected:
+        if time.monotonic() < self._next_look and self._tasks.is_connected:
             return
         present = self._present()
         self._next_look = time.monotonic() + _LOOK_SECONDS
@@ -280,7 +188,7 @@ class Dispatcher(Generic[Item]):
                 self._refuse(worker, self._always_ends(_host(address)))
                 continue
             asked = self._job.asked(hosts.count(_host(address)))
-            worker.asked = self._submit(address, self._job.look, (asked,))
+            worker.asked = self._tasks.submit(address, self._job.look, (asked,))
         self._find_late()
         self._check_hope()
         if self._watcher is not None:
@@ -314,48 +222,34 @@ class Dispatcher(Generic[Item]):
         Raises:
             SDSegError: If it has not answered for so long that Dask has given up.
         """
-        if self._is_connected:
-            try:
-                scheduler = self._client.scheduler_info().get("id")
-                present = set(self._client.nthreads())
-            except (OSError, ValueError, asyncio.TimeoutError):
-                present = None
-            if present is not None and self._is_connected:
-                if scheduler != self._scheduler:  # another one, which knows nothing of ours
-                    self._forget_workers()
-                    self._scheduler = scheduler
-                self._was_lost = False
-                return present
-        if self._client.status in ("closing", "closed", "closing-report"):
+        if (known := self._tasks.known()) is not None:
+            if known.scheduler != self._scheduler:  # another one, which knows nothing of ours
+                self._forget_workers()
+                self._scheduler = known.scheduler
+            self._was_lost = False
+            return known.workers
+        if self._tasks.is_given_up:
             raise SDSegError(
                 tr(
                     "The scheduler at {address} does not answer any more. Start it again and "
                     "give the same command, which goes on with the studies that are not done."
-                ).format(address=self._address())
+                ).format(address=self._tasks.address)
             )
         if not self._was_lost:
             self._was_lost = True
             self._tell(
                 tr("The scheduler at {address} does not answer; waiting for it.").format(
-                    address=self._address()
+                    address=self._tasks.address
                 )
             )
         return None
 
-    @property
-    def _is_connected(self) -> bool:
-        return self._client.status == "running"
-
     def _forget_workers(self) -> None:
         """Everything in work was lost with the scheduler, which is not the fault of an item."""
         for worker in self._workers.values():
-            self._again.extendleft(one for one, _ in worker.running.values())
+            self._again.extendleft(worker.running.values())
+            self._tasks.forget(_calls(worker))
         self._workers.clear()
-
-    def _address(self) -> str:
-        known = getattr(self._client.scheduler, "address", "")
-        self._last_address = str(known) or self._last_address
-        return self._last_address
 
     def _check_hope(self) -> None:
         """Raise an error if no worker will do the work."""
@@ -374,7 +268,7 @@ class Dispatcher(Generic[Item]):
             self._alone_since = now
             self._tell(
                 tr("The scheduler at {address} has no workers yet; waiting for some.").format(
-                    address=self._address()
+                    address=self._tasks.address
                 )
             )
         if self._job.patience is not None and now > self._alone_since + self._job.patience:
@@ -382,7 +276,7 @@ class Dispatcher(Generic[Item]):
                 tr(
                     "The scheduler at {address} has no workers; start some on the machines that "
                     "shall compute: dask worker {address}"
-                ).format(address=self._address())
+                ).format(address=self._tasks.address)
             )
 
     def _hope_for_others(self, now: float) -> None:
@@ -401,16 +295,14 @@ class Dispatcher(Generic[Item]):
 
     def _lose(self, worker: _Worker[Item]) -> None:
         """A worker is gone: what was sent to it is tried once more, each alone on a worker."""
-        futures = [future for _, future in worker.running.values()]
-        for one, _ in worker.running.values():
+        calls = _calls(worker)
+        for one in worker.running.values():
             if self._watcher is None:
                 self._died(one, worker.address)
             else:
                 self._lost.append((one, worker, time.monotonic()))
         worker.running.clear()
-        if worker.asked is not None:
-            futures.append(worker.asked[1])
-        self._cancel(futures)
+        self._tasks.cancel(calls)
 
     def _died(self, one: _Try[Item], address: str) -> None:
         self._failed(one, address, tr("the worker ended while it was in work"), alone=True)
@@ -468,7 +360,7 @@ class Dispatcher(Generic[Item]):
     # Items out, answers in.
 
     def _fill(self) -> None:
-        if not self._is_connected:
+        if not self._tasks.is_connected:
             return
         usable = [worker for worker in self._workers.values() if worker.room > 0]
         if self._suspects and usable:
@@ -506,78 +398,26 @@ class Dispatcher(Generic[Item]):
         assert worker.ability is not None
         arguments = self._job.arguments(one.item, worker.ability)
         share = worker.ability.gpus / worker.ability.at_a_time
-        number, future = self._submit(worker.address, self._job.work, arguments, share)
+        number = self._tasks.submit(worker.address, self._job.work, arguments, share)
         one.sent = time.monotonic()
-        worker.running[number] = (one, future)
-
-    def _submit(
-        self,
-        address: str,
-        function: Callable[..., Any],
-        arguments: Sequence[Any],
-        gpus: float = 0.0,
-    ) -> tuple[int, Future]:
-        import cloudpickle
-
-        self._count += 1
-        if self._count % _TIDY_EVERY == 0:
-            self._tidy()
-        future = self._client.submit(
-            _CALL,
-            cloudpickle.dumps((function, tuple(arguments))),
-            key=(self._run, self._count),  # short: Dask remembers the last 100,000
-            workers=[address],
-            allow_other_workers=False,
-            resources={"GPU": 0.999 * gpus} if gpus else None,
-            pure=False,
-        )
-        loop: Any = self._client.loop
-        asyncio.run_coroutine_threadsafe(
-            self._bring(future, address, self._count), loop.asyncio_loop
-        )
-        return self._count, future
-
-    def _tidy(self) -> None:
-        """Let the scheduler forget what it notes of each task for its diagnostics."""
-        with suppress(OSError, ValueError, asyncio.TimeoutError):
-            self._client.run_on_scheduler(_FORGET)
-
-    async def _bring(self, future: Future, address: str, number: int) -> None:
-        """Wait for an answer without holding up anything else, and put it into the inbox."""
-        try:
-            answer = await future
-        except (asyncio.CancelledError, concurrent_futures.CancelledError):
-            answer = _LOST
-        except Exception as error:  # noqa: BLE001
-            # Whatever the worker or Dask raised is judged where the answers are taken.
-            answer = error
-        self._inbox.put((address, number, answer))
+        worker.running[number] = one
 
     def _receive(self) -> None:
         """Wait for an answer, and take all that are there."""
-        try:
-            self._take_all([self._inbox.get(timeout=_WAIT_SECONDS)])
-        except queue.Empty:
-            return
-
-    def _take_all(self, found: list[tuple[str, int, Any]]) -> None:
-        """Take these answers and all that are in the inbox."""
-        while not self._inbox.empty():
-            found.append(self._inbox.get())
-        for address, number, answer in found:
+        for address, number, answer in self._tasks.answers(_WAIT_SECONDS):
             worker = self._workers.get(address)
             if worker is None:
                 continue
-            if worker.asked is not None and number == worker.asked[0]:
+            if worker.asked is not None and number == worker.asked:
                 self._judge(worker, answer)
             elif number in worker.running:
-                one, _ = worker.running.pop(number)
+                one = worker.running.pop(number)
                 worker.alone = worker.alone and bool(worker.running)
                 self._take(one, worker, answer)
 
     def _judge(self, worker: _Worker[Item], answer: Any) -> None:
         worker.asked = None
-        if answer is _LOST:  # it is asked again if it is still there
+        if answer is LOST:  # it is asked again if it is still there
             self._lose(self._workers.pop(worker.address))
             return
         self._ends_asked.pop(_host(worker.address), None)
@@ -593,7 +433,7 @@ class Dispatcher(Generic[Item]):
             self._tell(tr("A worker is not used: {problem}").format(problem=problem))
 
     def _take(self, one: _Try[Item], worker: _Worker[Item], answer: Any) -> None:
-        if answer is _LOST:  # with the scheduler, or with a worker that will be missed soon
+        if answer is LOST:  # with the scheduler, or with a worker that will be missed soon
             self._again.appendleft(one)
             return
         problem = str(answer) or type(answer).__name__ if isinstance(answer, Exception) else ""
@@ -617,53 +457,14 @@ class Dispatcher(Generic[Item]):
         self._failed(one, worker.address, problem, alone=False)
 
     def _drop_all(self) -> None:
-        futures = [
-            future for worker in self._workers.values() for _, future in worker.running.values()
-        ]
+        calls = [number for worker in self._workers.values() for number in _calls(worker)]
         self._workers.clear()
-        self._cancel(futures)
-
-    def _cancel(self, futures: list[Future]) -> None:
-        if futures and self._is_connected:
-            try:
-                self._client.cancel(futures, force=True)
-            except (OSError, asyncio.TimeoutError):
-                return  # the scheduler is gone, and the tasks with it
+        self._tasks.cancel(calls)
 
 
-def _caller() -> Callable[[bytes], Any]:
-    """The function of every task. It is sent by its code, as it has no name to be imported by.
-
-    Dask's scheduler opens the tasks, but not these bytes, so it works without SDSeg.
-    """
-
-    def call(payload: bytes) -> Any:
-        import pickle
-
-        function, arguments = pickle.loads(payload)
-        return function(*arguments)
-
-    return call
-
-
-def _forgetter() -> Callable[..., None]:
-    """A function for the scheduler, sent by its code as well.
-
-    Dask adds the same line to the metadata of a span with each task and never removes one.
-    """
-
-    def forget(dask_scheduler: Any) -> None:
-        spans = dask_scheduler.extensions.get("spans")
-        for span in list(getattr(spans, "spans", {}).values()):
-            lines = (span.metadata or {}).get("collections", [])
-            lines[1:] = [line for line in lines[1:] if line != lines[0]]
-
-    return forget
-
-
-_CALL = _caller()
-_FORGET = _forgetter()
-_LOST = object()
+def _calls(worker: _Worker[Any]) -> list[int]:
+    """Numbers of all calls that a worker was sent and has not answered."""
+    return [*worker.running, *([] if worker.asked is None else [worker.asked])]
 
 
 def _host(address: str) -> str:

@@ -19,11 +19,12 @@ from typing import Any
 from ..errors import InputError, SDSegError
 from ..language import tr, trn
 from .commands import ANSWER_SECONDS, Commands, SilentCommandError
-from .dispatch import LATE_SECONDS, Fate
+from .dispatch import LATE_SECONDS
 from .grid_engine import is_of_no_use, submitted_with_a_warning
 from .job_state import JobState
 from .plan import ClusterPlan
 from .queue_states import OUTPUTS, STATES
+from .work import Fate
 
 _LOOK_SECONDS = 1.0
 _ASK_SECONDS = 5.0

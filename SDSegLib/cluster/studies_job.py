@@ -25,9 +25,10 @@ from ..studies.urls import PROBE, UrlFolder
 from ..unfinished import discard, unfinished_file
 from ..version import VERSION
 from .connection import Connection
-from .dispatch import Ability, Dispatcher, Fate, Tell
+from .dispatch import Dispatcher
 from .jobs import Jobs
 from .on_worker import WorkDone, look_around, names_of, stop_run, work_on
+from .work import Ability, Fate, Tell
 
 if TYPE_CHECKING:
     from distributed import Client

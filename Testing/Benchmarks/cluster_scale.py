@@ -33,9 +33,10 @@ import psutil
 from cluster_parts import a_cluster
 
 from SDSegLib.cluster.connection import Connection, connected
-from SDSegLib.cluster.dispatch import Ability, Dispatcher
+from SDSegLib.cluster.dispatch import Dispatcher
 from SDSegLib.cluster.on_worker import WorkDone
 from SDSegLib.cluster.plan import plan_of
+from SDSegLib.cluster.work import Ability
 from SDSegLib.options import RunOptions
 from SDSegLib.studies.find import Study
 from SDSegLib.studies.segment import StudyOptions, StudyResult

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from SDSegLib.cluster.dispatch import Ability, Dispatcher, Fate, _Try, _Worker
+from SDSegLib.cluster.dispatch import Dispatcher, _Try, _Worker
+from SDSegLib.cluster.work import Ability, Fate
 from SDSegLib.errors import InputError
 
 
@@ -114,8 +115,7 @@ def test_a_study_is_not_to_blame_for_the_end_of_its_job(
     worker = dispatcher._workers.pop("full")
     worker.since = time.monotonic() - 3600
     one.sent = time.monotonic() - 60 * minutes
-    worker.running[1] = (one, SimpleNamespace())  # type: ignore[assignment]
-    monkeypatch.setattr(dispatcher, "_cancel", lambda futures: None)
+    worker.running[1] = one
     dispatcher._lose(worker)
     dispatcher._judge_lost(watcher)
     assert dispatcher._has_work()
@@ -139,9 +139,8 @@ def test_a_worker_that_ends_whenever_it_is_asked_is_not_asked_for_ever(
     dispatcher = Dispatcher[str](client, job)
     asked: list[str] = []
     monkeypatch.setattr(
-        dispatcher, "_submit", lambda address, *more: (asked.append(address), (1, None))[1]
+        dispatcher._tasks, "submit", lambda address, *more: (asked.append(address), 1)[1]
     )
-    monkeypatch.setattr(dispatcher, "_cancel", lambda futures: None)
 
     def look_as_it_restarts() -> None:
         for port in range(4000, 4050):
@@ -159,7 +158,7 @@ def test_the_list_in_the_diagnostics_of_dask_is_cut() -> None:
     pytest.importorskip("distributed", reason='needs distributed: pip install "sdseg[cluster]"')
     from distributed import Client, LocalCluster
 
-    from SDSegLib.cluster import dispatch
+    from SDSegLib.cluster import tasks
 
     class Job:
         patience = None
@@ -180,6 +179,6 @@ def test_the_list_in_the_diagnostics_of_dask_is_cut() -> None:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        patch.setattr(dispatch, "_TIDY_EVERY", 20)
+        patch.setattr(tasks, "_TIDY_EVERY", 20)
         assert len(list(Dispatcher(client, Job()).answers(range(60)))) == 60
         assert client.run_on_scheduler(lines) < 25

@@ -16,12 +16,12 @@ from worker_parts import posix_only
 from SDSegLib.cluster import commands, grid_engine
 from SDSegLib.cluster import jobs as module
 from SDSegLib.cluster.connection import connected
-from SDSegLib.cluster.dispatch import Fate
 from SDSegLib.cluster.grid_engine import GridEngine, output_in_grid_engine
 from SDSegLib.cluster.job_state import JobState
 from SDSegLib.cluster.jobs import Jobs, _Job
 from SDSegLib.cluster.plan import ClusterPlan, read_plan
 from SDSegLib.cluster.queue_states import output_in_slurm, states_in_slurm
+from SDSegLib.cluster.work import Fate
 from SDSegLib.errors import InputError, SDSegError
 
 AT = "tcp://10.0.0.1:4001"
