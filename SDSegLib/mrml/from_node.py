@@ -117,7 +117,8 @@ def labels_on_grid(
     """Some segments as labels 1 … N on a volume's grid, uint8 (k, j, i); the last one wins.
 
     Raises:
-        InputError: If the node lies under another transform than the volume.
+        InputError: If the node lies under another transform than the volume, or stores no label
+            maps.
     """
     import vtk
 
@@ -160,8 +161,13 @@ def _read_labels(
 
     Returns:
         None unless all segments are label maps on the voxels of `geometry`.
+
+    Raises:
+        InputError: If there are no label maps, but surfaces.
     """
-    if node.GetSegmentation().GetSourceRepresentationName() != _LABELMAP:
+    segmentation = node.GetSegmentation()
+    is_made = segmentation.GetSourceRepresentationName() != _LABELMAP
+    if is_made and segmentation.ContainsRepresentation(_LABELMAP):
         return None
     grid = EditGrid(geometry, (0, 0, 0), is_volumes=True)
     labels = np.zeros(geometry.shape, np.uint8)

@@ -155,6 +155,11 @@ def test_labels_are_read_as_slicer_merges_them(ct: Any, monkeypatch: pytest.Monk
     for (volume, some), labels in zip(cases, read, strict=True):
         assert labels.any()
         assert (labels == labels_on_grid(node, volume, some)).all()
+    monkeypatch.undo()
+    node.CreateClosedSurfaceRepresentation()
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    with pytest.raises(InputError, match="stores its segments as Closed surface"):
+        labels_on_grid(node, ct, ids)
 
 
 def test_preparing_beforehand_writes_the_same_and_edits_are_still_told_apart(ct: Any) -> None:
