@@ -85,6 +85,8 @@ class SDSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slicer.app.connect("aboutToQuit()", _closeWorker)
         slicer.app.connect("aboutToQuit()", _stopTeaching)
         self.window.connectParameters()
+        if getattr(self.parent, "isEntered", False):  # a reload does not call `enter`
+            self.enter()
 
     def enter(self) -> None:
         """Called each time the user opens the module."""

@@ -144,6 +144,25 @@ def segment_on_grid(node: vtkMRMLSegmentationNode, segment_id: str, grid: EditGr
     return replace(cut, shape=whole.shape, corner=_three(first + cut.corner))
 
 
+def layer_on_grid(
+    node: vtkMRMLSegmentationNode, segment_id: str, grid: EditGrid
+) -> tuple[np.ndarray, Indices, int] | None:
+    """The label map that holds a segment, which others may share; nothing is copied.
+
+    Returns:
+        Its labels (k, j, i), the index (k, j, i) on the grid of its first voxel, and the segment's
+        label; no labels if nothing was drawn yet. None if its voxels are not those of the grid.
+
+    Raises:
+        InputError: If there is no such segment, or it is not stored as a label map.
+    """
+    layer = _layer(node, segment_id)
+    if layer is None:
+        return np.zeros((0, 0, 0), np.uint8), (0, 0, 0), 1
+    corner = _corner_on(grid, layer[0])
+    return None if corner is None else (array_of(layer[0]), corner, layer[1])
+
+
 def image_with_slices(
     node: vtkMRMLSegmentationNode,
     segment_id: str,

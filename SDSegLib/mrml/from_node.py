@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..language import tr
+from ..volume.geometry import Geometry
 from ..volume.layers import LayeredLabels
 from ..volume.segmentation import Segmentation
 from ..volume.structure import ANATOMICAL_STRUCTURE, Code, Structure
+from .edit_grid import EditGrid, layer_on_grid
 from .segments import segment_ids
 from .session import require_slicer
 from .volumes import array_of, volume_from_node, vtk_matrix
@@ -71,8 +74,11 @@ def layers_from_node(
         together.setdefault(key, []).append(segment_id)
     layers = []
     for members in together.values():
-        table = np.array([0, *(ids.index(member) + 1 for member in members)], np.uint8)
-        layers.append(table[labels_on_grid(node, volume_node, members)])
+        labels = labels_on_grid(node, volume_node, members)
+        if members != ids:
+            table = np.array([0, *(ids.index(member) + 1 for member in members)], np.uint8)
+            labels = table[labels]
+        layers.append(labels)
     return LayeredLabels(
         layers=tuple(layers),
         geometry=volume_from_node(volume_node).geometry,
@@ -111,7 +117,8 @@ def labels_on_grid(
     """Some segments as labels 1 … N on a volume's grid, uint8 (k, j, i); the last one wins.
 
     Raises:
-        InputError: If the node lies under another transform than the volume.
+        InputError: If the node lies under another transform than the volume, or stores no label
+            maps.
     """
     import vtk
 
@@ -124,6 +131,9 @@ def labels_on_grid(
         )
     slicer = require_slicer()
     volume = volume_from_node(volume_node)
+    labels = _read_labels(node, ids, volume.geometry)
+    if labels is not None:
+        return labels
     k, j, i = volume.array.shape
     grid = slicer.vtkOrientedImageData()
     grid.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
@@ -142,6 +152,45 @@ def labels_on_grid(
             ).format(segmentation=node.GetName(), volume=volume_node.GetName())
         )
     return array_of(merged).astype(np.uint8)
+
+
+def _read_labels(
+    node: vtkMRMLSegmentationNode, ids: list[str], geometry: Geometry
+) -> np.ndarray | None:
+    """The labels, read from the segments' own voxels; seconds faster than Slicer merges them.
+
+    Returns:
+        None unless all segments are label maps on the voxels of `geometry`.
+
+    Raises:
+        InputError: If there are no label maps, but surfaces.
+    """
+    segmentation = node.GetSegmentation()
+    is_made = segmentation.GetSourceRepresentationName() != _LABELMAP
+    if is_made and segmentation.ContainsRepresentation(_LABELMAP):
+        return None
+    grid = EditGrid(geometry, (0, 0, 0), is_volumes=True)
+    labels = np.zeros(geometry.shape, np.uint8)
+    layers = [layer_on_grid(node, segment_id, grid) for segment_id in ids]
+    numbered = [(number, layer) for number, layer in enumerate(layers, start=1) if layer]
+    if len(numbered) < len(ids):
+        return None
+    for _, together in groupby(numbered, lambda item: item[1][0].ctypes.data):
+        members = list(together)
+        voxels, corner, _ = members[0][1]
+        first = np.maximum(corner, 0)
+        stop = np.minimum(np.add(corner, voxels.shape), geometry.shape)
+        if (first >= stop).any():
+            continue
+        inside = voxels[tuple(map(slice, first - corner, stop - corner))]
+        table = np.zeros(int(voxels.max()) + 1, np.uint8)
+        for number, (_, _, label) in members:
+            table[label : label + 1] = number  # the label of an empty segment may be higher
+        box = labels[tuple(map(slice, first, stop))]
+        for plane, own in zip(box, inside, strict=True):  # indices take eight times the memory
+            new = table[own]
+            np.copyto(plane, new, where=new > 0)
+    return labels
 
 
 def _structure(label: int, segment: vtkSegment) -> Structure:

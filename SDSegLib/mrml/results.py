@@ -242,9 +242,9 @@ def instability_to_node(
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.SetIJKToRASMatrix(vtk_matrix(segmentation.geometry.affine_ras))
-    node.SetAndObserveImageData(image_of(percent))
     node.SetAttribute(_ATTRIBUTE, "percent")
-    _show_as_heat_map(node)
+    _show_as_heat_map(node)  # before it has voxels, of which Slicer would compute a window
+    node.SetAndObserveImageData(image_of(percent))
     place_beside(node, volume_node)
     return node
 

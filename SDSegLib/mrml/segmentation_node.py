@@ -84,6 +84,8 @@ def segmentation_to_node(
         scene = scene or _scene_of(volume_node, session)
         return _new_node(segmentation, prepared, volume_node, scene, name)
     _check_source(node)
+    if not segment_ids(node):
+        node.SetSourceRepresentationToBinaryLabelmap()
     had_surface = node.GetSegmentation().ContainsRepresentation(_SURFACE)
     matches = match_segments(node.GetSegmentation(), segmentation.structures)
     kept = _ids_to_keep(node, matches, overwrite_edited)
@@ -104,6 +106,29 @@ def segmentation_to_node(
     if had_surface:
         node.CreateClosedSurfaceRepresentation()
     return node
+
+
+def check_target(
+    node: vtkMRMLSegmentationNode,
+    volume_node: vtkMRMLScalarVolumeNode,
+    mode: Mode = "update",
+    overwrite_edited: bool = False,
+) -> None:
+    """Raise what `segmentation_to_node` would, before time is spent on a result.
+
+    Args:
+        node: An existing segmentation.
+        volume_node: The volume to segment.
+        mode: As for `segmentation_to_node`.
+        overwrite_edited: As for `segmentation_to_node`.
+
+    Raises:
+        InputError: If the node lies under another transform or does not store label maps.
+    """
+    _check_source(node)
+    stay = _ids_to_keep(node, {}, overwrite_edited) if mode == "replace" else segment_ids(node)
+    if stay:
+        _join_transform(node, volume_node, alone=False)
 
 
 def protected_structures(
@@ -201,8 +226,6 @@ def _check_source(node: vtkMRMLSegmentationNode) -> None:
                 "into a new segmentation."
             ).format(segmentation=node.GetName(), source=source)
         )
-    if source != _LABELMAP:
-        node.SetSourceRepresentationToBinaryLabelmap()
 
 
 def _ids_to_keep(

@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,8 @@ class WorkerUser(Protocol):
         """Cancel the run; it is asked for again later, or not at all."""
 
 
-_users: WeakKeyDictionary[WorkerClient, WorkerUser] = WeakKeyDictionary()
+# Nothing is kept here for a user: a run holds nodes, of which the scene may have been closed.
+_users: WeakKeyDictionary[WorkerClient, weakref.ref[WorkerUser]] = WeakKeyDictionary()
 
 
 class Background:
@@ -60,13 +62,16 @@ class Background:
     """
 
     def __init__(self, function: Callable[[], Any], doing: str) -> None:
-        self._function = function
         self._result: Any = None
         failed = _("{doing} failed; the error log says why.").format(doing=doing)
         self._error: SDSegError | None = SDSegError(failed)
         self._done = threading.Event()
         self._timer: Any = None
-        threading.Thread(target=self._run, name="sdseg-background", daemon=True).start()
+        # Qt keeps this object with its timer for good, so it must not keep the function, which
+        # may hold a volume; the thread lets go of it.
+        threading.Thread(
+            target=self._run, args=(function,), name="sdseg-background", daemon=True
+        ).start()
 
     @property
     def isDone(self) -> bool:
@@ -108,9 +113,9 @@ class Background:
             raise self._error
         return self._result
 
-    def _run(self) -> None:
+    def _run(self, function: Callable[[], Any]) -> None:
         try:
-            self._result = self._function()
+            self._result = function()
             self._error = None
         except SDSegError as error:
             self._error = error
@@ -156,7 +161,7 @@ def takeWorker(client: WorkerClient, user: WorkerUser) -> bool:
     Returns:
         Whether the client is free now; False if another user is busy with it.
     """
-    other = _users.get(client)
+    other = _userOf(client)
     if other is not None and other is not user and other.isBusy:
         if not other.givesWay:
             return False
@@ -164,13 +169,18 @@ def takeWorker(client: WorkerClient, user: WorkerUser) -> bool:
         client.wait(_STOP_SECONDS)
     if client.is_busy:
         return False
-    _users[client] = user
+    _users[client] = weakref.ref(user)
     return True
 
 
 def usesWorker(client: WorkerClient, user: WorkerUser) -> bool:
     """Whether `user` was the last one to take a client."""
-    return _users.get(client) is user
+    return _userOf(client) is user
+
+
+def _userOf(client: WorkerClient) -> WorkerUser | None:
+    user = _users.get(client)
+    return None if user is None else user()
 
 
 def openInWorker(client: WorkerClient, node: vtkMRMLScalarVolumeNode) -> VolumeInWorker:

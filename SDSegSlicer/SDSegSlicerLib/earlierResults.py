@@ -82,8 +82,8 @@ def _results() -> list[vtkMRMLSegmentationNode]:
 def _resultOf(
     volumeNode: vtkMRMLScalarVolumeNode, parameters: Any
 ) -> vtkMRMLSegmentationNode | None:
-    """The last result of a volume."""
-    if parameters.resultVolume is volumeNode:
+    """The last result of a volume that is still there."""
+    if parameters.resultVolume is volumeNode and parameters.resultSegmentation is not None:
         return parameters.resultSegmentation
     own = [
         node

@@ -104,9 +104,8 @@ class EditorPanel(VTKObservationMixin):
         return hasChanged
 
     def select(self, segmentId: str) -> None:
-        """Choose a segment, if the editor is open and has it."""
-        node = None if self.editor is None else self.editor.segmentationNode()
-        if node is not None and node.GetSegmentation().GetSegment(segmentId) is not None:
+        """Choose a segment of the shown result, or none by "", if the editor is open."""
+        if self.editor is not None and self.editor.segmentationNode() is not None:
             self.editor.setCurrentSegmentID(segmentId)
 
     def carry(self) -> None:
@@ -125,6 +124,13 @@ class EditorPanel(VTKObservationMixin):
             self.editor.setActiveEffect(None)
             self.editor.setSegmentationNode(None)
             self.editor.setSourceVolumeNode(None)
+
+    def stop(self) -> None:
+        """The window is closed: its editor must not follow that of the next window."""
+        self.leave()
+        self.release()
+        if self.editor is not None:
+            self.editor.setMRMLSegmentEditorNode(None)
 
     def leave(self) -> None:
         """Deactivate the effect when the user opens another module."""

@@ -83,11 +83,12 @@ class ExportMenu:
 
     def _saveSegNrrd(self) -> None:
         node = self._parameters.resultSegmentation
-        path = self._choose(_("Segmentations (*.seg.nrrd)"), ".seg.nrrd")
+        path = self._choose(node, _("Segmentations (*.seg.nrrd)"), ".seg.nrrd")
         if not path:
             return
         try:
-            writeSegNrrd(node, path)
+            with slicer.util.WaitCursor():
+                writeSegNrrd(node, path)
         except SDSegError as error:
             self._messages.show(str(error))
             return
@@ -97,13 +98,13 @@ class ExportMenu:
         purpose = _("Writing DICOM Segmentations")
         if not self._dependencies.ask(DICOM_PACKAGES, purpose, self._saveDicomSeg):
             return
-        path = self._choose(_("DICOM files (*.dcm)"), ".dcm")
+        # A run may end, and with it the result change, while the file dialog is open.
+        node, volumeNode = self._parameters.resultSegmentation, self._parameters.resultVolume
+        path = "" if node is None else self._choose(node, _("DICOM files (*.dcm)"), ".dcm")
         if not path:
             return
         try:
-            write = dicomSegWriter(
-                self._parameters.resultSegmentation, self._parameters.resultVolume, path
-            )
+            write = dicomSegWriter(node, volumeNode, path)
         except SDSegError as error:
             self._messages.show(str(error))
             return
@@ -120,8 +121,8 @@ class ExportMenu:
             return
         self._messages.show(_("Written: {path}").format(path=path), "info")
 
-    def _choose(self, kinds: str, suffix: str) -> str:
-        name = re.sub(r'[\\/:*?"<>|]', "_", self._parameters.resultSegmentation.GetName())
+    def _choose(self, node: vtkMRMLSegmentationNode, kinds: str, suffix: str) -> str:
+        name = re.sub(r'[\\/:*?"<>|]', "_", node.GetName())
         folder = Path(str(qt.QSettings().value(_FOLDER_SETTING, "") or Path.home()))
         path = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Export"), str(folder / f"{name}{suffix}"), kinds

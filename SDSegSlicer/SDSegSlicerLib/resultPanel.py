@@ -80,14 +80,23 @@ class ResultPanel:
         """Show the centre of a structure in the slice views."""
         if self._shown is None or self._node is None:
             return
-        segmentation = self._node.GetSegmentation()
         structure = self._shown.structures[row]
-        segmentId = structure.id
-        if segmentation.GetSegment(segmentId) is None:
-            segmentId = segmentation.GetSegmentIdBySegmentName(structure.name)
+        segmentId = segmentIdOf(self._node, structure.id, structure.name)
         center = self._node.GetSegmentCenterRAS(segmentId) if segmentId else None
         if center is not None:
             slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center)
+
+
+def segmentIdOf(node: vtkMRMLSegmentationNode, structureId: str, name: str) -> str:
+    """The segment of a structure by ID, else by name: a run may have written into one of the user.
+
+    Returns:
+        "" if there is none, for example because it was deleted.
+    """
+    segmentation = node.GetSegmentation()
+    if segmentation.GetSegment(structureId) is not None:
+        return structureId
+    return str(segmentation.GetSegmentIdBySegmentName(name) or "")
 
 
 def _names(parameters: Any) -> str:

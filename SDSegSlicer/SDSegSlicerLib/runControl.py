@@ -66,7 +66,11 @@ class RunController:
             raise SDSegError(_("A segmentation is going on; cancel it first."))
         self._settling.stop()
         self._meter.start()
-        run.start()
+        try:
+            run.start()
+        except SDSegError:
+            self._meter.stop()
+            raise
         self.run = run
         self._timer.start()
         self._onChange()
@@ -77,12 +81,18 @@ class RunController:
             self.run.cancel(reason)
             self._onChange()
 
+    def forget(self) -> None:
+        """Let go of a run that has ended, and of its nodes: the scene is closed."""
+        if not self.isBusy:
+            self.run = None
+
     def stop(self) -> None:
-        """Cancel the run and stop the timer."""
+        """Cancel the run and stop the timers."""
         if self.run is not None and self.run.isBusy:
             self.run.cancel()
         self._timer.stop()
         self._settling.stop()
+        self._meter.stop()
 
     def _poll(self) -> None:
         if self.run is None:

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 from SDSegLib.errors import SDSegError
 from SDSegLib.inference.progress import Progress
 from SDSegLib.mrml.results import PreparedResult, prepare_result, write_result
+from SDSegLib.mrml.segmentation_node import check_target
 from SDSegLib.mrml.sequences import SegmentationSequence, frames_of
 from SDSegLib.mrml.volumes import box_from_roi, region_from_roi
 from SDSegLib.operations.segment import SegmentOperation
@@ -142,6 +143,14 @@ class SegmentationRun:
         Raises:
             SDSegError: If the input cannot be used, or the worker is busy with another run.
         """
+        settings = self.settings
+        if settings.segmentationNode is not None:
+            check_target(
+                settings.segmentationNode,
+                settings.volumeNode,
+                settings.mode,
+                settings.overwriteEdited,
+            )
         if not takeWorker(self._client, self):
             raise SDSegError(
                 _(
@@ -149,7 +158,7 @@ class SegmentationRun:
                     "memory under Advanced."
                 )
             )
-        if self._frames is not None and self.settings.segmentationNode is not None:
+        if self._frames is not None and settings.segmentationNode is not None:
             raise SDSegError(
                 _("The frames of a sequence go into a new segmentation; choose that as output.")
             )

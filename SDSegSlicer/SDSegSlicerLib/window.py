@@ -32,7 +32,13 @@ from .modelPanel import ModelPanel, StructureList
 from .outputPanel import OutputPanel
 from .parameters import OutputMode
 from .requirements import PACKAGES
-from .resultPanel import MEASURE_SAMPLES, InstabilityOverlay, ResultPanel, ReviewPanel
+from .resultPanel import (
+    MEASURE_SAMPLES,
+    InstabilityOverlay,
+    ResultPanel,
+    ReviewPanel,
+    segmentIdOf,
+)
 from .runControl import RunBar, RunController
 from .segmentationRun import RunSettings, SegmentationRun
 from .serverPanel import ServerPanel
@@ -43,6 +49,7 @@ from .windowPanel import WindowPanel
 from .wrappedLabels import WrappedLabels
 
 _DRAW_DELAY_MS = 50
+_MESSAGE_MS = 4000
 _FIRST_TAG = 0  # of a new wrapper's first GUI; 3D Slicer's `connectGui` does not return it
 
 
@@ -134,6 +141,7 @@ class Window(VTKObservationMixin):
     def releaseScene(self) -> None:
         """The scene is about to be closed."""
         self.controller.cancel(_("Cancelled, because the scene was closed."))
+        self.controller.forget()
         releaseVolumes()
         self._disconnectParameters()
         self.overlay.hide()
@@ -150,7 +158,7 @@ class Window(VTKObservationMixin):
         self.controller.stop()
         self._disconnectParameters()
         self.overlay.hide()
-        self.editor.release()
+        self.editor.stop()
         self.shown.stop()
         for part in (
             self.input, self.region, self.advanced, self.dependencies, self.export, self.addCase,
@@ -328,13 +336,18 @@ class Window(VTKObservationMixin):
             previous = parameters.instabilityMap if isSameResult else None
             parameters.resultVolume = run.volumeNode
             parameters.resultSegmentation = run.resultNode
-            parameters.resultOptions = json.dumps(run.options.to_json())
+            parameters.resultOptions = json.dumps(self._lastingOptions(run).to_json())
             parameters.instabilityMap = run.instabilityNode
             parameters.showInstability = run.instabilityNode is not None
             parameters.summary = summary.to_text()
         if previous is not None and previous is not run.instabilityNode:
             slicer.mrmlScene.RemoveNode(previous)
         self._ui.inputSection.collapsed = True  # so that the result is visible on small screens
+
+    def _lastingOptions(self, run: SegmentationRun) -> RunOptions:
+        """Options of a run with its model by name: folders differ between computers and updates."""
+        model = self.model.installed(run.options.model or "")
+        return run.options if model is None else replace(run.options, model=model.description.name)
 
     def _measure(self) -> None:
         """Segment the result's volume again with several samples, into the same segmentation.
@@ -353,6 +366,7 @@ class Window(VTKObservationMixin):
         structures = () if summary is None else tuple(item.name for item in summary.structures)
         model = self.model.installed(options.model or "")
         if model is not None:  # other structures may be another model's
+            options = replace(options, model=str(model.folder))
             own = {item.name for item in model.description.structures}
             structures = tuple(name for name in structures if name in own)
         return RunSettings(
@@ -373,7 +387,13 @@ class Window(VTKObservationMixin):
         self.update()
 
     def _onSliceChosen(self, item: SliceToReview) -> None:
-        self.editor.select(item.structure_id)
+        """Select the segment of a slice; none if it was deleted, or another would be corrected."""
+        node = self.parameters.resultSegmentation
+        segmentId = segmentIdOf(node, item.structure_id, item.structure)
+        self.editor.select(segmentId)
+        if not segmentId:
+            text = _("The segmentation has no segment {name} any more.")
+            slicer.util.showStatusMessage(text.format(name=item.structure), _MESSAGE_MS)
 
     def _onModelsChanged(self) -> None:
         self._reloadModels()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,8 @@ def test_what_is_no_ct_in_hu_is_segmented_only_after_the_users_word(
 
 
 def test_one_result_is_shown_at_a_time_and_one_click_brings_the_others_back(widget: Any) -> None:
+    import slicer
+
     ui, parameters = widget.ui, widget.window.parameters
     anna = choose_ct(widget, name="anna")
     first = segment(widget).resultNode
@@ -158,6 +161,7 @@ def test_one_result_is_shown_at_a_time_and_one_click_brings_the_others_back(widg
     assert ui.hiddenFrame.isHidden()
 
     bert = choose_ct(widget, name="bert")
+    freed = freed_voxels(bert)
     assert not is_shown(first)  # Anna's organs do not lie over Bert
     assert "anna segmentation" in ui.hiddenText.text
     second = segment(widget).resultNode
@@ -176,6 +180,14 @@ def test_one_result_is_shown_at_a_time_and_one_click_brings_the_others_back(widg
     assert [is_shown(node) for node in (first, second, third)] == [True, False, False]
     parameters.inputVolume = bert
     assert [is_shown(node) for node in (first, second, third)] == [False, False, True]
+    slicer.mrmlScene.RemoveNode(third)  # the one before is the last one again
+    assert [is_shown(node) for node in (first, second)] == [False, True]
+
+    del bert
+    slicer.mrmlScene.Clear(0)
+    process_events(0.1)
+    gc.collect()
+    assert freed  # neither the last run nor the check of the CT keeps its memory
 
 
 def test_segmentations_of_the_user_are_never_hidden(widget: Any) -> None:
@@ -212,6 +224,14 @@ def test_the_map_of_another_ct_goes_and_a_loaded_scene_is_shown_as_it_was_saved(
     (node,) = segmentation_nodes()
     assert node is not first
     assert is_shown(node)
+
+
+def freed_voxels(node: Any) -> list[str]:
+    """A list that is filled when a volume node's voxels are freed."""
+    freed: list[str] = []
+    voxels = node.GetImageData().GetPointData().GetScalars()
+    voxels.AddObserver("DeleteEvent", lambda caller, event: freed.append(event))
+    return freed
 
 
 # Deleted choices

@@ -86,7 +86,7 @@ def test_a_segmentation_file_holds_names_colours_and_edits(
 
 
 def test_a_dicom_segmentation_refers_to_the_series_and_holds_edits(
-    widget: Any, application: Any, tmp_path: Path
+    widget: Any, application: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("highdicom", reason="needs the extra dicom")
     ct = from_dicom(widget, tmp_path / "series")
@@ -100,8 +100,15 @@ def test_a_dicom_segmentation_refers_to_the_series_and_holds_edits(
     open_menu(menu)
     assert menu.dicomSegAction.enabled
     path = tmp_path / "organs.dcm"
-    application.dialogs.expect(".dcm", str(path))
-    menu.dicomSegAction.trigger()
+
+    def choose(*_: Any) -> str:
+        widget.window.parameters.resultSegmentation = None  # as if another run had ended meanwhile
+        return str(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qt.QFileDialog.getSaveFileName", staticmethod(choose))
+        menu.dicomSegAction.trigger()
+    widget.window.parameters.resultSegmentation = node
     assert not widget.ui.exportButton.enabled
     process_until(lambda: widget.ui.exportButton.enabled, 60)
     assert widget.window.messages.text == f"Written: {path}"

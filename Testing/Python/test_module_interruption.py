@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from module_parts import (
+    add_ct,
     choose_ct,
     finish,
     run_is_counting,
@@ -101,11 +102,12 @@ def test_the_module_is_reloaded(widget: Any) -> None:
     from SDSegSlicerLib.background import sharedWorker
 
     start(widget)
-    pid = sharedWorker().process_id
+    pid, meter = sharedWorker().process_id, widget.window.controller._meter
     slicer.util.reloadScriptedModule("SDSegSlicer")
     process_events(0.2)
     assert wait_until(lambda: not is_running(pid))
     assert not blocks_of(os.getpid())
+    assert not meter._timer.active
     fresh = slicer.util.getModuleWidget("SDSegSlicer")
     assert fresh is not widget
     before = widget.ui.samplesSpinBox.value
@@ -116,6 +118,10 @@ def test_the_module_is_reloaded(widget: Any) -> None:
     assert fresh.ui.segmentButton.text == "&Segment"
     assert not segmentation_nodes()
     assert segment(fresh).state is State.DONE
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    selection.SetActiveVolumeID(add_ct(name="another").GetID())
+    process_events(0.1)  # it follows the views, as after `enter`
+    assert fresh.ui.shownText.text == 'The views show "another".'
 
 
 QUITTING = """

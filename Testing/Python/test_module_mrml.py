@@ -12,12 +12,21 @@ from segmentation_maker import LARYNX, RIGHT_PAROTID, SHAPE, STRUCTURES, a_segme
 from test_mrml import a_grid_transform, a_translation, mask_on_grid, paint, segment_ids
 
 from SDSegLib.errors import InputError
-from SDSegLib.mrml.from_node import segmentation_from_node
+from SDSegLib.mrml.edit_grid import edit_grid, mask_image, volume_on_grid, write_segment
+from SDSegLib.mrml.from_node import _read_labels, labels_on_grid, segmentation_from_node
 from SDSegLib.mrml.results import instability_to_node, prepare_result, write_result
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
 from SDSegLib.mrml.segments import is_edited, prepare
 from SDSegLib.mrml.session import MrmlSession, open_session
-from SDSegLib.mrml.volumes import bounding_box, fit_roi, region_from_roi, volume_to_node
+from SDSegLib.mrml.volumes import (
+    bounding_box,
+    fit_roi,
+    region_from_roi,
+    volume_from_node,
+    volume_to_node,
+)
+from SDSegLib.propagation.mask_part import MaskPart
+from SDSegLib.volume.geometry import Geometry
 from SDSegLib.volume.region import Region
 
 vtk = pytest.importorskip("vtk", reason="needs the extra slicer")
@@ -116,6 +125,41 @@ def test_a_node_goes_back_to_labels_with_names_codes_and_edits(ct: Any) -> None:
     node.GetSegmentation().RemoveAllSegments()
     with pytest.raises(InputError, match="has 0 segments"):
         segmentation_from_node(node, ct)
+
+
+def test_labels_are_read_as_slicer_merges_them(ct: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = segmentation_to_node(a_segmentation(), ct)
+    ids = segment_ids(node)
+    stroke = np.zeros(SHAPE, bool)
+    stroke[:4, 2:8, 2:9] = True
+    grid = edit_grid(node, ct)
+    write_segment(node, ids[1], mask_image(MaskPart.of(stroke), grid))  # over others: a new layer
+    ids.append(node.GetSegmentation().AddEmptySegment("nothing"))
+    part = a_volume()  # of the voxels, which the segments reach beyond
+    inside = volume_on_grid(ct, node, grid).array[2:5, 3:8, 1:7]
+    first = part.geometry.affine_ras @ [1, 3, 2, 1]
+    affine = part.geometry.affine_ras.copy()
+    affine[:3, 3] = first[:3]
+    small = volume_to_node(
+        replace(part, array=inside, geometry=Geometry.from_affine_ras(inside.shape, affine))
+    )
+    affine[:3, :3] /= 2
+    fine = volume_to_node(
+        replace(part, array=inside, geometry=Geometry.from_affine_ras(inside.shape, affine))
+    )
+    cases = [(volume, some) for volume in (ct, small) for some in (ids, ids[::-1], ids[1:2])]
+    read = [labels_on_grid(node, volume, some) for volume, some in cases]
+    assert _read_labels(node, ids, volume_from_node(small).geometry) is not None
+    assert _read_labels(node, ids, volume_from_node(fine).geometry) is None  # Slicer resamples
+    monkeypatch.setattr("SDSegLib.mrml.from_node._read_labels", lambda *_: None)
+    for (volume, some), labels in zip(cases, read, strict=True):
+        assert labels.any()
+        assert (labels == labels_on_grid(node, volume, some)).all()
+    monkeypatch.undo()
+    node.CreateClosedSurfaceRepresentation()
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    with pytest.raises(InputError, match="stores its segments as Closed surface"):
+        labels_on_grid(node, ct, ids)
 
 
 def test_preparing_beforehand_writes_the_same_and_edits_are_still_told_apart(ct: Any) -> None:

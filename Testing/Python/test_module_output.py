@@ -210,19 +210,24 @@ def run_region(run: Any, ct: Any) -> tuple[slice, slice, slice]:
     return region_from_roi(roi, ct).slices()
 
 
-def test_a_segmentation_under_another_transform_is_refused_and_nothing_changes(
+def test_what_cannot_be_written_into_is_refused_before_the_run_and_nothing_changes(
     widget: Any, first: tuple[Any, Any]
 ) -> None:
     from test_mrml import a_translation
 
     ct, node = first
-    before = masks(node, ct)
+    before, last = masks(node, ct), widget.window.controller.run
     ct.SetAndObserveTransformNodeID(a_translation(20).GetID())
-    run = segment(widget)
-    assert run.state is State.FAILED
+    assert segment(widget) is last
     assert "put both under the same transform" in widget.window.messages.text
     ct.SetAndObserveTransformNodeID(None)
     assert same(masks(node, ct), before)
+    node.CreateClosedSurfaceRepresentation()
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    assert segment(widget) is last
+    assert "stores its segments as Closed surface" in widget.window.messages.text
+    node.GetSegmentation().CreateRepresentation("Binary labelmap")
+    node.SetSourceRepresentationToBinaryLabelmap()
     assert segment(widget).state is State.DONE
 
 
@@ -263,8 +268,14 @@ def test_choices_survive_saving_closing_and_loading_the_scene(
     assert parameters.instabilityMap.GetName() == "ct instability (%)"
     assert segment(widget).state is State.DONE
 
+    ui.editSection.collapsed = False
+    old = widget.window.editor.editor
     slicer.util.reloadScriptedModule("SDSegSlicer")
     fresh = slicer.util.getModuleWidget("SDSegSlicer")
+    fresh.ui.editSection.collapsed = False
+    fresh.ui.carryButton.click()
+    assert fresh.window.editor.editor.activeEffect() is not None
+    assert old.activeEffect() is None  # the hidden one would paint as well
     assert list(fresh.window.parameters.structures) == ["Larynx"]
     assert fresh.ui.samplesSpinBox.value == 2
     assert fresh.ui.resultTable.rowCount == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,7 +172,9 @@ def test_one_click_gives_the_slices_to_review(widget: Any) -> None:
     assert not ui.measureButton.isHidden()
 
 
-def test_measuring_again_is_about_the_result_and_not_about_the_next_patient(widget: Any) -> None:
+def test_measuring_again_is_about_the_result_and_not_about_the_next_patient(
+    widget: Any, tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parameters = widget.window.parameters
     parameters.structures = ["Larynx", "Mandible"]
     anna = choose_ct(widget, name="anna")
@@ -200,6 +204,13 @@ def test_measuring_again_is_about_the_result_and_not_about_the_next_patient(widg
     assert run.summary.model == "two 0.0.1"
     assert [item.name for item in run.summary.structures] == NAMES[:2]
 
+    # The scene is opened on another computer.
+    shutil.copytree(tiny_models, tmp_path / "models")
+    monkeypatch.setenv("SDSEG_MODELS", str(tmp_path / "models"))
+    widget.window._onModelsChanged()
+    options = widget.window._settingsToMeasure().options
+    assert options.model == str(tmp_path / "models" / "two")
+
 
 def test_the_editor_is_bound_to_the_result_and_its_ct(
     widget: Any, reviewed: tuple[Any, Any]
@@ -215,6 +226,11 @@ def test_the_editor_is_bound_to_the_result_and_its_ct(
     row = len(run.summary.slices) - 1
     widget.ui.reviewTable.setCurrentCell(row, 0)
     assert editor.currentSegmentID() == run.summary.slices[row].structure_id
+    editor.setCurrentSegmentID("larynx")
+    run.resultNode.GetSegmentation().RemoveSegment(run.summary.slices[0].structure_id)
+    widget.ui.reviewTable.setCurrentCell(0, 0)
+    assert editor.currentSegmentID() == ""  # or another structure would be corrected
+    editor.undo()
 
     # Undo in the editor, as the radiologist does.
     before = own_voxels(run.resultNode, "larynx")

@@ -1970,6 +1970,10 @@ Compute on this computer this time?</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>The segmentation has no segment {name} any more.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Name the new segment as you want to find it in every case, and draw it on about every eighth slice, also on its first and last one. Then click Carry to the other slices.</source>
         <translation type="unfinished"></translation>
     </message>

@@ -82,8 +82,10 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self._self = cls(self)
         setattr(slicer.modules, f"{self._module}Widget", self._self)
         self._self.setup()
-        if self._entered:
-            self._call("enter")
+
+    @property
+    def isEntered(self) -> bool:
+        return self._entered
 
     def enter(self) -> None:
         self._entered = True
