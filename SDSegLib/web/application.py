@@ -96,7 +96,7 @@ class Application:
             self._context,
             self._worker,
             self._views.show_view,
-            lambda: self._models.options.device,
+            lambda: self._models.device,
         )
         self._review = ReviewPanel(self._context)
         self._server = ServerPanel(self._context, self._worker, self._after_server)
@@ -112,7 +112,7 @@ class Application:
         self._image = ImagePanel(
             self._context,
             self._stop_runs,
-            lambda: self._segments.has_unsaved_edits,
+            self._would_lose,
             self._after_open,
         )
         self._cases = CasesPanel(self._context, cases, self._image.open, self._after_cases)
@@ -150,6 +150,7 @@ class Application:
         self._context.views.redraw()
         self._carry.changed()
         self._recovery.offer()
+        self._context.page.run(self._models.look())
         self._context.page.run(self._teach.read())
 
     def page_closed(self) -> None:
@@ -176,6 +177,17 @@ class Application:
             return
         about = about_edits(study.opened(), study.choice, self._context.folder)
         self._autosave.keep(snapshot, about)
+
+    def _would_lose(self) -> list[str]:
+        """What opening something else would give up, as sentences."""
+        lost = []
+        if self._segments.has_unsaved_edits:
+            lost.append(tr("Your edits were not saved; they would be removed."))
+        if self._run.controller.is_busy:
+            lost.append(tr("A segmentation is going on; it would be stopped."))
+        if self._carry.has_preview:
+            lost.append(tr("The preview was not applied; it would be removed."))
+        return lost
 
     async def _stop_runs(self) -> None:
         self._carry.close()

@@ -88,6 +88,11 @@ class CarryPanel:
             "carry_cancel": self.close,
         }
 
+    @property
+    def has_preview(self) -> bool:
+        """Whether there is a preview that was not applied, or one is being computed."""
+        return self._jobs.is_busy or self._result is not None
+
     def close(self) -> None:
         """Remove the preview; the segments stay as they are."""
         self._method = ""

@@ -33,7 +33,7 @@ class ImagePanel:
     Args:
         context: Shared parts.
         before_open: Awaited before the scene is emptied; it stops a run.
-        has_edits: Returns whether the current segmentation has unsaved edits.
+        would_lose: Returns what opening something else would give up, as sentences.
         after_open: Called after a CT has been opened, with whether its segmentation is as in a
             file of the user's.
     """
@@ -42,12 +42,12 @@ class ImagePanel:
         self,
         context: PageContext,
         before_open: Callable[[], object],
-        has_edits: Callable[[], bool],
+        would_lose: Callable[[], list[str]],
         after_open: Callable[[bool], None],
     ) -> None:
         self._context = context
         self._before_open = before_open
-        self._has_edits = has_edits
+        self._would_lose = would_lose
         self._after_open = after_open
         self._opening = asyncio.Lock()
         self._busy = ""
@@ -122,7 +122,8 @@ class ImagePanel:
         self._context.page.show(image=image, opening=self._busy, series=series)
 
     async def _open(self, source: Source) -> bool:
-        if self._has_edits() and not await self._may_discard():
+        lost = self._would_lose()
+        if lost and not await self._may_discard(lost):
             return False
         self._context.page.clear_messages()
         if source.image is None:
@@ -172,19 +173,17 @@ class ImagePanel:
                 tr("This is a segmentation; open its CT first, or send both together.")
             )
         await asyncio.to_thread(try_segmentation, source.segmentation)
+        await self._stop()
         self._context.study.open_segmentation(source.segmentation)
         self._bind()
         self._after_open(True)
 
-    async def _may_discard(self) -> bool:
+    async def _may_discard(self, lost: list[str]) -> bool:
         answer = await self._context.page.ask(
-            tr("Leave your edits?"),
-            tr(
-                "The segmentation has edits that were not saved. Opening something else removes "
-                "them."
-            ),
+            tr("Open something else?"),
+            " ".join(lost),
             Answer("stay", tr("Stay here"), primary=True),
-            Answer("leave", tr("Leave them")),
+            Answer("leave", tr("Open it")),
         )
         return answer == "leave"
 

@@ -50,12 +50,14 @@ class ModelPanel:
         self._ticked: set[str] = set()
         self._ticked_for = ""
         self.examination: Examination | None = None
+        self._known = self._identities()
         self.draw()
 
     def actions(self) -> dict[str, Action]:
         """Functions by the names under which the page calls them."""
         return {
             "choose_model": self._choose,
+            "look_for_models": self.look,
             "tick": self._tick,
             "tick_all": self._tick_all,
             "option": self._set_option,
@@ -108,8 +110,18 @@ class ModelPanel:
         self.chosen = name
         await self.renew()
 
+    async def look(self) -> None:
+        """Take note of models that were installed or removed while the page runs."""
+        models = self._models()
+        if self._known == [item.identity for item in models]:
+            return
+        if all(item.description.name != self.chosen for item in models):
+            self.chosen = AUTOMATIC
+        await self.renew()
+
     async def renew(self) -> None:
         """After a model was installed: list all, and rank them anew for the CT."""
+        self._known = self._identities()
         self.examination = None
         self.draw()
         await self._on_model()
@@ -160,6 +172,9 @@ class ModelPanel:
         ):
             models.insert(0, given)
         return models
+
+    def _identities(self) -> list[str]:
+        return [item.identity for item in self._models()]
 
     def _model(self) -> InstalledModel | None:
         """The chosen model, or the one that suits the CT; a bundled one while that is unknown."""

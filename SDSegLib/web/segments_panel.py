@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +22,10 @@ from .page_context import Action, Debounced, PageContext
 
 _DRAW_SECONDS = 0.03
 _MEASURE_SECONDS = 0.4
-_NEW_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
+_NEW_COLORS = (
+    "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7",
+    "#8c6bd6", "#a3d94f", "#e7298a",
+)  # fmt: skip
 _LONGEST_NAME = 64
 
 
@@ -356,10 +360,15 @@ class SegmentRow:
 
 
 def new_segment(names: Collection[str], colors: Sequence[str]) -> tuple[str, str]:
-    """A name and a colour that no segment has; if all colours are taken, the rarest one."""
+    """A name that no segment has, and the rarest colour, the least like those of the others."""
     numbers = itertools.count(len(names) + 1)
     name = next(found for number in numbers if (found := f"Structure {number}") not in names)
-    return name, min(_NEW_COLORS, key=colors.count)
+
+    def likeness(color: str) -> tuple[int, float]:
+        distances = [math.dist(color_of(color), color_of(other)) for other in colors]
+        return colors.count(color), -min(distances, default=0.0)
+
+    return name, min(_NEW_COLORS, key=likeness)
 
 
 def color_text(color: tuple[float, float, float]) -> str:

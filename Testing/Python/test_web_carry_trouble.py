@@ -20,6 +20,7 @@ from carry_story import (
     wait_for_preview,
 )
 from phantom import a_body
+from tiny_model import write_tiny_model
 from web_fixtures import write_nifti
 from web_parts import (
     ROOT,
@@ -33,6 +34,7 @@ from web_parts import (
     open_sample,
     save,
     segment,
+    send_files,
     stroke,
     wait_for,
     write_models,
@@ -108,12 +110,24 @@ def test_a_damaged_model_is_named_and_a_new_try_works_once_it_is_whole(
             weights.write_bytes(whole)
             page.click("#carry-retry")
             wait_for_preview(page, "50")
+
+            write_tiny_model(models / "late", name="late")
+            page.click("#tab-segment")
+            page.focus("#model")
+            page.wait_for_selector("#model option[value=late]", state="attached")
+            page.select_option("#model", "late")
+            wait_for(lambda: page.evaluate("window.trame.state.get('model').name") == "late")
+            shutil.rmtree(models / "late")
+            page.reload()
+            page.click("#tab-segment")
+            wait_for(lambda: page.input_value("#model") == "")
+            assert not page.locator("#model option[value=late]").count()
     finally:
         server.end()
 
 
 def test_segments_that_are_renamed_deleted_or_undone_and_another_ct(
-    sample_page: Any, body_file: Path
+    sample_page: Any, body_file: Path, tmp_path: Path
 ) -> None:
     page = sample_page
     add_structure(page)
@@ -142,7 +156,12 @@ def test_segments_that_are_renamed_deleted_or_undone_and_another_ct(
     page.click(".segments .item")
     wait_for_preview(page, "50", "56")
 
-    open_file(page, body_file)
+    save(page, "segmentation", tmp_path)
+    send_files(page, body_file)
+    page.wait_for_selector("#question:has-text('The preview was not applied')")
+    assert "edits" not in page.inner_text("#question-text"), "they are saved"
+    page.click("[data-answer=leave]")
+    page.wait_for_selector(f"#image-name:has-text('{body_file.name.partition('.')[0]}')")
     page.click("#tab-edit")
     wait_for(lambda: page.locator("#carry-foot").count() == 0)
     wait_for(lambda: page.locator(".segments .item").count() == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,11 @@ def test_added_structures_have_names_and_colours_of_their_own(
     page.evaluate("id => window.trame.trigger('remove', [id])", first["id"])
     wait_for(lambda: len(listed()) == 8)
     third = add(9)
-    assert first["color"] not in {row["color"] for row in listed()[:7]}
+    rgb = [np.array(list(bytes.fromhex(row["color"][1:])), float) for row in listed()]
+    for one, other in itertools.combinations(rgb[7:], 2):
+        assert np.linalg.norm(one - other) > 60
+    for added, of_model in itertools.product(rgb[7:], rgb[:7]):
+        assert np.linalg.norm(added - of_model) > 60, "it looks like another structure"
     assert third["name"] != second["name"]
     assert third["color"] != second["color"]
 

@@ -22,6 +22,7 @@ from web_parts import (
     paint_larynx,
     save,
     segment,
+    send_files,
     use_cookie,
     wait_for,
 )
@@ -44,12 +45,16 @@ def begin_to_segment(page: Any) -> None:
 
 @posix_only
 def test_runs_that_are_cancelled_or_killed_change_nothing_and_the_next_one_works(
-    browser: Any, start_server: Start, long_file: Path, tmp_path: Path
+    browser: Any, start_server: Start, long_file: Path, body_file: Path, tmp_path: Path
 ) -> None:
     server = start_server(str(long_file))
     with a_page(browser, server) as page:
         page.wait_for_selector("#image-name")
         begin_to_segment(page)
+        send_files(page, body_file)
+        page.wait_for_selector("#question:has-text('A segmentation is going on')")
+        page.click("[data-answer=stay]")
+        page.wait_for_selector("#question", state="detached")
         page.click("#cancel")
         page.wait_for_selector("#segment:enabled")
         wait_for(lambda: page.locator("#result").count() == 0)
@@ -94,6 +99,13 @@ def test_a_second_tab_is_told_and_may_take_over_with_all_edits(
         first.wait_for_selector("#veil:has-text('open in another tab')")
         first.wait_for_selector(".trame__message", state="attached")
         assert not first.is_visible(".trame__message"), "two messages lie on each other"
+        transfer = first.evaluate_handle(
+            "() => { const transfer = new DataTransfer();"
+            " transfer.items.add(new File(['no image'], 'other.nii')); return transfer; }"
+        )
+        first.dispatch_event("#app", "drop", {"dataTransfer": transfer})
+        first.wait_for_timeout(300)
+        assert first.is_visible("#veil:has-text('open in another tab')"), "it takes no files"
         assert same(masks_of(save(second, "segmentation", tmp_path / "second")), painted)
 
 

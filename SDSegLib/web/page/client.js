@@ -173,8 +173,13 @@
     });
   }
 
+  // Behind a message without a way back no file is taken: another tab is used, or a copy goes on.
+  function isShut() {
+    return !veil.hidden && !veil.querySelector("button.closes:not([hidden])");
+  }
+
   async function upload(files) {
-    if (!files.length) return;
+    if (!files.length || isShut()) return;
     const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
     const done = new Array(files.length).fill(0);
     cover(
@@ -231,7 +236,7 @@
   const hint = document.getElementById("drop-hint");
   window.addEventListener("dragover", (event) => {
     event.preventDefault();
-    hint.hidden = ![...event.dataTransfer.types].includes("Files");
+    hint.hidden = isShut() || ![...event.dataTransfer.types].includes("Files");
   });
   window.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) hint.hidden = true;
