@@ -173,7 +173,7 @@ def _read_labels(
     labels = np.zeros(geometry.shape, np.uint8)
     layers = [layer_on_grid(node, segment_id, grid) for segment_id in ids]
     numbered = [(number, layer) for number, layer in enumerate(layers, start=1) if layer]
-    if len(numbered) < len(ids):
+    if len(numbered) < len(ids) or any(layer[0].dtype.kind not in "iu" for _, layer in numbered):
         return None
     for _, together in groupby(numbered, lambda item: item[1][0].ctypes.data):
         members = list(together)
