@@ -117,6 +117,8 @@ def test_a_folder_without_dicom_is_said(sdseg: Run, tmp_path: Path) -> None:
     assert (outcome.code, outcome.out) == (2, "")
     assert "holds no DICOM images" in outcome.err
     assert "give the folder" in sdseg("series", tmp_path / "missing").err
+    ct = write_ct(tmp_path / "ct.nii.gz")
+    assert "ct.nii.gz is no DICOM file; give the folder" in sdseg("series", ct).err
 
 
 def test_an_unknown_model_leaves_no_folder_of_results(sdseg: Run, tmp_path: Path) -> None:
