@@ -6,6 +6,7 @@ import errno
 import lzma
 import zipfile
 import zlib
+from pathlib import Path
 
 from .language import tr
 
@@ -26,6 +27,12 @@ _ENCRYPTED = 0x1
 _KNOWN_METHODS = frozenset(
     (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 )
+
+
+def begins_as_zip(path: Path) -> bool:
+    """Whether a file has the first bytes of a zip file, also if its end is missing."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def problem_with(item: zipfile.ZipInfo) -> str | None:

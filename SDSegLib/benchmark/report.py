@@ -35,12 +35,13 @@ def write_benchmark(folder: Path, benchmark: Benchmark) -> None:
 def markdown(benchmark: Benchmark) -> str:
     """The report as text."""
     machine = benchmark.machine
+    cores = "core" if machine.cores == 1 else "cores"
     parts = [
         "# Seconds from array to label map",
         f"```sh\n{benchmark.command}\n```",
-        f"{machine.date}; {machine.cores} cores of {machine.processor}, {machine.system}; networks "
-        f"on the {machine.device}, PyTorch {machine.torch}, float32. In the same run this machine "
-        f"reached {machine.gflops:.0f} GFLOP/s, the most of several products "
+        f"{machine.date}; {machine.cores} {cores} of {machine.processor}, {machine.system}; "
+        f"networks on the {machine.device}, PyTorch {machine.torch}, float32. In the same run this "
+        f"machine reached {machine.gflops:.0f} GFLOP/s, the most of several products "
         f"({machine.fastest}), and copied {machine.gigabytes:.1f} GB/s.",
         "Seconds are medians of warm runs (fastest–slowest). *Cold* is from the start of a new "
         "process, with imports and reading. *Memory* is the most over what networks and volume "

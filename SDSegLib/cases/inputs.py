@@ -10,16 +10,19 @@ import numpy as np
 
 from ..datasets.nnunet import structures_beside
 from ..errors import InputError
-from ..export.label_files import read_layers
+from ..export.label_files import read_label_file, read_layers
 from ..export.plain_files import plain_structure
 from ..language import tr
+from ..models.labels import structures_called
 from ..reading.files import patient_id, read_volume
+from ..reading.mask_folder import mask_files
 from ..volume.checks import check_values, finite_values
 from ..volume.finding import Finding
 from ..volume.judgement import judge_input, refuse
 from ..volume.layers import LayeredLabels, with_labels_in_order
 from ..volume.segmentation import Segmentation
 from ..volume.structure import Structure
+from ..volume.structure_names import plain_words
 from ..volume.volume import Volume
 
 Labels = LayeredLabels | Segmentation
@@ -67,7 +70,7 @@ def new_labels(
     """Read and check structures, and lay them on a CT's voxels.
 
     Args:
-        source: Structures, or a label file.
+        source: Structures, a label file, or a folder with a mask for each structure.
         names: What the numbers of a label map mean that names nothing.
         image: The CT.
         called: What the CT is called in errors.
@@ -112,8 +115,17 @@ def _read(source: Labels | Path, names: Sequence[Structure]) -> tuple[LayeredLab
         return source, tr("The segmentation")
     if isinstance(source, Segmentation):
         return LayeredLabels.of(source), tr("The segmentation")
+    if source.is_dir() and mask_files(source):
+        return _masks(source), str(source)
     known = names or structures_beside(source.parent) or structures_beside(source.parent.parent)
     return read_layers(source, known), str(source)
+
+
+def _masks(folder: Path) -> LayeredLabels:
+    """The masks of a folder; where they overlap, the last one counts, with a note."""
+    volume = read_label_file(folder)
+    structures = structures_called([plain_words(stem) for stem in mask_files(folder)])
+    return LayeredLabels((volume.array,), volume.geometry, structures, volume.notes)
 
 
 def _refuse_twice(structures: Sequence[Structure], shown: str) -> None:

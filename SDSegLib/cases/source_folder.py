@@ -9,6 +9,7 @@ from ..datasets.files import LABEL_SUFFIXES
 from ..errors import InputError
 from ..language import tr
 from ..reading.files import is_dicom_file
+from ..reading.mask_folder import MASKS, mask_files
 from .index import CT, SEGMENTATION
 
 _LABEL_STEMS = ("organs", "segmentation", "labels", "label", "mask", "seg")
@@ -16,7 +17,7 @@ _BY_FILES = tr("add it by its files: sdseg cases add CASES CT SEGMENTATION")
 
 
 def find_files(folder: Path) -> tuple[Path, Path | None]:
-    """CT and segmentation of a folder.
+    """CT and segmentation of a folder; the latter may be a folder of masks, as of TotalSegmentator.
 
     Raises:
         InputError: If it is no folder, or does not hold one CT and up to one segmentation.
@@ -45,7 +46,14 @@ def find_files(folder: Path) -> tuple[Path, Path | None]:
                 folder=folder, ct=CT
             )
         )
-    return ct, _only(folder, segmentations, tr("segmentation"), SEGMENTATION)
+    segmentation = _only(folder, segmentations, tr("segmentation"), SEGMENTATION)
+    return ct, segmentation or _masks(folder)
+
+
+def _masks(folder: Path) -> Path | None:
+    """Its folder with a mask for each structure; None without masks."""
+    masks = folder / MASKS
+    return masks if masks.is_dir() and mask_files(masks) else None
 
 
 def _stem(path: Path) -> str | None:
@@ -77,5 +85,5 @@ def _dicom(folder: Path, paths: list[Path]) -> Path | None:
     """The folder itself or its only subfolder, if the files in it are DICOM."""
     if any(is_dicom_file(path) for path in paths):
         return folder
-    inner = [path for path in paths if path.is_dir() and os.listdir(path)]
+    inner = [path for path in paths if path.is_dir() and path.name != MASKS and os.listdir(path)]
     return inner[0] if len(inner) == 1 else None

@@ -73,8 +73,8 @@ def add_command(
         typer.Argument(
             metavar="SEGMENTATION",
             help=tr(
-                "On the CT's voxels: .seg.nrrd, DICOM Segmentation, or label map. Without it the "
-                "case is one to do."
+                "On the CT's voxels: .seg.nrrd, DICOM Segmentation, label map, or a folder with a "
+                "mask for each structure. Without it the case is one to do."
             ),
         ),
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,10 +16,15 @@ def translate_commands(app: typer.Typer) -> None:
     """Give every command its docstring as help, translated."""
     for command in app.registered_commands:
         if command.callback is not None:
-            command.help = tr(help_of(command.callback))
+            command.help = _with_long_lines(tr(help_of(command.callback)))
     for group in app.registered_groups:
         if group.typer_instance is not None:
             translate_commands(group.typer_instance)
+
+
+def _with_long_lines(text: str) -> str:
+    """Each paragraph as one line: the terminal breaks it, and a second break would stay."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", text)
 
 
 def commands_of(app: typer.Typer) -> Iterator[Callable[..., Any]]:

@@ -64,7 +64,7 @@ def list_command(
 
 def _rows(models: Sequence[InstalledModel]) -> list[dict[str, Any]]:
     return [
-        {**model.description.to_json(), "folder": str(model.folder), tr("bundled"): model.bundled}
+        {**model.description.to_json(), "folder": str(model.folder), "bundled": model.bundled}
         for model in models
     ]
 
@@ -78,7 +78,9 @@ def _table(summary: str, models: Sequence[InstalledModel]) -> Table:
         table.add_row(
             f"[bold]{escape(description.name)}[/] {escape(description.version)}",
             escape(description.summary),
-            escape(f"{description.expects.modality}, {description.expects.region or 'any region'}"),
+            escape(
+                f"{description.expects.modality}, {description.expects.region or tr('any region')}"
+            ),
             escape(description.license or tr("not stated")),
             tr("bundled") if model.bundled else escape(str(model.folder)),
         )

@@ -22,8 +22,14 @@ def series(
     as_json: Annotated[bool, typer.Option("--json", help=tr("Print JSON, for scripts."))] = False,
 ) -> None:
     """List the image series in a DICOM folder."""
-    from ..reading.files import look_into
+    from ..reading.files import is_dicom_file, look_into
 
+    if folder.is_file() and not is_dicom_file(folder):
+        raise InputError(
+            tr("{folder} is no DICOM file; give the folder of a DICOM series.").format(
+                folder=folder
+            )
+        )
     content = look_into(folder)
     found = content.series
     for note in content.notes:

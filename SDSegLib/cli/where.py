@@ -76,7 +76,7 @@ def run_somewhere(
     there = operation.with_model_for(opened, models)
     place = escape(access.address.place)
     console.print(
-        tr("Sent to {place}: {leaves}.").format(place=place, leaves=leaves),
+        tr("Goes to {place}: {leaves}.").format(place=place, leaves=leaves),
         highlight=False,
         soft_wrap=True,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..language import tr, trn
 from ..models.labels import structures_called
-from ..reading.mask_folder import mask_files
+from ..reading.mask_folder import MASKS, mask_files
 from ..untrusted import shown
 from ..volume.structure import LARGEST_LABEL
 from ..volume.structure_names import plain_words
@@ -20,7 +20,7 @@ from .recipe import LabelRecipe
 
 log = logging.getLogger(__name__)
 
-IMAGE, MASKS, TABLE = "ct.nii.gz", "segmentations", "meta.csv"
+IMAGE, TABLE = "ct.nii.gz", "meta.csv"
 _LARGEST_TABLE = 2**24
 _SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 # The parts that TotalSegmentator's own models were trained on; "organs" is what no other has.

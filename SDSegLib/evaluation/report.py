@@ -47,7 +47,7 @@ def prepare_output(folder: Path, overwrite: bool = False) -> None:
         raise OutputError(
             tr(
                 "The folder {folder} is not empty; choose another, or use --overwrite to "
-                "replace an evaluation in it."
+                "replace the results in it."
             ).format(folder=folder)
         )
     check_output(folder / SUMMARY_FILE, overwrite)

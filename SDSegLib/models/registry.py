@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..archives import ARCHIVE_ERRORS, is_damage, problem_with, reason
+from ..archives import ARCHIVE_ERRORS, begins_as_zip, is_damage, problem_with, reason
 from ..errors import InputError, ModelError, OutputError
 from ..families import Use
 from ..families.description import ModelDescription
@@ -272,7 +272,7 @@ def install_model(
             tr(
                 "The model cannot be installed in {folder}: {error}. Choose another folder with "
                 "the environment variable {models_variable}."
-            ).format(folder=root, error=error, models_variable=MODELS_VARIABLE)
+            ).format(folder=root, error=error.strerror or error, models_variable=MODELS_VARIABLE)
         ) from error
     return InstalledModel(target, description, bundled=False)
 
@@ -434,25 +434,28 @@ def _unzip(source: Path, target: Path) -> None:
                 with archive.open(item) as stream, (target / name).open("wb") as copy:
                     shutil.copyfileobj(stream, copy)
     except ARCHIVE_ERRORS as error:
-        if not zipfile.is_zipfile(source):
-            raise ModelError(
-                tr("{source} is not a zip file; install a model folder or a zip of one.").format(
-                    source=source
-                )
-            ) from error
-        raise ModelError(
-            tr("{source} is damaged: {error}. Fetch it again.").format(
-                source=source, error=reason(error)
-            )
-        ) from error
+        raise _unusable(source, error) from error
     except OSError as error:
         if not is_damage(error):
             raise
-        raise ModelError(
-            tr("{source} is damaged: {error}. Fetch it again.").format(
-                source=source, error=reason(error)
+        raise _unusable(source, error) from error
+
+
+def _unusable(source: Path, error: BaseException) -> ModelError:
+    """What to say of a file that cannot be unpacked."""
+    if not zipfile.is_zipfile(source):
+        if not begins_as_zip(source):
+            return ModelError(
+                tr("{source} is not a zip file; install a model folder or a zip of one.").format(
+                    source=source
+                )
             )
-        ) from error
+        error = EOFError()  # of a zip file the directory lies at the end
+    return ModelError(
+        tr("{source} is damaged: {error}. Fetch it again.").format(
+            source=source, error=reason(error)
+        )
+    )
 
 
 def _members(archive: zipfile.ZipFile, source: Path) -> dict[str, zipfile.ZipInfo]:

@@ -13,6 +13,8 @@ from ..language import tr
 from ..processes.limits import release_array
 from ..volume.volume import Volume
 
+MASKS = "segmentations"
+"""The usual name of such a folder, which lies beside the CT."""
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _TOLERANCE_MM = 0.01
 _DIGITS = re.compile(r"(\d+)")

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..language import tr
 from ..reading.dicom_headers import starts_like_dicom
 from ..reading.files import look_into
+from ..reading.mask_folder import MASKS
 from .urls import IMAGES as IMAGES_AT_URLS
 from .urls import UrlFolder
 
@@ -173,11 +174,14 @@ class _Search:
             for link in _links_below(folder):
                 self.pass_over(link, tr("a link in a folder of DICOM files"))
             yield from self._series_of(folder)
-            yield from (_study(path, self.top) for path in _images_below(folder))
+            yield from (_study(path, self.top) for path in _images_below(folder, self._pass_masks))
             return
-        yield from (_study(path, self.top) for path in files if _is_image(path))
+        images = [path for path in files if _is_image(path)]
+        yield from (_study(path, self.top) for path in images)
         for path in folders:
-            if path.is_symlink():
+            if images and path.name == MASKS:
+                self._pass_masks(path)
+            elif path.is_symlink():
                 self.links.append(path)
             else:
                 yield from self._below(path)
@@ -229,6 +233,9 @@ class _Search:
                         study, name=f"{study.name}/phase-{each.number}", phase=str(each.number)
                     )
 
+    def _pass_masks(self, folder: Path) -> None:
+        self.pass_over(folder, tr("masks of the CT beside it"))
+
     def _leads_up(self, link: Path) -> bool:
         target, top = link.resolve(), self.top.resolve()
         return target == top or target in top.parents
@@ -239,10 +246,12 @@ def _links_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if Path(parent, name).is_symlink())
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
+def _images_below(folder: Path, pass_masks: Callable[[Path], None]) -> Iterator[Path]:
     """Images in one file each beside DICOM files, such as below a DICOMDIR."""
     for parent, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
+        if MASKS in names:
+            pass_masks(Path(parent, MASKS))
+        names[:] = sorted(name for name in names if name != MASKS and not name.startswith("."))
         for path in (Path(parent, name) for name in sorted(files) if not name.startswith(".")):
             if _is_image(path) and path.is_file() and not path.is_symlink():
                 yield path

@@ -25,11 +25,11 @@ from ..datasets.collection import Collection, Item
 from ..datasets.files import listed, load_in_threads
 from ..datasets.nnunet import DESCRIPTION
 from ..datasets.recipe import LabelRecipe
-from ..datasets.totalsegmentator import MASKS
 from ..errors import InputError
 from ..evaluation.cases import CasePair
 from ..language import tr
 from ..reading.files import is_dicom_file, patient_id
+from ..reading.mask_folder import MASKS
 from ..volume.appearance import measure_appearance
 from ..volume.finding import of_severity
 from ..volume.judgement import judge_input, refuse

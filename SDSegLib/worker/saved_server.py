@@ -126,15 +126,21 @@ def server_access(text: str) -> ServerAccess:
     if text.strip() == SAVED:
         address = saved_address()
         if address is None:
-            raise InputError(tr("No server was saved; give its address and its token first."))
+            raise InputError(
+                tr(
+                    "No server was saved; give its address and its token first (on the command "
+                    "line: sdseg server save ADDRESS)."
+                )
+            )
     else:
         address = ServerAddress.parse(text)
     token = saved_token(address)
     if not token:
         raise InputError(
             tr(
-                "There is no token for the server {place}; enter it where the address is saved, "
-                "or set the environment variable {token_variable}."
+                "There is no token for the server {place}; enter it where the address is saved "
+                "(on the command line: sdseg server save ADDRESS), or set the environment "
+                "variable {token_variable}."
             ).format(place=address.place, token_variable=TOKEN_VARIABLE)
         )
     return ServerAccess(address, token)

@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "mrml": {"volume", "propagation"},
     "export": {"volume", "processes", "reading", "models", "propagation", "mrml"},
     "datasets": {"volume", "reading", "models", "export"},
-    "cases": {"volume", "reading", "export", "datasets"},
+    "cases": {"volume", "reading", "models", "export", "datasets"},
     "training": {
         "volume", "networks", "diffusion", "families", "models", "datasets", "propagation",
     },

@@ -170,9 +170,16 @@ def test_a_pattern_chooses_the_ct_beside_other_images(tmp_path: Path, model: Pat
     for name in ("pt_1", "pt_2"):
         write_ct(tmp_path / "data" / name / "ct.nii.gz")
         write_ct(tmp_path / "data" / name / "dose.nii.gz")
+        write_ct(tmp_path / "data" / name / "segmentations" / "liver.nii.gz")
     found = find_studies(tmp_path / "data", "*/ct.nii.gz")
     assert [study.name for study in found] == ["pt_1/ct", "pt_2/ct"]
-    assert len(find_studies(tmp_path / "data")) == 4
+    passed_over: list[str] = []
+    found = find_studies(
+        tmp_path / "data",
+        pass_over=lambda path, reason: passed_over.append(f"{path.name}: {reason}"),
+    )
+    assert len(found) == 4
+    assert passed_over == ["segmentations: masks of the CT beside it"] * 2
 
 
 def test_series_of_one_dicom_folder_are_studies_of_their_own(tmp_path: Path) -> None:
@@ -181,12 +188,13 @@ def test_series_of_one_dicom_folder_are_studies_of_their_own(tmp_path: Path) -> 
     write_series(folder / "a", values, SeriesNumber=1)
     write_series(folder, values, SeriesNumber=2)
     write_series(folder / "mr", values, SeriesNumber=3, Modality="MR")
+    write_ct(folder / "segmentations" / "liver.nii.gz")
     (scout,) = write_series(folder / "scout", values[:1], ImageType=["ORIGINAL", "LOCALIZER"])
     passed_over: list[Path] = []
     found = find_studies(
         tmp_path / "data", modality="CT", pass_over=lambda path, reason: passed_over.append(path)
     )
-    assert passed_over == [scout]
+    assert passed_over == [scout, folder / "segmentations"]
     assert [study.name for study in found] == ["patient/series-1", "patient/series-2"]
     shapes = {read_volume(study.source, study.series).array.shape for study in found}
     assert shapes == {(4, 40, 48)}

@@ -85,9 +85,10 @@ def test_a_floor_is_the_longer_of_computing_and_copying() -> None:
 
 
 def test_a_run_that_is_faster_than_the_floor_has_no_share() -> None:
-    slow_machine = replace(found().machine, gflops=25.0)
+    slow_machine = replace(found().machine, gflops=25.0, cores=1)
     text = markdown(replace(found(), machine=slow_machine))
     assert "| SDSeg compact | 2.00 (1.00–3.00) | 1.00 | 9.00 | 123 | 100 | 2.00 |  |  |" in text
+    assert "; 1 core of " in text
     assert made().share_of(1.0) == 0.5
     assert made().share_of(2.1) is None
 

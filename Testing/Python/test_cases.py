@@ -583,12 +583,25 @@ def test_a_folder_elsewhere_is_only_read(tmp_path: Path, sdseg: Run) -> None:
     write_series(tmp_path / "study" / "dicom", a_ct().array, spacing=(3.0, 3.5, 2.5))
     volume = read_volume(tmp_path / "study" / "dicom")
     drawn = CaseCollection(tmp_path / "other").add(volume, kidneys(volume)).case
+    labels, masks = kidneys(volume), tmp_path / "study" / "segmentations"
+    masks.mkdir()
+    for number, name in enumerate(("kidney_left", "kidney_right", "spleen")):
+        drawn_here = number < 2 and labels.label_map == labels.structures[number].label
+        values = np.zeros(volume.array.shape, np.int16) + drawn_here
+        write_plain_ct(Volume(values, volume.geometry), masks / f"{name}.nii.gz")
+    done = sdseg("cases", "add", tmp_path / "masks", "--folder", tmp_path / "study")
+    assert "left out and unknown in this case: Spleen" in done.err
+    (case,) = CaseCollection(tmp_path / "masks").cases()
+    assert [item.name for item in case.structures] == ["Left kidney", "Right kidney"]
+    found = case.read_labels()
+    for drawn_one, item in zip(labels.structures[:2], found.structures, strict=True):
+        assert np.array_equal(found.mask(item), labels.label_map == drawn_one.label)
     assert drawn.segmentation is not None
     drawn.segmentation.rename(tmp_path / "study" / "organs.seg.nrrd")
     done = sdseg("cases", "add", tmp_path / "mine", "--folder", tmp_path / "study", "--name", "a")
     assert done.code == 0, done.err
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == [
-        "dicom", "organs.seg.nrrd",
+        "dicom", "organs.seg.nrrd", "segmentations",
     ]  # fmt: skip
     (case,) = CaseCollection(tmp_path / "mine").cases()
     assert (case.name, case.state, len(case.structures)) == ("a", "corrected", 3)

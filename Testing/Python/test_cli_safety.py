@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from golden_numbers import save_checkpoint, state_dict
 from phantom import a_body
 from tiny_model import write_tiny_model
 
+from SDSegLib.cli.app import app
 from SDSegLib.errors import OutputError
 from SDSegLib.export.atomic import atomic_together
 
@@ -117,6 +119,8 @@ def test_a_folder_without_dicom_is_said(sdseg: Run, tmp_path: Path) -> None:
     assert (outcome.code, outcome.out) == (2, "")
     assert "holds no DICOM images" in outcome.err
     assert "give the folder" in sdseg("series", tmp_path / "missing").err
+    ct = write_ct(tmp_path / "ct.nii.gz")
+    assert "ct.nii.gz is no DICOM file; give the folder" in sdseg("series", ct).err
 
 
 def test_an_unknown_model_leaves_no_folder_of_results(sdseg: Run, tmp_path: Path) -> None:
@@ -177,3 +181,9 @@ def test_a_converted_model_can_be_installed_whatever_its_folder_is_called(
     installed = tmp_path / "models" / "gr-e"
     content = json.loads((installed / "model.json").read_text(encoding="utf-8"))
     assert (content["license"], content["expects"]) == ("MIT", {"region": "chest"})
+
+
+def test_a_paragraph_of_help_is_broken_by_the_terminal_alone() -> None:
+    texts = [str(command.help) for command in app.registered_commands]
+    assert any("\n\n" in text for text in texts)
+    assert not [text for text in texts if re.search(r"[^\n]\n[^\n]", text)]

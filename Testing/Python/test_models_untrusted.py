@@ -309,7 +309,7 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
     "unknown method": (lambda path: _set_in_headers(path, 8, 99), "method 99"),
     "description of a gigabyte": (_bomb, "model.json in"),
     "weights of zeros": (_zeros, "which is no model"),
-    "cut short": (_truncate, "not a zip file"),
+    "cut short": (_truncate, "is damaged: it is cut short"),
     "empty": (lambda path: path.write_bytes(b""), "not a zip file"),
 }
 

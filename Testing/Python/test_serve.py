@@ -178,7 +178,7 @@ def test_the_command_writes_the_same_with_a_server(
             *where,
         )
         assert outcome.code == 0, outcome.err
-        assert (f"Sent to {running.address.place}: {LEAVES}" in outcome.err) is bool(where)
+        assert (f"Goes to {running.address.place}: {LEAVES}" in outcome.err) is bool(where)
         assert running.token not in outcome.err + outcome.out
         found[name] = [
             sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"{name}{kind}.nrrd")))

@@ -106,7 +106,7 @@ def test_propagate_writes_the_same_with_a_server_which_learns_no_name(
         output = tmp_path / f"{'there' if where else 'here'}.nii.gz"
         outcome = sdseg(*arguments, "-o", output, *where)
         assert outcome.code == 0, outcome.err
-        says = f"Sent to {running.address.place}: {LEAVES_WITH_MASK}."
+        says = f"Goes to {running.address.place}: {LEAVES_WITH_MASK}."
         assert (says in outcome.err) is bool(where)
         found[bool(where)] = sitk.GetArrayFromImage(sitk.ReadImage(str(output)))
     assert found[False].any()
