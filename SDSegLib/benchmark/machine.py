@@ -169,6 +169,11 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def in_cores(count: int) -> str:
+    """The number of cores in words of a report."""
+    return "1 core" if count == 1 else f"{count} cores"
+
+
 def core_count() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..export.atomic import atomic_write
 from .figures import write_scaling_figure, write_seconds_figure, write_stages_figure
+from .machine import in_cores
 from .results import BASE, Benchmark, Result
 
 REPORT, DATA = "report.md", "benchmark.json"
@@ -35,11 +36,10 @@ def write_benchmark(folder: Path, benchmark: Benchmark) -> None:
 def markdown(benchmark: Benchmark) -> str:
     """The report as text."""
     machine = benchmark.machine
-    cores = "core" if machine.cores == 1 else "cores"
     parts = [
         "# Seconds from array to label map",
         f"```sh\n{benchmark.command}\n```",
-        f"{machine.date}; {machine.cores} {cores} of {machine.processor}, {machine.system}; "
+        f"{machine.date}; {in_cores(machine.cores)} of {machine.processor}, {machine.system}; "
         f"networks on the {machine.device}, PyTorch {machine.torch}, float32. In the same run this "
         f"machine reached {machine.gflops:.0f} GFLOP/s, the most of several products "
         f"({machine.fastest}), and copied {machine.gigabytes:.1f} GB/s.",

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from SDSegLib.benchmark.machine import describe_machine
+from SDSegLib.benchmark.machine import describe_machine, in_cores
 from SDSegLib.families.base import LatentFamily
 from SDSegLib.inference.cost import measure_cost
 from SDSegLib.inference.load import load_segmenter
@@ -55,7 +55,7 @@ def main() -> None:
     first = statistics.median(seconds[ways[0]][1:])
     say = sys.stdout.write
     machine = describe_machine(str(segmenters[ways[0][0]].choice.device))
-    say(f"{machine.date}; {machine.cores} cores of {machine.processor}, {machine.device}, ")
+    say(f"{machine.date}; {in_cores(machine.cores)} of {machine.processor}, {machine.device}, ")
     say(f"PyTorch {machine.torch}, {machine.gflops:.0f} GFLOP/s at most\n")
     say(f"{arguments.image.name}: {slices} slices, median of {arguments.rounds} rounds\n\n")
     say("| model | noises | GFLOP a slice | s a volume | s a slice | ratio |\n")

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from SDSegLib.benchmark.machine import describe_machine
+from SDSegLib.benchmark.machine import describe_machine, in_cores
 from SDSegLib.benchmark.volumes import enlarged
 from SDSegLib.inference import segmenter as pipeline
 from SDSegLib.inference.grids import ResampledPlanes, likeliest, restored
@@ -203,7 +203,7 @@ def main() -> None:
     volumes = {"ct": ct, "512 × 512 × 60, 0.5 mm": replace(thin, geometry=geometry)}
     machine = describe_machine("cpu")
     lines = [
-        f"{machine.date}; {machine.cores} cores of {machine.processor}, PyTorch {machine.torch}, "
+        f"{machine.date}; {in_cores(machine.cores)} of {machine.processor}, PyTorch {machine.torch}, "
         f"{machine.gflops:.0f} GFLOP/s at most.\n",
         "| variant | " + " | ".join(f"{name}: seconds, ratio, Dice" for name in volumes) + " |",
         "| --- |" + " ---: |" * len(volumes),

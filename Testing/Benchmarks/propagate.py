@@ -31,7 +31,7 @@ from propagation_sets import TO_CHOOSE, TO_REPORT, Structure, patients
 from propagation_speed import seconds_to_preview
 from propagation_tables import TABLES, correction_table, speed_table, unsteady_table
 
-from SDSegLib.benchmark.machine import core_count, processor_name
+from SDSegLib.benchmark.machine import core_count, in_cores, processor_name
 from SDSegLib.datasets.collection import Item
 from SDSegLib.inference.cost import measure_cost
 from SDSegLib.models.folder import load_networks
@@ -124,7 +124,7 @@ def heading(model: InstalledModel) -> str:
     cost = measure_cost(load_networks(model.folder))
     description = model.description
     return (
-        f"{date.today()}; {core_count()} cores of {processor_name()}, PyTorch {torch.__version__}. "
+        f"{date.today()}; {in_cores(core_count())} of {processor_name()}, PyTorch {torch.__version__}. "
         f"{description.name} {description.version} ({description.weights_sha256[:12]}): "
         f"{cost.parameters / 1e6:.2f} million parameters, {cost.gflop:.2f} GFLOP for a slice of "
         f"{cost.rows} × {cost.columns} crop pixels.\n"
