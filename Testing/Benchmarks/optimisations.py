@@ -203,8 +203,8 @@ def main() -> None:
     volumes = {"ct": ct, "512 × 512 × 60, 0.5 mm": replace(thin, geometry=geometry)}
     machine = describe_machine("cpu")
     lines = [
-        f"{machine.date}; {in_cores(machine.cores)} of {machine.processor}, PyTorch {machine.torch}, "
-        f"{machine.gflops:.0f} GFLOP/s at most.\n",
+        f"{machine.date}; {in_cores(machine.cores)} of {machine.processor}, "
+        f"PyTorch {machine.torch}, {machine.gflops:.0f} GFLOP/s at most.\n",
         "| variant | " + " | ".join(f"{name}: seconds, ratio, Dice" for name in volumes) + " |",
         "| --- |" + " ---: |" * len(volumes),
     ]

@@ -124,7 +124,8 @@ def heading(model: InstalledModel) -> str:
     cost = measure_cost(load_networks(model.folder))
     description = model.description
     return (
-        f"{date.today()}; {in_cores(core_count())} of {processor_name()}, PyTorch {torch.__version__}. "
+        f"{date.today()}; {in_cores(core_count())} of {processor_name()}, "
+        f"PyTorch {torch.__version__}. "
         f"{description.name} {description.version} ({description.weights_sha256[:12]}): "
         f"{cost.parameters / 1e6:.2f} million parameters, {cost.gflop:.2f} GFLOP for a slice of "
         f"{cost.rows} × {cost.columns} crop pixels.\n"
