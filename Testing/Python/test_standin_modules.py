@@ -36,7 +36,7 @@ def test_a_module_is_entered_left_reloaded_and_cleaned_up(application: Any, exam
     assert new.ui.applyButton.visible
     slicer.selfTests["Example"](msec=0)
     application.app.moduleManager()._unload("Example")
-    assert new.calls == ["enter", "cleanup"]
+    assert new.calls == ["cleanup"]  # a reload in 3D Slicer does not call `enter`
     with pytest.raises(AttributeError):
         slicer.modules.example  # noqa: B018
 
