@@ -11,6 +11,7 @@ import typer
 from ..errors import InputError
 from ..language import tr
 from ..wire.address import EXAMPLE, LEAVES, ServerAddress
+from .where import access_to
 
 server_app = typer.Typer(help=tr("The server that computes for you: save, check, forget."))
 
@@ -45,9 +46,9 @@ def save(
 def show() -> None:
     """Show the saved server, and whether it answers."""
     from ..worker.elsewhere import check_server
-    from ..worker.saved_server import SAVED, server_access
+    from ..worker.saved_server import SAVED
 
-    access = server_access(SAVED)
+    access = access_to(SAVED)
     typer.echo(str(access.address))
     typer.echo(check_server(access))
 

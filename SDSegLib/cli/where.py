@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..worker.access import ServerAccess
 
 OR_LOCAL = tr("With --or-local this computer computes when the server cannot.")
+_SAVE_IT = tr("Save both with: sdseg server save ADDRESS")
 Result = TypeVar("Result")
 
 
@@ -27,15 +28,27 @@ def access_of(server: str | None, or_local: bool) -> ServerAccess | None:
     Raises:
         InputError: If there is no such address or no token, or --or-local stands alone.
     """
-    from ..worker.saved_server import server_access
-
     if server is not None:
-        return server_access(server)
+        return access_to(server)
     if or_local:
         raise InputError(
             tr("--or-local is for runs on a server; add --server ADDRESS, or leave it.")
         )
     return None
+
+
+def access_to(server: str) -> ServerAccess:
+    """Address and token of a server.
+
+    Raises:
+        InputError: If there is no such address or no token, with the command that saves them.
+    """
+    from ..worker.saved_server import UnknownServerError, server_access
+
+    try:
+        return server_access(server)
+    except UnknownServerError as error:
+        raise InputError(f"{error} {_SAVE_IT}") from error
 
 
 def run_somewhere(

@@ -114,6 +114,10 @@ def saved_token(address: ServerAddress) -> str:
     return str(_read(token_file()).get(address.place, ""))
 
 
+class UnknownServerError(InputError):
+    """A server whose address or token was not saved."""
+
+
 def server_access(text: str) -> ServerAccess:
     """Address and token of a server.
 
@@ -121,26 +125,23 @@ def server_access(text: str) -> ServerAccess:
         text: An address, or `SAVED`.
 
     Raises:
-        InputError: If there is no address or no token.
+        InputError: If it is no address.
+        UnknownServerError: If no address was saved, or no token for it.
     """
     if text.strip() == SAVED:
         address = saved_address()
         if address is None:
-            raise InputError(
-                tr(
-                    "No server was saved; give its address and its token first (on the command "
-                    "line: sdseg server save ADDRESS)."
-                )
+            raise UnknownServerError(
+                tr("No server was saved; give its address and its token first.")
             )
     else:
         address = ServerAddress.parse(text)
     token = saved_token(address)
     if not token:
-        raise InputError(
+        raise UnknownServerError(
             tr(
-                "There is no token for the server {place}; enter it where the address is saved "
-                "(on the command line: sdseg server save ADDRESS), or set the environment "
-                "variable {token_variable}."
+                "There is no token for the server {place}; enter it where the address is saved, "
+                "or set the environment variable {token_variable}."
             ).format(place=address.place, token_variable=TOKEN_VARIABLE)
         )
     return ServerAccess(address, token)

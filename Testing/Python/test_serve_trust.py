@@ -235,7 +235,9 @@ def test_the_commands_prepare_start_and_save_a_server(
 
     address = f"sdsegs://localhost:{serve()}?{pin(certificates)}"
     assert "There is no token" in sdseg("server", "save", address).err
-    assert "No server was saved" in sdseg("server", "show").err
+    unknown = sdseg("server", "show").err
+    assert "No server was saved" in unknown
+    assert "sdseg server save ADDRESS" in unknown
     monkeypatch.setenv("SDSEG_SERVER_TOKEN", TOKEN)
     saved = sdseg("server", "save", address)
     assert saved.code == 0, saved.err
@@ -412,7 +414,9 @@ def test_addresses_that_can_be_listened_on() -> None:
 def test_a_damaged_address_is_forgotten_with_its_token(sdseg: Run) -> None:
     save_server(ServerAddress("gpu"), TOKEN)
     server_file().write_text('{"address": "sdsegs://', encoding="ascii")
-    assert "No server was saved" in sdseg("server", "show").err
+    unknown = sdseg("server", "show").err
+    assert "No server was saved" in unknown
+    assert "sdseg server save ADDRESS" in unknown
     assert "were removed" in sdseg("server", "forget").out
     assert not server_file().exists()
     assert not token_file().exists()
