@@ -68,11 +68,11 @@ def test_three_cases_become_a_model_that_segments_the_fourth(
             (f"case-00{number}", "corrected") for number in (1, 2, 3)
         ]
 
-        teach(page, name="Body parts")
+        teach(page, minutes=1.5, name="Body parts")  # enough on a slow computer beside other tests
         open_patient(page, *files[3])  # the next case, while the model is taught
         assert page.locator("#tab-teach .badge").count() == 1
         page.click("#tab-teach")
-        page.wait_for_selector("#teach-result")
+        page.wait_for_selector("#teach-result", timeout=300_000)
         figures = page.locator("#teach-figures tbody tr").all_inner_texts()
         assert [row.split("\t")[0] for row in figures] == ["Body", "Bone", "Mean"]
         assert float(figures[0].split("\t")[3]) > 0.5
