@@ -131,7 +131,7 @@ def labels_on_grid(
         )
     slicer = require_slicer()
     volume = volume_from_node(volume_node)
-    labels = _read_labels(node, ids, volume.geometry)
+    labels = stored_labels(node, ids, volume.geometry)
     if labels is not None:
         return labels
     k, j, i = volume.array.shape
@@ -154,13 +154,14 @@ def labels_on_grid(
     return array_of(merged).astype(np.uint8)
 
 
-def _read_labels(
+def stored_labels(
     node: vtkMRMLSegmentationNode, ids: list[str], geometry: Geometry
 ) -> np.ndarray | None:
-    """The labels, read from the segments' own voxels; seconds faster than Slicer merges them.
+    """Labels 1 … N from the segments' own voxels; seconds faster than Slicer merges them.
 
     Returns:
-        None unless all segments are label maps on the voxels of `geometry`.
+        uint8 (k, j, i), the last segment wins; None unless all segments are label maps of whole
+        numbers on the voxels of `geometry`.
 
     Raises:
         InputError: If there are no label maps, but surfaces.

@@ -13,7 +13,7 @@ from test_mrml import a_grid_transform, a_translation, mask_on_grid, paint, segm
 
 from SDSegLib.errors import InputError
 from SDSegLib.mrml.edit_grid import edit_grid, mask_image, volume_on_grid, write_segment
-from SDSegLib.mrml.from_node import _read_labels, labels_on_grid, segmentation_from_node
+from SDSegLib.mrml.from_node import labels_on_grid, segmentation_from_node, stored_labels
 from SDSegLib.mrml.results import instability_to_node, prepare_result, write_result
 from SDSegLib.mrml.segmentation_node import segmentation_to_node
 from SDSegLib.mrml.segments import is_edited, prepare
@@ -128,6 +128,8 @@ def test_a_node_goes_back_to_labels_with_names_codes_and_edits(ct: Any) -> None:
 
 
 def test_labels_are_read_as_slicer_merges_them(ct: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import vtk
+
     node = segmentation_to_node(a_segmentation(), ct)
     ids = segment_ids(node)
     stroke = np.zeros(SHAPE, bool)
@@ -149,13 +151,16 @@ def test_labels_are_read_as_slicer_merges_them(ct: Any, monkeypatch: pytest.Monk
     )
     cases = [(volume, some) for volume in (ct, small) for some in (ids, ids[::-1], ids[1:2])]
     read = [labels_on_grid(node, volume, some) for volume, some in cases]
-    assert _read_labels(node, ids, volume_from_node(small).geometry) is not None
-    assert _read_labels(node, ids, volume_from_node(fine).geometry) is None  # Slicer resamples
-    monkeypatch.setattr("SDSegLib.mrml.from_node._read_labels", lambda *_: None)
+    assert stored_labels(node, ids, volume_from_node(small).geometry) is not None
+    assert stored_labels(node, ids, volume_from_node(fine).geometry) is None  # Slicer resamples
+    monkeypatch.setattr("SDSegLib.mrml.from_node.stored_labels", lambda *_: None)
     for (volume, some), labels in zip(cases, read, strict=True):
         assert labels.any()
         assert (labels == labels_on_grid(node, volume, some)).all()
     monkeypatch.undo()
+    stored = node.GetSegmentation().GetSegment(ids[0]).GetRepresentation("Binary labelmap")
+    stored.AllocateScalars(vtk.VTK_FLOAT, 1)
+    assert stored_labels(node, ids, volume_from_node(small).geometry) is None
     node.CreateClosedSurfaceRepresentation()
     node.GetSegmentation().SetSourceRepresentationName("Closed surface")
     with pytest.raises(InputError, match="stores its segments as Closed surface"):
